@@ -1,0 +1,2 @@
+def get_provider_info() -> dict[str, object]:
+    return {}
