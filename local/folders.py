@@ -1,0 +1,83 @@
+"""What every server's folder holds: generated credentials, an environment that stays inside it."""
+
+import importlib.util
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from .ports import free_ports
+from .process import StartFailedError
+
+START_SECONDS = 60.0
+T = TypeVar("T")
+
+
+def prepared(folder: Path) -> Path:
+    """The folder's absolute path, made if it was not there."""
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def credentials(folder: Path, **others: str) -> dict[str, str]:
+    """`others` and a `password`, generated at the first start and kept beside the data."""
+    path = folder / "credentials.json"
+    if path.exists():
+        kept: dict[str, str] = json.loads(path.read_text())
+        return kept
+    made = {**others, "password": secrets.token_urlsafe(24)}
+    write_private(path, json.dumps(made))
+    return made
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that its owner alone can read."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """This process's environment, home and temporary files in the folder, nothing that steers AWS or psql."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PG"))}
+    return {**kept, "HOME": str(folder), "TMPDIR": str(folder), **more}
+
+
+def script(name: str) -> Path:
+    """A program that a wheel put beside this Python."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
+        raise StartFailedError(f"{path} is missing: run `make venv`, which installs requirements-dev.txt.")
+    return path
+
+
+def wheel_folder(package: str) -> Path:
+    """Where a package lies, without importing it (imported, some prepare folders of their own elsewhere)."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise StartFailedError(
+            f"The package {package} is missing: run `make venv`, which installs requirements-dev.txt."
+        )
+    return Path(spec.origin).parent
+
+
+def on_free_ports(count: int, start: Callable[[list[int]], T], *, asked_for: int | None) -> T:
+    """Starts on free ports; when another program was faster to take one of them, once more on others.
+
+    The first port is `asked_for` where that is given; then there is no second attempt.
+    """
+    attempts = 3
+    for attempt in range(1, attempts + 1):
+        ports = free_ports(count)
+        if asked_for is not None:
+            ports[0] = asked_for
+        try:
+            return start(ports)
+        except StartFailedError as error:
+            if "in use" not in str(error).lower() or asked_for is not None or attempt == attempts:
+                raise
+    raise AssertionError("unreachable")

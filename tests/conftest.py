@@ -1,0 +1,106 @@
+"""Servers for all tests: one of each a session, started when the first test asks for it.
+
+`postgres`, `s3`, `valkey` and `sandbox` give a test its own database, bucket, emptied Valkey and sandboxes.
+"""
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from local import servers
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An S3 bucket of one test, and what a client or an `aws_default` connection needs to reach it."""
+
+    name: str
+    endpoint_url: str
+    access_key: str
+    secret_key: str
+
+    def client(self) -> Any:
+        """A new boto3 S3 client."""
+        return servers.s3_client(self.endpoint_url, self.access_key, self.secret_key)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.PostgresServer]:
+    server = servers.start_postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
+    server = servers.start_s3(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    server = servers.start_valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres(postgres_server: servers.PostgresServer) -> Iterator[Callable[[], str]]:
+    """A factory: each call gives the URL (`postgresql+psycopg://...`) of a new, empty database."""
+    made: list[str] = []
+
+    def new_database() -> str:
+        made.append(f"test_{uuid.uuid4().hex}")
+        return postgres_server.create_database(made[-1])
+
+    yield new_database
+    for name in made:
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def s3(s3_server: servers.S3Server) -> Iterator[Bucket]:
+    """A new, empty bucket of this test."""
+    client = s3_server.client()
+    name = f"test-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    yield Bucket(name, s3_server.endpoint_url, s3_server.access_key, s3_server.secret_key)
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+        if keys:
+            client.delete_objects(Bucket=name, Delete={"Objects": keys})
+    client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+def valkey(valkey_server: servers.Server) -> str:
+    """The URL (`redis://...`) of a Valkey that holds nothing."""
+    with redis.Redis.from_url(valkey_server.url) as client:
+        client.flushall()
+    return valkey_server.url
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Callable[..., servers.Server]]:
+    """A factory of Alma sandboxes, each a process of its own: `sandbox(titles=40, seed=7, per_second=25)`.
+
+    Its arguments are those of `local.servers.start_sandbox`; the connection's host is `.url` of the answer.
+    """
+    started: list[servers.Server] = []
+    numbers = itertools.count(1)
+
+    def start(titles: int = 400, seed: int = 7, **options: str | int | float) -> servers.Server:
+        folder = tmp_path / f"sandbox-{next(numbers)}"
+        started.append(servers.start_sandbox(folder, titles=titles, seed=seed, **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
