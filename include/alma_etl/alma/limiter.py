@@ -8,8 +8,32 @@ docs/adr/0001-shared-rate-limiter.md.
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
+
+from alma_etl.alma.limiter_budget import Budget, BudgetState, LocalBudget
+
+log = logging.getLogger(__name__)
+
+SLACK = 0.015
+"""Seconds after its slot that a permit may still be used; a later one is thrown away, so that a process that
+was held up cannot send a burst. Half of what PACE allows: the rest is for what happens after the check."""
+FRESH = 0.5
+"""No permit is used on knowledge older than these seconds: so soon a pause or a closure reaches everybody."""
+LEAD = 0.05
+"""The store is asked this many seconds before a slot; twice the last round trip where that is longer."""
+BATCH = 0.25
+"""A process reserves at most the slots of this many seconds of the whole rate: what is lost when it dies."""
+NOTE_EVERY = 5.0
+"""Seconds between two notes of the calls left."""
 
 
 class LimiterClosed(Exception):  # noqa: N818 - a state that callers handle, not a fault
@@ -48,3 +72,206 @@ class Limiter(Protocol):
 
     def note_remaining(self, calls_left: int) -> None:
         """Record the calls left today (`X-Exl-Api-Remaining`) for the pages; cheap, so call it every time."""
+
+
+@dataclass(frozen=True)
+class _Permit:
+    due: float  # time.monotonic()
+    generation: int
+
+
+class PacedLimiter:
+    """A `Limiter` over any `Budget`: the threads of one process share its batches of slots.
+
+    Slots come in the store's time. They are turned into `time.monotonic()`, so no process' wall clock
+    matters, and threads sleep until theirs. It runs no thread of its own: of those that wait, one asks the
+    store for all. `requests_per_second` is any number above 0; no second holds more permits than that,
+    rounded up.
+    """
+
+    def __init__(self, budget: Budget, requests_per_second: float) -> None:
+        if not (math.isfinite(requests_per_second) and requests_per_second > 0):
+            raise ValueError(f"requests_per_second must be a number above 0, not {requests_per_second}")
+        self._budget = budget
+        self._rate = requests_per_second
+        self._batch = max(1, int(requests_per_second * BATCH))
+        self.wasted = 0  # permits thrown away because this process came too late for them, or void
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._pid = os.getpid()
+        self._line = threading.Lock()  # held during an exchange with the store: one at a time
+        self._lock = threading.Lock()  # held for moments; never while waiting for the line
+        self._granted = threading.Condition(self._lock)  # wakes threads that have no permit yet
+        self._changed = threading.Condition(self._lock)  # wakes threads that sleep until their slot
+        self._permits: deque[_Permit] = deque()
+        self._waiting = 0  # threads without a permit
+        self._asking = False  # one of them is about to fetch
+        self._looking = False
+        self._failed: tuple[int, str] = (0, "")  # how often fetching failed, and the last time why
+        self._last_due = -math.inf
+        self._state: BudgetState | None = None
+        self._offset = math.inf  # time.monotonic() minus the store's clock
+        self._seen_at = -math.inf
+        self._lead = LEAD
+        self._noted_at = -math.inf
+
+    # What the client calls
+
+    def acquire(self) -> None:
+        self._mind_forks()
+        with self._lock:
+            while True:
+                if self._in_time(self._next_permit()):
+                    return
+                self.wasted += 1
+
+    def throttled(self) -> None:
+        self._mind_forks()
+        self._exchange(self._budget.slow_down)
+
+    def close(self, until: datetime, reason: str) -> None:
+        if until.tzinfo is None:
+            raise ValueError("`until` needs a time zone")
+        self._mind_forks()
+        self._exchange(lambda: self._budget.shut(until.timestamp(), reason))
+
+    def note_remaining(self, calls_left: int) -> None:
+        self._mind_forks()
+        with self._lock:
+            now = time.monotonic()
+            if now - self._noted_at < NOTE_EVERY:
+                return
+            self._noted_at = now
+        try:
+            self._exchange(lambda: self._budget.note_calls_left(calls_left))
+        except LimiterUnavailable as problem:  # the call that brought the number was good
+            log.warning("The number of calls left was not recorded. %s", problem)
+
+    def state(self) -> BudgetState:
+        """The budget as all processes see it, for the pages and the reports."""
+        self._mind_forks()
+        return self._exchange(self._budget.look)
+
+    # How a thread comes by its permit. The lock is held, but for the exchanges.
+
+    def _next_permit(self) -> _Permit:
+        failures = self._failed[0]
+        self._waiting += 1
+        try:
+            while True:
+                self._refuse_if_closed()
+                if self._permits:
+                    return self._permits.popleft()
+                if self._asking:
+                    self._granted.wait()
+                    if self._failed[0] != failures:
+                        raise LimiterUnavailable(self._failed[1])
+                else:
+                    self._fetch()
+        finally:
+            self._waiting -= 1
+
+    def _fetch(self) -> None:
+        """Ask for as many slots as threads wait, when the last one reserved is about to be due."""
+        self._asking = True
+        fetched = 0
+        try:
+            while (early := self._last_due - self._lead - time.monotonic()) > 0:
+                self._granted.wait(early)
+            wanted = min(self._waiting, self._batch)
+            self._lock.release()
+            try:
+                self._exchange(lambda: self._budget.take(wanted, self._rate), wanted)
+            finally:
+                self._lock.acquire()
+            fetched = len(self._permits)
+        except LimiterUnavailable as problem:
+            self._failed = (self._failed[0] + 1, str(problem))
+            raise
+        finally:
+            self._asking = False
+            # The asking thread takes one of them, so one of those woken finds none and asks next.
+            self._granted.notify(fetched or self._waiting)
+
+    def _in_time(self, permit: _Permit) -> bool:
+        """Sleep until the slot. False if the permit is void or its time has passed."""
+        while permit.generation == self._generation:
+            fresh = self._seen_at + FRESH >= permit.due
+            early = permit.due - (0 if fresh else self._lead) - time.monotonic()
+            if early > 0:
+                self._changed.wait(early)
+            elif fresh:
+                return time.monotonic() - permit.due <= SLACK
+            elif self._looking:
+                self._changed.wait()
+            else:
+                self._look()
+        return False
+
+    def _look(self) -> None:
+        self._looking = True
+        self._lock.release()
+        try:
+            self._exchange(self._budget.look)
+        finally:
+            self._lock.acquire()
+            self._looking = False
+            self._changed.notify_all()
+
+    # What is known of the budget
+
+    @property
+    def _generation(self) -> int:
+        return self._state.generation if self._state else -1
+
+    def _refuse_if_closed(self) -> None:
+        state = self._state
+        now = time.monotonic()
+        if state is None or now - self._seen_at > FRESH or state.closed_until <= now - self._offset:
+            return
+        raise LimiterClosed(datetime.fromtimestamp(state.closed_until, UTC), state.closed_reason)
+
+    def _exchange(self, question: Callable[[], BudgetState], wanted: int = 0) -> BudgetState:
+        """Ask the store and learn from its answer; without the lock, since it takes a round trip."""
+        with self._line:
+            sent = time.monotonic()
+            state = question()
+            received = time.monotonic()
+            with self._lock:
+                self._learn(state, sent, received)
+                if not state.closed:
+                    self._keep(state, wanted)
+        return state
+
+    def _learn(self, state: BudgetState, sent: float, received: float) -> None:
+        # The store read its clock between these two moments, which bounds the offset. Staying inside the
+        # bounds of each exchange keeps the tightest estimate, and follows drift and a clock that was set.
+        self._offset = min(max(self._offset, sent - state.clock), received - state.clock)
+        self._lead = max(LEAD, 2 * (received - sent))
+        self._seen_at = sent
+        void = state.generation != self._generation
+        self._state = state
+        if void:
+            self._permits.clear()
+            self._last_due = -math.inf
+            self._changed.notify_all()
+            self._granted.notify_all()
+
+    def _keep(self, state: BudgetState, wanted: int) -> None:
+        first = state.next_slot - wanted * state.step + self._offset
+        for number in range(wanted):
+            self._last_due = first + number * state.step
+            self._permits.append(_Permit(self._last_due, state.generation))
+
+    def _mind_forks(self) -> None:
+        if self._pid != os.getpid():
+            self._start_over()
+            self._budget.forget_connections()
+
+
+class LocalLimiter(PacedLimiter):
+    """A limiter that shares its budget with no other process: for tests and a connection's Test button."""
+
+    def __init__(self, requests_per_second: float) -> None:
+        super().__init__(LocalBudget(), requests_per_second)
