@@ -1,0 +1,26 @@
+"""Standard numbers in MARC fields: ISSN and OCLC numbers."""
+
+import re
+
+_OCLC = re.compile(r"^\(OCoLC\)\s*(?:ocm|ocn|on)?\s*(\d+)$", re.IGNORECASE)
+
+
+def is_oclc(value: str) -> bool:
+    """Whether a 035 ``$a`` claims to be an OCLC number, whatever follows the prefix."""
+    return value.strip().upper().startswith("(OCOLC)")
+
+
+def oclc_number(value: str) -> str | None:
+    """The digits of an OCLC number in 035 ``$a``: ``(OCoLC)ocm00123`` gives ``123``; None if there are none."""
+    match = _OCLC.match(value.strip())
+    return (match[1].lstrip("0") or None) if match else None
+
+
+def issn_is_valid(value: str) -> bool:
+    """Whether an ISSN has the form ``NNNN-NNNC`` and a right check digit (ISO 3297, modulus 11)."""
+    compact = value.strip().upper().replace("-", "")
+    if not re.fullmatch(r"\d{7}[\dX]", compact, re.ASCII):
+        return False
+    weighted = sum(int(digit) * weight for digit, weight in zip(compact[:7], range(8, 1, -1), strict=True))
+    check = (11 - weighted % 11) % 11
+    return compact[7] == ("X" if check == 10 else str(check))

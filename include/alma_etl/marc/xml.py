@@ -1,0 +1,54 @@
+"""MARCXML as Alma writes it: a plain ``<record>`` without the MARC21 namespace."""
+
+from lxml import etree
+from pymarc import Field, Indicators, Record, Subfield
+
+from alma_etl.alma.xml import local, parse
+
+
+class BadMarcXml(ValueError):
+    """The XML is well formed but no MARC record: the message names the element that is wrong."""
+
+
+def record_from_xml(xml: bytes) -> Record:
+    """Build a record from a serialised ``<record>`` element, with or without the MARC21 namespace.
+
+    Repeated fields, subfields and their order are kept as they stand. The leader is kept as given, even when
+    it is not 24 characters long, so that the delivery rules can speak about it.
+
+    Raises BadMarcXml when a field lacks its tag or code, or when the root is not a record; UnreadableXml when it
+    is no XML at all. Both are ValueErrors.
+    """
+    root = parse(xml)
+    if local(root) != "record":
+        raise BadMarcXml(f"expected a MARC <record>, found <{local(root)}>")
+    record = Record(force_utf8=True)
+    fields: list[Field] = []
+    record.leader = ""  # type: ignore[assignment]
+    for element in root:
+        name = local(element)
+        if name == "leader":
+            record.leader = element.text or ""  # type: ignore[assignment]
+        elif name == "controlfield":
+            fields.append(Field(tag=_attribute(element, "tag"), data=element.text or ""))
+        elif name == "datafield":
+            fields.append(
+                Field(
+                    tag=_attribute(element, "tag"),
+                    indicators=Indicators(element.get("ind1") or " ", element.get("ind2") or " "),
+                    subfields=[
+                        Subfield(_attribute(child, "code"), child.text or "")
+                        for child in element
+                        if local(child) == "subfield"
+                    ],
+                )
+            )
+    record.fields = fields
+    return record
+
+
+def _attribute(element: etree._Element, name: str) -> str:
+    value = element.get(name)
+    if not value:
+        raise BadMarcXml(f"a <{local(element)}> has no {name}")
+    return value

@@ -1,0 +1,162 @@
+"""Step 4 of the WEST procedure: from what Alma sent to MARC21, each holding with its outcome."""
+
+import logging
+from collections.abc import Iterator
+from datetime import date
+from typing import TypedDict
+
+from pymarc import Record
+
+from alma_etl.marc.iso2709 import Unwritable, to_iso2709
+from alma_etl.marc.xml import record_from_xml
+from alma_etl.west.enrich import enrich
+from alma_etl.west.fetching import RESULT as FETCHED
+from alma_etl.west.fetching import FetchedHolding
+from alma_etl.west.listing import RESULT as LISTING
+from alma_etl.west.listing import ListedHolding, ListedTitle, unpacked
+from alma_etl.west.outcomes import Outcome, tally
+from alma_etl.west.retention import Standing, read_commitment
+from alma_etl.west.rules import check_record
+from alma_etl.west.run import RunFolder
+from alma_etl.west.settings import WestSettings
+
+log = logging.getLogger(__name__)
+
+RECORDS = "records.mrc"
+RESULT = "converted.jsonl"
+
+
+class ConvertedRow(TypedDict):
+    """One row of the outcomes to be; ``size`` is the bytes of its record in the chunk's ``records.mrc``, 0 if none."""
+
+    mms_id: str
+    holding_id: str
+    outcome: str
+    reasons: list[str]
+    title: str
+    symbol: str
+    size: int
+
+
+def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
+    """Convert the chunk's records, judge each by the delivery rules, and count them by outcome.
+
+    Asks Alma nothing and keeps no state: doing it again gives the same bytes.
+    """
+    plan = folder.plan()
+    fetched: dict[tuple[str, str], FetchedHolding] = {
+        (row["mms_id"], row["holding_id"]): row  # type: ignore[misc]
+        for row in folder.bucket.read_rows(folder.chunk_key(number, FETCHED))
+    }
+    rows: list[ConvertedRow] = []
+    with folder.bucket.writer(folder.chunk_key(number, RECORDS)) as records:
+        for listed in folder.bucket.read_rows(folder.chunk_key(number, LISTING)):
+            title: ListedTitle = listed  # type: ignore[assignment]
+            for row, data in _convert_title(title, fetched, plan.settings, plan.day):
+                rows.append(row)
+                records.write(data)
+    folder.bucket.write_rows(folder.chunk_key(number, RESULT), rows)
+    counts = tally(Outcome(row["outcome"]) for row in rows)
+    log.info(
+        "Chunk %04d: %s", number, ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    )
+    return counts
+
+
+def _convert_title(
+    title: ListedTitle, fetched: dict[tuple[str, str], FetchedHolding], settings: WestSettings, day: date
+) -> Iterator[tuple[ConvertedRow, bytes]]:
+    if title["status"] != "listed":
+        outcome = Outcome.NOT_FOUND if title["status"] == "not_found" else Outcome.FAILED
+        yield (
+            _row(title, "", outcome, [title["reason"]] if title["reason"] else [], settings.default_symbol),
+            b"",
+        )
+    elif not title["holdings"]:
+        yield _row(title, "", Outcome.NO_HOLDING, [], settings.default_symbol), b""
+    for listed in title["holdings"]:
+        holding = fetched.get((title["mms_id"], listed["holding_id"]))
+        yield _convert_holding(title, listed, holding, settings, day)
+
+
+def _convert_holding(
+    title: ListedTitle,
+    listed: ListedHolding,
+    holding: FetchedHolding | None,
+    settings: WestSettings,
+    day: date,
+) -> tuple[ConvertedRow, bytes]:
+    """One holding's row and record. Where several outcomes fit, the first of `Outcome` counts."""
+    holding_id, library = listed["holding_id"], listed["library"]
+
+    def ends(outcome: Outcome, *reasons: str) -> tuple[ConvertedRow, bytes]:
+        symbol = settings.symbol_of(library) or settings.default_symbol
+        return _row(title, holding_id, outcome, list(reasons), symbol), b""
+
+    if holding is None:  # the title's list says suppressed, so it was not fetched
+        return ends(Outcome.SUPPRESSED)
+    if holding["status"] == "not_found":
+        return ends(Outcome.NOT_FOUND, holding["reason"])
+    if holding["status"] == "failed":
+        return ends(Outcome.FAILED, holding["reason"])
+    if holding["record"] is None:
+        return ends(Outcome.FAILED, "Alma's answer holds no MARC record")
+    try:
+        record = record_from_xml(holding["record"].encode())
+    except ValueError as error:
+        return ends(Outcome.FAILED, f"the holdings record cannot be read: {error}")
+    library, location = _place(record, listed)
+    if holding["suppressed"] and not settings.include_suppressed:
+        return ends(Outcome.SUPPRESSED)
+    if settings.excludes(library, location):
+        return ends(Outcome.EXCLUDED_LOCATION, f"{library}/{location}")
+    commitment = read_commitment(
+        record.get_fields("583"), programme=settings.programme, on=day, marc_org_code=settings.marc_org_code
+    )
+    if not commitment.is_stated:
+        return ends(Outcome.NO_COMMITMENT, *commitment.errors)
+
+    symbol = settings.symbol_of(library)
+    enrich(
+        record,
+        holding_id=holding_id,
+        mms_id=title["mms_id"],
+        numbers=unpacked(title["numbers"]),
+        symbol=symbol,
+    )
+    findings = check_record(record)
+    errors = [*findings.errors, *(commitment.errors if commitment.standing is Standing.BROKEN else ())]
+    warnings = [*([] if title["has_record"] else ["NOBIB"]), *findings.warnings, *commitment.warnings]
+    data = b""
+    try:
+        data = to_iso2709(record)
+    except Unwritable as error:
+        errors.append(error.code)
+    if errors:
+        return ends(Outcome.BAD_MARC, *errors, *warnings)
+    row = _row(title, holding_id, Outcome.DELIVERED, warnings, symbol or settings.default_symbol)
+    row["size"] = len(data)
+    return row, data
+
+
+def _place(record: Record, listed: ListedHolding) -> tuple[str, str]:
+    """Library and location: as the record's 852 says, else as the title's list or availability said."""
+    locations = record.get_fields("852")
+    if not locations:
+        return listed["library"], listed["location"]
+    library, location = (next(iter(locations[0].get_subfields(code)), "").strip() for code in "bc")
+    return library or listed["library"], location or listed["location"]
+
+
+def _row(
+    title: ListedTitle, holding_id: str, outcome: Outcome, reasons: list[str], symbol: str
+) -> ConvertedRow:
+    return ConvertedRow(
+        mms_id=title["mms_id"],
+        holding_id=holding_id,
+        outcome=outcome.value,
+        reasons=[reason for reason in reasons if reason],
+        title=title["title"],
+        symbol=symbol,
+        size=0,
+    )

@@ -1,0 +1,127 @@
+"""Delivery: the assembled files under their final names, in the bucket and on a partner's SFTP server."""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import IO, Protocol
+
+from alma_etl import __version__
+from alma_etl.errors import NotAcceptable
+from alma_etl.west.assembly import assembled_key, read_assembly
+from alma_etl.west.gates import SymbolResult
+from alma_etl.west.naming import FOLDER
+from alma_etl.west.run import Plan, RunFolder
+
+log = logging.getLogger(__name__)
+
+DELIVERED = "delivered.json"
+
+
+class Sftp(Protocol):
+    """The part of paramiko's SFTPClient that a delivery needs."""
+
+    def putfo(self, fl: IO[bytes], remotepath: str) -> object: ...
+    def posix_rename(self, oldpath: str, newpath: str) -> None: ...
+    def remove(self, path: str) -> None: ...
+
+
+class DryRun(Exception):
+    """The run is a rehearsal: everything is assembled in its folder, nothing leaves it."""
+
+
+def deliver(
+    folder: RunFolder, *, now: datetime, sftp: Sftp | None = None, sftp_folder: str = "."
+) -> list[str]:
+    """Put each symbol's manifest, outcomes and MARC21 file into ``west/deliveries/``; their keys come back.
+
+    The MARC21 file comes last and appears whole under its final name, so that a partner who fetches on sight
+    never sees half of one. A second delivery of the same day takes the place of the first. With ``sftp`` the
+    manifest and the MARC21 file also go to ``sftp_folder``, each under a temporary name that is then renamed.
+
+    Raises NotAcceptable when a gate is shut, with the sentences; DryRun for a rehearsal.
+    """
+    plan, assembly = folder.plan(), read_assembly(folder)
+    folder.bucket.delete([folder.key(DELIVERED)])
+    if assembly.shut:
+        raise NotAcceptable("Nothing was delivered. " + ". ".join(assembly.shut))
+    if plan.settings.dry_run:
+        raise DryRun(f"Dry run: the files wait in {assembled_key(folder, '')}, nothing was delivered")
+    keys: list[str] = []
+    for result in assembly.symbols:
+        if not sum(result.counts.values()):
+            continue
+        keys += _deliver_to_bucket(folder, plan, result, now)
+        if sftp is not None and result.records:
+            _deliver_by_sftp(folder, result, sftp, sftp_folder)
+    folder.bucket.put(folder.key(DELIVERED), json.dumps(keys).encode(), "application/json")
+    return keys
+
+
+def delivered_keys(folder: RunFolder) -> list[str]:
+    """The keys of what this run delivered; none when it did not."""
+    found = folder.bucket.find(folder.key(DELIVERED))
+    return [] if found is None else list(json.loads(found))
+
+
+def manifest(plan: Plan, result: SymbolResult, now: datetime) -> dict[str, object]:
+    """The manifest of one symbol's delivery."""
+    return {
+        "file": f"{result.stem}.mrc" if result.records else None,
+        "sha256": result.sha256,
+        "bytes": result.bytes,
+        "records": result.records,
+        "symbol": result.symbol,
+        "source": plan.source,
+        "run_id": plan.run_id,
+        "created_at": now.isoformat(timespec="seconds"),
+        "counts": result.counts,
+        "titles": result.titles,
+        "holdings": result.holdings,
+        "version": __version__,
+        "list_mode": plan.settings.effective_list_mode.value,
+        "input": plan.counts.model_dump(),
+        "compared_with": result.last_stem,
+        "dropped": result.dropped,
+    }
+
+
+def _deliver_to_bucket(folder: RunFolder, plan: Plan, result: SymbolResult, now: datetime) -> list[str]:
+    bucket = folder.bucket
+    text = json.dumps(manifest(plan, result, now), indent=1, ensure_ascii=False).encode()
+    manifest_key, outcomes_key, marc_key = (
+        f"{FOLDER}{result.stem}{ending}" for ending in (".manifest.json", ".outcomes.csv", ".mrc")
+    )
+    bucket.put(manifest_key, text, "application/json")
+    bucket.copy(assembled_key(folder, f"{result.stem}.outcomes.csv"), outcomes_key)
+    if not result.records:
+        # The default symbol may only have titles without a holding; an earlier file of this day is void then.
+        bucket.delete([marc_key])
+        return [manifest_key, outcomes_key]
+    bucket.copy(assembled_key(folder, f"{result.stem}.mrc"), marc_key)
+    log.info("Delivered %s: %d records, %d bytes", marc_key, result.records, result.bytes)
+    return [manifest_key, outcomes_key, marc_key]
+
+
+def _deliver_by_sftp(folder: RunFolder, result: SymbolResult, sftp: Sftp, sftp_folder: str) -> None:
+    for source, name in _sftp_files(folder, result):
+        final = f"{sftp_folder.rstrip('/') or '.'}/{name}"
+        temporary = f"{final}.part"
+        with folder.bucket.reader(source) as stream:
+            sftp.putfo(stream, temporary)
+        try:
+            sftp.posix_rename(temporary, final)
+        except OSError:
+            # Servers without the posix-rename extension do not replace: the old file goes first.
+            with suppress(OSError):
+                sftp.remove(final)
+            sftp.posix_rename(temporary, final)
+        log.info("Delivered %s by SFTP", final)
+
+
+def _sftp_files(folder: RunFolder, result: SymbolResult) -> Sequence[tuple[str, str]]:
+    return (
+        (f"{FOLDER}{result.stem}.manifest.json", f"{result.stem}.manifest.json"),
+        (assembled_key(folder, f"{result.stem}.mrc"), f"{result.stem}.mrc"),
+    )

@@ -1,0 +1,95 @@
+"""Step 3 of the WEST procedure: the holdings records themselves (`GET /bibs/{mms_id}/holdings/{holding_id}`)."""
+
+import logging
+from collections.abc import Iterator
+from typing import TypedDict
+
+from alma_etl.alma.answers import Absent, Answer, Found, Unknown
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.holdings import Holding
+from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.west.listing import RESULT as LISTING
+from alma_etl.west.listing import ListedTitle
+from alma_etl.west.run import RunFolder
+
+log = logging.getLogger(__name__)
+
+RESULT = "fetched.jsonl"
+PROGRESS_EVERY = 250  # the seed's scripts told how far they were at the same interval
+
+
+class FetchedHolding(TypedDict):
+    """A holding after step 3. ``status`` is ``fetched``, ``not_found`` or ``failed`` (``reason`` says why)."""
+
+    mms_id: str
+    holding_id: str
+    status: str
+    reason: str
+    suppressed: bool
+    record: str | None  # the <record> element as Alma sent it
+
+
+def fetch_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
+    """Fetch the records of a chunk's holdings, in parallel up to the client's bound; counts by status come back.
+
+    Holdings that the title's list already shows as suppressed are not fetched, unless suppressed ones are
+    wanted. What earlier attempts fetched is not asked for again; what failed then is. Raises AlmaStop and
+    AlmaUnreachable; anything that concerns one holding is that holding's status.
+    """
+    include_suppressed = folder.plan().settings.include_suppressed
+    wanted = list(_wanted(folder, number, include_suppressed))
+    checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
+    done: dict[tuple[str, str], FetchedHolding] = {
+        (row["mms_id"], row["holding_id"]): row  # type: ignore[misc]
+        for row in checkpoint.rows()
+        if row["status"] != "failed"
+    }
+    missing = [pair for pair in wanted if pair not in done]
+    if done:
+        log.info(
+            "Chunk %04d: %d of %d holdings were fetched before",
+            number,
+            len(wanted) - len(missing),
+            len(wanted),
+        )
+    failed = 0
+    for count, (pair, answer) in enumerate(
+        client.in_parallel(lambda pair: client.holdings.read(*pair), missing), 1
+    ):
+        row = done[pair] = _row(*pair, answer)
+        if row["status"] == "failed":
+            failed += 1
+            log.warning("Chunk %04d: holding %s of %s failed: %s", number, pair[1], pair[0], row["reason"])
+        else:
+            checkpoint.add(row)
+        if count % PROGRESS_EVERY == 0 or count == len(missing):
+            log.info("Chunk %04d: %d of %d holdings fetched, %d failed", number, count, len(missing), failed)
+    checkpoint.complete(done[pair] for pair in wanted)
+    return {
+        "holdings": len(wanted),
+        "not_found": sum(done[pair]["status"] == "not_found" for pair in wanted),
+        "failed": failed,
+    }
+
+
+def _wanted(folder: RunFolder, number: int, include_suppressed: bool) -> Iterator[tuple[str, str]]:
+    for row in folder.bucket.read_rows(folder.chunk_key(number, LISTING)):
+        title: ListedTitle = row  # type: ignore[assignment]
+        for holding in title["holdings"]:
+            if include_suppressed or not holding["suppressed"]:
+                yield title["mms_id"], holding["holding_id"]
+
+
+def _row(mms_id: str, holding_id: str, answer: Answer[Holding]) -> FetchedHolding:
+    row = FetchedHolding(
+        mms_id=mms_id, holding_id=holding_id, status="fetched", reason="", suppressed=False, record=None
+    )
+    match answer:
+        case Found(holding):
+            row["suppressed"] = holding.suppressed or holding.calculated_suppressed
+            row["record"] = None if holding.record is None else holding.record.decode()
+        case Absent(error):
+            row["status"], row["reason"] = "not_found", str(error or "")
+        case Unknown(error):
+            row["status"], row["reason"] = "failed", str(error)
+    return row

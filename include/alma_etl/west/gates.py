@@ -1,0 +1,83 @@
+"""The gates before a delivery: what must hold of the file as a whole (WEST delivery checklist, points 13 to 16)."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from alma_etl.west.outcomes import Outcome
+from alma_etl.west.run import Plan
+
+
+class SymbolResult(BaseModel):
+    """What assembly made for one OCLC symbol; the numbers of its manifest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    symbol: str
+    stem: str
+    records: int
+    bytes: int
+    sha256: str
+    counts: dict[str, int]
+    titles: int
+    holdings: int
+    last_stem: str | None = None  # the delivery that this one is compared with
+    last_records: int = 0
+    dropped: int = 0  # records of the last delivery that are not in this one
+
+
+class Assembly(BaseModel):
+    """What assembly found: one result a symbol, what it counted, and the sentences of the gates that are shut."""
+
+    model_config = ConfigDict(frozen=True)
+
+    symbols: tuple[SymbolResult, ...]
+    counts: dict[str, int]
+    titles: int
+    holdings: int
+    fell_back: int
+    unfinished_chunks: tuple[int, ...]
+    shut: tuple[str, ...] = ()
+
+
+def shut_gates(
+    plan: Plan,
+    symbols: Sequence[SymbolResult],
+    counts: dict[str, int],
+    titles: int,
+    unfinished: Sequence[int],
+) -> Iterator[str]:
+    """A sentence for each gate that forbids the delivery; nothing when all are open."""
+    settings = plan.settings
+    delivered = sum(symbol.records for symbol in symbols)
+    if titles != plan.titles:
+        yield f"Counts do not add up: the run has {plan.titles} titles, the outcomes have {titles}"
+    for symbol in symbols:
+        if symbol.records != symbol.counts[Outcome.DELIVERED]:
+            yield (
+                f"Counts do not add up: {symbol.stem}.mrc has {symbol.records} records, "
+                f"the outcomes say {symbol.counts[Outcome.DELIVERED]} delivered"
+            )
+    rows = sum(counts.values())
+    failed = counts[Outcome.FAILED] + plan.counts.missing
+    if failed > settings.failure_threshold * (rows + plan.counts.missing):
+        chunks = f" ({len(unfinished)} chunks did not finish)" if unfinished else ""
+        yield (
+            f"{failed} of {rows + plan.counts.missing} holdings or titles failed{chunks}, more than the "
+            f"failure_threshold of {settings.failure_threshold:.2%} allows: see the outcomes for the reasons, "
+            "clear the failed chunks, and the run asks Alma only for what is missing"
+        )
+    if delivered == 0:
+        yield "No holding could be delivered: an empty file would withdraw every commitment; see the outcomes"
+    for symbol in symbols:
+        if delivered and symbol.holdings and symbol.records == 0:
+            yield (
+                f"{symbol.symbol} would be delivered empty, although it has {symbol.holdings} holdings: "
+                "see its outcomes, or take the symbol out of symbol_by_library"
+            )
+        if symbol.dropped > settings.max_drop * symbol.last_records:
+            yield (
+                f"{symbol.dropped} of the {symbol.last_records} records of the last delivery {symbol.last_stem} are "
+                f"missing from {symbol.stem}, more than the max_drop of {settings.max_drop:.2%} allows: if that is "
+                "right (commitments withdrawn, titles taken out of the set), run again with a higher max_drop"
+            )

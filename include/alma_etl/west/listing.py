@@ -1,0 +1,220 @@
+"""Step 2 of the WEST procedure: which holdings a title has, and the numbers of its bib."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, TypedDict
+
+from pymarc import Field, Indicators, Subfield
+
+from alma_etl.alma.answers import Absent, Found, Unknown
+from alma_etl.alma.bibs import MAX_BATCH, NO_BIB, Bib
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaError, AlmaMalformed, AlmaRefused, AlmaTimeout, AlmaTransient
+from alma_etl.marc.xml import record_from_xml
+from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.west.enrich import numbers_of_bib
+from alma_etl.west.run import RunFolder
+from alma_etl.west.settings import ListMode
+
+log = logging.getLogger(__name__)
+
+RESULT = "listing.jsonl"
+
+
+class ListedHolding(TypedDict):
+    """A holding as its title's list or availability names it; ``suppressed`` is None where that is not told."""
+
+    holding_id: str
+    library: str
+    location: str
+    suppressed: bool | None
+
+
+class ListedTitle(TypedDict):
+    """A title after step 2. ``status`` is ``listed``, ``not_found`` or ``failed`` (``reason`` says why)."""
+
+    mms_id: str
+    status: str
+    reason: str
+    title: str
+    has_record: bool
+    numbers: list[list[Any]]  # the bib's 022 and (OCoLC) 035: [tag, ind1, ind2, [[code, value], ...]]
+    holdings: list[ListedHolding]
+    fell_back: bool
+
+
+def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
+    """Find the holdings of every title of a chunk; the counts by status come back.
+
+    In ``batch`` mode one ``GET /bibs`` with ``expand=p_avail`` answers for 100 titles; a title without an
+    availability row of its own, or with a row that names no holding (items in temporary locations), falls back
+    to ``GET /bibs/{mms_id}/holdings``. In ``exact`` mode every title is asked for its list.
+
+    Titles that earlier attempts finished are not asked again. Raises AlmaStop and AlmaUnreachable; anything
+    that concerns one title is that title's status.
+    """
+    mode = folder.plan().settings.effective_list_mode
+    checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
+    mms_ids = folder.mms_ids(number)
+    done: dict[str, ListedTitle] = {
+        row["mms_id"]: row  # type: ignore[misc]
+        for row in checkpoint.rows()
+        if row["status"] != "failed"
+    }
+    missing = [mms_id for mms_id in mms_ids if mms_id not in done]
+    if done:
+        log.info("Chunk %04d: %d of %d titles were listed before", number, len(done), len(mms_ids))
+    for title in _list_titles(client, missing, mode):
+        done[title["mms_id"]] = title
+        if title["status"] != "failed":
+            checkpoint.add(title)
+    titles = [done[mms_id] for mms_id in mms_ids]
+    checkpoint.complete(titles)
+    counts = {
+        "titles": len(titles),
+        "holdings": sum(len(title["holdings"]) for title in titles),
+        "fell_back": sum(title["fell_back"] for title in titles),
+        "not_found": sum(title["status"] == "not_found" for title in titles),
+        "failed": sum(title["status"] == "failed" for title in titles),
+    }
+    log.info("Chunk %04d: %s", number, ", ".join(f"{value} {name}" for name, value in counts.items()))
+    return counts
+
+
+def _list_titles(client: AlmaClient, mms_ids: Sequence[str], mode: ListMode) -> Iterator[ListedTitle]:
+    to_list: list[ListedTitle] = []
+    batches = [mms_ids[start : start + MAX_BATCH] for start in range(0, len(mms_ids), MAX_BATCH)]
+    availability = mode is ListMode.BATCH
+    for _, answers in client.in_parallel(
+        lambda batch: _read_bibs(client, batch, availability=availability), batches
+    ):
+        for mms_id, answer in answers.items():
+            title = _described(mms_id, answer)
+            if title["status"] != "listed":
+                yield title
+            elif availability and isinstance(answer, Found) and _names_all_holdings(answer.value):
+                yield _with_available_holdings(title, answer.value)
+            else:
+                title["fell_back"] = availability
+                to_list.append(title)
+    by_id = {title["mms_id"]: title for title in to_list}
+    for mms_id, listed in client.in_parallel(client.holdings.list, by_id):
+        title = by_id[mms_id]
+        match listed:
+            case Found(holdings):
+                title["holdings"] = [
+                    ListedHolding(
+                        holding_id=holding.holding_id,
+                        library=holding.library,
+                        location=holding.location,
+                        suppressed=holding.suppressed,
+                    )
+                    for holding in holdings
+                ]
+            case Absent(error):
+                title |= {"status": "not_found", "reason": _reason(error)}
+            case Unknown(error):
+                title |= {"status": "failed", "reason": _reason(error)}
+        yield title
+
+
+def _read_bibs(
+    client: AlmaClient, mms_ids: Sequence[str], *, availability: bool
+) -> dict[str, Found[Bib] | Absent | Unknown]:
+    """Three answers for each id. A batch that times out or cannot be read is halved, down to the title at fault."""
+    alone = len(mms_ids) == 1
+    try:
+        bibs = _read_batch(client, mms_ids, availability=availability)
+    except (AlmaTransient, AlmaRefused) as error:
+        if alone:
+            refused = isinstance(error, AlmaRefused) and error.code in NO_BIB
+            return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
+        half = len(mms_ids) // 2
+        log.warning("A batch of %d titles is halved: %s", len(mms_ids), error)
+        return {
+            **_read_bibs(client, mms_ids[:half], availability=availability),
+            **_read_bibs(client, mms_ids[half:], availability=availability),
+        }
+    # Alma leaves out unknown ids without a word: not in the answer is the answer.
+    return {mms_id: Found(bibs[mms_id]) if mms_id in bibs else Absent() for mms_id in mms_ids}
+
+
+def _read_batch(client: AlmaClient, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:
+    """One batch. What its size may have caused is not tried again at that size; anything else is, with patience."""
+    if len(mms_ids) > 1:
+        try:
+            return client.bibs.read_many(mms_ids, availability=availability, attempts=1)
+        except (AlmaTimeout, AlmaMalformed):
+            raise
+        except AlmaTransient as error:
+            log.info("%s; again", error)
+    return client.bibs.read_many(mms_ids, availability=availability)
+
+
+def _described(mms_id: str, answer: Found[Bib] | Absent | Unknown) -> ListedTitle:
+    title = ListedTitle(
+        mms_id=mms_id,
+        status="listed",
+        reason="",
+        title="",
+        has_record=False,
+        numbers=[],
+        holdings=[],
+        fell_back=False,
+    )
+    match answer:
+        case Found(bib):
+            title["title"] = bib.title
+            if bib.record is not None:
+                try:
+                    fields = numbers_of_bib(record_from_xml(bib.record))
+                except ValueError as error:
+                    return title | {"status": "failed", "reason": f"the bib record cannot be read: {error}"}
+                title |= {"has_record": True, "numbers": [_packed(field) for field in fields]}
+        case Absent(error):
+            title |= {"status": "not_found", "reason": _reason(error)}
+        case Unknown(error):
+            title |= {"status": "failed", "reason": _reason(error)}
+    return title
+
+
+def _names_all_holdings(bib: Bib) -> bool:
+    return bool(bib.availability) and all(row.holding_id for row in bib.availability)
+
+
+def _with_available_holdings(title: ListedTitle, bib: Bib) -> ListedTitle:
+    holdings: dict[str, ListedHolding] = {}
+    for row in bib.availability:
+        if row.holding_id is not None:
+            holdings.setdefault(
+                row.holding_id,
+                ListedHolding(
+                    holding_id=row.holding_id, library=row.library, location=row.location, suppressed=None
+                ),
+            )
+    title["holdings"] = list(holdings.values())
+    return title
+
+
+def _reason(error: AlmaError | None) -> str:
+    return "" if error is None else str(error)
+
+
+def _packed(field: Field) -> list[Any]:
+    return [
+        field.tag,
+        *(field.indicators or "  "),
+        [[subfield.code, subfield.value] for subfield in field.subfields],
+    ]
+
+
+def unpacked(fields: Sequence[Sequence[Any]]) -> list[Field]:
+    """The bib's fields of a ListedTitle as MARC fields."""
+    return [
+        Field(
+            tag=tag,
+            indicators=Indicators(ind1, ind2),
+            subfields=[Subfield(*subfield) for subfield in subfields],
+        )
+        for tag, ind1, ind2, subfields in fields
+    ]

@@ -1,0 +1,105 @@
+"""The MMS ids of an Alma set (`GET /conf/sets/{id}/members`)."""
+
+import logging
+import re
+from dataclasses import dataclass
+
+from alma_etl.alma.answers import Absent, Unknown
+from alma_etl.alma.client import AlmaClient
+from alma_etl.errors import InputProblem
+from alma_etl.west.id_index import IdIndex
+from alma_etl.west.run import InputCounts
+
+log = logging.getLogger(__name__)
+
+PAGE = 100  # Alma's upper bound for members of one page
+MAX_SWEEPS = 3
+TITLE_SETS = ("BIB_MMS", "IEP")  # all titles, physical titles: members of both are MMS ids
+_MMS_ID = re.compile(r"99\d{8,17}", re.ASCII)
+
+
+def is_mms_id(text: str) -> bool:
+    """Whether ``text`` has the shape of an MMS id: digits, beginning with 99, at most 19 of them."""
+    return _MMS_ID.fullmatch(text) is not None
+
+
+@dataclass
+class _Sweep:
+    total: int
+    rows: int = 0
+
+
+def read_set(client: AlmaClient, set_id: str, index: IdIndex) -> InputCounts:
+    """Put the MMS ids of the set's members into ``index`` and count them.
+
+    The members of a logical set are worked out anew for each page, so that pages may repeat some and skip
+    others. When fewer distinct ids came than Alma says the set holds, it is read again, until a reading adds
+    nothing; what is then still missing is counted, and the delivery's gate weighs it.
+
+    Costs one request for the set and one per 100 members, for each reading.
+    Raises InputProblem for a set that is unknown, empty, or not of titles; AlmaError when a page cannot be read.
+    """
+    _check_set(client, set_id)
+    for number in range(1, MAX_SWEEPS + 1):
+        before = len(index)
+        sweep = _read_pages(client, set_id, index)
+        distinct = len(index)
+        log.info("Set %s: %d of %d members read, %d distinct", set_id, sweep.rows, sweep.total, distinct)
+        if distinct >= sweep.total or (number > 1 and distinct == before):
+            break
+    if not distinct:
+        raise InputProblem(
+            f"The set {set_id} is empty, so there is nothing to deliver: "
+            "look at the set in Alma under Admin > Manage Sets, or choose another one"
+        )
+    if sweep.rows > distinct:
+        log.warning("Set %s lists %d titles more than once", set_id, sweep.rows - distinct)
+    return InputCounts(
+        total=max(sweep.total, distinct),
+        titles=distinct,
+        repeated=max(sweep.rows - distinct, 0),
+        missing=max(sweep.total - max(sweep.rows, distinct), 0),
+    )
+
+
+def _check_set(client: AlmaClient, set_id: str) -> None:
+    match client.sets.read(set_id):
+        case Absent():
+            raise InputProblem(
+                f"Alma does not know the set {set_id}: check set_id (a set of another institution or "
+                "environment has another number, and a private set is seen by its owner's key only)"
+            )
+        case Unknown(error):
+            raise error
+        case found:
+            if found.value.content and found.value.content not in TITLE_SETS:
+                raise InputProblem(
+                    f"The set {set_id} ({found.value.name}) holds {found.value.content}, not titles: "
+                    "make a set of all titles or of physical titles in Alma and give its number"
+                )
+
+
+def _read_pages(client: AlmaClient, set_id: str, index: IdIndex) -> _Sweep:
+    first = client.sets.members_page(set_id, 0, limit=PAGE)
+    sweep = _Sweep(first.total)
+    _add(first.ids, set_id, index, sweep)
+    offsets = range(PAGE, first.total, PAGE)
+    for _, page in client.in_parallel(
+        lambda offset: client.sets.members_page(set_id, offset, limit=PAGE), offsets
+    ):
+        sweep.total = max(sweep.total, page.total)
+        _add(page.ids, set_id, index, sweep)
+        if sweep.rows % 10_000 < PAGE:
+            log.info("Set %s: %d of %d members read", set_id, sweep.rows, sweep.total)
+    return sweep
+
+
+def _add(ids: list[str], set_id: str, index: IdIndex, sweep: _Sweep) -> None:
+    strangers = [id_ for id_ in ids if not is_mms_id(id_)]
+    if strangers:
+        raise InputProblem(
+            f"The members of the set {set_id} are not MMS ids (one of them is {strangers[0]!r}): "
+            "make a set of all titles or of physical titles in Alma and give its number"
+        )
+    sweep.rows += len(ids)
+    index.add(ids)

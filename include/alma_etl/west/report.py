@@ -1,0 +1,132 @@
+"""The end of a run: the page for the librarian, and the last word on whether the run is acceptable."""
+
+import logging
+from collections.abc import Mapping
+
+from alma_etl.errors import NotAcceptable
+from alma_etl.reports.pages import render
+from alma_etl.reports.tables import read_csv
+from alma_etl.store.bucket import NoSuchObject
+from alma_etl.west.assembly import assembled_key, read_assembly
+from alma_etl.west.delivery import delivered_keys
+from alma_etl.west.gates import Assembly
+from alma_etl.west.outcomes import MEANING
+from alma_etl.west.run import Plan, RunFolder
+from alma_etl.west.settings import ListMode
+
+log = logging.getLogger(__name__)
+
+REPORT = "report.html"
+_REASONS_SHOWN = 40
+
+Reasons = list[tuple[tuple[str, str], tuple[int, str]]]
+
+_MODES = {
+    ListMode.BATCH: (
+        "List mode batch: holdings were found by the availability of 100 titles a call. Holdings that availability "
+        "hides, suppressed ones above all, are not seen in this mode and have no row; the exact mode sees them."
+    ),
+    ListMode.EXACT: "List mode exact: every title was asked for its list of holdings, suppressed ones included.",
+}
+
+
+def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
+    """Write the run's page, however far it got, and return its key.
+
+    ``task_states`` are tasks that did not succeed, by name with their state, for a run that stopped early.
+    """
+    plan, assembly = _progress(folder)
+    delivered = delivered_keys(folder)
+    rehearsal = plan is not None and plan.settings.dry_run
+    problems = _problems(folder, plan, assembly, task_states)
+    sentences = problems or [_success(assembly, rehearsal=rehearsal)]
+    page = render(
+        "west_delivery.html",
+        run_id=folder.run_id,
+        day=None if plan is None else plan.day.isoformat(),
+        plan=plan,
+        assembly=assembly,
+        delivered=delivered,
+        sentences=sentences,
+        verdict_class="bad" if problems else ("rehearsal" if rehearsal else ""),
+        meaning={outcome.value: text for outcome, text in MEANING.items()},
+        mode_sentence="" if plan is None else _MODES[plan.settings.effective_list_mode],
+        reasons=_reasons(folder, assembly),
+    )
+    key = folder.key(REPORT)
+    folder.bucket.put(key, page, "text/html; charset=utf-8")
+    for sentence in sentences:
+        log.info("%s", sentence)
+    if assembly is not None:
+        log.info("%s", ", ".join(f"{count} {word}" for word, count in assembly.counts.items()))
+    log.info("Report: %s in the bucket %s", key, folder.bucket.name)
+    return key
+
+
+def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
+    """The last word: a sentence when the run is acceptable. Raises NotAcceptable with what is wrong when it is not."""
+    plan, assembly = _progress(folder)
+    problems = _problems(folder, plan, assembly, task_states)
+    if problems:
+        raise NotAcceptable(" ".join(problems))
+    return _success(assembly, rehearsal=plan is not None and plan.settings.dry_run)
+
+
+def _progress(folder: RunFolder) -> tuple[Plan | None, Assembly | None]:
+    try:
+        plan = folder.plan()
+    except NoSuchObject:
+        return None, None
+    try:
+        return plan, read_assembly(folder)
+    except NoSuchObject:
+        return plan, None
+
+
+def _problems(
+    folder: RunFolder, plan: Plan | None, assembly: Assembly | None, task_states: Mapping[str, str]
+) -> list[str]:
+    problem = folder.problem()
+    if problem:
+        return [f"Nothing was delivered. {problem}"]
+    if plan is None or assembly is None:
+        states = ", ".join(f"{task} {state}" for task, state in task_states.items())
+        return [
+            f"Nothing was delivered: the run did not get to its assembly ({states}); see the log of the first of these"
+        ]
+    if assembly.shut:
+        return ["Nothing was delivered.", *(f"{sentence}." for sentence in assembly.shut)]
+    if plan.settings.dry_run:
+        return []
+    if not delivered_keys(folder):
+        return [
+            "The files are assembled, but their delivery did not end well: see the log of deliver, then clear it"
+        ]
+    if assembly.unfinished_chunks:
+        numbers = ", ".join(f"{number:04d}" for number in assembly.unfinished_chunks)
+        return [f"Delivered, but chunk {numbers} did not finish: clear its failed tasks and those after them"]
+    return []
+
+
+def _success(assembly: Assembly | None, *, rehearsal: bool) -> str:
+    records = sum(symbol.records for symbol in assembly.symbols) if assembly else 0
+    return (
+        f"Dry run: {records:,} records would be delivered."
+        if rehearsal
+        else f"{records:,} records delivered."
+    )
+
+
+def _reasons(folder: RunFolder, assembly: Assembly | None) -> Reasons:
+    """The reasons by outcome with their counts and one holding as an example, the most frequent first."""
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for symbol in assembly.symbols if assembly else ():
+        with folder.bucket.reader(assembled_key(folder, f"{symbol.stem}.outcomes.csv")) as stream:
+            for row in read_csv(stream):
+                for reason in filter(None, row["reasons"].split(";")):
+                    key = (row["outcome"], reason)
+                    count, example = found.get(key, (0, row["holding_id"] or row["mms_id"]))
+                    # Reasons of failures name the call, so each may be its own: a page is not the place for all.
+                    if key in found or len(found) < 10 * _REASONS_SHOWN:
+                        found[key] = (count + 1, example)
+    return sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:_REASONS_SHOWN]

@@ -1,0 +1,141 @@
+"""What one WEST run is to do: the settings file, with what the run's form says laid over it."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib.resources import files
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from alma_etl.config import read_settings
+from alma_etl.errors import InputProblem
+from alma_etl.store.bucket import Bucket
+
+CONFIG_KEY = "config/west.yaml"
+
+# A symbol becomes part of an object key and of a file name at the partner's.
+Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,10}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class ListMode(StrEnum):
+    """How the holdings of a title are found.
+
+    ``batch`` asks for 100 titles at once and reads their availability rows, which leave out what discovery does
+    not show; ``exact`` asks for each title's list of holdings.
+    """
+
+    BATCH = "batch"
+    EXACT = "exact"
+
+
+class WestSettings(BaseModel):
+    """The settings of ``config/west.yaml``; the comments of the shipped file explain each."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    set_id: Text | None = None
+    marc_key: Text | None = None
+    oclc_symbol: Symbol | None = None
+    symbol_by_library: dict[str, Symbol] = {}
+    marc_org_code: Text | None = None
+    programme: Text = "WEST"
+    include_suppressed: bool = False
+    exclude_locations: tuple[Text, ...] = ()
+    list_mode: ListMode = ListMode.BATCH
+    failure_threshold: Share = 0.01
+    max_drop: Share = 0.05
+    timezone: str = "UTC"
+    chunk_size: Annotated[int, Field(ge=1, le=10_000)] = 500
+    limit: Annotated[int, Field(ge=1)] | None = None
+    dry_run: bool = False
+
+    @field_validator("set_id", mode="before")
+    @classmethod
+    def _ids_are_strings(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"there is no time zone {value!r}; write it like America/Los_Angeles") from error
+        return value
+
+    @property
+    def effective_list_mode(self) -> ListMode:
+        """Suppressed holdings are seen only in the exact mode, so asking for them implies it."""
+        return ListMode.EXACT if self.include_suppressed else self.list_mode
+
+    @property
+    def default_symbol(self) -> str:
+        """Where titles without a holding are reported: the common symbol, else the first of the libraries'."""
+        return self.oclc_symbol or next(iter(self.symbol_by_library.values()))
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every configured OCLC symbol, once, in the order of the alphabet."""
+        common = {self.oclc_symbol} if self.oclc_symbol else set()
+        return tuple(sorted(common | set(self.symbol_by_library.values())))
+
+    def symbol_of(self, library: str) -> str | None:
+        """The OCLC symbol of a library by its Alma code, or None when it has none."""
+        return self.symbol_by_library.get(library, self.oclc_symbol)
+
+    def excludes(self, library: str, location: str) -> bool:
+        """Whether holdings at this location stay out: the list names codes, or ``LIBRARY/location``."""
+        return location in self.exclude_locations or f"{library}/{location}" in self.exclude_locations
+
+
+def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
+    """The settings file (the bucket's, else the shipped one) with the run's own Params laid over it.
+
+    A Param that is null or an empty text leaves the file's value. A run that names its input, set or export,
+    replaces the file's input whichever it is.
+
+    Raises InputProblem with a sentence that names the line or the Param.
+    """
+    own = bucket.find(CONFIG_KEY)
+    if own is None:
+        text, source = (files("alma_etl.west") / "west.yaml").read_text("utf-8"), "the shipped west.yaml"
+    else:
+        try:
+            text, source = own.decode("utf-8-sig"), CONFIG_KEY
+        except UnicodeDecodeError as error:
+            raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
+    base = read_settings(text, WestSettings, source=source)
+    given = {name: value for name, value in params.items() if value is not None and value != ""}
+    values = base.model_dump()
+    if "set_id" in given or "marc_key" in given:
+        values |= {"set_id": None, "marc_key": None}
+    try:
+        settings = WestSettings.model_validate(values | given)
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise InputProblem("The run's form holds values that cannot be used: " + "; ".join(faults)) from error
+    return _complete(settings)
+
+
+def _complete(settings: WestSettings) -> WestSettings:
+    inputs = [value for value in (settings.set_id, settings.marc_key) if value]
+    if len(inputs) != 1:
+        told = "both" if inputs else "neither"
+        raise InputProblem(
+            f"A WEST run needs one input, and {told} of set_id and marc_key is given: "
+            f"set one of them in the run's form or in {CONFIG_KEY}"
+        )
+    if settings.set_id and not re.fullmatch(r"\d{1,19}", settings.set_id, re.ASCII):
+        raise InputProblem(
+            f"set_id must be the number of an Alma set, not {settings.set_id!r}: "
+            "find it in Alma under Admin > Manage Sets, in the set's details"
+        )
+    if not settings.oclc_symbol and not settings.symbol_by_library:
+        raise InputProblem(
+            f"No OCLC symbol: set oclc_symbol or symbol_by_library in the run's form or in {CONFIG_KEY}"
+        )
+    return settings
