@@ -1,0 +1,130 @@
+"""Bibliographic records (`/bibs`). Read as XML, since there MARC is MARC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from alma_etl.alma import xml
+from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.call import XML, Call, params, path
+from alma_etl.alma.envelope import Reply
+
+if TYPE_CHECKING:
+    from alma_etl.alma.client import AlmaClient
+
+MAX_BATCH = 100
+NO_BIB = frozenset({"402203", "402204"})  # "not valid", "not numeric"
+_EXPANSIONS = {"AVA", "AVE", "AVD"}
+
+
+@dataclass(frozen=True)
+class AvailabilityRow:
+    """One AVA field: mms_id ($0), holding_id ($8, None for items in a temporary location), institution ($a),
+    library ($b), location ($j), availability ($e: available, unavailable, check_holdings)."""
+
+    mms_id: str
+    holding_id: str | None
+    institution: str
+    library: str
+    location: str
+    availability: str
+
+
+@dataclass(frozen=True)
+class Bib:
+    """`record` is the serialised <record> in UTF-8, without the fields that `expand` adds (AVA, AVE, AVD),
+    None when Alma sent none. `availability` has the rows of this very bib; rows of related bibs are left out.
+    """
+
+    mms_id: str
+    title: str
+    suppressed: bool
+    record: bytes | None = field(repr=False)
+    availability: tuple[AvailabilityRow, ...]
+
+
+class Bibs:
+    def __init__(self, client: AlmaClient) -> None:
+        self._client = client
+
+    def read_many(
+        self,
+        mms_ids: Sequence[str],
+        *,
+        availability: bool,
+        attempts: int | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Bib]:
+        """GET /bibs: up to 100 bibs in one call, by MMS id. Ids that Alma does not know are not in the
+        result.
+
+        `availability` adds the AVA rows (expand=p_avail), which costs Alma by the number of items: when it
+        times out, or the answer is malformed, ask for half. Raises AlmaRefused (402203 for the whole call
+        when one id is malformed), AlmaTransient, AlmaStop; ValueError for more than 100 ids."""
+        if len(mms_ids) > MAX_BATCH:
+            raise ValueError(f"{len(mms_ids)} bibs in one call; Alma takes {MAX_BATCH}")
+        if not mms_ids:
+            return {}
+        call = Call(
+            "GET",
+            "/bibs",
+            params(mms_id=",".join(mms_ids), view="full", expand="p_avail" if availability else None),
+            accept=XML,
+        )
+        bibs = self._client.call(call, _bibs, attempts=attempts, timeout=timeout)
+        wanted = set(mms_ids)
+        return {bib.mms_id: bib for bib in bibs if bib.mms_id in wanted}
+
+    def read(self, mms_id: str, *, availability: bool = False) -> Answer[Bib]:
+        """GET /bibs/{mms_id}. Absent when Alma does not know the id (402203) or it is no id (402204)."""
+        return ask(lambda: self._read(mms_id, availability), NO_BIB)
+
+    def _read(self, mms_id: str, availability: bool) -> Bib:
+        expand = params(view="full", expand="p_avail" if availability else None)
+        return self._client.call(
+            Call("GET", path("bibs", mms_id), expand, accept=XML),
+            lambda reply: bib(xml.named(reply.xml(), "bib")),
+        )
+
+
+def _bibs(reply: Reply) -> list[Bib]:
+    return [bib(element) for element in xml.children(xml.named(reply.xml(), "bibs"), "bib")]
+
+
+def bib(element: etree._Element) -> Bib:
+    """A <bib> element as a Bib."""
+    mms_id = xml.text(element, "mms_id")
+    if not mms_id:
+        raise ValueError("a bib without mms_id")
+    record = xml.child(element, "record")
+    rows = []
+    if record is not None:
+        for added in [each for each in record if each.get("tag") in _EXPANSIONS]:
+            if added.get("tag") == "AVA":
+                rows.append(_availability(added))
+            record.remove(added)
+    return Bib(
+        mms_id=mms_id,
+        title=xml.text(element, "title"),
+        suppressed=xml.flag(element, "suppress_from_publishing"),
+        record=xml.serialise(record) if record is not None else None,
+        availability=tuple(row for row in rows if row.mms_id == mms_id),
+    )
+
+
+def _availability(row: etree._Element) -> AvailabilityRow:
+    first: dict[str, str] = {}
+    for subfield in row:
+        first.setdefault(subfield.get("code", ""), (subfield.text or "").strip())
+    return AvailabilityRow(
+        mms_id=first.get("0", ""),
+        holding_id=first.get("8") or None,
+        institution=first.get("a", ""),
+        library=first.get("b", ""),
+        location=first.get("j", ""),
+        availability=first.get("e", ""),
+    )

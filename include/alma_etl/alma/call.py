@@ -1,0 +1,68 @@
+"""A call to Alma as a value: method, path, parameters, body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from alma_etl.alma.errors import AlmaRefused
+
+JSON = "application/json"
+XML = "application/xml"
+
+
+@dataclass(frozen=True)
+class Call:
+    """`path` is below /almaws/v1 and quoted already (see `path`). `accept` and, when there is a `body`,
+    `content_type` say the format. `repeatable`: doing it twice is the same as doing it once, so that the
+    client may repeat it after a lost answer; true for GET, and for a DELETE whose caller takes "not there"
+    for done.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    body: bytes | None = None
+    accept: str = JSON
+    content_type: str = JSON
+    repeatable: bool = False
+
+    @property
+    def name(self) -> str:
+        """How errors and logs call it: method and path, without the query."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+
+def path(*segments: str) -> str:
+    """Path of segments, each an id or a fixed word. A slash inside a segment cannot reach Alma (its gateway
+    refuses an encoded one), and dots alone would climb: such ids are refused here, before anything is sent.
+    """
+    for segment in segments:
+        if not segment or segment.strip(".") == "" or "/" in segment or "\\" in segment:
+            raise AlmaRefused(
+                "/" + "/".join(quote(each, safe="") for each in segments),
+                None,
+                "INVALID_ID",
+                f"{segment!r} cannot be an id in a call to Alma; nothing was sent",
+            )
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def params(**values: str | int | bool | None) -> dict[str, str | int]:
+    """Query parameters: None is left out, booleans become true and false."""
+    return {
+        name: (str(value).lower() if isinstance(value, bool) else value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def json_body(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8")

@@ -1,0 +1,315 @@
+"""The client: one budget, one pool of connections, one policy for everything that goes wrong.
+
+* before each request sent (repeats and redirects too): the read-only switch, the quota floor, the shared
+  limiter
+* a per-second refusal comes before any effect: everybody slows, and any call is repeated
+* 5xx, HTML, broken answers, timeouts: calls that only read are repeated with jitter; a call that writes is
+  not, its error is marked `effect_unknown` and the caller looks before it repeats (`safe_write`)
+* the daily threshold closes the limiter for all workers until it is over
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception
+
+from alma_etl.alma.bibs import Bibs
+from alma_etl.alma.call import Call
+from alma_etl.alma.conf import Conf
+from alma_etl.alma.envelope import Reply
+from alma_etl.alma.errors import (
+    AlmaBudgetUnknown,
+    AlmaConnectionError,
+    AlmaDailyThreshold,
+    AlmaError,
+    AlmaMalformed,
+    AlmaQuotaFloor,
+    AlmaReadOnly,
+    AlmaThrottled,
+    AlmaTimeout,
+    AlmaTransient,
+    AlmaUnreachable,
+)
+from alma_etl.alma.holdings import Holdings
+from alma_etl.alma.limiter import Limiter, LimiterClosed, LimiterUnavailable
+from alma_etl.alma.parallel import in_parallel
+from alma_etl.alma.probe import Probe
+from alma_etl.alma.sets import Sets
+from alma_etl.alma.transport import Transport
+from alma_etl.alma.verdict import failure, read_or_malformed
+
+T = TypeVar("T")
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+_log = logging.getLogger(__name__)
+_MAX_PAUSE = 30.0  # seconds between two attempts
+_MAX_HOPS = 3
+_SILENT_CALLS = 20  # about what is in flight at once: by then an outage has outlasted every retry
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class AlmaClient:
+    """Alma's REST API through one key. Safe to use from many threads; close it when done (or use `with`).
+
+    `base_url`: the gateway. `limiter`: the institution's budget. `max_in_flight`: requests under way at once.
+    `timeout`: seconds from sending to the last byte; `connect_timeout`: for the connection alone.
+    `quota_floor` / `quota_floor_writes`: reading / writing stops when no more calls than this are left for
+    today. `read_only`: refuse to write. `attempts`: how often a call that may be repeated is tried;
+    `backoff`: seconds of the first pause, which doubles. `max_body`: bytes of one answer. `sleep`, `now`: for
+    tests. Raises ValueError for a URL or key that cannot work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        limiter: Limiter,
+        max_in_flight: int = 24,
+        timeout: float = 90,
+        connect_timeout: float = 10,
+        quota_floor: int = 5000,
+        quota_floor_writes: int = 1000,
+        read_only: bool = False,
+        attempts: int = 5,
+        backoff: float = 1.0,
+        max_body: int = 50_000_000,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        if max_in_flight < 1 or attempts < 1:
+            raise ValueError("The Alma connection needs at least one request in flight and one attempt.")
+        self._transport = Transport(
+            base_url, api_key, connections=max_in_flight, connect_timeout=connect_timeout, max_body=max_body
+        )
+        self._limiter = limiter
+        self._max_in_flight = max_in_flight
+        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._timeout = timeout
+        self._floors = {False: quota_floor, True: quota_floor_writes}
+        self._read_only = read_only
+        self._attempts = attempts
+        self._backoff = backoff
+        self._sleep = sleep
+        self._now = now
+        self._lock = threading.Lock()
+        self._calls_made = 0
+        self._left: tuple[int, datetime] | None = None
+        self._answered = False
+        self._silent = 0
+        self.bibs = Bibs(self)
+        self.holdings = Holdings(self)
+        self.sets = Sets(self)
+        self.conf = Conf(self)
+        self.test = Probe(self)
+
+    def __repr__(self) -> str:
+        return f"AlmaClient({self._transport.base_url!r})"
+
+    def __enter__(self) -> AlmaClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def calls_made(self) -> int:
+        """Requests sent by this client, as Alma counts them."""
+        return self._calls_made
+
+    @property
+    def calls_left(self) -> int | None:
+        """What Alma's last answer of today said is left for the institution; None before the first."""
+        left = self._left
+        return left[0] if left and left[1].date() == self._now().date() else None
+
+    def in_parallel(self, function: Callable[[X], Y], items: Iterable[X]) -> Iterator[tuple[X, Y]]:
+        """Apply `function` to each item, at most `max_in_flight` at once, and yield (item, result) as
+        completed.
+
+        Items are taken from `items` only as they are needed. When `function` raises, nothing further is
+        started, what was under way is finished and yielded, then the first exception is raised."""
+        return in_parallel(function, items, self._max_in_flight)
+
+    def call(
+        self,
+        call: Call,
+        read: Callable[[Reply], T],
+        *,
+        attempts: int | None = None,
+        timeout: float | None = None,
+    ) -> T:
+        """Make one call by the policy above and return what `read` makes of its answer.
+
+        Raises AlmaRefused, AlmaTransient (retries used up, or a write whose effect is unknown) or AlmaStop.
+        """
+        if self._read_only and call.writes:
+            raise AlmaReadOnly(
+                call.name,
+                None,
+                "",
+                "this Alma connection is read-only, nothing was sent; use one that may write",
+            )
+        patience = _Patience(self._attempts_for(attempts), self._backoff)
+        retrying = Retrying(
+            stop=patience.stop,
+            wait=patience.wait,
+            retry=retry_if_exception(lambda error: _may_repeat(call, error)),
+            before_sleep=_tell,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            result: T = retrying(self._once, call, read, timeout or self._timeout)
+        except (AlmaTimeout, AlmaConnectionError) as error:
+            raise self._unreachable(error) or error from None
+        return result
+
+    def _attempts_for(self, wished: int | None) -> int:
+        # while Alma is silent one try a call is enough to learn that it is back
+        return 1 if self._silent >= _SILENT_CALLS else (wished or self._attempts)
+
+    def _once(self, call: Call, read: Callable[[Reply], T], timeout: float) -> T:
+        url = self._transport.url(call)
+        for hop in range(_MAX_HOPS + 1):
+            reply = self._send(call, url, first=hop == 0, timeout=timeout)
+            target = self._target(call, url, reply)
+            if target is None:
+                break
+            url = target
+        error = failure(call, reply, self._now(), self._transport.scrub)
+        if error is None:
+            return read_or_malformed(call, reply, read)
+        self._warn_others(error)
+        raise error
+
+    def _warn_others(self, error: AlmaError) -> None:
+        try:
+            if isinstance(error, AlmaThrottled):
+                self._limiter.throttled()
+            if isinstance(error, AlmaDailyThreshold) and error.resume_at:
+                self._limiter.close(error.resume_at, error.message)
+        except LimiterUnavailable as problem:  # the next call will stop at it; this one has its own error
+            _log.warning("%s", problem)
+
+    def _send(self, call: Call, url: str, *, first: bool, timeout: float) -> Reply:
+        with self._slots:
+            self._keep_floor(call)
+            try:
+                self._limiter.acquire()
+            except LimiterClosed as closed:
+                raise AlmaDailyThreshold(
+                    call.name, None, "", f"no call was made: {closed.reason}", "", False, closed.until
+                ) from None
+            except LimiterUnavailable as problem:
+                raise AlmaBudgetUnknown(
+                    call.name, None, "", f"no call was made, since the shared rate limiter failed: {problem}"
+                ) from problem
+            with self._lock:
+                self._calls_made += 1
+            reply = self._transport.exchange(call, url, with_params=first, timeout=timeout)
+        with self._lock:
+            self._answered, self._silent = True, 0
+            if reply.calls_left is not None:
+                self._left = (reply.calls_left, self._now())
+        if reply.calls_left is not None:
+            self._limiter.note_remaining(reply.calls_left)
+        return reply
+
+    def _target(self, call: Call, url: str, reply: Reply) -> str | None:
+        """Where to go on, None when the reply is no redirect. Only reading calls are redirected, only within
+        Alma."""
+        if reply.status not in (301, 302, 303, 307, 308) or call.writes:
+            return None
+        target = self._transport.redirected(url, reply.headers.get("Location", ""))
+        if target is None:
+            raise AlmaMalformed(
+                call.name,
+                reply.status,
+                "",
+                "redirected to another host, which was not followed",
+                reply.request_id,
+            )
+        return target
+
+    def _keep_floor(self, call: Call) -> None:
+        left, floor = self.calls_left, self._floors[call.writes]
+        if left is not None and left <= floor:
+            raise AlmaQuotaFloor(
+                call.name,
+                None,
+                "",
+                f"Alma has {left} calls left for today and {floor} are kept for the library's other work; "
+                "run again after midnight UTC or lower the quota floor of the connection",
+            )
+
+    def _unreachable(self, error: AlmaError) -> AlmaUnreachable | None:
+        """Count a call that got no answer at all; the error to raise instead when it is one too many. A write
+        whose effect is unknown keeps its own error, since somebody has to look."""
+        with self._lock:
+            self._silent += 1
+            over = self._silent >= _SILENT_CALLS or (
+                not self._answered and isinstance(error, AlmaConnectionError)
+            )
+        if not over or error.effect_unknown:
+            return None
+        return AlmaUnreachable(
+            error.call,
+            None,
+            "",
+            f"Alma does not answer at {self._transport.base_url}: {error.message}; "
+            "check the host of the connection, the network, and Ex Libris' status page, then run again",
+        )
+
+
+def _may_repeat(call: Call, error: BaseException) -> bool:
+    return isinstance(error, AlmaTransient) and (
+        call.repeatable or not call.writes or not error.effect_unknown
+    )
+
+
+class _Patience:
+    """How often and after which pause one call is repeated: doubling with jitter; refusals for the threshold,
+    which cost nothing and pass by themselves, are borne four times as long."""
+
+    def __init__(self, attempts: int, backoff: float) -> None:
+        self._attempts = attempts
+        self._backoff = backoff
+        self._failed = 0
+        self._throttled = 0
+
+    def stop(self, state: RetryCallState) -> bool:
+        if _is_throttled(state):
+            self._throttled += 1
+        else:
+            self._failed += 1
+        return self._failed >= self._attempts or self._throttled >= 4 * self._attempts
+
+    def wait(self, state: RetryCallState) -> float:
+        ceiling = (
+            self._backoff if _is_throttled(state) else min(self._backoff * 2.0**self._failed, _MAX_PAUSE)
+        )
+        return random.uniform(ceiling / 2, ceiling)  # noqa: S311  jitter, not a secret
+
+
+def _is_throttled(state: RetryCallState) -> bool:
+    return state.outcome is not None and isinstance(state.outcome.exception(), AlmaThrottled)
+
+
+def _tell(state: RetryCallState) -> None:
+    pause = state.next_action.sleep if state.next_action else 0
+    _log.warning("%s; again in %.1f s", state.outcome.exception() if state.outcome else "", pause)

@@ -1,0 +1,117 @@
+"""What can go wrong with a call to Alma, sorted by what the caller should do about it.
+
+`AlmaRefused`   Alma understood and said no: an outcome of that one record, told apart by `code`.
+`AlmaTransient` nobody knows, or not now: the client has already repeated what may be repeated. `AlmaStop`
+no further call makes sense: the run ends with this sentence, it is never one record's outcome.
+
+Every error names the call (method and path, never a query and never the key) and Alma's tracking id, which is
+what Ex Libris support asks for. All of them can be pickled, since workers hand them around.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class AlmaError(Exception):
+    """One failed call: `call` ("GET /bibs/99..."), HTTP `status` (None without an answer), Alma's `code` (""
+    if there was none), a `message` that is a sentence, and the `tracking_id` ("" if the answer had none).
+
+    `effect_unknown` is true when the call would have changed something and may have done so: the caller has
+    to look before it repeats (see `safe_write`).
+    """
+
+    def __init__(
+        self,
+        call: str,
+        status: int | None,
+        code: str,
+        message: str,
+        tracking_id: str = "",
+        effect_unknown: bool = False,
+    ) -> None:
+        super().__init__(call, status, code, message, tracking_id, effect_unknown)
+        self.call = call
+        self.status = status
+        self.code = code
+        self.message = message
+        self.tracking_id = tracking_id
+        self.effect_unknown = effect_unknown
+
+    def __str__(self) -> str:
+        facts = [f"HTTP {self.status}" if self.status else "", self.code]
+        facts.append(f"tracking id {self.tracking_id}" if self.tracking_id else "no tracking id")
+        return f"{self.call}: {self.message} [{', '.join(fact for fact in facts if fact)}]"
+
+
+class AlmaRefused(AlmaError):
+    """An application error, nearly always HTTP 400: branch on `code`, never on the message."""
+
+
+class AlmaTransient(AlmaError):
+    """The call got no usable answer although it was repeated as far as that is safe."""
+
+
+class AlmaTimeout(AlmaTransient):
+    """The whole answer was not there in time."""
+
+
+class AlmaConnectionError(AlmaTransient):
+    """No connection, or it broke before the answer began."""
+
+
+class AlmaServerError(AlmaTransient):
+    """HTTP 5xx."""
+
+
+class AlmaMalformed(AlmaTransient):
+    """Something else than the answer: HTML, a truncated or unreadable body, more bytes than allowed."""
+
+
+class AlmaThrottled(AlmaTransient):
+    """Refused for the per-second threshold again and again. Such a refusal comes before any effect."""
+
+
+class AlmaStop(AlmaError):
+    """No further call makes sense; raised through everything up to the end of the run."""
+
+
+class AlmaUnauthorized(AlmaStop):
+    """The key is unknown, or not allowed to use this area of the API."""
+
+
+class AlmaForbidden(AlmaStop):
+    """The gateway refuses this key or this address."""
+
+
+class AlmaDailyThreshold(AlmaStop):
+    """The institution's calls of today are used up; work can go on at `resume_at` (UTC)."""
+
+    def __init__(
+        self,
+        call: str,
+        status: int | None,
+        code: str,
+        message: str,
+        tracking_id: str = "",
+        effect_unknown: bool = False,
+        resume_at: datetime | None = None,
+    ) -> None:
+        super().__init__(call, status, code, message, tracking_id, effect_unknown)
+        self.resume_at = resume_at
+
+
+class AlmaQuotaFloor(AlmaStop):
+    """Calls are left for today, but no more than the floor that is kept for the library's other work."""
+
+
+class AlmaReadOnly(AlmaStop):
+    """The connection is read-only and the call would have written; nothing was sent."""
+
+
+class AlmaUnreachable(AlmaStop):
+    """Many calls in a row, or the very first, got no answer at all."""
+
+
+class AlmaBudgetUnknown(AlmaStop):
+    """The store of the shared rate limiter does not answer: nobody knows whether a request may be sent."""

@@ -1,0 +1,98 @@
+"""Holdings records (`/bibs/{mms_id}/holdings`). The list is JSON, the record XML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lxml import etree
+
+from alma_etl.alma import shapes, xml
+from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.bibs import NO_BIB
+from alma_etl.alma.call import XML, Call, path
+from alma_etl.alma.envelope import Reply
+
+if TYPE_CHECKING:
+    from alma_etl.alma.client import AlmaClient
+
+NO_HOLDING = NO_BIB | {"402208"}
+
+
+@dataclass(frozen=True)
+class HoldingSummary:
+    """A row of the holdings list. `library` and `location` are codes; a location code means something only
+    within its library. `suppressed` is the record's own flag, not that of its location."""
+
+    holding_id: str
+    library: str
+    location: str
+    call_number: str
+    suppressed: bool
+
+
+@dataclass(frozen=True)
+class Holding:
+    """`calculated_suppressed` also counts a suppressed location. `record` is the serialised <record> in
+    UTF-8, None when Alma sent none; its 001 and 004 need not be the Alma ids when the holding was migrated.
+    """
+
+    holding_id: str
+    mms_id: str
+    suppressed: bool
+    calculated_suppressed: bool
+    record: bytes | None = field(repr=False)
+
+
+class Holdings:
+    def __init__(self, client: AlmaClient) -> None:
+        self._client = client
+
+    def list(self, mms_id: str) -> Answer[list[HoldingSummary]]:
+        """GET /bibs/{mms_id}/holdings: all holdings, suppressed ones too (not paged). An empty list for a bib
+        without holdings; Absent when the bib does not exist (402203, 402204)."""
+        return ask(
+            lambda: self._client.call(Call("GET", path("bibs", mms_id, "holdings")), _summaries), NO_BIB
+        )
+
+    def read(self, mms_id: str, holding_id: str) -> Answer[Holding]:
+        """GET /bibs/{mms_id}/holdings/{holding_id}. Absent when the holding (402208) or the bib does not
+        exist."""
+        return ask(lambda: self._read(mms_id, holding_id), NO_HOLDING)
+
+    def _read(self, mms_id: str, holding_id: str) -> Holding:
+        call = Call("GET", path("bibs", mms_id, "holdings", holding_id), accept=XML)
+        return self._client.call(call, lambda reply: holding(xml.named(reply.xml(), "holding"), mms_id))
+
+
+def _summaries(reply: Reply) -> list[HoldingSummary]:
+    document = reply.json()
+    rows = shapes.listed(document, "holding")
+    if not rows and shapes.total(document):
+        raise ValueError("holdings are counted but not listed")
+    return [_summary(row) for row in rows]
+
+
+def _summary(row: shapes.Json) -> HoldingSummary:
+    return HoldingSummary(
+        holding_id=shapes.required(row, "holding_id"),
+        library=shapes.text(row.get("library")),
+        location=shapes.text(row.get("location")),
+        call_number=shapes.text(row.get("call_number")),
+        suppressed=shapes.flag(row.get("suppress_from_publishing")),
+    )
+
+
+def holding(element: etree._Element, mms_id: str) -> Holding:
+    """A <holding> element as a Holding of the bib `mms_id`."""
+    holding_id = xml.text(element, "holding_id")
+    if not holding_id:
+        raise ValueError("a holding without holding_id")
+    record = xml.child(element, "record")
+    return Holding(
+        holding_id=holding_id,
+        mms_id=mms_id,
+        suppressed=xml.flag(element, "suppress_from_publishing"),
+        calculated_suppressed=xml.flag(element, "calculated_suppress_from_publishing"),
+        record=xml.serialise(record) if record is not None else None,
+    )
