@@ -1,0 +1,11 @@
+"""A pretend Ex Libris Alma on localhost, for tests and demonstrations of Alma clients.
+
+``python -m alma_sandbox`` runs it; ``alma_sandbox.serve(...)`` runs it inside a test; README.md tells the rest.
+"""
+
+from alma_sandbox.app import create_app
+from alma_sandbox.faults import FaultRule
+from alma_sandbox.server import Running, serve
+from alma_sandbox.settings import Settings
+
+__all__ = ["FaultRule", "Running", "Settings", "create_app", "serve"]

@@ -1,0 +1,43 @@
+"""``python -m alma_sandbox``: serve a pretend Alma on 127.0.0.1 and print its base URL as the first line."""
+
+import argparse
+import sys
+
+from pydantic import ValidationError
+
+from alma_sandbox.server import run
+from alma_sandbox.settings import Settings
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m alma_sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 = any free one (default)")
+    parser.add_argument("--seed", type=int, default=7, help="chooses the invented catalogue (default 7)")
+    parser.add_argument("--titles", type=int, default=400, help="titles in the catalogue (default 400)")
+    parser.add_argument("--api-key", default="sandbox", help='key with all rights (default "sandbox")')
+    parser.add_argument("--latency-ms", type=float, default=0, help="time that each call takes (default 0)")
+    parser.add_argument(
+        "--per-second", type=int, default=25, help="calls in any second; 0 = no limit (default 25)"
+    )
+    parser.add_argument("--daily", type=int, default=500_000, help="calls a day (default 500000)")
+    return parser
+
+
+def main() -> int:
+    """Read the arguments and serve. Exit code 2 when an argument or the port cannot be used."""
+    arguments = vars(_arguments().parse_args())
+    port = arguments.pop("port")
+    try:
+        run(Settings(**arguments), port, lambda url: print(url, flush=True))  # noqa: T201 - the contract
+    except ValidationError as error:
+        for problem in error.errors():
+            sys.stderr.write(f"--{str(problem['loc'][0]).replace('_', '-')}: {problem['msg']}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on port {port}: {error.strerror}; choose another or --port 0\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Libraries, locations, desks and code tables of the invented institution."""
+
+from dataclasses import dataclass
+
+INSTITUTION = ("01ZZ_INST", "Sandbox University")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A location; its code is unique within its library only."""
+
+    code: str
+    name: str
+    suppressed: bool = False
+    type: str = "OPEN"
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library with its locations and circulation desks."""
+
+    code: str
+    id: str
+    name: str
+    locations: tuple[Location, ...]
+    desks: tuple[str, ...] = ("DEFAULT_CIRC_DESK",)
+    departments: tuple[str, ...] = ()
+
+    def location(self, code: str) -> Location | None:
+        """The location with this code, if the library has it."""
+        return next((location for location in self.locations if location.code == code), None)
+
+
+LIBRARIES: dict[str, Library] = {
+    library.code: library
+    for library in (
+        Library(
+            "MAIN",
+            "112000000004401",
+            "Main Library",
+            (
+                Location("stacks", "Main Stacks"),
+                Location("periodicals", "Periodicals"),
+                Location("microform", "Microform"),
+                Location("reserves", "Course Reserves"),
+                Location("closed", "Withdrawn, not public", suppressed=True, type="CLOSED"),
+                Location("UNASSIGNED", "Unassigned location", suppressed=True, type="UNAVAILABLE"),
+            ),
+            desks=("DEFAULT_CIRC_DESK", "RES_SHARE"),
+            departments=("AcqDeptMAIN", "Conservation"),
+        ),
+        Library(
+            "SCI",
+            "112000000014401",
+            "Science Library",
+            (
+                Location("stacks", "Science Stacks"),
+                Location("periodicals", "Science Periodicals"),
+                Location("display", "New and Notable"),
+                Location("microform", "Science Microform"),
+            ),
+        ),
+        Library(
+            "LAW",
+            "112000000024401",
+            "Law Library",
+            (Location("periodicals", "Law Reviews"), Location("stacks", "Law Stacks")),
+        ),
+        Library(
+            "STOR",
+            "112000000034401",
+            "Storage Facility",
+            (
+                Location("archive", "Shared Print Archive", type="REMOTE"),
+                Location("microform", "Film Vault", type="REMOTE"),
+            ),
+        ),
+    )
+}
+
+
+def library_name(code: str) -> str:
+    """Name of a library, or its code when there is none."""
+    found = LIBRARIES.get(code)
+    return found.name if found else code
+
+
+def location_of(library: str, code: str) -> Location | None:
+    """A location by library and code."""
+    found = LIBRARIES.get(library)
+    return found.location(code) if found else None
+
+
+def location_name(library: str, code: str) -> str:
+    """Name of a location, or its code when there is none."""
+    found = location_of(library, code)
+    return found.name if found else code
+
+
+# code table -> {code: description}
+CODE_TABLES: dict[str, dict[str, str]] = {
+    "BaseStatus": {"0": "Item not in place", "1": "Item in place"},
+    "PROCESSTYPE": {
+        "ACQ": "Acquisition",
+        "CLAIM_RETURNED_LOAN": "Claimed Returned",
+        "HOLDSHELF": "Hold Shelf",
+        "ILL": "Resource Sharing Request",
+        "LOAN": "Loan",
+        "LOST_LOAN": "Lost",
+        "LOST_LOAN_AND_PAID": "Lost and paid",
+        "MISSING": "Missing",
+        "REQUESTED": "Requested",
+        "TECHNICAL": "Technical - Migration",
+        "TRANSIT": "Transit",
+        "WORK_ORDER_DEPARTMENT": "In Process",
+    },
+    "ItemPolicy": {
+        "01": "Loan 28 days",
+        "02": "Loan 7 days",
+        "03": "In library use",
+        "BOOK": "Book",
+        "DCB_NO_RENEW": "Resource sharing, no renewal",
+        "ILL": "Interlibrary Loan",
+    },
+    "PhysicalMaterialType": {
+        "BOOK": "Book",
+        "DVD": "DVD",
+        "ISSBD": "Issue, bound",
+        "ISSUE": "Issue",
+        "JOURNAL": "Journal",
+        "MAP": "Map",
+        "MICROFORM": "Microform",
+        "SCORE": "Music score",
+    },
+    "CallNumberType": {
+        "0": "Library of Congress classification",
+        "1": "Dewey Decimal classification",
+        "4": "Shelving control number",
+        "7": "Source specified in subfield $2",
+        "8": "Other scheme",
+    },
+    "RequestCancellationReasons": {
+        "AdditionalReason01": "Additional reason 1",
+        "AdditionalReason02": "Additional reason 2",
+        "CancelledAtPatronRequest": "Canceled at patron's request",
+        "CannotBeFulfilled": "Request cannot be fulfilled",
+    },
+    "UserGroups": {
+        "DCB": "Resource sharing patron",
+        "FACULTY": "Faculty",
+        "GRAD": "Graduate",
+        "STAFF": "Staff",
+        "UGRD": "Undergraduate",
+    },
+    "UserIdentifierTypes": {
+        "BARCODE": "Barcode",
+        "INST_ID": "Institution ID",
+        "OTHER_ID_1": "Additional ID 1",
+    },
+    "UserBlockTypes": {"CASH": "Cash", "GENERAL": "General", "LOAN": "Loan", "USER": "User"},
+    "UserBlockDescription": {
+        "01-OVERDUE": "Overdue items",
+        "02-GLOBAL": "Blocked by an operator",
+        "03-LIMIT": "Fine limit reached",
+    },
+    "SetContentType": {
+        "BIB_MMS": "All Titles",
+        "HOLDING": "Physical Holdings",
+        "IEP": "Physical Titles",
+        "ITEM": "Physical Items",
+        "USER": "Users",
+    },
+    "BreakIndicator": {"C": "Complete", "G": "Gap", "I": "Incomplete"},
+    "PatternType": {"1": "Enumeration and chronology"},
+    "PhysicalCondition": {"BRITTLE": "Brittle", "DAMAGED": "Damaged", "GOOD": "Good"},
+    "RetentionReason": {"CooperativeRetention": "Cooperative retention", "WEST": "WEST commitment"},
+    "provenanceCodes": {"GIFT": "Gift"},
+    "YesNo": {"false": "No", "true": "Yes"},
+    "WorkOrderType": {"Binding": "Binding", "Conservation": "Conservation"},
+}
+
+
+def description(table: str, code: str) -> str:
+    """What a code means, or the code itself when the table does not say."""
+    return CODE_TABLES.get(table, {}).get(code, code)

@@ -1,0 +1,187 @@
+"""The catalogue as calls see it: computed records, with everything that calls changed laid over them.
+
+A record that no call ever changed is computed afresh at each read and takes no memory. ``get`` it, change it,
+``keep`` it: from then on it lives in the overlay. All methods run on the server's event loop, so that each call
+is one indivisible step.
+"""
+
+from collections.abc import Iterator
+
+from alma_sandbox.catalogue import holdings, ids, titles
+from alma_sandbox.catalogue.records import Bib, Holding, Item
+
+
+class Catalogue:
+    """Bibs, holdings and items of one sandbox."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.seed = seed
+        self.size = size
+        self.counter = ids.Counter()
+        self.bibs: dict[str, Bib | None] = {}  # None: deleted
+        self.holdings: dict[str, Holding | None] = {}
+        self.items: dict[str, Item | None] = {}
+        self._holdings_of: dict[str, list[str]] = {}
+        self._items_of: dict[str, list[str]] = {}
+        self._barcodes: dict[str, str] = {}  # barcodes of kept items -> pid
+        self._barcode_of: dict[str, str] = {}
+        self._network_numbers: dict[str, set[str]] = {}  # 035 $a of changed bibs -> MMS ids
+
+    # Bibs
+
+    def bib(self, mms_id: str) -> Bib | None:
+        """A bib, or None when there is none (any more)."""
+        if mms_id in self.bibs:
+            return self.bibs[mms_id]
+        title = ids.title_of_mms_id(mms_id)
+        return titles.bib(self.seed, title, self.size) if title is not None and title < self.size else None
+
+    def keep_bib(self, bib: Bib) -> None:
+        """Keep a new or changed bib."""
+        self.bibs[bib.mms_id] = bib
+        for number in network_numbers(bib):
+            self._network_numbers.setdefault(number, set()).add(bib.mms_id)
+
+    def drop_bib(self, mms_id: str) -> None:
+        """Delete a bib with what hangs on it."""
+        for holding in self.holdings_of(mms_id):
+            self.drop_holding(holding.holding_id)
+        self.bibs[mms_id] = None
+
+    def bibs_with_number(self, number: str) -> list[Bib]:
+        """The bibs of which one 035 $a is exactly this text."""
+        candidates = set(self._network_numbers.get(number, ()))
+        digits = "".join(char for char in number if char.isdigit())
+        if digits and len(digits) < 19:
+            title = titles.title_of_oclc_number(self.seed, int(digits))
+            if title is not None:
+                candidates.add(ids.mms_id(title))
+            candidates.add(ids.mms_id(int(digits) - 1))  # the local 035 counts titles from 1
+        found = [self.bib(mms_id) for mms_id in sorted(candidates)]
+        return [bib for bib in found if bib is not None and number in network_numbers(bib)]
+
+    # Holdings
+
+    def holding(self, holding_id: str) -> Holding | None:
+        """A holding, or None when there is none (any more)."""
+        if holding_id in self.holdings:
+            return self.holdings[holding_id]
+        place = ids.place_of_holding_id(holding_id)
+        if place is None or place[0] >= self.size or place[1] >= holdings.count(self.seed, place[0]):
+            return None
+        return holdings.holding(self.seed, *place)
+
+    def holdings_of(self, mms_id: str) -> list[Holding]:
+        """The holdings of a bib, oldest first, suppressed ones too."""
+        found = (self.holding(holding_id) for holding_id in self._holding_ids(mms_id))
+        return [holding for holding in found if holding is not None]
+
+    def _holding_ids(self, mms_id: str) -> list[str]:
+        if mms_id in self._holdings_of:
+            return self._holdings_of[mms_id]
+        title = ids.title_of_mms_id(mms_id)
+        if title is None or title >= self.size:
+            return []
+        return [ids.holding_id(title, number) for number in range(holdings.count(self.seed, title))]
+
+    def keep_holding(self, holding: Holding) -> None:
+        """Keep a new or changed holding."""
+        known = self._holdings_of.setdefault(holding.mms_id, self._holding_ids(holding.mms_id))
+        if holding.holding_id not in known:
+            known.append(holding.holding_id)
+        self.holdings[holding.holding_id] = holding
+
+    def drop_holding(self, holding_id: str) -> None:
+        """Delete a holding with its items."""
+        holding = self.holding(holding_id)
+        if holding is None:
+            return
+        for item in self.items_of(holding_id):
+            self.drop_item(item.pid)
+        kept = [known for known in self._holding_ids(holding.mms_id) if known != holding_id]
+        self._holdings_of[holding.mms_id] = kept
+        self.holdings[holding_id] = None
+
+    # Items
+
+    def item(self, pid: str) -> Item | None:
+        """An item, or None when there is none (any more)."""
+        if pid in self.items:
+            return self.items[pid]
+        place = ids.place_of_item_pid(pid)
+        if place is None or self.holding(ids.holding_id(place[0], place[1])) is None or place[0] >= self.size:
+            return None
+        drafts = holdings.item_drafts(self.seed, place[0], place[1])
+        return holdings.item(self.seed, *place, drafts[place[2]]) if place[2] < len(drafts) else None
+
+    def items_of(self, holding_id: str) -> list[Item]:
+        """The items of a holding, oldest first."""
+        found = (self.item(pid) for pid in self._item_pids(holding_id))
+        return [item for item in found if item is not None]
+
+    def items_of_bib(self, mms_id: str) -> list[Item]:
+        """The items of all holdings of a bib."""
+        return [item for holding in self.holdings_of(mms_id) for item in self.items_of(holding.holding_id)]
+
+    def _item_pids(self, holding_id: str) -> list[str]:
+        if holding_id in self._items_of:
+            return self._items_of[holding_id]
+        place = ids.place_of_holding_id(holding_id)
+        if place is None or place[0] >= self.size or place[1] >= holdings.count(self.seed, place[0]):
+            return []
+        return [
+            ids.item_pid(*place, number) for number in range(len(holdings.item_drafts(self.seed, *place)))
+        ]
+
+    def keep_item(self, item: Item) -> None:
+        """Keep a new or changed item: its barcode and its holding may have changed, too."""
+        self._barcodes.pop(self._barcode_of.get(item.pid, ""), None)
+        self._barcodes[item.barcode] = item.pid
+        self._barcode_of[item.pid] = item.barcode
+        known = self._items_of.setdefault(item.holding_id, self._item_pids(item.holding_id))
+        if item.pid not in known:
+            known.append(item.pid)
+        self.items[item.pid] = item
+
+    def move_item(self, item: Item, holding: Holding) -> None:
+        """Put an item under another holding; its pid stays."""
+        self._items_of[item.holding_id] = [pid for pid in self._item_pids(item.holding_id) if pid != item.pid]
+        item.holding_id, item.mms_id = holding.holding_id, holding.mms_id
+        self.keep_item(item)
+
+    def drop_item(self, pid: str) -> None:
+        """Delete (withdraw) an item."""
+        item = self.item(pid)
+        if item is None:
+            return
+        self._items_of[item.holding_id] = [
+            known for known in self._item_pids(item.holding_id) if known != pid
+        ]
+        self._barcodes.pop(item.barcode, None)
+        self.items[pid] = None
+
+    def item_by_barcode(self, barcode: str) -> Item | None:
+        """The item that has this barcode now."""
+        pid = self._barcodes.get(barcode)
+        if pid is None:
+            place = ids.place_of_barcode(barcode)
+            pid = None if place is None else ids.item_pid(*place)
+        item = None if pid is None else self.item(pid)
+        return item if item is not None and item.barcode == barcode else None
+
+    # Whole catalogue
+
+    def title_ids(self, start: int, stop: int) -> list[str]:
+        """MMS ids of the titles of the formula from number ``start`` to before ``stop``, deleted or not."""
+        return [ids.mms_id(title) for title in range(max(0, start), min(stop, self.size))]
+
+    def created_bibs(self) -> Iterator[Bib]:
+        """The bibs that calls created and that are still there."""
+        for bib in self.bibs.values():
+            if bib is not None and (ids.title_of_mms_id(bib.mms_id) or 0) >= self.size:
+                yield bib
+
+
+def network_numbers(bib: Bib) -> list[str]:
+    """The values of 035 $a of a bib."""
+    return [value for entry in bib.record.data("035") for value in entry.all("a")]

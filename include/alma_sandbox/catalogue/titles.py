@@ -1,0 +1,100 @@
+"""Bibliographic records computed from the seed and the number of the title."""
+
+from alma_sandbox.catalogue import ids, words
+from alma_sandbox.catalogue.dice import Dice
+from alma_sandbox.catalogue.draft import TitleDraft
+from alma_sandbox.catalogue.marc import ControlField, DataField, Record, data_field
+from alma_sandbox.catalogue.records import Bib
+from alma_sandbox.catalogue.variants import GOOD, host_of, title_draft
+
+# OCLC numbers run in steps, so that a number can be traced back to its title.
+_OCLC_STEP = 17
+_SCRIPT_EVERY = 5  # one title in five is not plain English
+
+
+def oclc_number(seed: int, title: int) -> int:
+    """The OCLC number of a title, unique within one catalogue."""
+    return 1_000_000 + (seed % 1000) * 1000 + title * _OCLC_STEP
+
+
+def title_of_oclc_number(seed: int, number: int) -> int | None:
+    """The title that has this OCLC number, or None."""
+    title, rest = divmod(number - oclc_number(seed, 0), _OCLC_STEP)
+    return title if rest == 0 and title >= 0 else None
+
+
+def issn(number: int, *, right: bool = True) -> str:
+    """An ISSN from its first seven digits; ``right=False`` gives a wrong check character."""
+    digits = f"{number % 10_000_000:07d}"
+    total = sum(int(digit) * weight for digit, weight in zip(digits, range(8, 1, -1), strict=True))
+    check = (11 - total % 11) % 11
+    if not right:
+        check = (check + 5) % 11
+    return f"{digits[:4]}-{digits[4:]}{'X' if check == 10 else check}"
+
+
+def _title_text(seed: int, title: int) -> tuple[str, str]:
+    """(language, title) of a serial; the number in it keeps titles apart."""
+    dice = Dice(seed, "title", title)
+    if title % _SCRIPT_EVERY == 0:
+        names = sorted(words.SCRIPTS)
+        language, titles = words.SCRIPTS[names[(title // _SCRIPT_EVERY + seed) % len(names)]]
+        return language, f"{dice.pick(titles, 'words')} {title + 1}"
+    first, second = dice.pick(words.LATIN_FIRST, "first"), dice.pick(words.LATIN_SECOND, "second")
+    return "eng", f"{first} of {second}. Series {title + 1}"
+
+
+def _oclc_fields(draft: TitleDraft, number: int) -> list[DataField]:
+    forms = {
+        "plain": ("a", f"(OCoLC){number}"),
+        "padded": ("a", f"(OCoLC){number:09d}"),
+        "ocm": ("a", f"(OCoLC)ocm{number:08d}"),
+        "ocn": ("a", f"(OCoLC)ocn{number:09d}"),
+        "on": ("a", f"(OCoLC)on{number:010d}"),
+        "cancelled": ("z", f"(OCoLC){number}"),
+    }
+    found = [data_field("035", "  ", ("a", f"(ZzSB){draft.number + 1}-west"))]
+    if draft.oclc in forms:
+        found.append(data_field("035", "  ", forms[draft.oclc]))
+    return found
+
+
+def _issn_fields(draft: TitleDraft, number: int) -> list[DataField]:
+    if draft.issn == "missing":
+        return []
+    if draft.issn == "incorrect_only":
+        return [data_field("022", "  ", ("y", issn(number, right=False)))]
+    return [data_field("022", "0 ", ("a", issn(number, right=draft.issn == "good")), ("2", "1"))]
+
+
+def bib(seed: int, title: int, titles: int) -> Bib:
+    """The bib of title number ``title`` in a catalogue of ``titles``."""
+    draft = title_draft(seed, title)
+    dice = Dice(seed, "bib", title)
+    mms_id = ids.mms_id(title)
+    language, text = _title_text(seed, title)
+    first_year = dice.between(1880, 1990, "year")
+    place, publisher = dice.pick(words.PLACES, "place"), dice.pick(words.PUBLISHERS, "publisher")
+    host = host_of(seed, title, titles) if draft.bound else None
+    fields: list[ControlField | DataField] = [
+        ControlField("001", mms_id),
+        ControlField("005", f"2024{dice.between(1, 12, 'month'):02d}01101112.0"),
+        ControlField("008", f"750727d{first_year}2010orumr p       0   a0{language} d"),
+        *_issn_fields(draft, 1_000_000 + (seed % 89) * 100_000 + title),
+        *_oclc_fields(draft, oclc_number(seed, title)),
+        data_field("040", "  ", ("a", "ZzSB"), ("b", "eng"), ("c", "ZzSB")),
+        data_field("245", "00", ("a", text + " /"), ("c", publisher.rstrip(",") + ".")),
+        data_field("264", " 1", ("a", place), ("b", publisher), ("c", f"{first_year}-2010.")),
+        data_field("310", "  ", ("a", "Quarterly")),
+        data_field("650", " 0", ("a", "Serial publications"), ("v", "Periodicals.")),
+    ]
+    if host is not None:
+        fields.append(data_field("773", "1 ", ("t", _title_text(seed, host)[1]), ("w", ids.mms_id(host))))
+    return Bib(
+        mms_id=mms_id,
+        record=Record("01234cas a2200301 a 4500", fields),
+        suppressed=draft.suppressed,
+        originating_system_id=f"{title + 1}-west",
+        host_mms_id=None if host is None else ids.mms_id(host),
+        portfolio=draft.variant == GOOD and dice.below(8, "portfolio") == 0,
+    )

@@ -1,0 +1,142 @@
+"""The control surface ``/sandbox/...``: JSON, no key, for the tests and people that use the sandbox."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from alma_sandbox import state, variant_index
+from alma_sandbox.faults import FaultRule
+from alma_sandbox.log import as_dict
+from alma_sandbox.sandbox import Sandbox
+
+_Work = Callable[[Request], Awaitable[object]]
+
+
+def _answering(work: _Work) -> Callable[[Request], Awaitable[Response]]:
+    """Make an end point of a function that returns JSON; ValueError becomes 400 with its text."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return JSONResponse(await work(request))
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+            return JSONResponse({"error": "; ".join(problems)}, 400)
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    return endpoint
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return json.loads(await request.body() or b"{}")
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the body is no JSON: {error}") from error
+
+
+async def _mapping(request: Request) -> dict[str, Any]:
+    body = await _body(request)
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")
+    return body
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    """The routes of the control surface of one sandbox."""
+
+    async def read_log(request: Request) -> object:
+        query = request.query_params
+        status = query.get("status")
+        entries = sandbox.log.select(
+            method=query.get("method"),
+            path=query.get("path"),
+            status=int(status) if status else None,
+            code=query.get("code"),
+            fault=query.get("fault"),
+            since=int(query.get("since", "0")),
+        )
+        found = [as_dict(entry) for entry in entries]
+        limit = int(query.get("limit", "0"))
+        return {
+            "counts": sandbox.log.counts(),
+            "matching": len(found),
+            "entries": found[-limit:] if limit else found,
+        }
+
+    async def clear_log(_: Request) -> object:
+        sandbox.log.clear()
+        return sandbox.log.counts()
+
+    async def read_counts(_: Request) -> object:
+        return {**sandbox.log.counts(), "calls_left": sandbox.calls_left()}
+
+    async def read_faults(_: Request) -> object:
+        return sandbox.faults.as_json()
+
+    async def add_faults(request: Request) -> object:
+        body = await _body(request)
+        rules = [FaultRule.model_validate(rule) for rule in (body if isinstance(body, list) else [body])]
+        for rule in rules:
+            sandbox.faults.add(rule)
+        return sandbox.faults.as_json()
+
+    async def remove_faults(request: Request) -> object:
+        return {"removed": sandbox.faults.remove(request.path_params.get("rule"))}
+
+    async def read_state(_: Request) -> object:
+        return state.dump(sandbox)
+
+    async def read_settings(_: Request) -> object:
+        return sandbox.settings.model_dump()
+
+    async def change_settings(request: Request) -> object:
+        sandbox.change_settings(await _mapping(request))
+        return sandbox.settings.model_dump()
+
+    async def reset(_: Request) -> object:
+        sandbox.reset()
+        return {"reset": True}
+
+    async def read_clock(_: Request) -> object:
+        return {"now": sandbox.clock.time(), "stopped": sandbox.clock.stopped}
+
+    async def change_clock(request: Request) -> object:
+        body = await _mapping(request)
+        unknown = set(body) - {"now", "advance_s", "stopped"}
+        if unknown:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; give now, advance_s or stopped")
+        if "stopped" in body:
+            (sandbox.clock.stop if body["stopped"] else sandbox.clock.run)()
+        if "now" in body:
+            sandbox.clock.set(datetime.fromisoformat(str(body["now"])))
+        if "advance_s" in body:
+            sandbox.clock.advance(float(body["advance_s"]))
+        return await read_clock(request)
+
+    async def variants(request: Request) -> object:
+        name, limit = request.query_params.get("name"), int(request.query_params.get("limit", "10"))
+        return variant_index.find(sandbox.settings, name, limit)
+
+    def add(path: str, **methods: _Work) -> list[Route]:
+        return [
+            Route(f"/sandbox/{path}", _answering(work), methods=[method.upper()])
+            for method, work in methods.items()
+        ]
+
+    return [
+        *add("log", get=read_log, delete=clear_log),
+        *add("counts", get=read_counts),
+        *add("faults", get=read_faults, post=add_faults, delete=remove_faults),
+        *add("faults/{rule}", delete=remove_faults),
+        *add("state", get=read_state),
+        *add("settings", get=read_settings, post=change_settings),
+        *add("reset", post=reset),
+        *add("clock", get=read_clock, post=change_clock),
+        *add("variants", get=variants),
+    ]

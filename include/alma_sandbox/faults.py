@@ -1,0 +1,159 @@
+"""Faults on demand: rules that say which calls go wrong, and how."""
+
+import re
+from random import Random
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Kind = Literal[
+    "refuse", "per_second", "daily", "server_error", "bad_gateway", "maintenance", "xml_error", "drop",
+    "truncated", "malformed", "slow", "charset", "huge", "body",
+]  # fmt: skip
+
+# Kinds that spoil the answer of a call that took effect; the others strike before any effect.
+_AFTER = {"drop", "truncated", "malformed", "slow", "charset", "huge"}
+
+
+class FaultRule(BaseModel):
+    """Which calls to hit and what to do to them.
+
+    A rule matches by ``method`` and by ``path``, a regular expression searched in path and query (without the
+    key). Of the matching calls it hits all, or the ``nth`` (1 = the first; one number or several), the
+    ``first`` n, ``every`` n-th, or each with ``probability`` (drawn from ``seed``, so that a sequence of calls is
+    hit the same way each time); never more than ``times``.
+
+    Kinds: ``refuse`` (an error of ``status``, ``code``, ``message`` in the format asked for), ``per_second`` and
+    ``daily`` (429), ``server_error`` (500 in the format asked for), ``bad_gateway`` (502 HTML), ``maintenance``
+    (200 HTML), ``xml_error`` (an XML error even on a JSON call), ``drop`` (no answer, connection closed),
+    ``truncated`` (half of the body, then closed), ``malformed`` (complete, but no XML or JSON), ``slow`` (after
+    ``ms``), ``charset`` (the body in ``encoding`` while the header says UTF-8), ``huge`` (a body of ``bytes``),
+    ``body`` (``text`` with ``status`` and ``content_type``). Per-second and daily refusals strike before any
+    effect; ``applied`` overrides when a kind strikes: true = the call takes effect, only its answer is spoilt.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = ""
+    kind: Kind
+    method: str | None = None
+    path: str = ""
+    nth: int | list[int] | None = None
+    first: int | None = Field(default=None, ge=1)
+    every: int | None = Field(default=None, ge=1)
+    probability: float | None = Field(default=None, ge=0, le=1)
+    seed: int = 0
+    times: int | None = Field(default=None, ge=1)
+    applied: bool | None = None
+    status: int | None = Field(default=None, ge=200, le=599)
+    code: str = "401652"
+    message: str = "General Error - An error has occurred while processing the request."
+    ms: float = Field(default=1000, ge=0, le=600_000)
+    bytes: int = Field(default=100_000_000, ge=0, le=2_000_000_000)
+    encoding: str = "utf-16"
+    text: str = ""
+    content_type: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"path is no regular expression: {error}") from error
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"unknown encoding {value!r}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _one_selector(self) -> Self:
+        chosen = [
+            name for name in ("nth", "first", "every", "probability") if getattr(self, name) is not None
+        ]
+        if len(chosen) > 1:
+            raise ValueError(f"give one of nth, first, every and probability, not {' and '.join(chosen)}")
+        return self
+
+    @property
+    def strikes_after(self) -> bool:
+        """Whether the call takes effect before the fault strikes."""
+        if self.kind in ("per_second", "daily"):
+            return False
+        return self.kind in _AFTER if self.applied is None else self.applied
+
+
+class _Armed:
+    """A rule and how often it has matched and hit."""
+
+    def __init__(self, rule: FaultRule) -> None:
+        self.rule = rule
+        self.pattern = re.compile(rule.path)
+        self.random = Random(rule.seed)  # noqa: S311 - a reproducible sequence, not a secret
+        self.matched = 0
+        self.hit = 0
+
+    def hits(self, method: str, target: str) -> bool:
+        rule = self.rule
+        if rule.method and rule.method.upper() != method:
+            return False
+        if not self.pattern.search(target):
+            return False
+        self.matched += 1
+        struck = self._selected() and (rule.times is None or self.hit < rule.times)
+        self.hit += struck
+        return struck
+
+    def _selected(self) -> bool:
+        rule = self.rule
+        if rule.nth is not None:
+            return self.matched in (rule.nth if isinstance(rule.nth, list) else [rule.nth])
+        if rule.first is not None:
+            return self.matched <= rule.first
+        if rule.every is not None:
+            return self.matched % rule.every == 0
+        if rule.probability is not None:
+            return self.random.random() < rule.probability
+        return True
+
+
+class Faults:
+    """The rules in force. Of the rules that hit a call the first applies, and every ``slow`` one besides."""
+
+    def __init__(self) -> None:
+        self._armed: dict[str, _Armed] = {}
+        self._number = 0
+
+    def add(self, rule: FaultRule) -> FaultRule:
+        """Put a rule in force; it gets an id unless it has one."""
+        if not rule.id:
+            self._number += 1
+            rule = rule.model_copy(update={"id": str(self._number)})
+        self._armed[rule.id] = _Armed(rule)
+        return rule
+
+    def remove(self, rule_id: str | None = None) -> int:
+        """Lift one rule or all of them; returns how many."""
+        gone = [rule_id] if rule_id in self._armed else [] if rule_id is not None else list(self._armed)
+        for name in gone:
+            del self._armed[name]
+        return len(gone)
+
+    def strike(self, method: str, target: str) -> list[FaultRule]:
+        """The rules that apply to this call: ``slow`` ones, then at most one other."""
+        hit = [armed.rule for armed in list(self._armed.values()) if armed.hits(method, target)]
+        slow = [rule for rule in hit if rule.kind == "slow"]
+        return slow + [rule for rule in hit if rule.kind != "slow"][:1]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The rules with how often each matched and hit."""
+        return [
+            {**armed.rule.model_dump(exclude_defaults=True), "matched": armed.matched, "hit": armed.hit}
+            for armed in self._armed.values()
+        ]

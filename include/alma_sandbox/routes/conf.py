@@ -1,0 +1,181 @@
+"""``/conf``: the institution, libraries, locations, desks and code tables."""
+
+from alma_sandbox import shapes
+from alma_sandbox.answers import Answer, Payload, code, listing
+from alma_sandbox.call import Call, route
+from alma_sandbox.catalogue import conf_data
+from alma_sandbox.catalogue.conf_data import Library, Location
+from alma_sandbox.errors import Refusal
+
+
+def general(_: Call) -> Answer:
+    """``GET /conf/general``."""
+    name, title = conf_data.INSTITUTION
+    return Answer(
+        "general",
+        {
+            "institution": code(name, title),
+            "alma_url": "https://sandbox.alma.invalid",
+            "non_sso_alma_url": "https://sandbox.alma.invalid/institution/" + name,
+            "environment_type": "SANDBOX",
+            "time_zone": "UTC",
+            "date_format": "yyyy-MM-dd",
+        },
+    )
+
+
+def _library(call: Call) -> Library:
+    found = conf_data.LIBRARIES.get(call.path["library"])
+    if found is None:
+        raise Refusal("402263", f"Library code {call.path['library']} is not valid.")
+    return found
+
+
+def _library_shape(call: Call, library: Library) -> Payload:
+    return {
+        "id": library.id,
+        "code": library.code,
+        "path": f"{conf_data.INSTITUTION[0]}.{library.code}",
+        "name": library.name,
+        "description": "",
+        "resource_sharing": False,
+        "campus": code("MAINCAMPUS", "Main Campus"),
+        "proxy": "",
+        "default_location": code(library.locations[0].code, library.locations[0].name),
+        "link": call.link(f"/conf/libraries/{library.code}"),
+    }
+
+
+def libraries(call: Call) -> Answer:
+    """``GET /conf/libraries``: not paged."""
+    rows = [_library_shape(call, library) for library in conf_data.LIBRARIES.values()]
+    return Answer("libraries", listing("library", rows))
+
+
+def library(call: Call) -> Answer:
+    """``GET /conf/libraries/{library}``."""
+    return Answer("library", _library_shape(call, _library(call)))
+
+
+def _location_shape(call: Call, holder: Library, location: Location) -> Payload:
+    return {
+        "code": location.code,
+        "name": location.name,
+        "external_name": location.name,
+        "type": code(location.type, location.type.capitalize()),
+        "remote_storage": "",
+        "map": "",
+        "suppress_from_publishing": shapes.truth(location.suppressed),
+        "fulfillment_unit": code("GENERAL", "General"),
+        "accession_placement": code(""),
+        "call_number_type": code("0", conf_data.description("CallNumberType", "0")),
+        "link": call.link(f"/conf/libraries/{holder.code}/locations/{location.code}"),
+    }
+
+
+def locations(call: Call) -> Answer:
+    """``GET /conf/libraries/{library}/locations``: not paged; codes are unique within the library only."""
+    holder = _library(call)
+    return Answer(
+        "locations", listing("location", [_location_shape(call, holder, row) for row in holder.locations])
+    )
+
+
+def location(call: Call) -> Answer:
+    """``GET /conf/libraries/{library}/locations/{location}``."""
+    holder = _library(call)
+    found = holder.location(call.path["location"])
+    if found is None:
+        raise Refusal("60298", f"Location code {call.path['location']} is not valid.")
+    return Answer("location", _location_shape(call, holder, found))
+
+
+def _desk_shape(call: Call, holder: Library, desk: str) -> Payload:
+    return {
+        "code": desk,
+        "name": f"{holder.name} {desk.replace('_', ' ').title()}",
+        "primary": desk == holder.desks[0],
+        "library": code(holder.code, holder.name),
+        "link": call.link(f"/conf/libraries/{holder.code}/circ-desks/{desk}"),
+    }
+
+
+def desks(call: Call) -> Answer:
+    """``GET /conf/libraries/{library}/circ-desks/``."""
+    holder = _library(call)
+    offset, limit = call.page()
+    rows = [_desk_shape(call, holder, desk) for desk in holder.desks]
+    return Answer("circ_desks", listing("circ_desk", rows[offset : offset + limit], len(rows)))
+
+
+def desk(call: Call) -> Answer:
+    """``GET /conf/libraries/{library}/circ-desks/{desk}``."""
+    holder = _library(call)
+    if call.path["desk"] not in holder.desks:
+        raise Refusal("401895", f"Circulation desk {call.path['desk']} is not valid.")
+    return Answer("circ_desk", _desk_shape(call, holder, call.path["desk"]))
+
+
+def departments(call: Call) -> Answer:
+    """``GET /conf/departments``: ``library`` narrows the list."""
+    wanted = call.query.get("library", "")
+    rows = [
+        {
+            "code": name,
+            "name": name,
+            "type": code("PROCESSING", "Processing"),
+            "library": code(holder.code, holder.name),
+        }
+        for holder in conf_data.LIBRARIES.values()
+        for name in holder.departments
+        if wanted in ("", holder.code)
+    ]
+    return Answer("departments", listing("department", rows))
+
+
+def code_tables(call: Call) -> Answer:
+    """``GET /conf/code-tables``."""
+    rows: list[Payload] = [
+        {"name": name, "link": call.link(f"/conf/code-tables/{name}")}
+        for name in sorted(conf_data.CODE_TABLES)
+    ]
+    return Answer("code_tables", listing("code_table", rows))
+
+
+def code_table(call: Call) -> Answer:
+    """``GET /conf/code-tables/{name}``: ``row`` stands at the top level in JSON."""
+    name = call.path["name"]
+    if name not in conf_data.CODE_TABLES:
+        raise Refusal("90100", f"Code table {name} is not valid.")
+    rows = [
+        {"code": key, "description": text, "default": "false", "enabled": "true", "updated_by": "-"}
+        for key, text in conf_data.CODE_TABLES[name].items()
+    ]
+    return Answer(
+        "code_table",
+        {
+            "name": name,
+            "description": name,
+            "language": call.query.get("lang", "en"),
+            "sub_system": code("INFRA", "Infra"),
+            "patron_facing": "false",
+            "scope": {"institution_id": code(conf_data.INSTITUTION[0], conf_data.INSTITUTION[1])},
+            "row": rows,
+            "link": call.link(f"/conf/code-tables/{name}"),
+        },
+    )
+
+
+ROUTES = [
+    route("/conf/general", get=general),
+    route("/conf/libraries", get=libraries),
+    route("/conf/libraries/{library}", get=library),
+    route("/conf/libraries/{library}/locations", get=locations),
+    route("/conf/libraries/{library}/locations/{location}", get=location),
+    route("/conf/libraries/{library}/circ-desks", get=desks),
+    route("/conf/libraries/{library}/circ-desks/", get=desks),
+    route("/conf/libraries/{library}/circ-desks/{desk}", get=desk),
+    route("/conf/departments", get=departments),
+    route("/conf/code-tables", get=code_tables),
+    route("/conf/code-tables/{name}", get=code_table),
+]

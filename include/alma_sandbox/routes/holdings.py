@@ -1,0 +1,25 @@
+"""``/bibs/{mms_id}/holdings``: listing and reading holdings."""
+
+from alma_sandbox import lookups, shapes
+from alma_sandbox.answers import Answer, listing
+from alma_sandbox.call import Call, route
+
+
+def read_list(call: Call) -> Answer:
+    """``GET /bibs/{mms_id}/holdings``: all of them, suppressed ones too, never paged."""
+    bib = lookups.bib(call)
+    rows = [shapes.holding_row(call, holding) for holding in call.catalogue.holdings_of(bib.mms_id)]
+    found = listing("holding", rows)
+    total = found.pop("total_record_count")
+    return Answer("holdings", {**found, "bib_data": shapes.bib_data(call, bib), "total_record_count": total})
+
+
+def read_one(call: Call) -> Answer:
+    """``GET /bibs/{mms_id}/holdings/{holding_id}``."""
+    return Answer("holding", shapes.holding(lookups.holding(call)))
+
+
+ROUTES = [
+    route("/bibs/{mms_id}/holdings", get=read_list),
+    route("/bibs/{mms_id}/holdings/{holding_id}", get=read_one),
+]

@@ -1,0 +1,58 @@
+"""One pretend Alma: settings, clock, catalogue, log, faults and thresholds."""
+
+from typing import Any
+
+from alma_sandbox.catalogue.store import Catalogue
+from alma_sandbox.clock import Clock
+from alma_sandbox.errors import Tracking
+from alma_sandbox.faults import Faults
+from alma_sandbox.log import Log
+from alma_sandbox.sets import Sets
+from alma_sandbox.settings import Settings
+from alma_sandbox.thresholds import Daily, SlidingSecond
+
+
+class Sandbox:
+    """Everything that one running sandbox knows. Nothing is shared between two of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings.model_copy(deep=True)
+        self._initial = settings.model_copy(deep=True)
+        self.log = Log(settings.log_size)
+        self.faults = Faults()
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the beginning: data, settings, clock, log, faults, thresholds."""
+        self.settings = self._initial.model_copy(deep=True)
+        self.clock = Clock()
+        self.tracking = Tracking()
+        self.second = SlidingSecond()
+        self.daily = Daily()
+        self.faults.remove()
+        self.log.resize(self.settings.log_size)
+        self.log.clear()
+        self.catalogue = Catalogue(self.settings.seed, self.settings.titles)
+        self.sets = Sets(self)
+
+    def change_settings(self, values: dict[str, Any]) -> None:
+        """Change settings while running. ValueError for a setting that is unknown or fixed at the start."""
+        fixed = self.settings.fixed()
+        wrong = [name for name, value in values.items() if name in fixed and fixed[name] != value]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: fixed when the sandbox starts; start another one")
+        self.settings = Settings.model_validate({**self.settings.model_dump(), **values})
+        self.log.resize(self.settings.log_size)
+
+    def calls_left(self) -> int:
+        """Calls that today's allowance still has."""
+        self.daily.turn(self.clock.now().date())
+        return max(0, self.settings.daily - self.daily.used)
+
+    def active_requests(self, mms_id: str) -> int:
+        """Number of active requests on a bib."""
+        return 0
+
+    def tracking_id(self) -> str:
+        """A new tracking id."""
+        return self.tracking.next(f"{self.clock.now():%d%m%H%M%S}")

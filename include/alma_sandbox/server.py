@@ -1,0 +1,107 @@
+"""Running the sandbox: in the foreground for the command, in a thread for tests."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+
+from alma_sandbox.app import create_app
+from alma_sandbox.connections import TrackedProtocol
+from alma_sandbox.sandbox import Sandbox
+from alma_sandbox.settings import Settings
+
+HOST = "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it accepts connections and leaves signals to its caller."""
+
+    def __init__(self, app: Starlette, ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=TrackedProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=120,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept, then say so."""
+        await super().startup(sockets)
+        self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install no handlers."""
+        yield
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    listener.listen(1024)
+    return listener
+
+
+def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``ready`` is called with the base URL once connections are accepted.
+
+    Port 0 takes a free one. OSError when the port is taken.
+    """
+    app = create_app(settings)
+    with _listen(port) as listener:
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        asyncio.run(_serve(_Server(app, lambda: ready(url)), listener))
+
+
+async def _serve(server: _Server, listener: socket.socket) -> None:
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await server.serve(sockets=[listener])
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox that runs in a thread. Read ``sandbox`` only while no call is under way."""
+
+    url: str
+    sandbox: Sandbox
+
+
+@contextmanager
+def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Running]:
+    """Run a sandbox in a thread of this process for the time of a ``with`` block."""
+    app = create_app(settings)
+    started = threading.Event()
+    server = _Server(app, started.set)
+    with _listen(port) as listener:
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="alma-sandbox", daemon=True
+        )
+        thread.start()
+        try:
+            if not started.wait(30):
+                raise RuntimeError("the sandbox did not start within 30 seconds")
+            yield Running(f"http://{HOST}:{listener.getsockname()[1]}", app.state.sandbox)
+        finally:
+            server.should_exit = True
+            thread.join(30)

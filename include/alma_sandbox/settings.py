@@ -1,0 +1,60 @@
+"""Every setting of the sandbox, and which of them may change while it runs."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RouteLatency(BaseModel):
+    """Extra milliseconds for calls whose path and query match a regular expression."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    ms: float = Field(ge=0, le=600_000)
+
+
+class Settings(BaseModel):
+    """How this sandbox behaves.
+
+    ``seed`` and ``titles`` choose the catalogue and are fixed at the start; all the rest may be changed at
+    run time by ``POST /sandbox/settings``. ``api_key`` gives full rights; ``<api_key>-ro`` reads only;
+    ``<api_key>-bibs`` has rights in the area Bibs and nowhere else.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    seed: int = 7
+    titles: int = Field(default=400, ge=0, le=50_000_000)
+    api_key: str = "sandbox"
+
+    latency_ms: float = Field(default=0, ge=0, le=600_000)
+    latencies: list[RouteLatency] = []
+    per_second: int = Field(default=25, ge=0, description="calls in any sliding second; 0 = no threshold")
+    daily: int = Field(default=500_000, ge=0, description="calls a day (GMT of the sandbox's clock)")
+    log_size: int = Field(default=100_000, ge=0, description="log entries kept; counters are never cut")
+
+    suppressed_in_availability: bool = Field(
+        default=False, description="AVA rows also for suppressed holdings and locations (unknown in Alma)"
+    )
+    set_paging: Literal["stable", "shifting"] = Field(
+        default="stable", description="shifting: each page after the first repeats a member and drops one"
+    )
+    vanished_members: int = Field(
+        default=0, ge=0, le=10_000, description="ids in the set of all titles whose bib is gone"
+    )
+    nulls: Literal["omitted", "written"] = Field(
+        default="omitted", description="written: JSON nulls as Alma wrote them until 2023"
+    )
+    index_lag_s: float = Field(
+        default=0, ge=0, description="seconds for which a created or returned item cannot be requested yet"
+    )
+    job_step_s: float = Field(
+        default=2, ge=0, description="seconds of the sandbox's clock between two statuses of a job"
+    )
+    webhook_url: str | None = Field(default=None, description="listener for webhooks, on this machine only")
+    webhook_secret: str = Field(default="sandbox", description="signs webhooks; not a secret of anybody")
+
+    def fixed(self) -> dict[str, object]:
+        """The settings that choose the data and cannot change while the sandbox runs."""
+        return {"seed": self.seed, "titles": self.titles, "api_key": self.api_key}

@@ -1,0 +1,50 @@
+"""The two thresholds of the gateway: calls in any sliding second, and calls a day."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import date
+
+
+class SlidingSecond:
+    """Admits at most ``limit`` calls in any second, not in each second of the clock. Refused calls do not count."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._admitted: deque[float] = deque()
+
+    def admit(self, limit: int) -> bool:
+        """Whether a call may pass now; ``limit`` 0 lets everything pass."""
+        moment = self._now()
+        while self._admitted and self._admitted[0] <= moment - 1:
+            self._admitted.popleft()
+        if limit and len(self._admitted) >= limit:
+            return False
+        self._admitted.append(moment)
+        return True
+
+    @property
+    def in_this_second(self) -> int:
+        """Calls admitted in the second that ends with the last ``admit``."""
+        return len(self._admitted)
+
+
+class Daily:
+    """Counts calls per day; a new day (midnight GMT of the sandbox's clock) starts at zero."""
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self.used = 0
+
+    def admit(self, limit: int, today: date) -> bool:
+        """Count a call if the allowance has one left."""
+        self.turn(today)
+        if self.used >= limit:
+            return False
+        self.used += 1
+        return True
+
+    def turn(self, today: date) -> None:
+        """Start anew when the day has changed."""
+        if today != self._day:
+            self._day, self.used = today, 0
