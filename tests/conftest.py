@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 import redis
 
-from local import servers
+from local import folders, servers
+from tests import airflow_home
+
+folders.reach_this_machine_directly()
+_airflow = airflow_home.prepare()
+
+
+def pytest_unconfigure() -> None:
+    """Take Airflow's temporary home away."""
+    airflow_home.remove(_airflow)
 
 
 @dataclass(frozen=True)

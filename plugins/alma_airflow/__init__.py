@@ -1,0 +1,1 @@
+"""All of Alma Airflow that knows Airflow: hooks, operators, and what the Airflow UI shows."""

@@ -1,2 +1,80 @@
-def get_provider_info() -> dict[str, object]:
-    return {}
+"""What Airflow learns about this package: its connection types, with their forms."""
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The entry point `apache_airflow_provider`; without it the type `alma` is not in the list of connections."""
+    return {
+        "package-name": "alma-airflow",
+        "name": "Ex Libris Alma",
+        "description": "DAGs, hooks and operators for libraries that run Ex Libris Alma.",
+        "connection-types": [
+            {
+                "connection-type": "alma",
+                "hook-class-name": "alma_airflow.hooks.alma.AlmaHook",
+                "hook-name": "Ex Libris Alma",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login", "port"],
+                    "relabeling": {"host": "API gateway URL", "password": "API key"},
+                    "placeholders": {"host": "https://api-na.hosted.exlibrisgroup.com"},
+                },
+                "conn-fields": _ALMA_FIELDS,
+            }
+        ],
+    }
+
+
+def _field(label: str, description: str, **schema: object) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": schema}
+
+
+_ALMA_FIELDS = {
+    "requests_per_second": _field(
+        "Requests per second",
+        "The rate that all jobs share. Alma refuses beyond its threshold for the whole institution (often 25, "
+        "on a sandbox 10): stay a few per cent below, and leave room for discovery and other integrations.",
+        type=["number", "null"],
+        exclusiveMinimum=0,
+        default=20,
+    ),
+    "max_in_flight": _field(
+        "Requests in flight",
+        "How many requests one task may have under way at once.",
+        type=["integer", "null"],
+        minimum=1,
+        default=24,
+    ),
+    "quota_floor": _field(
+        "Daily reserve when reading",
+        "Reading stops when Alma says that no more calls than this are left for today.",
+        type=["integer", "null"],
+        minimum=0,
+        default=5000,
+    ),
+    "quota_floor_writes": _field(
+        "Daily reserve when writing",
+        "Writing stops when no more calls than this are left for today.",
+        type=["integer", "null"],
+        minimum=0,
+        default=1000,
+    ),
+    "timeout": _field(
+        "Timeout in seconds",
+        "How long one request may take until its whole answer is there.",
+        type=["number", "null"],
+        exclusiveMinimum=0,
+        default=90,
+    ),
+    "environment": _field(
+        "Environment",
+        "A name for people, such as production or sandbox.",
+        type=["string", "null"],
+    ),
+    "read_only": _field(
+        "Read only",
+        "Refuse every write before it is sent, whatever the key may do.",
+        type=["boolean", "null"],
+        default=False,
+    ),
+}

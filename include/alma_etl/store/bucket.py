@@ -1,6 +1,7 @@
 """The bucket: every object that the jobs read or write, over any S3-compatible server."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+# It tells of every part that it uploads, which buries the progress of the job.
+logging.getLogger("smart_open").setLevel(logging.WARNING)
 
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _DELETE_AT_ONCE = 1_000  # S3's limit for one DeleteObjects call

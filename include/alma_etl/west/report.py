@@ -96,15 +96,14 @@ def _problems(
         ]
     if assembly.shut:
         return ["Nothing was delivered.", *(f"{sentence}." for sentence in assembly.shut)]
-    if plan.settings.dry_run:
-        return []
-    if not delivered_keys(folder):
-        return [
-            "The files are assembled, but their delivery did not end well: see the log of deliver, then clear it"
-        ]
+    if not plan.settings.dry_run and not delivered_keys(folder):
+        return ["The files are assembled, but their delivery did not end well: see the log of deliver, then clear it"]
     if assembly.unfinished_chunks:
         numbers = ", ".join(f"{number:04d}" for number in assembly.unfinished_chunks)
         return [f"Delivered, but chunk {numbers} did not finish: clear its failed tasks and those after them"]
+    if task_states:
+        states = ", ".join(f"{task} {state}" for task, state in task_states.items())
+        return [f"Delivered, but not every task did its work: {states}"]
     return []
 
 

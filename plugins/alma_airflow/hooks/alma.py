@@ -1,0 +1,153 @@
+"""The connection of type `alma`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk.log import mask_secret
+from alma_airflow.hooks.store import redis_url, store_url
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaError
+from alma_etl.alma.limiter import Limiter, LocalLimiter
+from alma_etl.errors import InputProblem
+from alma_etl.store import open_limiter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+
+class AlmaSettings(BaseModel):
+    """The extra of an `alma` connection; what is missing or null has its default. Times are in seconds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    requests_per_second: float = Field(20, gt=0)
+    max_in_flight: int = Field(24, ge=1)
+    quota_floor: int = Field(5000, ge=0)
+    quota_floor_writes: int = Field(1000, ge=0)
+    timeout: float = Field(90, gt=0)
+    environment: str = ""
+    read_only: bool = False
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_means_default(cls, value: object, info: Any) -> object:
+        return cls.model_fields[info.field_name].get_default() if value in (None, "") else value
+
+
+class AlmaHook(BaseHook):
+    """Gives a client of Alma's REST API for one connection of type `alma`.
+
+    The host is the gateway's URL, the password the API key, the extra is described by `AlmaSettings`. All
+    clients of one connection, in all tasks and on all hosts, share one budget of requests per second.
+
+    Example::
+
+        with AlmaHook("alma_default").client() as alma:
+            answer = alma.holdings.list("990000000000004401")
+    """
+
+    conn_name_attr: ClassVar[str] = "alma_conn_id"
+    default_conn_name: ClassVar[str] = "alma_default"
+    conn_type: ClassVar[str] = "alma"
+    hook_name: ClassVar[str] = "Ex Libris Alma"
+
+    def __init__(self, alma_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.alma_conn_id = alma_conn_id
+
+    @contextmanager
+    def client(self) -> Iterator[AlmaClient]:
+        """A client that is closed when the block ends.
+
+        Raises InputProblem when the connection cannot be used as it stands.
+        """
+        connection = self.get_connection(self.alma_conn_id)
+        settings = _settings(connection)
+        limiter = open_limiter(
+            store_url=store_url(),
+            redis_url=redis_url(),
+            budget=self.alma_conn_id,
+            requests_per_second=settings.requests_per_second,
+        )
+        with _client(connection, settings, limiter) as client:
+            yield client
+
+    def get_conn(self) -> AlmaClient:
+        """Not used: a client has to be closed. Use `client()`."""
+        raise TypeError("Use `with AlmaHook(...).client() as alma:`, which closes the client")
+
+    def test_connection(self) -> tuple[bool, str]:
+        """The Test button: which Alma answers, and which areas the key may read. Costs at most eight requests."""
+        try:
+            connection = self.get_connection(self.alma_conn_id)
+            settings = _settings(connection)
+            with _client(
+                connection, settings, LocalLimiter(settings.requests_per_second), attempts=2
+            ) as alma:
+                general = alma.conf.general()
+                readable, refused = _rights(alma)
+        except (AlmaError, InputProblem) as problem:
+            return False, str(problem)
+        environment = general.environment_type or "environment not told"
+        sentence = f"{general.institution} ({environment}) answers. The key may read: {', '.join(readable)}."
+        if refused:
+            sentence += f" It may not read: {', '.join(refused)}."
+        return "bibs" in readable, sentence
+
+
+def _rights(alma: AlmaClient) -> tuple[list[str], list[str]]:
+    readable, refused = [], []
+    for area in ("bibs", "conf", "users", "acq"):
+        try:
+            alma.test.read(area)
+        except AlmaError:
+            refused.append(area)
+        else:
+            readable.append(area)
+    return readable or ["nothing"], refused
+
+
+def _client(connection: Connection, settings: AlmaSettings, limiter: Limiter, **options: Any) -> AlmaClient:
+    key = connection.password or ""
+    if not key:
+        raise InputProblem(
+            f"The connection {connection.conn_id} has no API key: put it into the password field"
+        )
+    # A connection's password is masked by itself in a worker, but not under `airflow dags test`.
+    mask_secret(key)
+    try:
+        return AlmaClient(
+            _gateway(connection),
+            key,
+            limiter=limiter,
+            max_in_flight=settings.max_in_flight,
+            timeout=settings.timeout,
+            quota_floor=settings.quota_floor,
+            quota_floor_writes=settings.quota_floor_writes,
+            read_only=settings.read_only,
+            **options,
+        )
+    except ValueError as error:
+        raise InputProblem(f"The connection {connection.conn_id} cannot be used: {error}") from error
+
+
+def _gateway(connection: Connection) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        raise InputProblem(
+            f"The connection {connection.conn_id} has no host: "
+            "put the gateway's URL there, such as https://api-na.hosted.exlibrisgroup.com"
+        )
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host
+
+
+def _settings(connection: Connection) -> AlmaSettings:
+    try:
+        return AlmaSettings.model_validate(connection.extra_dejson)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise InputProblem(
+            f"The extra of the connection {connection.conn_id} cannot be used: {faults}"
+        ) from error

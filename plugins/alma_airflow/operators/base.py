@@ -1,0 +1,29 @@
+"""What all operators of this package share."""
+
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+from alma_etl.alma.errors import AlmaStop, AlmaUnreachable
+from alma_etl.errors import RunStopped
+
+
+class EtlOperator(BaseOperator):
+    """Runs one function of the domain, and tells Airflow which of its errors a retry cannot mend.
+
+    Subclasses write `work`. Bad input, a shut gate, a wrong key and a used-up daily allowance fail the task at
+    once, with their sentence as the last line of the log; anything else is retried as the DAG says.
+    """
+
+    def work(self, context: Context) -> Any:
+        """What the task does; a small value (a key, a count) may come back."""
+        raise TypeError(f"{type(self).__name__} has no work to do")
+
+    def execute(self, context: Context) -> Any:
+        """Called by Airflow."""
+        try:
+            return self.work(context)
+        except AlmaUnreachable:
+            raise
+        except (RunStopped, AlmaStop) as problem:
+            raise AirflowFailException(str(problem)) from problem

@@ -1,0 +1,76 @@
+"""DAGs run by `dag.test()` against the sandbox, an S3 server and a state store, in this process."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.utils import db
+
+from alma_etl.store.bucket import Bucket
+from alma_etl.store.upgrade import upgrade
+from tests.airflow_home import CHECKOUT
+
+LOGICAL_DATE = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Airflow's own database, made once."""
+    db.initdb()
+
+
+@pytest.fixture(scope="session")
+def dag_bag(airflow_db: None) -> DagBag:
+    """All DAGs of the checkout."""
+    return DagBag(str(CHECKOUT / "dags"))
+
+
+class Jobs:
+    """Runs DAGs and looks at what they did."""
+
+    def __init__(self, dag_bag: DagBag, bucket: Bucket) -> None:
+        self._dags = dag_bag.dags
+        self.bucket = bucket
+
+    def run(self, dag_id: str, conf: dict[str, Any], *, at: datetime = LOGICAL_DATE) -> Any:
+        """Run a DAG with these Params; the DAG run comes back, with `state`, `run_id` and task instances."""
+        dag = self._dags[dag_id]
+        for task in dag.tasks:
+            task.retry_delay = timedelta(0)
+            task.retry_exponential_backoff = 0
+        return dag.test(logical_date=at, run_conf=conf)
+
+
+@pytest.fixture
+def jobs(dag_bag: DagBag, s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    """The jobs with a bucket and a state store of this test; `connect` an Alma before running one."""
+    store = f"sqlite:///{tmp_path}/store.db"
+    upgrade(store)
+    monkeypatch.setenv("ALMA_ETL_BUCKET", s3.name)
+    monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", store)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_AWS_DEFAULT",
+        json.dumps(
+            {
+                "conn_type": "aws",
+                "login": s3.access_key,
+                "password": s3.secret_key,
+                "extra": {"endpoint_url": s3.endpoint_url, "region_name": "us-east-1"},
+            }
+        ),
+    )
+    return Jobs(dag_bag, Bucket(s3.client(), s3.name))
+
+
+@pytest.fixture
+def connect_alma(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets the connection `alma_default`: `connect_alma(url, requests_per_second=200)`."""
+
+    def connect(url: str, key: str = "sandbox", conn_id: str = "alma_default", **extra: object) -> None:
+        connection = {"conn_type": "alma", "host": url, "password": key, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+    return connect
