@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from .ports import free_ports
 from .process import StartFailedError
 
 START_SECONDS = 60.0
+NO_PROXY = "127.0.0.1,localhost,::1"
 T = TypeVar("T")
 
 
@@ -42,9 +44,26 @@ def write_private(path: Path, text: str) -> None:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """This process's environment, home and temporary files in the folder, nothing that steers AWS or psql."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PG"))}
-    return {**kept, "HOME": str(folder), "TMPDIR": str(folder), **more}
+    """This process's environment for a child that shall write in `folder` alone.
+
+    Home, caches and temporary files lie in the folder. Nothing that steers Airflow, AWS clients or psql is
+    passed on, and no proxy stands before this machine's own addresses.
+    """
+    foreign = ("AIRFLOW", "ALMA_", "AWS_", "PG", "XDG_", "PYTEST_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "NO_PROXY": NO_PROXY,
+        "no_proxy": NO_PROXY,
+        **more,
+    }
+
+
+def reach_this_machine_directly() -> None:
+    """Keeps this process's HTTP clients from sending requests for 127.0.0.1 to a proxy of the environment."""
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = NO_PROXY
 
 
 def script(name: str) -> Path:
@@ -78,6 +97,7 @@ def on_free_ports(count: int, start: Callable[[list[int]], T], *, asked_for: int
         try:
             return start(ports)
         except StartFailedError as error:
-            if "in use" not in str(error).lower() or asked_for is not None or attempt == attempts:
+            taken = re.search(r"(already|still) in use|not available on", str(error), re.IGNORECASE)
+            if not taken or asked_for is not None or attempt == attempts:
                 raise
     raise AssertionError("unreachable")

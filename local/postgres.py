@@ -61,7 +61,9 @@ class PostgresServer(Server):
         )
 
 
-def start_postgres(folder: Path, *, port: int | None = None, durable: bool = False) -> PostgresServer:
+def start_postgres(
+    folder: Path, *, port: int | None = None, logs: Path | None = None, durable: bool = False
+) -> PostgresServer:
     """PostgreSQL on a free port (or on `port`), with one user and a generated password.
 
     `durable` keeps the data safe from a crash of the machine; tests do without, which is faster.
@@ -89,7 +91,7 @@ def start_postgres(folder: Path, *, port: int | None = None, durable: bool = Fal
         process = Process(
             "PostgreSQL",
             [*_not_as_root(), _postgres_program("postgres"), "-D", data, *options],
-            folder / "postgres.log",
+            (logs or folder) / "postgres.log",
             env=environment(folder),
             cwd=folder,
             stop_signal=signal.SIGINT,  # "fast": ends the sessions; SIGTERM would wait for them

@@ -121,16 +121,13 @@ class Process:
     def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
         """Waits until `answers()`; raises StartFailedError with the log's end if it ends or takes longer."""
         deadline = monotonic() + seconds
-        while not answers():
-            code = self.exit_code()
-            if code is None and monotonic() < deadline:
-                sleep(0.05)
-                continue
-            self.stop()
-            how = (
-                f"ended with exit code {code}" if code is not None else f"did not answer within {seconds:g} s"
-            )
-            raise StartFailedError(f"{self.name} {how}. The end of its log ({self.log}):\n{tail(self.log)}")
+        while (code := self.exit_code()) is None and monotonic() < deadline:
+            if answers():
+                return
+            sleep(0.05)
+        self.stop()
+        how = f"did not answer within {seconds:g} s" if code is None else f"ended with exit code {code}"
+        raise StartFailedError(f"{self.name} {how}. The end of its log ({self.log}):\n{tail(self.log)}")
 
 
 @dataclass

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-def start_valkey(folder: Path, *, port: int | None = None) -> Server:
+def start_valkey(folder: Path, *, port: int | None = None, logs: Path | None = None) -> Server:
     """Valkey (speaks Redis' protocol) with a generated password, in memory only. `url` is `redis://...`."""
     folder = prepared(folder)
     password = credentials(folder)["password"]
@@ -53,7 +53,7 @@ def start_valkey(folder: Path, *, port: int | None = None) -> Server:
             f'dir "{folder}"\nsave ""\nappendonly no\n',
         )
         process = Process(
-            "Valkey", [program, config], folder / "valkey.log", env=environment(folder), cwd=folder
+            "Valkey", [program, config], (logs or folder) / "valkey.log", env=environment(folder), cwd=folder
         )
         url = f"redis://:{quote(password)}@127.0.0.1:{number}/0"
         process.wait_until(lambda: _pongs(url), START_SECONDS)
@@ -63,16 +63,22 @@ def start_valkey(folder: Path, *, port: int | None = None) -> Server:
 
 
 def start_sandbox(
-    folder: Path, *, port: int = 0, titles: int = 400, seed: int = 7, **options: str | int | float
+    folder: Path,
+    *,
+    port: int | None = None,
+    logs: Path | None = None,
+    titles: int = 400,
+    seed: int = 7,
+    **options: str | int | float,
 ) -> Server:
     """The Alma sandbox as a process; `options` are its command line's (`latency_ms=900`, `per_second=25`).
 
     `url` is the base URL that it printed, for the host of an `alma` connection.
     """
     folder = prepared(folder)
-    given = {"port": port, "titles": titles, "seed": seed, **options}
+    given = {"port": port or 0, "titles": titles, "seed": seed, **options}
     arguments = [part for key, value in given.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-    log = folder / "sandbox.log"
+    log = (logs or folder) / "sandbox.log"
     log.unlink(missing_ok=True)  # its first line is the address of this start
     process = Process(
         "The Alma sandbox",
