@@ -36,7 +36,7 @@ NOTE_EVERY = 5.0
 """Seconds between two notes of the calls left."""
 
 
-class LimiterClosed(Exception):  # noqa: N818 - a state that callers handle, not a fault
+class LimiterClosed(Exception):
     """No request may be sent by anybody before `until` (aware, UTC); `reason` is a sentence for the log."""
 
     def __init__(self, until: datetime, reason: str) -> None:
@@ -48,7 +48,7 @@ class LimiterClosed(Exception):  # noqa: N818 - a state that callers handle, not
         return f"No Alma calls until {self.until:%Y-%m-%d %H:%M:%S %Z}: {self.reason}"
 
 
-class LimiterUnavailable(Exception):  # noqa: N818 - reads as what it says
+class LimiterUnavailable(Exception):
     """The store that keeps the shared budget did not answer: nobody knows whether a request may be sent."""
 
 

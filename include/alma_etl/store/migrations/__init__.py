@@ -1,0 +1,1 @@
+"""Alembic's migrations of the state store; `alma_etl.store.upgrade` runs them."""

@@ -1,0 +1,15 @@
+"""What Alembic runs: always on the connection that `alma_etl.store.upgrade` (or a test) hands over."""
+
+from alembic import context
+
+from alma_etl.store.models import Base
+from alma_etl.store.upgrade import VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,1 @@
+"""One file a change, in a single line of succession."""

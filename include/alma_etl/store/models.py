@@ -1,0 +1,42 @@
+"""The tables of the state store. Each job adds its own; a migration in `migrations/` goes with every change."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Double, MetaData, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    # Named constraints, so that a migration can refer to them on every database.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ApiBudget(Base):
+    """One budget of Alma calls: the fields of `BudgetState`, which explains them, under the budget's name."""
+
+    __tablename__ = "api_budget"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    clock: Mapped[float] = mapped_column(Double)
+    next_slot: Mapped[float] = mapped_column(Double)
+    step: Mapped[float] = mapped_column(Double)
+    generation: Mapped[int] = mapped_column(BigInteger)
+    rate: Mapped[float] = mapped_column(Double)
+    rate_at: Mapped[float] = mapped_column(Double)
+    speed: Mapped[float] = mapped_column(Double)
+    speed_at: Mapped[float] = mapped_column(Double)
+    closed_until: Mapped[float] = mapped_column(Double)
+    closed_reason: Mapped[str] = mapped_column(Text)
+    calls_left: Mapped[int | None] = mapped_column(BigInteger)
+    calls_left_at: Mapped[float] = mapped_column(Double)
+    day: Mapped[int] = mapped_column(BigInteger)
+    granted: Mapped[int] = mapped_column(BigInteger)
+    refused: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,76 @@
+"""Create or upgrade the tables of the state store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from alma_etl.store.db import StoreUnavailable, first_line, open_engine, parse_url, place
+
+# Not Alembic's own name: should somebody give us Airflow's database by mistake, neither harms the other.
+VERSION_TABLE = "alma_etl_version"
+_LOCK = 0x414C4D41  # "ALMA": any number that no other program is likely to lock
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's settings, as code: the scripts lie in this package, wherever it is installed."""
+    config = Config()
+    folder = str(Path(__file__).with_name("migrations"))
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(url: str) -> str:
+    """Bring the store to the newest revision and return its id. Safe to repeat, and to run several at once.
+
+    Raises StoreUnavailable, one sentence, when it cannot be reached or was made by a newer version.
+    """
+    parsed = parse_url(url)
+    engine = open_engine(parsed)
+    try:
+        if engine.dialect.name == "sqlite":
+            _prepare_file(parsed)
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # stays with the file
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            return _upgrade(connection, parsed)
+    except (SQLAlchemyError, OSError) as problem:
+        raise StoreUnavailable(
+            f"The state store, {place(parsed)}, cannot be upgraded: {first_line(problem, parsed)}. "
+            "Check that it runs, and the address, user and password of the connection alma_etl_db."
+        ) from problem
+    finally:
+        engine.dispose()
+
+
+def _upgrade(connection: Connection, url: URL) -> str:
+    config = alembic_config(connection)
+    head = ScriptDirectory.from_config(config).get_current_head()
+    try:
+        command.upgrade(config, "head")
+    except CommandError as problem:
+        raise StoreUnavailable(
+            f"The state store, {place(url)}, is not one that this version knows ({problem}): "
+            "install the version of Alma Airflow that upgraded it last, or a newer one."
+        ) from problem
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    current = context.get_current_revision()
+    if current is None or current != head:
+        raise StoreUnavailable(f"The state store, {place(url)}, stands at {current}, not at {head}.")
+    return current
+
+
+def _prepare_file(url: URL) -> None:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
