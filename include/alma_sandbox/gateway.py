@@ -91,19 +91,20 @@ async def _serve(
     target = f"{trace.path}?{trace.query}" if trace.query else trace.path
     rules = sandbox.faults.strike(request.method, target)
     trace.fault = ",".join(rule.kind for rule in rules)
-    await _wait(latency(sandbox, target) + sum(rule.ms for rule in rules if not _after(rule)))
+    await _wait(latency(sandbox, target) + _slowness(rules, after=False))
     spoiler = next((rule for rule in rules if rule.kind != "slow"), None)
     if spoiler is not None and not spoiler.strikes_after:
+        await _wait(_slowness(rules, after=True))
         return fault_answers.answer(sandbox, spoiler, trace, None, json=wants_json)
     response = _apply(sandbox, entry, request, query, body, wants_json, trace)
-    await _wait(sum(rule.ms for rule in rules if _after(rule)))
+    await _wait(_slowness(rules, after=True))
     if spoiler is not None:
         return fault_answers.answer(sandbox, spoiler, trace, response, json=wants_json)
     return response
 
 
-def _after(rule: FaultRule) -> bool:
-    return rule.kind == "slow" and rule.strikes_after
+def _slowness(rules: list[FaultRule], *, after: bool) -> float:
+    return sum(rule.ms for rule in rules if rule.kind == "slow" and rule.strikes_after is after)
 
 
 def latency(sandbox: Sandbox, target: str) -> float:

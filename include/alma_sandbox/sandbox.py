@@ -19,7 +19,6 @@ class Sandbox:
         self.settings = settings.model_copy(deep=True)
         self._initial = settings.model_copy(deep=True)
         self.log = Log(settings.log_size)
-        self.faults = Faults()
         self.reset()
 
     def reset(self) -> None:
@@ -29,7 +28,7 @@ class Sandbox:
         self.tracking = Tracking()
         self.second = SlidingSecond()
         self.daily = Daily()
-        self.faults.remove()
+        self.faults = Faults()
         self.log.resize(self.settings.log_size)
         self.log.clear()
         self.catalogue = Catalogue(self.settings.seed, self.settings.titles)

@@ -23,7 +23,7 @@ def _852(draft: HoldingDraft, call_number: tuple[str, str]) -> list[DataField]:
 
 def holding(seed: int, title: int, number: int) -> Holding:
     """Holding number ``number`` of a title."""
-    draft = holding_draft(seed, title_draft(seed, title), number)
+    draft = holding_draft(seed, title, number)
     dice = Dice(seed, "holding record", title, number)
     holding_id, mms_id = ids.holding_id(title, number), ids.mms_id(title)
     call_number = (f"AP{dice.between(1, 99, 'class')}", f".S{title + 1:05d}")
@@ -54,7 +54,7 @@ def _tag_order(entry: ControlField | DataField) -> tuple[str, str]:
 
 def item_drafts(seed: int, title: int, number: int) -> list[ItemDraft]:
     """The items that a holding has at first."""
-    return holding_draft(seed, title_draft(seed, title), number).items
+    return holding_draft(seed, title, number).items
 
 
 def item(seed: int, title: int, number: int, copy: int, draft: ItemDraft) -> Item:

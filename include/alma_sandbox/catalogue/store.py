@@ -109,7 +109,7 @@ class Catalogue:
         if pid in self.items:
             return self.items[pid]
         place = ids.place_of_item_pid(pid)
-        if place is None or self.holding(ids.holding_id(place[0], place[1])) is None or place[0] >= self.size:
+        if place is None or place[0] >= self.size or place[1] >= holdings.count(self.seed, place[0]):
             return None
         drafts = holdings.item_drafts(self.seed, place[0], place[1])
         return holdings.item(self.seed, *place, drafts[place[2]]) if place[2] < len(drafts) else None

@@ -7,6 +7,7 @@ title, its first holding, or both; all other holdings of a title are ordinary an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from alma_sandbox.catalogue.dice import Dice
@@ -91,7 +92,7 @@ def _record_too_long(draft: HoldingDraft) -> None:
         statement(
             f"v.{n}, no.1-12 (Jan. {1700 + n % 300}-Dec. {1700 + n % 300}), bound in two parts; complete"
         )
-        for n in range(1, 1301)
+        for n in range(1, 1601)
     ]
 
 
@@ -183,8 +184,9 @@ def variant_of(seed: int, title: int) -> str:
     return _PLACES[place] if place < len(_PLACES) else GOOD
 
 
+@lru_cache(maxsize=1024)
 def title_draft(seed: int, title: int) -> TitleDraft:
-    """What kind of title this is."""
+    """What kind of title this is. Not to be changed: the next reader gets the same object."""
     name = variant_of(seed, title)
     draft = TitleDraft(title, name, oclc=Dice(seed, "oclc", title).pick(_OCLC_FORMS, "form"))
     if name != GOOD:
@@ -192,11 +194,16 @@ def title_draft(seed: int, title: int) -> TitleDraft:
     return draft
 
 
-def holding_draft(seed: int, title: TitleDraft, holding: int) -> HoldingDraft:
-    """What kind of holding this is; only the first holding of a title follows the title's variant."""
-    draft = plain_holding(Dice(seed, "holding", title.number), holding)
-    if holding == 0 and title.variant != GOOD:
-        VARIANTS[title.variant].holding(draft)
+@lru_cache(maxsize=1024)
+def holding_draft(seed: int, title: int, holding: int) -> HoldingDraft:
+    """What kind of holding this is; only the first holding of a title follows the title's variant.
+
+    Not to be changed: the next reader gets the same object.
+    """
+    draft = plain_holding(Dice(seed, "holding", title), holding)
+    name = title_draft(seed, title).variant
+    if holding == 0 and name != GOOD:
+        VARIANTS[name].holding(draft)
     return draft
 
 

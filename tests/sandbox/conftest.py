@@ -1,0 +1,24 @@
+"""A sandbox in a thread, set back before each test."""
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from alma_sandbox import Running, Settings, serve
+from tests.sandbox.caller import Caller
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    with serve(Settings(per_second=0)) as found:
+        yield found
+
+
+@pytest.fixture
+def alma(running: Running) -> Iterator[Caller]:
+    """The sandbox with 400 titles and no per-second threshold, as it is at first."""
+    requests.post(f"{running.url}/sandbox/reset", timeout=30).raise_for_status()
+    caller = Caller(running)
+    yield caller
+    caller.session.close()
