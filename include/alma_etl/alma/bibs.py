@@ -10,7 +10,7 @@ from lxml import etree
 
 from alma_etl.alma import xml
 from alma_etl.alma.answers import Answer, ask
-from alma_etl.alma.call import XML, Call, params, path
+from alma_etl.alma.call import XML, Call, params, path, xml_call
 from alma_etl.alma.envelope import Reply
 
 if TYPE_CHECKING:
@@ -85,10 +85,78 @@ class Bibs:
 
     def _read(self, mms_id: str, availability: bool) -> Bib:
         expand = params(view="full", expand="p_avail" if availability else None)
-        return self._client.call(
-            Call("GET", path("bibs", mms_id), expand, accept=XML),
-            lambda reply: bib(xml.named(reply.xml(), "bib")),
+        return self._client.call(Call("GET", path("bibs", mms_id), expand, accept=XML), _one)
+
+    def by_system_number(self, number: str) -> Answer[list[Bib]]:
+        """GET /bibs?other_system_id=: the bibs with exactly this value in a 035 $a, for example (OCoLC)123.
+        An empty list when there are none. A record made a moment ago may not be found yet."""
+        call = Call("GET", "/bibs", params(other_system_id=number, view="full"), accept=XML)
+        return ask(lambda: self._client.call(call, _bibs), frozenset())
+
+    def whole(self, mms_id: str) -> Answer[bytes]:
+        """GET /bibs/{mms_id}: the serialised <bib> as it must be sent back by `update`."""
+        call = Call("GET", path("bibs", mms_id), params(view="full"), accept=XML)
+        return ask(lambda: self._client.call(call, _whole), NO_BIB)
+
+    def create(
+        self,
+        record: bytes,
+        *,
+        suppressed: bool,
+        normalization: str | None = None,
+        validate: bool | None = None,
+        override_warning: bool | None = None,
+        check_match: bool | None = None,
+    ) -> Bib:
+        """POST /bibs with a serialised MARC <record>; Alma writes 001 and 005. `suppressed` is said always,
+        since Alma's own default is to suppress. `check_match` refuses with 60307 when Alma finds a match.
+        `writes.create_bib` looks after a lost answer. Raises AlmaError, UnreadableXmlError for a bad
+        record."""
+        body = etree.Element("bib")
+        etree.SubElement(body, "suppress_from_publishing").text = str(suppressed).lower()
+        body.append(xml.named(xml.parse(record), "record"))
+        call = xml_call(
+            "POST",
+            "/bibs",
+            xml.serialise(body),
+            normalization=normalization,
+            validate=validate,
+            override_warning=override_warning,
+            check_match=check_match,
         )
+        return self._client.call(call, _one)
+
+    def update(
+        self,
+        mms_id: str,
+        whole: bytes,
+        *,
+        stale_version_check: bool = True,
+        override_lock: bool = False,
+        normalization: str | None = None,
+        validate: bool | None = None,
+    ) -> bytes:
+        """PUT /bibs/{mms_id} with a whole <bib>: what `whole` gave, changed. Refused with 4022034 when the
+        record was changed since (its 005), and when somebody has it open, unless told otherwise. Raises
+        AlmaError."""
+        call = xml_call(
+            "PUT",
+            path("bibs", mms_id),
+            whole,
+            stale_version_check=stale_version_check,
+            override_lock=override_lock,
+            normalization=normalization,
+            validate=validate,
+        )
+        return self._client.call(call, _whole)
+
+
+def _one(reply: Reply) -> Bib:
+    return bib(xml.named(reply.xml(), "bib"))
+
+
+def _whole(reply: Reply) -> bytes:
+    return xml.serialise(xml.named(reply.xml(), "bib"))
 
 
 def _bibs(reply: Reply) -> list[Bib]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +35,10 @@ class Call:
         """How errors and logs call it: method and path, without the query."""
         return f"{self.method} {self.path}"
 
+    def repeated(self) -> Call:
+        """The same call, which may be repeated after a lost answer."""
+        return replace(self, repeatable=True)
+
     @property
     def writes(self) -> bool:
         return self.method != "GET"
@@ -64,5 +68,11 @@ def params(**values: str | int | bool | None) -> dict[str, str | int]:
     }
 
 
-def json_body(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8")
+def json_call(method: str, path_: str, body: Mapping[str, Any], **values: str | int | bool | None) -> Call:
+    """A writing call with a JSON body."""
+    return Call(method, path_, params(**values), json.dumps(body, ensure_ascii=False).encode("utf-8"))
+
+
+def xml_call(method: str, path_: str, body: bytes, **values: str | int | bool | None) -> Call:
+    """A writing call with an XML body: bibs and holdings take nothing else (60105)."""
+    return Call(method, path_, params(**values), body, accept=XML, content_type=XML)

@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
@@ -38,11 +38,17 @@ from alma_etl.alma.errors import (
     AlmaUnreachable,
 )
 from alma_etl.alma.holdings import Holdings
+from alma_etl.alma.items import Items
+from alma_etl.alma.jobs import Jobs
 from alma_etl.alma.limiter import Limiter, LimiterClosed, LimiterUnavailable
+from alma_etl.alma.loans import Loans
 from alma_etl.alma.parallel import in_parallel
+from alma_etl.alma.po_lines import PoLines
 from alma_etl.alma.probe import Probe
 from alma_etl.alma.sets import Sets
 from alma_etl.alma.transport import Transport
+from alma_etl.alma.user_requests import UserRequests
+from alma_etl.alma.users import Users
 from alma_etl.alma.verdict import failure, read_or_malformed
 
 T = TypeVar("T")
@@ -110,7 +116,13 @@ class AlmaClient:
         self._silent = 0
         self.bibs = Bibs(self)
         self.holdings = Holdings(self)
+        self.items = Items(self)
+        self.requests = UserRequests(self)
+        self.loans = Loans(self)
+        self.users = Users(self)
         self.sets = Sets(self)
+        self.jobs = Jobs(self)
+        self.po_lines = PoLines(self)
         self.conf = Conf(self)
         self.test = Probe(self)
 
@@ -136,6 +148,14 @@ class AlmaClient:
         """What Alma's last answer of today said is left for the institution; None before the first."""
         left = self._left
         return left[0] if left and left[1].date() == self._now().date() else None
+
+    def pause(self, seconds: float) -> None:
+        """Wait, as this client does between two attempts."""
+        self._sleep(seconds)
+
+    def today(self) -> date:
+        """The date in UTC by this client's clock."""
+        return self._now().date()
 
     def in_parallel(self, function: Callable[[X], Y], items: Iterable[X]) -> Iterator[tuple[X, Y]]:
         """Apply `function` to each item, at most `max_in_flight` at once, and yield (item, result) as

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call
+from alma_etl.alma.call import Call, params, path
 from alma_etl.alma.envelope import Reply
 
 if TYPE_CHECKING:
@@ -22,6 +22,33 @@ class General:
     environment_type: str
 
 
+@dataclass(frozen=True)
+class Library:
+    code: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Location:
+    """A location of `library`; its `code` means something only together with the library's."""
+
+    library: str
+    code: str
+    name: str
+    type: str
+    suppressed: bool
+
+
+@dataclass(frozen=True)
+class CodeRow:
+    """A row of a code table."""
+
+    code: str
+    description: str
+    enabled: bool
+    default: bool
+
+
 class Conf:
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
@@ -29,6 +56,56 @@ class Conf:
     def general(self) -> General:
         """GET /conf/general. Raises AlmaError."""
         return self._client.call(Call("GET", "/conf/general"), _general)
+
+    def libraries(self) -> list[Library]:
+        """GET /conf/libraries (not paged). Raises AlmaError."""
+        return self._client.call(
+            Call("GET", "/conf/libraries"), lambda reply: [_library(row) for row in _rows(reply, "library")]
+        )
+
+    def locations(self, library: str) -> list[Location]:
+        """GET /conf/libraries/{library}/locations (not paged). Raises AlmaError."""
+        return self._client.call(
+            Call("GET", path("conf", "libraries", library, "locations")),
+            lambda reply: [_location(library, row) for row in _rows(reply, "location")],
+        )
+
+    def code_table(self, name: str, *, scope: str | None = None) -> list[CodeRow]:
+        """GET /conf/code-tables/{name}, for example PhysicalMaterialType, ItemPolicy,
+        RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises AlmaError."""
+        call = Call("GET", path("conf", "code-tables", name), params(scope=scope))
+        return self._client.call(call, lambda reply: [_row(row) for row in _rows(reply, "row")])
+
+
+def _rows(reply: Reply, name: str) -> list[shapes.Json]:
+    """Rows of a list that may lack its count, but not be of another kind."""
+    document = reply.json()
+    if name not in document and "total_record_count" not in document and "name" not in document:
+        raise ValueError(f"{name} is missing")
+    return shapes.listed(document, name)
+
+
+def _library(row: shapes.Json) -> Library:
+    return Library(code=shapes.required(row, "code"), name=shapes.text(row.get("name")))
+
+
+def _location(library: str, row: shapes.Json) -> Location:
+    return Location(
+        library=library,
+        code=shapes.required(row, "code"),
+        name=shapes.text(row.get("name")),
+        type=shapes.text(row.get("type")),
+        suppressed=shapes.flag(row.get("suppress_from_publishing")),
+    )
+
+
+def _row(row: shapes.Json) -> CodeRow:
+    return CodeRow(
+        code=shapes.required(row, "code"),
+        description=shapes.text(row.get("description")),
+        enabled=shapes.flag(row.get("enabled", True)),
+        default=shapes.flag(row.get("default")),
+    )
 
 
 def _general(reply: Reply) -> General:

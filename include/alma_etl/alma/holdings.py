@@ -10,7 +10,7 @@ from lxml import etree
 from alma_etl.alma import shapes, xml
 from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.bibs import NO_BIB
-from alma_etl.alma.call import XML, Call, path
+from alma_etl.alma.call import XML, Call, path, xml_call
 from alma_etl.alma.envelope import Reply
 
 if TYPE_CHECKING:
@@ -62,7 +62,38 @@ class Holdings:
 
     def _read(self, mms_id: str, holding_id: str) -> Holding:
         call = Call("GET", path("bibs", mms_id, "holdings", holding_id), accept=XML)
-        return self._client.call(call, lambda reply: holding(xml.named(reply.xml(), "holding"), mms_id))
+        return self._client.call(call, lambda reply: _one(reply, mms_id))
+
+    def whole(self, mms_id: str, holding_id: str) -> Answer[bytes]:
+        """GET .../holdings/{holding_id}: the serialised <holding> as it must be sent back by `update`."""
+        call = Call("GET", path("bibs", mms_id, "holdings", holding_id), accept=XML)
+        return ask(lambda: self._client.call(call, _whole), NO_HOLDING)
+
+    def create(self, mms_id: str, record: bytes, *, suppressed: bool = False) -> Holding:
+        """POST /bibs/{mms_id}/holdings with a serialised MARC <record> that has 852 $b (library) and $c
+        (location); Alma writes 001 and 004. Nothing stops it from making a second one:
+        `writes.create_holding` looks. Refusals: 402211, 402212, 33007-33009. Raises AlmaError,
+        UnreadableXmlError for a bad record."""
+        body = etree.Element("holding")
+        etree.SubElement(body, "suppress_from_publishing").text = str(suppressed).lower()
+        body.append(xml.named(xml.parse(record), "record"))
+        call = xml_call("POST", path("bibs", mms_id, "holdings"), xml.serialise(body))
+        return self._client.call(call, lambda reply: _one(reply, mms_id))
+
+    def update(self, mms_id: str, holding_id: str, whole: bytes) -> bytes:
+        """PUT .../holdings/{holding_id} with a whole <holding>: what `whole` gave, changed. There is no lock
+        and no version check: the last writer wins. Returns the whole
+        <holding> as it is now. Raises AlmaError."""
+        call = xml_call("PUT", path("bibs", mms_id, "holdings", holding_id), whole)
+        return self._client.call(call, _whole)
+
+
+def _one(reply: Reply, mms_id: str) -> Holding:
+    return holding(xml.named(reply.xml(), "holding"), mms_id)
+
+
+def _whole(reply: Reply) -> bytes:
+    return xml.serialise(xml.named(reply.xml(), "holding"))
 
 
 def _summaries(reply: Reply) -> list[HoldingSummary]:

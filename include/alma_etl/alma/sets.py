@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
 from alma_etl.alma.answers import Answer, ask
-from alma_etl.alma.call import Call, params, path
+from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
+from alma_etl.alma.paging import LIMIT, every, page
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
 
+MAX_MEMBERS = 1000
 NO_SET = frozenset({"60107"})
 
 
@@ -53,9 +56,64 @@ class Sets:
         call = Call("GET", path("conf", "sets", set_id, "members"), params(limit=limit, offset=offset))
         return self._client.call(call, _members)
 
+    def find(self, name: str) -> list[AlmaSet]:
+        """GET /conf/sets?q=name~...: the sets of exactly this name (Alma searches by words). Raises
+        AlmaError."""
+        found = every(
+            "GET /conf/sets",
+            lambda offset: self._client.call(
+                Call(
+                    "GET",
+                    "/conf/sets",
+                    params(q=f"name~{name.replace(' ', '_')}", limit=LIMIT, offset=offset),
+                ),
+                page("set", alma_set),
+            ),
+            lambda each: each.id,
+        )
+        return [each for each in found if each.name == name]
+
+    def create(self, name: str, content: str, *, description: str = "", private: bool = False) -> AlmaSet:
+        """POST /conf/sets: an empty itemised set. `content`: BIB_MMS, ITEM, HOLDING, USER, ... Alma allows
+        several sets of one name; `writes.create_set` looks by it after a lost answer. Raises AlmaError.
+        """
+        body = {
+            "name": name,
+            "description": description,
+            "type": shapes.coded("ITEMIZED"),
+            "content": shapes.coded(content),
+            "private": shapes.coded(str(private).lower()),
+            "status": shapes.coded("ACTIVE"),
+            "origin": shapes.coded("UI"),
+        }
+        return self._client.call(json_call("POST", "/conf/sets", body), _set)
+
+    def add_members(
+        self, set_id: str, ids: Sequence[str], *, id_type: str | None = None, fail_on_invalid_id: bool = True
+    ) -> AlmaSet:
+        """POST /conf/sets/{set_id}?op=add_members: up to 1000 in one call. `id_type`: BARCODE for items;
+        SYSTEM_NUMBER, OCLC_NUMBER, ISBN, ISSN for bibs; None for MMS ids and pids. With `fail_on_invalid_id`
+        one bad id refuses the call. Refusals: 60115 is a member already, 60118 too many, 60119 twice in the
+        call. Raises AlmaError, ValueError for more than 1000."""
+        if not 1 <= len(ids) <= MAX_MEMBERS:
+            raise ValueError(f"{len(ids)} members in one call; Alma takes 1 to {MAX_MEMBERS}")
+        call = json_call(
+            "POST",
+            path("conf", "sets", set_id),
+            {"members": {"member": [{"id": each} for each in ids]}},
+            op="add_members",
+            id_type=id_type,
+            fail_on_invalid_id=fail_on_invalid_id,
+        )
+        return self._client.call(call, _set)
+
 
 def _set(reply: Reply) -> AlmaSet:
-    document = reply.json()
+    return alma_set(reply.json())
+
+
+def alma_set(document: shapes.Json) -> AlmaSet:
+    """Alma's set object as an AlmaSet."""
     return AlmaSet(
         id=shapes.required(document, "id"),
         name=shapes.text(document.get("name")),

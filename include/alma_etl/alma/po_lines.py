@@ -1,0 +1,83 @@
+"""Purchase order lines (`/acq/po-lines`), in JSON: reading only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from alma_etl.alma import shapes
+from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.call import Call, params, path
+from alma_etl.alma.envelope import Reply
+from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.shapes import Json
+
+if TYPE_CHECKING:
+    from alma_etl.alma.client import AlmaClient
+
+NO_PO_LINE = frozenset({"401871"})
+
+
+@dataclass(frozen=True)
+class PoLine:
+    number: str
+    status: str
+    type: str
+    owner: str
+    vendor: str
+    mms_id: str
+    raw: Json = field(repr=False)
+
+
+class PoLines:
+    def __init__(self, client: AlmaClient) -> None:
+        self._client = client
+
+    def read(self, number: str) -> Answer[PoLine]:
+        """GET /acq/po-lines/{number}. Absent: 401871. A slash in a number is part of it and goes out as it
+        is."""
+        call = Call("GET", path("acq", "po-lines", *number.split("/")))
+        return ask(lambda: self._client.call(call, lambda reply: _po_line(reply.json())), NO_PO_LINE)
+
+    def find(
+        self, *, q: str | None = None, status: str = "ACTIVE", library: str | None = None
+    ) -> list[PoLine]:
+        """GET /acq/po-lines: all pages. `status` ACTIVE, CLOSED, CANCELLED, ALL (without the closed),
+        ALL_WITH_CLOSED. Raises AlmaError."""
+        return every(
+            "GET /acq/po-lines",
+            lambda offset: self._client.call(
+                Call(
+                    "GET",
+                    "/acq/po-lines",
+                    params(q=q, status=status, library=library, limit=LIMIT, offset=offset),
+                ),
+                page("po_line", _po_line),
+            ),
+            lambda each: each.number,
+        )
+
+    def items(self, number: str) -> Answer[list[tuple[str, str]]]:
+        """GET /acq/po-lines/{number}/items: (barcode, link) of each item."""
+        call = Call("GET", path("acq", "po-lines", *number.split("/"), "items"))
+        return ask(lambda: self._client.call(call, _items), NO_PO_LINE)
+
+
+def _items(reply: Reply) -> list[tuple[str, str]]:
+    rows = shapes.listed(reply.json(), "item")
+    return [
+        (shapes.text((row.get("item_data") or row).get("barcode")), shapes.text(row.get("link")))
+        for row in rows
+    ]
+
+
+def _po_line(row: Json) -> PoLine:
+    return PoLine(
+        number=shapes.required(row, "number"),
+        status=shapes.text(row.get("status")),
+        type=shapes.text(row.get("type")),
+        owner=shapes.text(row.get("owner")),
+        vendor=shapes.text(row.get("vendor")),
+        mms_id=shapes.text((row.get("resource_metadata") or {}).get("mms_id")),
+        raw=row,
+    )

@@ -1,0 +1,350 @@
+"""Every POST the jobs make, safe to lose: for each the rule how to see whether it took effect.
+
+| write | looked for after a lost answer | does Alma refuse a second one? |
+|---|---|---|
+| item | its barcode, on the same holding | yes |
+| holding | a holding of the bib with that library and location that was not there before | no |
+| bib | the marker in its 035 $a | no |
+| user | the primary id | yes |
+| request | the marker in the comment of the user's active requests | yes, unless allow_same_request |
+| loan | the item in the user's loans | yes |
+| renewal | another due date | no |
+| scan-in | another state of the item | no |
+| set | its name | no |
+| members | the number of members | yes |
+| job run | an instance that was not there before | no |
+
+All return a `Written` and raise AlmaStop only while nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from alma_etl.alma import shapes, xml
+from alma_etl.alma.answers import Absent, Answer, Found, Unknown, ask
+from alma_etl.alma.bibs import Bib
+from alma_etl.alma.errors import AlmaMalformed, AlmaRefused
+from alma_etl.alma.holdings import Holding
+from alma_etl.alma.items import Item
+from alma_etl.alma.jobs import JobInstance
+from alma_etl.alma.loans import Loan
+from alma_etl.alma.safe_write import Outcome, Written, write
+from alma_etl.alma.sets import MAX_MEMBERS, AlmaSet
+from alma_etl.alma.shapes import Json
+from alma_etl.alma.user_requests import UserRequest
+from alma_etl.alma.users import User
+
+if TYPE_CHECKING:
+    from alma_etl.alma.client import AlmaClient
+
+T = TypeVar("T")
+
+BARCODE_ELSEWHERE = "BARCODE_ELSEWHERE"
+
+
+def _only(call: str, rows: Sequence[T]) -> Answer[T]:
+    """The one that is there; with several, nobody can say which is ours."""
+    if len(rows) > 1:
+        return Unknown(
+            AlmaMalformed(call, None, "", f"{len(rows)} candidates, which is not decided by guessing")
+        )
+    return Found(rows[0]) if rows else Absent()
+
+
+def create_item(client: AlmaClient, mms_id: str, holding_id: str, body: Json) -> Written[Item]:
+    """POST an item (see `Items.create`). REFUSED with BARCODE_ELSEWHERE when, after a lost answer, the
+    barcode turns out to be on another holding."""
+    barcode = shapes.text(body["item_data"].get("barcode"))
+
+    def look() -> Answer[Item]:
+        answer = client.items.by_barcode(barcode)
+        if isinstance(answer, Found) and (answer.value.mms_id, answer.value.holding_id) != (
+            mms_id,
+            holding_id,
+        ):
+            there = f"bib {answer.value.mms_id}, holding {answer.value.holding_id}"
+            raise AlmaRefused(
+                "GET /items", None, BARCODE_ELSEWHERE, f"barcode {barcode} is an item of {there}"
+            )
+        return answer
+
+    return write(
+        lambda: client.items.create(mms_id, holding_id, body), look, pause=client.pause, guarded=True
+    )
+
+
+def create_holding(
+    client: AlmaClient, mms_id: str, record: bytes, *, known: Collection[str], suppressed: bool = False
+) -> Written[Holding]:
+    """POST a holding. `known`: the ids of the bib's holdings before, by which a new one is told from an old
+    one."""
+    library, location = _place(record)
+
+    def look() -> Answer[Holding]:
+        answer = client.holdings.list(mms_id)
+        if not isinstance(answer, Found):
+            return answer
+        new = [
+            row.holding_id
+            for row in answer.value
+            if row.holding_id not in known and (row.library, row.location) == (library, location)
+        ]
+        only = _only(f"GET /bibs/{mms_id}/holdings", new)
+        return client.holdings.read(mms_id, only.value) if isinstance(only, Found) else only
+
+    return write(
+        lambda: client.holdings.create(mms_id, record, suppressed=suppressed),
+        look,
+        pause=client.pause,
+        guarded=False,
+    )
+
+
+def _place(record: bytes) -> tuple[str, str]:
+    """852 $b and $c of a holdings record."""
+    for field in xml.parse(record):
+        if field.get("tag") == "852":
+            subfields = {each.get("code"): (each.text or "").strip() for each in reversed(field)}
+            if subfields.get("b") and subfields.get("c"):
+                return subfields["b"], subfields["c"]
+    raise ValueError("a holdings record needs an 852 with $b (library) and $c (location)")
+
+
+def create_bib(
+    client: AlmaClient, record: bytes, *, marker: str, suppressed: bool, **options: Any
+) -> Written[Bib]:
+    """POST a bib. `marker` is a value that no other record has and that stands in a 035 $a of `record`, for
+    example (ETL)20261103-0001. `options`: those of `Bibs.create`."""
+    markers = [
+        subfield.text
+        for field in xml.parse(record)
+        if field.get("tag") == "035"
+        for subfield in field
+        if subfield.get("code") == "a"
+    ]
+    if marker not in markers:
+        raise ValueError(f"{marker} must stand in a 035 $a of the record, by which it can be found again")
+
+    def look() -> Answer[Bib]:
+        answer = client.bibs.by_system_number(marker)
+        return _only("GET /bibs", answer.value) if isinstance(answer, Found) else answer
+
+    return write(
+        lambda: client.bibs.create(record, suppressed=suppressed, **options),
+        look,
+        pause=client.pause,
+        guarded=False,
+    )
+
+
+def create_user(client: AlmaClient, body: Json) -> Written[User]:
+    """POST a user."""
+    return write(
+        lambda: client.users.create(body),
+        lambda: client.users.read(shapes.text(body.get("primary_id"))),
+        pause=client.pause,
+        guarded=True,
+    )
+
+
+def create_request(
+    client: AlmaClient,
+    user_id: str,
+    body: Json,
+    *,
+    marker: str,
+    mms_id: str | None = None,
+    item_pid: str | None = None,
+    allow_same_request: bool | None = None,
+    look_first: bool = True,
+) -> Written[UserRequest]:
+    """POST a request with `marker` at the end of its comment; a request of this user that has it already is
+    adopted."""
+    comment = shapes.text(body.get("comment"))
+    marked = body if marker in comment else {**body, "comment": f"{comment} {marker}".strip()}
+
+    def look() -> Answer[UserRequest]:
+        answer = client.requests.of_user(user_id)
+        if not isinstance(answer, Found):
+            return answer
+        return next((Found(each) for each in answer.value if marker in each.comment), Absent())
+
+    return write(
+        lambda: client.requests.create(
+            user_id, marked, mms_id=mms_id, item_pid=item_pid, allow_same_request=allow_same_request
+        ),
+        look,
+        pause=client.pause,
+        guarded=not allow_same_request,
+        look_first=look_first,
+    )
+
+
+def create_loan(
+    client: AlmaClient,
+    user_id: str,
+    *,
+    item_pid: str,
+    library: str,
+    circ_desk: str,
+    request_id: str | None = None,
+    return_circ_desk: str | None = None,
+    look_first: bool = True,
+) -> Written[Loan]:
+    """POST a loan; an active loan of this item by this user is adopted."""
+
+    def look() -> Answer[Loan]:
+        answer = client.loans.of_user(user_id)
+        if not isinstance(answer, Found):
+            return answer
+        return next((Found(each) for each in answer.value if each.item_pid == item_pid), Absent())
+
+    return write(
+        lambda: client.loans.create(
+            user_id,
+            item_pid=item_pid,
+            library=library,
+            circ_desk=circ_desk,
+            request_id=request_id,
+            return_circ_desk=return_circ_desk,
+        ),
+        look,
+        pause=client.pause,
+        guarded=True,
+        look_first=look_first,
+    )
+
+
+def renew_loan(client: AlmaClient, before: Loan) -> Written[Loan]:
+    """Renew `before`, which was read a moment ago."""
+
+    def look() -> Answer[Loan]:
+        answer = client.loans.read(before.user_id, before.loan_id)
+        if isinstance(answer, Found) and answer.value.due_date == before.due_date:
+            return Absent()
+        return answer
+
+    return write(
+        lambda: client.loans.renew(before.user_id, before.loan_id), look, pause=client.pause, guarded=False
+    )
+
+
+def scan_in(client: AlmaClient, before: Item, *, library: str, **options: Any) -> Written[Item]:
+    """Scan in the item `before`, which was read a moment ago. `options`: those of `Items.scan_in`, with
+    either circ_desk or department. A scan that leaves the item as it was is repeated after a lost answer,
+    which does no harm; one that changed it is seen by its state."""
+
+    def look() -> Answer[Item]:
+        answer = client.items.read(before.mms_id, before.holding_id, before.pid)
+        if isinstance(answer, Found) and _state(answer.value) == _state(before):
+            return Absent()
+        return answer
+
+    return write(
+        lambda: client.items.scan_in(
+            before.mms_id,
+            before.holding_id,
+            before.pid,
+            library=library,
+            **options,
+        ),
+        look,
+        pause=client.pause,
+        guarded=False,
+    )
+
+
+def _state(each: Item) -> tuple[str | bool, ...]:
+    data = each.raw["item_data"]
+    work_order = shapes.text(data.get("work_order_type")) + shapes.text(data.get("work_order_at"))
+    return each.base_status, each.process_type, each.requested, each.in_temp_location, work_order
+
+
+def create_set(client: AlmaClient, name: str, content: str, *, description: str = "") -> Written[AlmaSet]:
+    """POST an itemised set. `name` must be one that no other set has."""
+    return write(
+        lambda: client.sets.create(name, content, description=description),
+        lambda: _found_set(client, name),
+        pause=client.pause,
+        guarded=False,
+        look_first=True,
+    )
+
+
+def _found_set(client: AlmaClient, name: str) -> Answer[AlmaSet]:
+    answer = ask(lambda: client.sets.find(name), frozenset())
+    return _only("GET /conf/sets", answer.value) if isinstance(answer, Found) else answer
+
+
+def add_members(
+    client: AlmaClient,
+    set_id: str,
+    ids: Sequence[str],
+    *,
+    id_type: str | None = None,
+    fail_on_invalid_id: bool = True,
+) -> Written[AlmaSet]:
+    """Add any number of members, 1000 a call. The set must have no other writer, since its size tells whether
+    a lost call took effect. Stops at the first call that is not done; the size of `value` tells how far it
+    came."""
+    answer = client.sets.read(set_id)
+    if not isinstance(answer, Found):
+        return Written(
+            Outcome.NOT_FOUND if isinstance(answer, Absent) else Outcome.FAILED, error=answer.error
+        )
+    result = Written(Outcome.UNCHANGED, answer.value)
+    for start in range(0, len(ids), MAX_MEMBERS):
+        part = ids[start : start + MAX_MEMBERS]
+        size = result.value.number_of_members if result.value else 0
+        result = write(
+            partial(
+                client.sets.add_members, set_id, part, id_type=id_type, fail_on_invalid_id=fail_on_invalid_id
+            ),
+            partial(_grown, client, set_id, size, len(part)),
+            pause=client.pause,
+            guarded=True,
+        )
+        if not result.done:
+            break
+    return result
+
+
+def _grown(client: AlmaClient, set_id: str, before: int, added: int) -> Answer[AlmaSet]:
+    answer = client.sets.read(set_id)
+    if not isinstance(answer, Found) or answer.value.number_of_members == before + added:
+        return answer
+    if answer.value.number_of_members == before:
+        return Absent()
+    what = f"the set has {answer.value.number_of_members} members, neither {before} nor {before + added}"
+    return Unknown(AlmaMalformed(f"GET /conf/sets/{set_id}", 200, "", what))
+
+
+def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> Written[str]:
+    """Start a job; `value` is the id of its instance. One call before it notes today's instances, so that a
+    new one can be told from them; a `job_name` among the parameters tells it from what others start
+    meanwhile."""
+    before = _instances(client, job_id)
+    if not isinstance(before, Found):
+        return Written(
+            Outcome.NOT_FOUND if isinstance(before, Absent) else Outcome.FAILED, error=before.error
+        )
+    name = parameters.get("job_name")
+
+    def look() -> Answer[str]:
+        now = _instances(client, job_id)
+        if not isinstance(now, Found):
+            return now
+        new = [each.id for each in now.value if name in (None, each.name)]
+        known = {each.id for each in before.value}
+        return _only(f"GET /conf/jobs/{job_id}/instances", [each for each in new if each not in known])
+
+    return write(lambda: client.jobs.run(job_id, parameters), look, pause=client.pause, guarded=False)
+
+
+def _instances(client: AlmaClient, job_id: str) -> Answer[list[JobInstance]]:
+    today = client.today()
+    return client.jobs.instances(job_id, today - timedelta(days=1), today + timedelta(days=1))
