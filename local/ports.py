@@ -34,7 +34,7 @@ def free_ports(count: int) -> list[int]:
     raise RuntimeError(f"No {count} free ports between {_LOWEST} and {_HIGHEST} on 127.0.0.1.")
 
 
-def choose_port(usual: int, asked_for: int | None = None, setting: str = "port") -> int:
+def choose_port(usual: int | None, asked_for: int | None = None, setting: str = "port") -> int:
     """The port asked for, or else the usual one, or else any free one.
 
     A port that a setting names and that is taken is an error (PortTakenError), never silently another one.
@@ -46,4 +46,4 @@ def choose_port(usual: int, asked_for: int | None = None, setting: str = "port")
                 f"stop that program, set {setting} to another port, or leave it out to get a free one."
             )
         return asked_for
-    return usual if is_free(usual) else free_ports(1)[0]
+    return usual if usual is not None and is_free(usual) else free_ports(1)[0]

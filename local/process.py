@@ -50,6 +50,7 @@ class Process:
         self.name = name
         self.log = log
         self.grace = grace
+        self.remove = remove
         log.parent.mkdir(parents=True, exist_ok=True)
         lifeline_read, self._lifeline = os.pipe()
         removals = [str(part) for path in remove for part in ("--remove", path)]
@@ -111,6 +112,8 @@ class Process:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(children, timeout=5)
+        for path in self.remove:  # the guard did it, unless it was killed
+            Path(path).unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Begins the end without waiting for it."""

@@ -1,0 +1,97 @@
+"""Airflow's REST API, as far as the local stack and the demo need it."""
+
+from collections import Counter
+from typing import Any
+
+import requests
+
+
+class AirflowRefusedError(RuntimeError):
+    """Airflow answered with an error; the message holds what it said."""
+
+
+class AirflowApi:
+    """Logs in with user and password when the first call needs it. All paths are below `/api/v2`."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._credentials = {"username": user, "password": password}
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy between us and this machine
+
+    def close(self) -> None:
+        self._session.close()
+
+    def health(self) -> dict[str, str]:
+        """Component -> status, such as `{"scheduler": "healthy"}`; empty while the server does not answer."""
+        try:
+            answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10)
+            parts = answer.json()
+        except (requests.RequestException, ValueError):
+            return {}
+        return {name: (part or {}).get("status") or "unknown" for name, part in parts.items()}
+
+    def dag(self, dag_id: str) -> dict[str, Any] | None:
+        """None while Airflow does not know the DAG."""
+        return self._call("GET", f"dags/{dag_id}", absent_ok=True)
+
+    def import_errors(self) -> list[str]:
+        """What kept DAG files from being loaded."""
+        answer = self._call("GET", "importErrors") or {}
+        return [f"{error['filename']}: {error['stack_trace']}" for error in answer["import_errors"]]
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Starts a run now; returns its id."""
+        run = self._call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        assert run is not None
+        run_id: str = run["dag_run_id"]
+        return run_id
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """queued, running, success or failed."""
+        run = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")
+        assert run is not None
+        state: str = run["state"]
+        return state
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, Counter[str]]:
+        """Task -> state -> how many (mapped tasks have several), in the order in which the tasks started."""
+        states: dict[str, Counter[str]] = {}
+        for task in self.tasks(dag_id, run_id):
+            states.setdefault(task["task_id"], Counter())[task["state"] or "none"] += 1
+        return states
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of a run."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._call(
+                "GET",
+                f"dags/{dag_id}/dagRuns/{run_id}/taskInstances",
+                params={"limit": 100, "offset": len(found), "order_by": "start_date"},
+            )
+            assert page is not None
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
+
+    def _call(
+        self, method: str, path: str, *, absent_ok: bool = False, **options: Any
+    ) -> dict[str, Any] | None:
+        if "Authorization" not in self._session.headers:
+            answer = self._session.post(f"{self.url}/auth/token", json=self._credentials, timeout=30)
+            self._check(answer)
+            self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **options)
+        if absent_ok and answer.status_code == requests.codes.not_found:
+            return None
+        self._check(answer)
+        body: dict[str, Any] = answer.json()
+        return body
+
+    @staticmethod
+    def _check(answer: requests.Response) -> None:
+        if not answer.ok:
+            raise AirflowRefusedError(
+                f"Airflow answered {answer.status_code} to {answer.request.method} {answer.url}: {answer.text[:500]}"
+            )

@@ -1,0 +1,118 @@
+"""Airflow's part of the local stack: its environment, its components, and the step that prepares its database."""
+
+import json
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .folders import credentials, environment, write_private
+from .process import Process
+from .settings import BUCKET, ROOT, USER
+
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    # One machine: the API server reads the log files themselves, and nothing more needs to listen.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "api-server": ("api-server",),
+}
+
+
+@dataclass(frozen=True)
+class AirflowSite:
+    """One Airflow: `folder` is its home, `database_url` its own database (psycopg2), `port` that of the UI."""
+
+    folder: Path
+    logs: Path
+    database_url: str
+    port: int
+    dags_folder: Path
+    parallelism: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def passwords_file(self) -> Path:
+        return self.folder / "passwords.json"
+
+    def password(self) -> str:
+        """The password of the user `admin`, generated at the first start."""
+        if not self.passwords_file.exists():
+            write_private(self.passwords_file, json.dumps({USER: secrets.token_urlsafe(12)}))
+        passwords: dict[str, str] = json.loads(self.passwords_file.read_text())
+        return passwords[USER]
+
+    def environment(self) -> dict[str, str]:
+        """The settings of all components. Everything that they write lies in `folder` and `logs`."""
+        home = self.folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        keys = credentials(
+            self.folder,
+            jwt_secret=secrets.token_urlsafe(48),
+            api_secret=secrets.token_urlsafe(32),
+            fernet_key=_fernet_key(),
+        )
+        self.password()
+        return environment(
+            home,
+            AIRFLOW_HOME=str(self.folder),
+            AIRFLOW__CORE__DAGS_FOLDER=str(self.dags_folder),
+            AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+            AIRFLOW__CORE__LOAD_EXAMPLES="False",
+            AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
+            AIRFLOW__CORE__EXECUTOR="LocalExecutor",
+            AIRFLOW__CORE__PARALLELISM=str(self.parallelism),
+            AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG=str(self.parallelism),
+            AIRFLOW__CORE__TEST_CONNECTION="Enabled",
+            AIRFLOW__CORE__FERNET_KEY=keys["fernet_key"],
+            AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{USER}:admin",
+            AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(self.passwords_file),
+            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{self.url}/execution/",
+            AIRFLOW__CORE__HOSTNAME_CALLABLE="socket.gethostname",  # asks no name server
+            AIRFLOW__API__HOST="127.0.0.1",
+            AIRFLOW__API__PORT=str(self.port),
+            AIRFLOW__API__BASE_URL=self.url,
+            AIRFLOW__API__SECRET_KEY=keys["api_secret"],
+            AIRFLOW__API__INSTANCE_NAME="Alma Airflow (local)",
+            AIRFLOW__API_AUTH__JWT_SECRET=keys["jwt_secret"],
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=self.database_url,
+            AIRFLOW__LOGGING__BASE_LOG_FOLDER=str(self.logs / "airflow"),
+            AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY=str(
+                self.logs / "airflow" / "dag-processor"
+            ),
+            ALMA_ETL_BUCKET=BUCKET,
+        )
+
+    def prepare(self, connections: list[dict[str, Any]], env: dict[str, str]) -> Process:
+        """Starts the migration of Airflow's database, which then makes the pool and the connections."""
+        path = self.folder / "connections.json"
+        write_private(path, json.dumps(connections))
+        return Process(
+            "The preparation of Airflow's database",
+            [sys.executable, "-m", "local.airflow_prepare", path],
+            self.logs / "airflow-prepare.log",
+            env=env,
+            cwd=ROOT,
+            remove=[path],
+        )
+
+    def start(self, component: str, env: dict[str, str]) -> Process:
+        """Starts one of COMPONENTS."""
+        return Process(
+            f"Airflow's {component}",
+            [sys.executable, "-m", "airflow", *COMPONENTS[component]],
+            self.logs / f"{component}.log",
+            env=env,
+            cwd=self.folder,
+            grace=15,
+        )
+
+
+def _fernet_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()

@@ -1,0 +1,237 @@
+"""The local stack: PostgreSQL, S3 server, sandbox, and Airflow's four components, in one folder."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from .airflow_api import AirflowApi
+from .airflow_site import COMPONENTS, AirflowSite
+from .folders import environment, prepared
+from .ports import choose_port
+from .process import Process, Server, StartFailedError, tail
+from .servers import PostgresServer, S3Server, start_postgres, start_s3, start_sandbox
+from .settings import BUCKET, ROOT, SANDBOX_KEY, USER, Settings
+from .supervisor import Supervisor
+
+UP_SECONDS = 240.0
+USUAL_UI_PORT, USUAL_S3_PORT, USUAL_SANDBOX_PORT, USUAL_DATABASE_PORT = 8080, 8333, 8099, 5433
+S = TypeVar("S", bound=Server)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the running stack answers, and the keys to it. Passwords are generated, see `folder`."""
+
+    ui: str
+    user: str
+    password: str
+    s3: str
+    s3_page: str
+    s3_page_password: str
+    s3_access_key: str
+    s3_secret_key: str
+    bucket: str
+    sandbox: str
+    database: str
+    logs: str
+
+
+class Stack:
+    """Starts, watches and stops everything. `usual_ports` prefers the well-known ports over random ones."""
+
+    def __init__(
+        self,
+        folder: Path,
+        logs: Path,
+        settings: Settings,
+        tell: Callable[[str], None],
+        *,
+        dags_folder: Path = ROOT / "dags",
+        usual_ports: bool = True,
+    ) -> None:
+        self.folder = prepared(folder)
+        self.logs = prepared(logs)
+        self.settings = settings
+        self.tell = tell
+        self.dags_folder = dags_folder
+        self.usual_ports = usual_ports
+        self.supervisor = Supervisor(tell)
+        self.addresses: Addresses | None = None
+
+    def start(self) -> Addresses:
+        """Returns when all is healthy. Raises StartFailedError or PortTakenError; then nothing is left running."""
+        try:
+            self.addresses = self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self.addresses
+
+    def stop(self) -> None:
+        """Ends all parts; harmless when repeated."""
+        self.supervisor.stop()
+
+    def api(self) -> AirflowApi:
+        """A client of the running Airflow, logged in as `admin`."""
+        assert self.addresses is not None
+        return AirflowApi(self.addresses.ui, self.addresses.user, self.addresses.password)
+
+    def _start(self) -> Addresses:
+        for log in self.logs.glob("*.log"):
+            log.replace(log.with_suffix(".log.1"))
+        ports = {
+            "ui": self._port(USUAL_UI_PORT, self.settings.ui_port, "ALMA_UI_PORT"),
+            "s3": self._port(USUAL_S3_PORT, self.settings.s3_port, "ALMA_S3_PORT"),
+            "sandbox": self._port(USUAL_SANDBOX_PORT, self.settings.sandbox_port, "ALMA_SANDBOX_PORT"),
+            "database": self._port(USUAL_DATABASE_PORT, self.settings.database_port, "ALMA_DATABASE_PORT"),
+        }
+        begun = monotonic()
+        postgres = self._server(
+            "PostgreSQL",
+            lambda: start_postgres(
+                self.folder / "postgres", port=ports["database"], logs=self.logs, durable=self.usual_ports
+            ),
+        )
+        postgres.create_database("airflow")
+        postgres.create_database("alma_etl")
+        site = AirflowSite(
+            folder=prepared(self.folder / "airflow"),
+            logs=self.logs,
+            database_url=postgres.database_url("airflow", driver="psycopg2"),
+            port=ports["ui"],
+            dags_folder=self.dags_folder,
+            parallelism=self.settings.parallelism,
+        )
+        s3 = self._server(
+            "S3 server",
+            lambda: start_s3(self.folder / "s3", port=ports["s3"], logs=self.logs, buckets=(BUCKET,)),
+        )
+        sandbox = self._server("Sandbox", lambda: self._start_sandbox(ports["sandbox"]))
+        env = site.environment()
+        preparation = site.prepare(connections(postgres, s3, sandbox.url), env)
+        try:
+            self._upgrade_store(postgres)
+            self._wait(preparation, "Airflow's database is ready")
+        finally:
+            preparation.stop()
+        for component in COMPONENTS:
+            self.supervisor.add(component, partial(site.start, component, env), layer=1)
+        self._wait_for_health(site)
+        self.tell(f"All parts are healthy after {monotonic() - begun:.0f} s.")
+        return Addresses(
+            ui=site.url,
+            user=USER,
+            password=site.password(),
+            s3=s3.endpoint_url,
+            s3_page=s3.page,
+            s3_page_password=s3.page_password,
+            s3_access_key=s3.access_key,
+            s3_secret_key=s3.secret_key,
+            bucket=BUCKET,
+            sandbox=sandbox.url,
+            database=f"127.0.0.1:{postgres.port}",
+            logs=str(self.logs),
+        )
+
+    def _port(self, usual: int, asked_for: int | None, setting: str) -> int:
+        return choose_port(usual if self.usual_ports else None, asked_for, setting)
+
+    def _server(self, name: str, start: Callable[[], S]) -> S:
+        """Starts a server and puts it under supervision; it comes back on the same port when it ends."""
+        self.tell(f"Starting {name} ...")
+        started: list[S] = []
+
+        def process() -> Process:
+            started.append(start())
+            return started[-1].process
+
+        self.supervisor.add(name, process)
+        return started[0]
+
+    def _start_sandbox(self, port: int) -> Server:
+        return start_sandbox(
+            self.folder / "sandbox",
+            port=port,
+            logs=self.logs,
+            titles=self.settings.titles,
+            per_second=self.settings.per_second,
+            latency_ms=self.settings.latency_ms,
+            api_key=SANDBOX_KEY,
+        )
+
+    def _upgrade_store(self, postgres: PostgresServer) -> None:
+        """The password goes by the environment: a command line can be read by every user of the machine."""
+        url = f"postgresql+psycopg://{postgres.user}@127.0.0.1:{postgres.port}/alma_etl"
+        upgrade = Process(
+            "The upgrade of the state store",
+            [sys.executable, "-m", "alma_etl.store", "upgrade", url],
+            self.logs / "store-upgrade.log",
+            env=environment(self.folder, PGPASSWORD=postgres.password),
+            cwd=self.folder,
+        )
+        self._wait(upgrade, "The state store is ready")
+
+    def _wait(self, process: Process, done: str) -> None:
+        """Waits for the end of a one-time step."""
+        deadline = monotonic() + UP_SECONDS
+        while (code := process.exit_code()) is None and monotonic() < deadline:
+            self.supervisor.check_started()
+            sleep(0.1)
+        process.stop()
+        if code != 0:
+            how = f"took longer than {UP_SECONDS:g} s" if code is None else f"ended with exit code {code}"
+            raise StartFailedError(
+                f"{process.name} {how}. The end of its log ({process.log}):\n{tail(process.log)}"
+            )
+        self.tell(f"{done}.")
+
+    def _wait_for_health(self, site: AirflowSite) -> None:
+        self.tell("Starting Airflow: scheduler, dag-processor, triggerer, api-server ...")
+        api = AirflowApi(site.url, USER, site.password())
+        needed = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        deadline = monotonic() + UP_SECONDS
+        health: dict[str, str] = {}
+        while not all(health.get(name) == "healthy" for name in needed):
+            self.supervisor.check_started()
+            if monotonic() > deadline:
+                sick = ", ".join(f"{name} is {health.get(name, 'not there')}" for name in needed)
+                raise StartFailedError(
+                    f"Airflow is not healthy after {UP_SECONDS:g} s ({sick}); logs: {self.logs}"
+                )
+            sleep(0.25)
+            health = api.health()
+        api.close()
+
+
+def connections(postgres: PostgresServer, s3: S3Server, sandbox_url: str) -> list[dict[str, Any]]:
+    """The connections of the stack, as the design names them."""
+    return [
+        {
+            "conn_id": "alma_default",
+            "conn_type": "alma",
+            "host": sandbox_url,
+            "password": SANDBOX_KEY,
+            "extra": {"requests_per_second": 20, "environment": "sandbox"},
+        },
+        {
+            "conn_id": "aws_default",
+            "conn_type": "aws",
+            "login": s3.access_key,
+            "password": s3.secret_key,
+            "extra": {"endpoint_url": s3.endpoint_url, "region_name": "us-east-1"},
+        },
+        {
+            "conn_id": "alma_etl_db",
+            "conn_type": "postgres",
+            "host": "127.0.0.1",
+            "port": urlsplit(postgres.url).port,
+            "login": postgres.user,
+            "password": postgres.password,
+            "schema": "alma_etl",
+        },
+    ]
