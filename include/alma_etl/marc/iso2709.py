@@ -4,6 +4,7 @@ pymarc writes a field longer than 9,999 bytes or a record longer than 99,999 byt
 nobody can read the result back. Nothing leaves this module that has not been read back and compared.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,10 @@ from pymarc import Record
 FIELD_LIMIT = 9_999  # bytes with the field terminator: the directory has four digits for it
 RECORD_LIMIT = 99_999  # bytes: the leader has five digits for it
 RECORD_TERMINATOR = b"\x1d"
+# What some tools put before or between records: line ends, NULs, an end-of-file mark, a byte order mark.
+_PADDING = re.compile(rb"(?:[\r\n\x00 \x1a]|\xef\xbb\xbf)*")
+# A leader at any place: the record's length, the fixed indicator and subfield counts, base address, entry map.
+_LEADER = re.compile(rb"(?=(\d{5})[\x20-\x7e]{5}22\d{5}[\x20-\x7e]{3}4500)")
 
 
 class Unwritable(ValueError):
@@ -42,7 +47,9 @@ def to_iso2709(record: Record) -> bytes:
         same = _content(again) == _content(record)
     except Exception as error:
         raise Unwritable("ROUNDTRIP", f"the written record cannot be read back: {error}") from error
-    if not same:
+    # The directory would lead a reader past a terminator inside the text, but not every reader goes by it.
+    terminators = data.count(b"\x1e"), data.count(RECORD_TERMINATOR)
+    if not same or terminators != (len(record.fields) + 1, 1):
         raise Unwritable("ROUNDTRIP", "the written record reads back differently")
     return data
 
@@ -80,26 +87,41 @@ def split_records(
 ) -> Iterator[RawRecord]:
     """Cut a MARC21 file at its record terminators, in flat memory.
 
-    The length in the leader is not trusted: a record that lies about it does not take the next one with it.
-    Line ends and NULs between records, which some tools add, are passed over. A stretch of more than
-    ``limit`` bytes without a terminator is given out as it is, so that it can be reported and left.
+    The length in the leader is not trusted: a record that lies about it does not take the next one with it, and
+    neither does one whose terminator is missing. What some tools add between records is passed over. A stretch of
+    more than ``limit`` bytes without a terminator is given out in pieces, so that it can be reported and left.
     """
     number, offset, buffer = 0, 0, b""
     while True:
         data = stream.read(block)
         buffer += data
         *complete, buffer = buffer.split(RECORD_TERMINATOR)
-        for piece in complete:
-            skipped = len(piece) - len(piece.lstrip(b"\r\n\x00 \x1a"))
-            number += 1
-            yield RawRecord(number, offset + skipped, piece[skipped:] + RECORD_TERMINATOR)
-            offset += len(piece) + 1
+        pieces = [piece + RECORD_TERMINATOR for piece in complete]
         if not data:
-            break
-        if len(buffer) > limit:
-            number += 1
-            yield RawRecord(number, offset, buffer)
-            offset, buffer = offset + len(buffer), b""
-    rest = buffer.lstrip(b"\r\n\x00 \x1a")
-    if rest:
-        yield RawRecord(number + 1, offset + len(buffer) - len(rest), rest)
+            pieces.append(buffer)
+        elif len(buffer) > limit:
+            # The end may be the beginning of a good record, which is no longer than this.
+            pieces.append(buffer[:-RECORD_LIMIT])
+            buffer = buffer[-RECORD_LIMIT:]
+        for piece in pieces:
+            for start, end in _parts(piece):
+                number += 1
+                yield RawRecord(number, offset + start, piece[start:end])
+            offset += len(piece)
+        if not data:
+            return
+
+
+def _parts(piece: bytes) -> Iterator[tuple[int, int]]:
+    """Where the records of a piece stand: usually one; two when the first has lost its terminator; none in padding."""
+    padding = _PADDING.match(piece)
+    start, end = padding.end() if padding else 0, len(piece)
+    if start == end:
+        return
+    if piece[start : start + 5] != b"%05d" % (end - start):
+        for leader in _LEADER.finditer(piece, start + 1):
+            if int(leader[1]) == end - leader.start():
+                yield start, leader.start()
+                start = leader.start()
+                break
+    yield start, end

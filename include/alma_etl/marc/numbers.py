@@ -2,7 +2,7 @@
 
 import re
 
-_OCLC = re.compile(r"^\(OCoLC\)\s*(?:ocm|ocn|on)?\s*(\d+)$", re.IGNORECASE)
+_OCLC = re.compile(r"^\(OCoLC\)\s*(?:ocm|ocn|on)?\s*(\d+)$", re.IGNORECASE | re.ASCII)
 
 
 def is_oclc(value: str) -> bool:
@@ -17,10 +17,14 @@ def oclc_number(value: str) -> str | None:
 
 
 def issn_is_valid(value: str) -> bool:
-    """Whether an ISSN has the form ``NNNN-NNNC`` and a right check digit (ISO 3297, modulus 11)."""
-    compact = value.strip().upper().replace("-", "")
-    if not re.fullmatch(r"\d{7}[\dX]", compact, re.ASCII):
+    """Whether an ISSN has the form ``NNNN-NNNC``, with or without the hyphen, and a right check digit.
+
+    Rule: ISO 3297, modulus 11.
+    """
+    match = re.fullmatch(r"(\d{4})-?(\d{3}[\dX])", value.strip().upper(), re.ASCII)
+    if match is None:
         return False
+    compact = match[1] + match[2]
     weighted = sum(int(digit) * weight for digit, weight in zip(compact[:7], range(8, 1, -1), strict=True))
     check = (11 - weighted % 11) % 11
     return compact[7] == ("X" if check == 10 else str(check))

@@ -16,8 +16,9 @@ def record_from_xml(xml: bytes) -> Record:
     Repeated fields, subfields and their order are kept as they stand. The leader is kept as given, even when
     it is not 24 characters long, so that the delivery rules can speak about it.
 
-    Raises BadMarcXml when a field lacks its tag or code, or when the root is not a record; UnreadableXml when it
-    is no XML at all. Both are ValueErrors.
+    Raises BadMarcXml when the root is not a record, when a field lacks its tag or code, or when its tag does not
+    fit its kind (its content would be lost without a word); UnreadableXmlError when it is no XML at all. Both are
+    ValueErrors.
     """
     root = parse(xml)
     if local(root) != "record":
@@ -28,16 +29,16 @@ def record_from_xml(xml: bytes) -> Record:
     for element in root:
         name = local(element)
         if name == "leader":
-            record.leader = element.text or ""  # type: ignore[assignment]
+            record.leader = _text(element)  # type: ignore[assignment]
         elif name == "controlfield":
-            fields.append(Field(tag=_attribute(element, "tag"), data=element.text or ""))
+            fields.append(Field(tag=_tag(element, control=True), data=_text(element)))
         elif name == "datafield":
             fields.append(
                 Field(
-                    tag=_attribute(element, "tag"),
+                    tag=_tag(element, control=False),
                     indicators=Indicators(element.get("ind1") or " ", element.get("ind2") or " "),
                     subfields=[
-                        Subfield(_attribute(child, "code"), child.text or "")
+                        Subfield(_attribute(child, "code"), _text(child))
                         for child in element
                         if local(child) == "subfield"
                     ],
@@ -45,6 +46,18 @@ def record_from_xml(xml: bytes) -> Record:
             )
     record.fields = fields
     return record
+
+
+def _tag(element: etree._Element, *, control: bool) -> str:
+    """The tag, if it is one of this kind of field: 001 to 009 have data, all others have subfields."""
+    tag = _attribute(element, "tag")
+    if len(tag) != 3 or (tag.isdigit() and tag < "010") is not control:
+        raise BadMarcXml(f"a <{local(element)}> has the tag {tag!r}")
+    return tag
+
+
+def _text(element: etree._Element) -> str:
+    return "".join(str(part) for part in element.itertext())
 
 
 def _attribute(element: etree._Element, name: str) -> str:

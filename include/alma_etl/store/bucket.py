@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import smart_open
@@ -71,6 +72,11 @@ class Bucket:
             raise
         return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"])
 
+    def server_time(self) -> datetime:
+        """What the server's clock says now (UTC, whole seconds): the clock of all `last_modified`."""
+        headers = self.client.head_bucket(Bucket=self.name)["ResponseMetadata"]["HTTPHeaders"]
+        return parsedate_to_datetime(headers["date"])
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below a prefix, in the order of their keys."""
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
@@ -82,13 +88,27 @@ class Bucket:
         self.client.copy({"Bucket": self.name, "Key": source}, self.name, target)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects; one that is not there is no error. Raises OSError when the server keeps one."""
         remaining = list(keys)
         while remaining:
             batch, remaining = remaining[:_DELETE_AT_ONCE], remaining[_DELETE_AT_ONCE:]
-            self.client.delete_objects(
+            answer = self.client.delete_objects(
                 Bucket=self.name, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
             )
+            for refused in answer.get("Errors", []):
+                raise OSError(
+                    f"{refused.get('Key')} in the bucket {self.name} cannot be deleted: {refused.get('Message')}"
+                )
+
+    def delete_version(self, key: str, etag: str) -> bool:
+        """Delete an object if it still has this entity tag; whether it had."""
+        try:
+            self.client.delete_object(Bucket=self.name, Key=key, IfMatch=f'"{etag}"')
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _GONE | {"PreconditionFailed", "412"}:
+                return False
+            raise
+        return True
 
     @contextmanager
     def reader(self, key: str) -> Iterator[IO[bytes]]:

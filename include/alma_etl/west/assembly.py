@@ -36,14 +36,14 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
     plan = folder.plan()
     with ExitStack() as stack:
         files = _Files(folder, plan, stack)
-        unfinished = []
+        unfinished: dict[int, str] = {}
         titles = fell_back = 0
         for number in range(1, plan.chunks + 1):
             if folder.bucket.info(folder.chunk_key(number, CONVERTED)) is None:
-                unfinished.append(number)
+                unfinished[number] = folder.problem(number) or ""
                 log.warning("Chunk %04d did not finish: its titles are reported as failed", number)
             last_title = None
-            for row, data in _rows(folder, number, finished=number not in unfinished, plan=plan):
+            for row, data in _rows(folder, number, plan, unfinished.get(number)):
                 if row["mms_id"] != last_title:
                     last_title = row["mms_id"]
                     titles += 1
@@ -80,10 +80,11 @@ def assembled_key(folder: RunFolder, name: str) -> str:
 
 
 def _rows(
-    folder: RunFolder, number: int, *, finished: bool, plan: Plan
+    folder: RunFolder, number: int, plan: Plan, problem: str | None
 ) -> Iterator[tuple[ConvertedRow, bytes]]:
-    if not finished:
-        reason = f"chunk {number:04d} did not finish"
+    """The rows and records of a chunk; ``problem`` is why it did not finish ("" when nobody knows), None if it did."""
+    if problem is not None:
+        reason = f"chunk {number:04d} did not finish{': ' if problem else ''}{problem}"
         for mms_id in folder.mms_ids(number):
             yield (
                 ConvertedRow(

@@ -44,6 +44,8 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
     Asks Alma nothing and keeps no state: doing it again gives the same bytes.
     """
     plan = folder.plan()
+    # The chunk counts as finished by this object: it must not stand beside records of another attempt.
+    folder.bucket.delete([folder.chunk_key(number, RESULT)])
     fetched: dict[tuple[str, str], FetchedHolding] = {
         (row["mms_id"], row["holding_id"]): row  # type: ignore[misc]
         for row in folder.bucket.read_rows(folder.chunk_key(number, FETCHED))
@@ -93,8 +95,10 @@ def _convert_holding(
         symbol = settings.symbol_of(library) or settings.default_symbol
         return _row(title, holding_id, outcome, list(reasons), symbol), b""
 
-    if holding is None:  # the title's list says suppressed, so it was not fetched
-        return ends(Outcome.SUPPRESSED)
+    if holding is None:
+        if listed["suppressed"] and not settings.include_suppressed:
+            return ends(Outcome.SUPPRESSED)
+        return ends(Outcome.FAILED, "it was listed but not fetched: clear fetch_holdings of its chunk")
     if holding["status"] == "not_found":
         return ends(Outcome.NOT_FOUND, holding["reason"])
     if holding["status"] == "failed":

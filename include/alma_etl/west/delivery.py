@@ -2,6 +2,7 @@
 
 import json
 import logging
+import posixpath
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -24,6 +25,7 @@ class Sftp(Protocol):
 
     def putfo(self, fl: IO[bytes], remotepath: str) -> object: ...
     def posix_rename(self, oldpath: str, newpath: str) -> None: ...
+    def rename(self, oldpath: str, newpath: str) -> None: ...
     def remove(self, path: str) -> None: ...
 
 
@@ -106,18 +108,23 @@ def _deliver_to_bucket(folder: RunFolder, plan: Plan, result: SymbolResult, now:
 
 def _deliver_by_sftp(folder: RunFolder, result: SymbolResult, sftp: Sftp, sftp_folder: str) -> None:
     for source, name in _sftp_files(folder, result):
-        final = f"{sftp_folder.rstrip('/') or '.'}/{name}"
+        final = posixpath.join(sftp_folder or ".", name)
         temporary = f"{final}.part"
         with folder.bucket.reader(source) as stream:
             sftp.putfo(stream, temporary)
-        try:
-            sftp.posix_rename(temporary, final)
-        except OSError:
-            # Servers without the posix-rename extension do not replace: the old file goes first.
-            with suppress(OSError):
-                sftp.remove(final)
-            sftp.posix_rename(temporary, final)
+        _rename(sftp, temporary, final)
         log.info("Delivered %s by SFTP", final)
+
+
+def _rename(sftp: Sftp, temporary: str, final: str) -> None:
+    """Give a file its final name; one that has it already is replaced, at once where the server can."""
+    try:
+        sftp.posix_rename(temporary, final)
+    except OSError:
+        # The server lacks OpenSSH's extension. The plain rename of SFTP does not replace: the old file goes first.
+        with suppress(FileNotFoundError):
+            sftp.remove(final)
+        sftp.rename(temporary, final)
 
 
 def _sftp_files(folder: RunFolder, result: SymbolResult) -> Sequence[tuple[str, str]]:

@@ -1,9 +1,11 @@
 """The MMS ids of a MARC21 file exported from Alma: the 001 of every record (the first of the WEST steps)."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import cast
 
 from pymarc import Record
 
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 REPORTED_BAD_RECORDS = 100  # more of the same kind would only make the report long
 _LEADER = 24
+_XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[?!A-Za-z]|\xff\xfe<\x00|\xfe\xff\x00<")
 
 
 @dataclass
@@ -51,8 +54,8 @@ def _read(stream: Readable, key: str, index: IdIndex) -> ExportReading:
         records += 1
         mms_id, reason = _mms_id(raw)
         if mms_id is None:
-            log.warning("%s: record %d at byte %d skipped: %s", key, raw.number, raw.offset, reason)
             if len(bad) < REPORTED_BAD_RECORDS:
+                log.warning("%s: record %d at byte %d skipped: %s", key, raw.number, raw.offset, reason)
                 bad.append(BadInputRecord(number=raw.number, offset=raw.offset, reason=reason))
         else:
             good += 1
@@ -62,7 +65,7 @@ def _read(stream: Readable, key: str, index: IdIndex) -> ExportReading:
     if not good:
         first = f"; the first one: {bad[0].reason}" if bad else ""
         raise InputProblem(
-            f"{key} holds no record with an MMS id in its 001 ({records} records read{first}): "
+            f"{key} is not a MARC21 file, or holds no record with an MMS id in its 001 ({records} read{first}): "
             "export the set with Alma's job Export Bibliographic Records as MARC21 Binary"
         )
     counts = InputCounts(
@@ -83,17 +86,23 @@ def _mms_id(raw: RawRecord) -> tuple[str | None, str]:
     if length != len(data):
         return None, f"its leader says {length} bytes, {len(data)} were found"
     try:
-        # Text that is not in the encoding it claims does not matter here: only the 001 is wanted.
-        record = Record(data, utf8_handling="replace", hide_utf8_warnings=True)
+        # Undecoded: text that is not in the encoding it claims does not matter here, only the 001 is wanted.
+        record = Record(data, to_unicode=False)
     except Exception as error:  # noqa: BLE001 - pymarc raises whatever its parts raise: all mean "not readable"
         return None, f"not readable as MARC: {error or type(error).__name__}"
-    fields = record.get_fields("001")
-    value = (fields[0].data or "").strip() if fields else ""
+    value = _first_001(record)
     if not value:
         return None, "it has no 001"
     if not is_mms_id(value):
         return None, f"its 001 {value!r} is not an MMS id"
     return value, ""
+
+
+def _first_001(record: Record) -> str:
+    for control in record.get_fields("001"):
+        data = cast(bytes | None, control.data)  # bytes, since the record was not decoded
+        return (data or b"").decode("ascii", "replace").strip()
+    return ""
 
 
 class _Checked:
@@ -117,9 +126,9 @@ def _not_marc(head: bytes) -> str | None:
         return "is compressed with gzip: unpack it and copy the .mrc file to west/exports/"
     if head.startswith(b"PK\x03\x04"):
         return "is a zip archive: unpack it and copy the .mrc file to west/exports/"
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"<"):
+    if _XML.match(head):
         return "is XML: export the set as MARC21 Binary, not as MARCXML"
-    if not any(chunk.isdigit() for chunk in (head[:5], head.lstrip()[:5])):
-        return "is not a MARC21 file: export the set with Alma's job Export Bibliographic Records as MARC21 Binary"
+    if head.startswith(b"%PDF"):
+        return "is a PDF document, not a MARC21 file: export the set as MARC21 Binary"
+    # Anything else is read: the first record may be damaged and the others good.
     return None

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.errors import RunStopped
+from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.export import read_export
 from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.members import read_set
@@ -29,17 +29,12 @@ def extract_mms_ids(
     zone. The titles are taken in the order of their MMS ids, whatever order the set came in, so that the same
     titles always give the same file. Writes the chunks' ids and the plan into the run's folder.
 
-    Raises RunStopped for bad input, with the sentence kept for the report; AlmaError when Alma cannot be read.
+    Raises RunStopped for bad input and AlmaError when Alma cannot be read, with the sentence kept for the report.
     """
-    folder.bucket.delete([folder.key("problem.txt")])
-    try:
+    with folder.keeping_problem(), id_index() as index:
         settings = settings_of_run(folder.bucket, params)
-        with id_index() as index:
-            counts, bad_records, source = _read_input(client, folder, settings, index)
-            return _write_plan(folder, settings, moment, index, counts, bad_records, source)
-    except RunStopped as problem:
-        folder.write_problem(str(problem))
-        raise
+        counts, bad_records, source = _read_input(client, folder, settings, index)
+        return _write_plan(folder, settings, moment, index, counts, bad_records, source)
 
 
 def _read_input(
@@ -69,6 +64,8 @@ def _write_plan(
         number = len(chunks) + 1
         folder.write_mms_ids(number, mms_ids)
         chunks.append(Chunk(number, mms_ids[0], mms_ids[-1]))
+    # A cleared run reads its input anew: what its chunks were converted to before may be of other titles.
+    folder.bucket.delete(folder.chunk_key(chunk.number, CONVERTED) for chunk in chunks)
     folder.write_plan(
         Plan(
             run_id=folder.run_id,

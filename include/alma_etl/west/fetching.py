@@ -33,9 +33,14 @@ def fetch_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[s
     """Fetch the records of a chunk's holdings, in parallel up to the client's bound; counts by status come back.
 
     Holdings that the title's list already shows as suppressed are not fetched, unless suppressed ones are
-    wanted. What earlier attempts fetched is not asked for again; what failed then is. Raises AlmaStop and
-    AlmaUnreachable; anything that concerns one holding is that holding's status.
+    wanted. What earlier attempts fetched is not asked for again; what failed then is. Raises AlmaStop, with the
+    sentence kept for the report; anything that concerns one holding is that holding's status.
     """
+    with folder.keeping_problem(number):
+        return _fetch_chunk(client, folder, number)
+
+
+def _fetch_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
     include_suppressed = folder.plan().settings.include_suppressed
     wanted = list(_wanted(folder, number, include_suppressed))
     checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
@@ -53,17 +58,21 @@ def fetch_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[s
             len(wanted),
         )
     failed = 0
-    for count, (pair, answer) in enumerate(
-        client.in_parallel(lambda pair: client.holdings.read(*pair), missing), 1
-    ):
-        row = done[pair] = _row(*pair, answer)
-        if row["status"] == "failed":
-            failed += 1
-            log.warning("Chunk %04d: holding %s of %s failed: %s", number, pair[1], pair[0], row["reason"])
-        else:
-            checkpoint.add(row)
-        if count % PROGRESS_EVERY == 0 or count == len(missing):
-            log.info("Chunk %04d: %d of %d holdings fetched, %d failed", number, count, len(missing), failed)
+    answers = client.in_parallel(lambda pair: client.holdings.read(*pair), missing)
+    with checkpoint:
+        for count, (pair, answer) in enumerate(answers, 1):
+            row = done[pair] = _row(*pair, answer)
+            if row["status"] == "failed":
+                failed += 1
+                log.warning(
+                    "Chunk %04d: holding %s of %s failed: %s", number, pair[1], pair[0], row["reason"]
+                )
+            else:
+                checkpoint.add(row)
+            if count % PROGRESS_EVERY == 0 or count == len(missing):
+                log.info(
+                    "Chunk %04d: %d of %d holdings fetched, %d failed", number, count, len(missing), failed
+                )
     checkpoint.complete(done[pair] for pair in wanted)
     return {
         "holdings": len(wanted),

@@ -1,6 +1,7 @@
 """The gates before a delivery: what must hold of the file as a whole (WEST delivery checklist, points 13 to 16)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,9 +46,12 @@ def shut_gates(
     symbols: Sequence[SymbolResult],
     counts: dict[str, int],
     titles: int,
-    unfinished: Sequence[int],
+    unfinished: Mapping[int, str],
 ) -> Iterator[str]:
-    """A sentence for each gate that forbids the delivery; nothing when all are open."""
+    """A sentence for each gate that forbids the delivery; nothing when all are open.
+
+    ``unfinished`` has the chunks that did not finish, each with the sentence of its last error, or "".
+    """
     settings = plan.settings
     delivered = sum(symbol.records for symbol in symbols)
     if titles != plan.titles:
@@ -60,10 +64,9 @@ def shut_gates(
             )
     rows = sum(counts.values())
     failed = counts[Outcome.FAILED] + plan.counts.missing
-    if failed > settings.failure_threshold * (rows + plan.counts.missing):
-        chunks = f" ({len(unfinished)} chunks did not finish)" if unfinished else ""
+    if _exceeds(failed, settings.failure_threshold, rows + plan.counts.missing):
         yield (
-            f"{failed} of {rows + plan.counts.missing} holdings or titles failed{chunks}, more than the "
+            f"{failed} of {rows + plan.counts.missing} holdings or titles failed{_why(unfinished)}, more than the "
             f"failure_threshold of {settings.failure_threshold:.2%} allows: see the outcomes for the reasons, "
             "clear the failed chunks, and the run asks Alma only for what is missing"
         )
@@ -75,9 +78,21 @@ def shut_gates(
                 f"{symbol.symbol} would be delivered empty, although it has {symbol.holdings} holdings: "
                 "see its outcomes, or take the symbol out of symbol_by_library"
             )
-        if symbol.dropped > settings.max_drop * symbol.last_records:
+        if _exceeds(symbol.dropped, settings.max_drop, symbol.last_records):
             yield (
                 f"{symbol.dropped} of the {symbol.last_records} records of the last delivery {symbol.last_stem} are "
                 f"missing from {symbol.stem}, more than the max_drop of {settings.max_drop:.2%} allows: if that is "
                 "right (commitments withdrawn, titles taken out of the set), run again with a higher max_drop"
             )
+
+
+def _exceeds(part: int, share: float, whole: int) -> bool:
+    """Whether a part is more than this share of the whole; in decimals, since 0.29 * 100 is less than 29 in floats."""
+    return part > Decimal(str(share)) * whole
+
+
+def _why(unfinished: Mapping[int, str]) -> str:
+    if not unfinished:
+        return ""
+    told = next(filter(None, unfinished.values()), "")
+    return f" ({len(unfinished)} chunks did not finish{': ' if told else ''}{told})"

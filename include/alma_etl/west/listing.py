@@ -50,9 +50,14 @@ def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[st
     availability row of its own, or with a row that names no holding (items in temporary locations), falls back
     to ``GET /bibs/{mms_id}/holdings``. In ``exact`` mode every title is asked for its list.
 
-    Titles that earlier attempts finished are not asked again. Raises AlmaStop and AlmaUnreachable; anything
-    that concerns one title is that title's status.
+    Titles that earlier attempts finished are not asked again. Raises AlmaStop, with the sentence kept for the
+    report; anything that concerns one title is that title's status.
     """
+    with folder.keeping_problem(number):
+        return _list_chunk(client, folder, number)
+
+
+def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
     mode = folder.plan().settings.effective_list_mode
     checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
     mms_ids = folder.mms_ids(number)
@@ -64,10 +69,11 @@ def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[st
     missing = [mms_id for mms_id in mms_ids if mms_id not in done]
     if done:
         log.info("Chunk %04d: %d of %d titles were listed before", number, len(done), len(mms_ids))
-    for title in _list_titles(client, missing, mode):
-        done[title["mms_id"]] = title
-        if title["status"] != "failed":
-            checkpoint.add(title)
+    with checkpoint:
+        for title in _list_titles(client, missing, mode):
+            done[title["mms_id"]] = title
+            if title["status"] != "failed":
+                checkpoint.add(title)
     titles = [done[mms_id] for mms_id in mms_ids]
     checkpoint.complete(titles)
     counts = {

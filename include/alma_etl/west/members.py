@@ -33,33 +33,32 @@ def read_set(client: AlmaClient, set_id: str, index: IdIndex) -> InputCounts:
     """Put the MMS ids of the set's members into ``index`` and count them.
 
     The members of a logical set are worked out anew for each page, so that pages may repeat some and skip
-    others. When fewer distinct ids came than Alma says the set holds, it is read again, until a reading adds
-    nothing; what is then still missing is counted, and the delivery's gate weighs it.
+    others. When fewer distinct ids came than Alma says the set holds, it is read again with other borders between
+    the pages, until a reading adds nothing: then those that came twice are in the set twice. What never came is
+    counted as missing, and the delivery's gate weighs it.
 
     Costs one request for the set and one per 100 members, for each reading.
     Raises InputProblem for a set that is unknown, empty, or not of titles; AlmaError when a page cannot be read.
     """
     _check_set(client, set_id)
-    for number in range(1, MAX_SWEEPS + 1):
+    for number in range(MAX_SWEEPS):
         before = len(index)
-        sweep = _read_pages(client, set_id, index)
+        sweep = _read_pages(client, set_id, index, first=PAGE - number * PAGE // MAX_SWEEPS)
         distinct = len(index)
         log.info("Set %s: %d of %d members read, %d distinct", set_id, sweep.rows, sweep.total, distinct)
-        if distinct >= sweep.total or (number > 1 and distinct == before):
+        settled = number > 0 and distinct == before
+        if settled or distinct >= sweep.total:
             break
     if not distinct:
         raise InputProblem(
             f"The set {set_id} is empty, so there is nothing to deliver: "
             "look at the set in Alma under Admin > Manage Sets, or choose another one"
         )
-    if sweep.rows > distinct:
-        log.warning("Set %s lists %d titles more than once", set_id, sweep.rows - distinct)
-    return InputCounts(
-        total=max(sweep.total, distinct),
-        titles=distinct,
-        repeated=max(sweep.rows - distinct, 0),
-        missing=max(sweep.total - max(sweep.rows, distinct), 0),
-    )
+    total = max(sweep.total, distinct)
+    repeated = min(max(sweep.rows - distinct, 0), total - distinct) if settled else 0
+    if repeated:
+        log.warning("Set %s lists %d titles more than once", set_id, repeated)
+    return InputCounts(total=total, titles=distinct, repeated=repeated, missing=total - distinct - repeated)
 
 
 def _check_set(client: AlmaClient, set_id: str) -> None:
@@ -79,11 +78,12 @@ def _check_set(client: AlmaClient, set_id: str) -> None:
                 )
 
 
-def _read_pages(client: AlmaClient, set_id: str, index: IdIndex) -> _Sweep:
-    first = client.sets.members_page(set_id, 0, limit=PAGE)
-    sweep = _Sweep(first.total)
-    _add(first.ids, set_id, index, sweep)
-    offsets = range(PAGE, first.total, PAGE)
+def _read_pages(client: AlmaClient, set_id: str, index: IdIndex, *, first: int) -> _Sweep:
+    """Read the whole set; the first page has ``first`` members, the others a hundred."""
+    start = client.sets.members_page(set_id, 0, limit=first)
+    sweep = _Sweep(start.total)
+    _add(start.ids, set_id, index, sweep)
+    offsets = range(first, start.total, PAGE)
     for _, page in client.in_parallel(
         lambda offset: client.sets.members_page(set_id, offset, limit=PAGE), offsets
     ):

@@ -44,8 +44,9 @@ class Row:
     title: str
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text in the order of COLUMNS; reasons are joined by ``;``."""
-        return (self.mms_id, self.holding_id, self.outcome.value, ";".join(self.reasons), self.title)
+        """The row as text in the order of COLUMNS; reasons are joined by ``;``, which none of them holds."""
+        reasons = ";".join(reason.replace(";", ",") for reason in self.reasons)
+        return (self.mms_id, self.holding_id, self.outcome.value, reasons, self.title)
 
 
 def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:

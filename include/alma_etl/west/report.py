@@ -1,7 +1,9 @@
 """The end of a run: the page for the librarian, and the last word on whether the run is acceptable."""
 
 import logging
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from alma_etl.errors import NotAcceptable
 from alma_etl.reports.pages import render
@@ -9,6 +11,7 @@ from alma_etl.reports.tables import read_csv
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.assembly import assembled_key, read_assembly
 from alma_etl.west.delivery import delivered_keys
+from alma_etl.west.explained import MEANING_OF_CODE
 from alma_etl.west.gates import Assembly
 from alma_etl.west.outcomes import MEANING
 from alma_etl.west.run import Plan, RunFolder
@@ -19,7 +22,8 @@ log = logging.getLogger(__name__)
 REPORT = "report.html"
 _REASONS_SHOWN = 40
 
-Reasons = list[tuple[tuple[str, str], tuple[int, str]]]
+# What makes each failure's sentence its own; without it, failures of one kind are one line of the page.
+_PARTICULARS = re.compile(r"tracking id [^],]+|\d{8,}")
 
 _MODES = {
     ListMode.BATCH: (
@@ -28,6 +32,17 @@ _MODES = {
     ),
     ListMode.EXACT: "List mode exact: every title was asked for its list of holdings, suppressed ones included.",
 }
+
+
+@dataclass(frozen=True)
+class ReasonLine:
+    """A line of the page: how many holdings of an outcome have a reason, what it means, one of them."""
+
+    outcome: str
+    reason: str
+    meaning: str
+    count: int
+    example: str
 
 
 def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
@@ -39,7 +54,7 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     delivered = delivered_keys(folder)
     rehearsal = plan is not None and plan.settings.dry_run
     problems = _problems(folder, plan, assembly, task_states)
-    sentences = problems or [_success(assembly, rehearsal=rehearsal)]
+    sentences = problems or [_success(plan, assembly)]
     page = render(
         "west_delivery.html",
         run_id=folder.run_id,
@@ -69,7 +84,7 @@ def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     problems = _problems(folder, plan, assembly, task_states)
     if problems:
         raise NotAcceptable(" ".join(problems))
-    return _success(assembly, rehearsal=plan is not None and plan.settings.dry_run)
+    return _success(plan, assembly)
 
 
 def _progress(folder: RunFolder) -> tuple[Plan | None, Assembly | None]:
@@ -97,35 +112,41 @@ def _problems(
     if assembly.shut:
         return ["Nothing was delivered.", *(f"{sentence}." for sentence in assembly.shut)]
     if not plan.settings.dry_run and not delivered_keys(folder):
-        return ["The files are assembled, but their delivery did not end well: see the log of deliver, then clear it"]
+        return [
+            "The files are assembled, but their delivery did not end well: see the log of deliver, then clear it"
+        ]
+    done = "Assembled" if plan.settings.dry_run else "Delivered"
     if assembly.unfinished_chunks:
         numbers = ", ".join(f"{number:04d}" for number in assembly.unfinished_chunks)
-        return [f"Delivered, but chunk {numbers} did not finish: clear its failed tasks and those after them"]
+        return [f"{done}, but chunk {numbers} did not finish: clear its failed tasks and those after them."]
     if task_states:
         states = ", ".join(f"{task} {state}" for task, state in task_states.items())
-        return [f"Delivered, but not every task did its work: {states}"]
+        return [f"{done}, but not every task did its work: {states}."]
     return []
 
 
-def _success(assembly: Assembly | None, *, rehearsal: bool) -> str:
+def _success(plan: Plan | None, assembly: Assembly | None) -> str:
     records = sum(symbol.records for symbol in assembly.symbols) if assembly else 0
-    return (
-        f"Dry run: {records:,} records would be delivered."
-        if rehearsal
-        else f"{records:,} records delivered."
-    )
+    rehearsal = plan is not None and plan.settings.dry_run
+    sentence = f"Dry run: {records:,} records would be" if rehearsal else f"{records:,} records"
+    passed_over = plan.counts.bad_records if plan else 0
+    beside = f" {passed_over:,} records of the export could not be used." if passed_over else ""
+    return f"{sentence} delivered.{beside}"
 
 
-def _reasons(folder: RunFolder, assembly: Assembly | None) -> Reasons:
+def _reasons(folder: RunFolder, assembly: Assembly | None) -> list[ReasonLine]:
     """The reasons by outcome with their counts and one holding as an example, the most frequent first."""
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for symbol in assembly.symbols if assembly else ():
         with folder.bucket.reader(assembled_key(folder, f"{symbol.stem}.outcomes.csv")) as stream:
             for row in read_csv(stream):
                 for reason in filter(None, row["reasons"].split(";")):
-                    key = (row["outcome"], reason)
+                    key = (row["outcome"], _PARTICULARS.sub("…", reason))
                     count, example = found.get(key, (0, row["holding_id"] or row["mms_id"]))
-                    # Reasons of failures name the call, so each may be its own: a page is not the place for all.
                     if key in found or len(found) < 10 * _REASONS_SHOWN:
                         found[key] = (count + 1, example)
-    return sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:_REASONS_SHOWN]
+    lines = (
+        ReasonLine(outcome, reason, MEANING_OF_CODE.get(reason, ""), count, example)
+        for (outcome, reason), (count, example) in found.items()
+    )
+    return sorted(lines, key=lambda line: (-line.count, line.outcome, line.reason))[:_REASONS_SHOWN]

@@ -1,11 +1,14 @@
 """The working files of one WEST run: ``runs/west_holdings/{run_id}/`` and the plan that the steps share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.alma.errors import AlmaError
+from alma_etl.errors import RunStopped
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.settings import WestSettings
 
@@ -98,11 +101,24 @@ class RunFolder:
         """The MMS ids of a chunk."""
         return self.bucket.get(self.chunk_key(number, "mms_ids.txt")).decode().split()
 
-    def write_problem(self, sentence: str) -> None:
-        """Keep the sentence with which the run stopped, for the report and the last task."""
-        self.bucket.put(self.key("problem.txt"), sentence.encode(), "text/plain; charset=utf-8")
+    @contextmanager
+    def keeping_problem(self, number: int | None = None) -> Iterator[None]:
+        """Keep the sentence of an error that ends the block, for the report; that of an earlier attempt goes.
 
-    def problem(self) -> str | None:
-        """The sentence with which the run stopped, if it did."""
-        found = self.bucket.find(self.key("problem.txt"))
+        ``number`` is the chunk that the block works on, None when it is the run as a whole. The error goes on.
+        """
+        key = self._problem_key(number)
+        self.bucket.delete([key])
+        try:
+            yield
+        except (RunStopped, AlmaError) as problem:
+            self.bucket.put(key, str(problem).encode(), "text/plain; charset=utf-8")
+            raise
+
+    def problem(self, number: int | None = None) -> str | None:
+        """The sentence with which the run, or the work on one chunk, stopped; None when it did not."""
+        found = self.bucket.find(self._problem_key(number))
         return None if found is None else found.decode()
+
+    def _problem_key(self, number: int | None) -> str:
+        return self.key("problem.txt") if number is None else self.chunk_key(number, "problem.txt")

@@ -1,0 +1,152 @@
+"""583: which note commits the library, and what is wrong with it."""
+
+from datetime import timedelta
+
+import pytest
+from pymarc import Field
+
+from alma_etl.west.retention import Commitment, Standing, read_commitment
+from tests.unit.west.builders import DAY, field, note
+
+
+def judge(*notes: Field, programme: str = "WEST", code: str | None = None) -> Commitment:
+    return read_commitment(notes, programme=programme, on=DAY, marc_org_code=code)
+
+
+def test_a_full_note_is_valid_without_a_word():
+    assert judge(note()) == Commitment(Standing.VALID)
+
+
+def test_no_note_at_all():
+    found = judge()
+    assert (found.standing, found.errors, found.is_stated) == (None, ("583",), False)
+
+
+@pytest.mark.parametrize(
+    "action", [None, "", " ", "digitized", "completeness reviewed", "not committed to retain"]
+)
+def test_another_action_is_no_commitment(action):
+    found = judge(note(action))
+    assert (found.standing, found.errors, found.is_stated) == (Standing.OTHER_ACTION, ("583RETAIN",), False)
+
+
+@pytest.mark.parametrize(
+    ("action", "warnings"),
+    [
+        ("committed to retain", ()),
+        ("Committed to retain", ("583CASE",)),
+        ("COMMITTED TO RETAIN", ("583CASE",)),
+        ("committed to retain.", ("583CASE",)),
+        ("  committed  to retain ", ()),
+    ],
+)
+def test_case_and_blanks_of_the_action_are_forgiven(action, warnings):
+    assert judge(note(action)) == Commitment(Standing.VALID, (), warnings)
+
+
+@pytest.mark.parametrize(
+    "programmes", [["WEST"], ["WEST", "WEST Bronze"], ["EAST", "WEST"], ["west bronze"], ["(WEST)"]]
+)
+def test_the_programme_stands_in_any_f(programmes):
+    assert judge(note(programmes=programmes)).standing is Standing.VALID
+
+
+@pytest.mark.parametrize("programmes", [["EAST"], ["Midwest"], ["WESTERN"], ["WEST2"], ["Southwest", "EAST"]])
+def test_the_programme_is_met_by_whole_words_only(programmes):
+    found = judge(note(programmes=programmes))
+    assert (found.standing, found.errors) == (Standing.OTHER_PROGRAMME, ("583f",))
+
+
+def test_a_programme_of_several_words_or_signs():
+    assert judge(note(programmes=["HathiTrust SP (2)"]), programme="HathiTrust SP (2)").is_stated
+    assert not judge(note(programmes=["HathiTrust SP"]), programme="HathiTrust SP (2)").is_stated
+
+
+@pytest.mark.parametrize("programmes", [[], [""], ["  "]])
+def test_a_note_that_names_no_programme_is_broken_not_absent(programmes):
+    found = judge(note(programmes=programmes))
+    assert (found.standing, found.errors) == (Standing.BROKEN, ("583f",))
+
+
+@pytest.mark.parametrize(
+    ("days", "standing"), [(-1, Standing.EXPIRED), (0, Standing.VALID), (1, Standing.VALID)]
+)
+def test_a_commitment_holds_through_its_last_day(days, standing):
+    end = DAY + timedelta(days)
+    assert judge(note(end=f"{end:%Y%m%d}")).standing is standing
+
+
+def test_an_expired_note_is_expired_whatever_else_is_wrong_with_it():
+    found = judge(note(begin=None, end="20201231", programmes=[]))
+    assert (found.standing, found.errors) == (Standing.EXPIRED, ("583EXPIRED",))
+
+
+BAD_DATES = [None, "", "2018-03-15", "March 15, 2018", "20180231", "20181301", "00000101", "201803"]
+BAD_DATES += ["2018031", "201803155", "２０１８０３１５", "99999999"]
+
+
+@pytest.mark.parametrize("date", BAD_DATES)
+def test_begin_missing_or_no_date(date):
+    found = judge(note(begin=date))
+    assert (found.standing, found.errors) == (Standing.BROKEN, ("583c",))
+
+
+@pytest.mark.parametrize("date", BAD_DATES)
+def test_end_missing_or_no_date(date):
+    found = judge(note(end=date))
+    assert (found.standing, found.errors) == (Standing.BROKEN, ("583d",))
+
+
+def test_both_dates_bad_are_both_told():
+    assert judge(note(begin=None, end="soon")).errors == ("583c", "583d")
+
+
+def test_begin_after_end_and_on_the_same_day():
+    assert judge(note(begin="20361231", end="20351231")).errors == ("583ORDER",)
+    assert judge(note(begin="20351231", end="20351231")).standing is Standing.VALID
+
+
+def test_a_leap_day_is_a_date_in_leap_years_only():
+    assert judge(note(end="20360229")).standing is Standing.VALID
+    assert judge(note(end="20350229")).errors == ("583d",)
+
+
+@pytest.mark.parametrize(
+    ("broken", "warning"),
+    [
+        (note(source=None), "5832"),
+        (note(source="local"), "5832"),
+        (note(owner=None), "5835"),
+        (note(owner=" "), "5835"),
+        (note(indicators="7 "), "583IND"),
+    ],
+)
+def test_warnings_leave_the_note_valid(broken, warning):
+    assert judge(broken) == Commitment(Standing.VALID, (), (warning,))
+
+
+@pytest.mark.parametrize("indicator", [" ", "0", "1"])
+def test_first_indicators_that_are_right(indicator):
+    assert judge(note(indicators=f"{indicator} ")).warnings == ()
+
+
+def test_the_librarys_own_code_is_expected_when_it_is_known():
+    assert judge(note(owner="XxXx"), code="XxXx").warnings == ()
+    assert judge(note(owner="YyYy"), code="XxXx").warnings == ("5835",)
+    several = field("583", *map(tuple, note(owner="YyYy").subfields), ("5", "XxXx"))
+    assert judge(several, code="XxXx").warnings == ()
+
+
+NEARER = [note("digitized"), note(programmes=["EAST"]), note(end="20201231"), note(begin=None), note()]
+
+
+@pytest.mark.parametrize("best", range(len(NEARER)))
+def test_the_nearest_note_speaks_for_the_record_in_any_order(best):
+    notes = NEARER[: best + 1]
+    assert judge(*notes).standing is Standing(best)
+    assert judge(*reversed(notes)).standing is Standing(best)
+
+
+def test_of_two_equal_notes_the_first_speaks():
+    assert judge(note(begin=None), note(end=None)).errors == ("583c",)
+    assert judge(note(end=None), note(begin=None)).errors == ("583d",)
