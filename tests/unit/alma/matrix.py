@@ -1,0 +1,134 @@
+"""The bench of the fault matrix: a sandbox, clients without waiting times, and the faults."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from alma_etl.alma import (
+    AlmaClient,
+    AlmaConnectionError,
+    AlmaDailyThreshold,
+    AlmaError,
+    AlmaForbidden,
+    AlmaMalformed,
+    AlmaRefused,
+    AlmaServerError,
+    AlmaThrottled,
+    AlmaTimeout,
+    AlmaUnauthorized,
+)
+from alma_sandbox import FaultRule, Running
+
+KEY = "matrix-test-word"
+SLOW_MS = 500
+TIMEOUT = 0.2
+MAX_BODY = 1_000_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the sandbox and the error by which the client knows it. `lost`: the answer is lost, so that a write may
+    or may not have happened; `applied`: it has. `answered`: there was an answer, so that there is a tracking id."""
+
+    rule: dict[str, Any]
+    error: type[AlmaError]
+    lost: bool = True
+    applied: bool = False
+    answered: bool = True
+    timeout: float = 20
+
+
+def _both(name: str, rule: dict[str, Any], error: type[AlmaError], **more: Any) -> dict[str, Fault]:
+    return {
+        f"{name} before": Fault({**rule, "applied": False}, error, **more),
+        f"{name} after": Fault({**rule, "applied": True}, error, applied=True, **more),
+    }
+
+
+FAULTS: dict[str, Fault] = {
+    "refused": Fault({"kind": "refuse"}, AlmaRefused, lost=False),
+    "xml error": Fault({"kind": "xml_error"}, AlmaRefused, lost=False),
+    "per second": Fault({"kind": "per_second"}, AlmaThrottled, lost=False),
+    "daily": Fault({"kind": "daily"}, AlmaDailyThreshold, lost=False),
+    "key": Fault({"kind": "refuse", "code": "UNAUTHORIZED"}, AlmaUnauthorized, lost=False),
+    "address": Fault({"kind": "refuse", "code": "FORBIDDEN", "status": 403}, AlmaForbidden, lost=False),
+    **_both("500", {"kind": "server_error"}, AlmaServerError),
+    **_both("502 html", {"kind": "bad_gateway"}, AlmaServerError),
+    **_both("200 html", {"kind": "maintenance"}, AlmaMalformed),
+    **_both("text", {"kind": "body", "text": "Service busy", "content_type": "text/plain"}, AlmaMalformed),
+    **_both("empty", {"kind": "body"}, AlmaMalformed),
+    **_both("dropped", {"kind": "drop"}, AlmaConnectionError, answered=False),
+    **_both("slow", {"kind": "slow", "ms": SLOW_MS}, AlmaTimeout, answered=False, timeout=TIMEOUT),
+    "truncated": Fault({"kind": "truncated"}, AlmaMalformed, applied=True),
+    "malformed": Fault({"kind": "malformed"}, AlmaMalformed, applied=True),
+    "charset": Fault({"kind": "charset", "encoding": "cp500"}, AlmaMalformed, applied=True),
+    "huge": Fault({"kind": "huge", "bytes": 3 * MAX_BODY}, AlmaMalformed, applied=True),
+}
+
+
+@dataclass
+class CountingLimiter:
+    granted: int = 0
+    slowed: int = 0
+    closed: list[str] = field(default_factory=list)
+
+    def acquire(self) -> None:
+        self.granted += 1
+
+    def throttled(self) -> None:
+        self.slowed += 1
+
+    def close(self, until: object, reason: str) -> None:
+        self.closed.append(reason)
+
+    def note_remaining(self, calls_left: int) -> None:
+        pass
+
+
+class Bench:
+    """One cell's world: a sandbox set back, a client, the faults in force."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.limiter = CountingLimiter()
+        self._clients: list[AlmaClient] = []
+        self.come_to_rest()
+        self.control("POST", "reset")
+        self.control("POST", "clock", {"stopped": True, "now": "2026-11-03T12:00:00+00:00"})
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        answer = requests.request(method, f"{self.running.url}/sandbox/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def client(self, **settings: Any) -> AlmaClient:
+        settings = {"timeout": 20, "max_body": MAX_BODY, "sleep": lambda _: self.come_to_rest(), **settings}
+        self._clients.append(AlmaClient(self.running.url, KEY, limiter=self.limiter, **settings))
+        return self._clients[-1]
+
+    def come_to_rest(self) -> None:
+        """Instead of waiting for a time: until the sandbox has nothing more to do, late effects included."""
+        while self.running.sandbox.log.in_flight:
+            time.sleep(0.005)
+
+    def strike(self, fault: Fault, *, method: str, path: str, **when: Any) -> None:
+        """Put a fault in force for calls to `path` (a regular expression)."""
+        rule = FaultRule(method=method, path=path, **fault.rule, **when)
+        self.control("POST", "faults", rule.model_dump(exclude_defaults=True))
+
+    def sent(self) -> int:
+        return int(self.control("GET", "counts")["total"])
+
+    def state(self) -> Any:
+        self.come_to_rest()
+        return self.control("GET", "state")
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+Act = Callable[[AlmaClient], Any]
