@@ -30,6 +30,7 @@ from alma_etl.alma.errors import (
     AlmaDailyThreshold,
     AlmaError,
     AlmaMalformed,
+    AlmaNoConnectionError,
     AlmaQuotaFloor,
     AlmaReadOnly,
     AlmaThrottled,
@@ -196,7 +197,7 @@ class AlmaClient:
         try:
             result: T = retrying(self._once, call, read, timeout or self._timeout)
         except (AlmaTimeout, AlmaConnectionError) as error:
-            raise self._unreachable(error) or error from None
+            raise self._unreachable(error, patient=attempts is None) or error from None
         return result
 
     def _attempts_for(self, wished: int | None) -> int:
@@ -277,14 +278,13 @@ class AlmaClient:
                 "run again after midnight UTC or lower the quota floor of the connection",
             )
 
-    def _unreachable(self, error: AlmaError) -> AlmaUnreachable | None:
+    def _unreachable(self, error: AlmaError, *, patient: bool) -> AlmaUnreachable | None:
         """Count a call that got no answer at all; the error to raise instead when it is one too many. A write
         whose effect is unknown keeps its own error, since somebody has to look."""
         with self._lock:
             self._silent += 1
-            over = self._silent >= _SILENT_CALLS or (
-                not self._answered and isinstance(error, AlmaConnectionError)
-            )
+            first = patient and not self._answered and isinstance(error, AlmaNoConnectionError)
+            over = first or self._silent >= _SILENT_CALLS
         if not over or error.effect_unknown:
             return None
         return AlmaUnreachable(

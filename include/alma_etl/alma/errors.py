@@ -60,6 +60,10 @@ class AlmaConnectionError(AlmaTransient):
     """No connection, or it broke before the answer began."""
 
 
+class AlmaNoConnectionError(AlmaConnectionError):
+    """No connection could be made, so that nothing was sent."""
+
+
 class AlmaServerError(AlmaTransient):
     """HTTP 5xx."""
 

@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from alma_etl.alma.call import Call
 from alma_etl.alma.envelope import Reply
-from alma_etl.alma.errors import AlmaConnectionError, AlmaMalformed, AlmaTimeout
+from alma_etl.alma.errors import AlmaConnectionError, AlmaMalformed, AlmaNoConnectionError, AlmaTimeout
 
 API = "/almaws/v1"
 _CHUNK = 65_536
@@ -156,8 +156,8 @@ class Transport:
             ) from error
         return b"".join(chunks)
 
-    def _no_connection(self, call: Call, why: str) -> AlmaConnectionError:
-        return AlmaConnectionError(
+    def _no_connection(self, call: Call, why: str) -> AlmaNoConnectionError:
+        return AlmaNoConnectionError(
             call.name, None, "", f"no connection to {urlsplit(self.base_url).netloc} ({why})"
         )
 

@@ -30,8 +30,9 @@ MAX_BODY = 1_000_000
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the sandbox and the error by which the client knows it. `lost`: the answer is lost, so that a write may
-    or may not have happened; `applied`: it has. `answered`: there was an answer, so that there is a tracking id."""
+    """A fault of the sandbox and the error by which the client knows it. `lost`: the answer is lost, so that
+    a write may or may not have happened; `applied`: it has. `answered`: there was an answer, so that there is
+    a tracking id."""
 
     rule: dict[str, Any]
     error: type[AlmaError]

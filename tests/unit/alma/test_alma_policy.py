@@ -28,6 +28,7 @@ from alma_etl.alma import (
     Unknown,
 )
 from alma_etl.alma.call import Call
+from alma_etl.alma.errors import AlmaNoConnectionError
 from alma_etl.alma.limiter import LimiterUnavailable
 from tests.unit.alma.scripted import HTML, KEY, Say, as_json, as_xml, gateway, refusal
 
@@ -353,6 +354,22 @@ def test_the_first_call_that_cannot_connect_ends_the_run_with_one_sentence(make_
     with pytest.raises(AlmaUnreachable, match=r"Connection refused.*check the host") as caught:
         client.conf.general()
     assert "Max retries" not in str(caught.value)
+
+
+def test_a_call_that_was_to_be_tried_once_does_not_speak_for_the_whole_run(make_client):
+    client = make_client(base_url=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(AlmaNoConnectionError):
+        client.bibs.read_many(["991"], availability=False, attempts=1)
+
+
+def test_pauses_double_with_jitter_up_to_a_bound(alma, make_client, pauses):
+    alma.says(Say(b"", 500))
+    with pytest.raises(AlmaServerError):
+        make_client(attempts=9, backoff=0.5).conf.general()
+    ceilings = [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert len(pauses) == len(ceilings)
+    assert all(ceiling / 2 <= pause <= ceiling for pause, ceiling in zip(pauses, ceilings, strict=True))
+    assert len(set(pauses)) > 1
 
 
 def test_a_write_that_could_not_connect_had_no_effect(make_client):

@@ -1,7 +1,7 @@
 """The fault matrix, reading calls: every fault, once and without end, at every call that the jobs make.
 
-Each cell proves: the right value or the right error, a bounded number of calls, each with a permit, a message that
-names the call and the tracking id and not the key, and a sandbox that is as it was."""
+Each cell proves: the right value or the right error, a bounded number of calls, each with a permit, a message
+that names the call and the tracking id and not the key, and a sandbox that is as it was."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
