@@ -26,6 +26,7 @@ than `max_drop` of the last delivery's records are missing. See `docs/runbooks/w
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Asset, Param, TriggerRule, task_group
+
 from alma_airflow.operators.west import (
     AssembleDelivery,
     CheckWestOutcome,

@@ -9,6 +9,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "alma-airflow",
         "name": "Ex Libris Alma",
         "description": "DAGs, hooks and operators for libraries that run Ex Libris Alma.",
+        "extra-links": ["alma_airflow.ui.links.ReportLink"],
         "connection-types": [
             {
                 "connection-type": "alma",

@@ -22,22 +22,16 @@ def airflow_db() -> None:
     db.initdb()
 
 
-@pytest.fixture(scope="session")
-def dag_bag(airflow_db: None) -> DagBag:
-    """All DAGs of the checkout."""
-    return DagBag(str(CHECKOUT / "dags"))
-
-
 class Jobs:
     """Runs DAGs and looks at what they did."""
 
-    def __init__(self, dag_bag: DagBag, bucket: Bucket) -> None:
-        self._dags = dag_bag.dags
+    def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
 
     def run(self, dag_id: str, conf: dict[str, Any], *, at: datetime = LOGICAL_DATE) -> Any:
         """Run a DAG with these Params; the DAG run comes back, with `state`, `run_id` and task instances."""
-        dag = self._dags[dag_id]
+        # A DAG of its own for each run: dag.test() writes the run's conf into the params of the DAG object.
+        dag = DagBag(str(CHECKOUT / "dags" / f"{dag_id}.py")).dags[dag_id]
         for task in dag.tasks:
             task.retry_delay = timedelta(0)
             task.retry_exponential_backoff = 0
@@ -45,7 +39,7 @@ class Jobs:
 
 
 @pytest.fixture
-def jobs(dag_bag: DagBag, s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def jobs(airflow_db: None, s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """The jobs with a bucket and a state store of this test; `connect` an Alma before running one."""
     store = f"sqlite:///{tmp_path}/store.db"
     upgrade(store)
@@ -62,7 +56,7 @@ def jobs(dag_bag: DagBag, s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatc
             }
         ),
     )
-    return Jobs(dag_bag, Bucket(s3.client(), s3.name))
+    return Jobs(Bucket(s3.client(), s3.name))
 
 
 @pytest.fixture

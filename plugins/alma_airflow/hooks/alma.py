@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
 from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.limiter import Limiter, LocalLimiter
 from alma_etl.errors import InputProblem
 from alma_etl.store import open_limiter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 
 class AlmaSettings(BaseModel):

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
+
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
+
 from alma_etl.alma.errors import AlmaStop, AlmaUnreachable
 from alma_etl.errors import RunStopped
 

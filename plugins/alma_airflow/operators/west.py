@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 from airflow.providers.sftp.hooks.sftp import SFTPHook
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
+
 from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import find_connection, open_bucket
 from alma_airflow.operators.base import EtlOperator
+from alma_airflow.ui.links import ReportLink
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.assembly import assemble_delivery
 from alma_etl.west.converting import convert_to_marc21
@@ -63,8 +65,10 @@ class ExtractMmsIds(WestOperator):
         """Called by `execute`."""
         run = context["dag_run"]
         moment = run.logical_date or run.run_after
-        with AlmaHook(self.alma_conn_id).client() as alma:
-            chunks = extract_mms_ids(alma, self.folder(context), context["params"], moment=moment)
+        folder = self.folder(context)
+        # A connection that cannot be used is told in the report too.
+        with folder.keeping_problem(), AlmaHook(self.alma_conn_id).client() as alma:
+            chunks = extract_mms_ids(alma, folder, context["params"], moment=moment)
         return [{"number": chunk.number, "label": chunk.label} for chunk in chunks]
 
 
@@ -127,6 +131,8 @@ class DeliverHoldings(WestOperator):
 class WriteWestReport(WestOperator):
     """The page for the librarian; returns its key. Is to run always."""
 
+    operator_extra_links = (ReportLink(),)
+
     def work(self, context: Context) -> str:
         """Called by `execute`."""
         return write_report(self.folder(context), unsuccessful_tasks(context))
@@ -134,6 +140,8 @@ class WriteWestReport(WestOperator):
 
 class CheckWestOutcome(WestOperator):
     """The last word: fails the run when its outcome is not acceptable. Is to run always."""
+
+    operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""

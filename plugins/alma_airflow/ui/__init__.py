@@ -1,0 +1,1 @@
+"""What the Airflow UI shows beyond itself."""

@@ -1,0 +1,152 @@
+"""The connection of type `alma`: from its fields to a client, and its Test button."""
+
+import json
+
+import pytest
+from airflow.sdk import BaseHook
+
+import alma_sandbox
+from alma_airflow.get_provider_info import get_provider_info
+from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
+from alma_airflow.hooks.store import redis_url, store_url
+from alma_etl.alma.errors import AlmaReadOnly, AlmaUnauthorized
+from alma_etl.errors import InputProblem
+from alma_etl.store.upgrade import upgrade
+
+
+@pytest.fixture(scope="module")
+def sandbox_url():
+    with alma_sandbox.serve(alma_sandbox.Settings(titles=5, per_second=0)) as running:
+        yield running.url
+
+
+@pytest.fixture
+def connect(monkeypatch, tmp_path):
+    store = f"sqlite:///{tmp_path}/store.db"
+    upgrade(store)
+    monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", store)
+
+    def connect(**fields):
+        monkeypatch.setenv("AIRFLOW_CONN_ALMA_DEFAULT", json.dumps({"conn_type": "alma", **fields}))
+
+    return connect
+
+
+def test_a_client_reads_through_the_connection(connect, sandbox_url):
+    connect(host=sandbox_url, password="sandbox", extra={"requests_per_second": 200})
+    with AlmaHook().client() as alma:
+        assert alma.conf.general().institution
+        assert alma.calls_made == 1
+
+
+def test_host_and_port_may_stand_apart(connect, sandbox_url):
+    host, port = sandbox_url.removeprefix("http://").split(":")
+    connect(host=host, port=int(port), schema="http", password="sandbox")
+    with AlmaHook().client() as alma:
+        assert alma.conf.general().institution
+
+
+def test_the_extra_reaches_the_client(connect, sandbox_url):
+    connect(host=sandbox_url, password="sandbox", extra={"read_only": True})
+    with AlmaHook().client() as alma, pytest.raises(AlmaReadOnly):
+        alma.test.write("bibs")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"password": "sandbox"}, "has no host"),
+        ({"host": "https://api-na.hosted.exlibrisgroup.com"}, "has no API key"),
+        ({"host": "https://x", "password": "sandbox", "extra": {"max_in_flight": "many"}}, "max_in_flight"),
+    ],
+)
+def test_a_connection_that_cannot_be_used_is_named_with_the_mend(connect, fields, words):
+    connect(**fields)
+    with pytest.raises(InputProblem, match=words), AlmaHook().client():
+        pass
+    works, sentence = AlmaHook().test_connection()
+    assert not works
+    assert words in sentence
+
+
+def test_empty_fields_of_the_form_mean_the_defaults():
+    given = dict.fromkeys(AlmaSettings.model_fields)
+    assert AlmaSettings.model_validate(given) == AlmaSettings()
+    assert AlmaSettings.model_validate({"requests_per_second": ""}) == AlmaSettings()
+
+
+def test_the_form_offers_every_setting_with_its_default():
+    (connection_type,) = [
+        each for each in get_provider_info()["connection-types"] if each["connection-type"] == "alma"
+    ]
+    fields = connection_type["conn-fields"]
+    assert set(fields) == set(AlmaSettings.model_fields)
+    for name, default in AlmaSettings().model_dump().items():
+        assert fields[name]["schema"].get("default", "") == default
+
+
+def test_the_test_button_says_who_answers_and_what_the_key_may_read(connect, sandbox_url):
+    connect(host=sandbox_url, password="sandbox")
+    works, sentence = AlmaHook().test_connection()
+    assert works
+    assert "answers" in sentence
+    assert "bibs" in sentence
+
+
+@pytest.mark.parametrize("key", ["wrong-key", "sandbox-bibs"])
+def test_the_test_button_tells_a_key_that_does_not_suffice(connect, sandbox_url, key):
+    connect(host=sandbox_url, password=key)
+    works, sentence = AlmaHook().test_connection()
+    assert not works
+    assert key not in sentence
+
+
+def test_the_test_button_names_an_address_where_nobody_answers(connect):
+    connect(host="http://127.0.0.1:9", password="sandbox")
+    works, sentence = AlmaHook().test_connection()
+    assert not works
+    assert "http://127.0.0.1:9" in sentence
+
+
+def test_a_wrong_key_is_an_error_of_its_own(connect, sandbox_url):
+    connect(host=sandbox_url, password="wrong-key")
+    with AlmaHook().client() as alma, pytest.raises(AlmaUnauthorized):
+        alma.conf.general()
+
+
+@pytest.mark.parametrize(
+    ("connection", "url"),
+    [
+        ("sqlite:////tmp/store.db", "sqlite:////tmp/store.db"),
+        (
+            "postgresql+psycopg://alma:p%40ss@127.0.0.1:5433/etl",
+            "postgresql+psycopg://alma:p%40ss@127.0.0.1:5433/etl",
+        ),
+        ("postgres://alma@db/etl?sslmode=require", "postgresql+psycopg://alma@db/etl?sslmode=require"),
+        (
+            json.dumps({"conn_type": "postgres", "host": "/run/pg", "login": "alma", "schema": "etl"}),
+            "postgresql+psycopg://alma@/etl?host=%2Frun%2Fpg",
+        ),
+    ],
+)
+def test_the_state_store_is_found_by_its_connection(monkeypatch, connection, url):
+    monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", connection)
+    assert store_url() == url
+
+
+def test_a_missing_store_is_said_in_words(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ALMA_ETL_DB", raising=False)
+    with pytest.raises(InputProblem, match="alma_etl_db"):
+        store_url()
+
+
+def test_the_limiter_s_server_is_optional(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_LIMITER_DEFAULT", raising=False)
+    assert redis_url() is None
+    monkeypatch.setenv("AIRFLOW_CONN_LIMITER_DEFAULT", "redis://:secret@127.0.0.1:6390/2")
+    assert redis_url() == "redis://:secret@127.0.0.1:6390/2"
+
+
+def test_the_hook_is_found_by_its_connection_type():
+    assert BaseHook.get_connection  # Airflow's own look-up
+    assert get_provider_info()["connection-types"][0]["hook-class-name"] == "alma_airflow.hooks.alma.AlmaHook"
