@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 logging.getLogger("smart_open").setLevel(logging.WARNING)
 
 _GONE = {"404", "NoSuchKey", "NotFound"}
+_REPLACED = {"412", "PreconditionFailed"}
 _DELETE_AT_ONCE = 1_000  # S3's limit for one DeleteObjects call
 _PART_SIZE = 8 << 20  # bytes held in memory while an object is written as a stream
 
@@ -105,10 +107,23 @@ class Bucket:
         try:
             self.client.delete_object(Bucket=self.name, Key=key, IfMatch=f'"{etag}"')
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _GONE | {"PreconditionFailed", "412"}:
+            if error.response.get("Error", {}).get("Code") in _GONE | _REPLACED:
                 return False
             raise
         return True
+
+    def download(self, info: ObjectInfo, stream: IO[bytes]) -> None:
+        """Write exactly this version of an object into `stream`. Raises NoSuchObject when it is gone or replaced."""
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=info.key, IfMatch=f'"{info.etag}"')
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _REPLACED:
+                raise NoSuchObject(
+                    f"{info.key} in the bucket {self.name} was replaced while it was read"
+                ) from error
+            raise self._explained(error, info.key) from error
+        with answer["Body"] as body:
+            shutil.copyfileobj(body, stream, _PART_SIZE)
 
     @contextmanager
     def reader(self, key: str) -> Iterator[IO[bytes]]:

@@ -40,3 +40,19 @@ class ApiBudget(Base):
     day: Mapped[int] = mapped_column(BigInteger)
     granted: Mapped[int] = mapped_column(BigInteger)
     refused: Mapped[int] = mapped_column(BigInteger)
+
+
+class LoadedItem(Base):
+    """An item that a load created or found: a later load of the same row looks there before it writes.
+
+    `alma` tells institutions and environments apart; a barcode is unique within one. `run_id` is the last run.
+    """
+
+    __tablename__ = "loaded_items"
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    barcode: Mapped[str] = mapped_column(Text, primary_key=True)
+    mms_id: Mapped[str] = mapped_column(Text)
+    holding_id: Mapped[str] = mapped_column(Text)
+    item_pid: Mapped[str] = mapped_column(Text)
+    run_id: Mapped[str] = mapped_column(Text)
