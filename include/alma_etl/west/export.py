@@ -9,11 +9,11 @@ from typing import cast
 
 from pymarc import Record
 
+from alma_etl.alma.ids import is_mms_id
 from alma_etl.errors import InputProblem
 from alma_etl.marc.iso2709 import RawRecord, Readable, split_records
 from alma_etl.store.bucket import Bucket, NoSuchObject
 from alma_etl.west.id_index import IdIndex
-from alma_etl.west.members import is_mms_id
 from alma_etl.west.run import BadInputRecord, InputCounts
 
 log = logging.getLogger(__name__)

@@ -8,11 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.store.folder import Chunk
 from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.export import read_export
 from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.members import read_set
-from alma_etl.west.run import BadInputRecord, Chunk, InputCounts, Plan, RunFolder
+from alma_etl.west.run import BadInputRecord, InputCounts, Plan, RunFolder
 from alma_etl.west.settings import WestSettings, settings_of_run
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,10 @@ from typing import Any, TypedDict
 from pymarc import Field, Indicators, Subfield
 
 from alma_etl.alma.answers import Absent, Found, Unknown
-from alma_etl.alma.bibs import MAX_BATCH, NO_BIB, Bib
+from alma_etl.alma.batches import in_batches, read_bibs
+from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaError, AlmaMalformed, AlmaRefused, AlmaTimeout, AlmaTransient
+from alma_etl.alma.errors import AlmaError
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.store.checkpoint import Checkpoint
 from alma_etl.west.enrich import numbers_of_bib
@@ -89,10 +90,9 @@ def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str,
 
 def _list_titles(client: AlmaClient, mms_ids: Sequence[str], mode: ListMode) -> Iterator[ListedTitle]:
     to_list: list[ListedTitle] = []
-    batches = [mms_ids[start : start + MAX_BATCH] for start in range(0, len(mms_ids), MAX_BATCH)]
     availability = mode is ListMode.BATCH
     for _, answers in client.in_parallel(
-        lambda batch: _read_bibs(client, batch, availability=availability), batches
+        lambda batch: read_bibs(client, batch, availability=availability), in_batches(mms_ids)
     ):
         for mms_id, answer in answers.items():
             title = _described(mms_id, answer)
@@ -122,39 +122,6 @@ def _list_titles(client: AlmaClient, mms_ids: Sequence[str], mode: ListMode) -> 
             case Unknown(error):
                 title |= {"status": "failed", "reason": _reason(error)}
         yield title
-
-
-def _read_bibs(
-    client: AlmaClient, mms_ids: Sequence[str], *, availability: bool
-) -> dict[str, Found[Bib] | Absent | Unknown]:
-    """Three answers for each id. A batch that times out or cannot be read is halved, down to the title at fault."""
-    alone = len(mms_ids) == 1
-    try:
-        bibs = _read_batch(client, mms_ids, availability=availability)
-    except (AlmaTransient, AlmaRefused) as error:
-        if alone:
-            refused = isinstance(error, AlmaRefused) and error.code in NO_BIB
-            return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
-        half = len(mms_ids) // 2
-        log.warning("A batch of %d titles is halved: %s", len(mms_ids), error)
-        return {
-            **_read_bibs(client, mms_ids[:half], availability=availability),
-            **_read_bibs(client, mms_ids[half:], availability=availability),
-        }
-    # Alma leaves out unknown ids without a word: not in the answer is the answer.
-    return {mms_id: Found(bibs[mms_id]) if mms_id in bibs else Absent() for mms_id in mms_ids}
-
-
-def _read_batch(client: AlmaClient, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:
-    """One batch. What its size may have caused is not tried again at that size; anything else is, with patience."""
-    if len(mms_ids) > 1:
-        try:
-            return client.bibs.read_many(mms_ids, availability=availability, attempts=1)
-        except (AlmaTimeout, AlmaMalformed):
-            raise
-        except AlmaTransient as error:
-            log.info("%s; again", error)
-    return client.bibs.read_many(mms_ids, availability=availability)
 
 
 def _described(mms_id: str, answer: Found[Bib] | Absent | Unknown) -> ListedTitle:

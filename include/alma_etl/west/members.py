@@ -1,11 +1,11 @@
 """The MMS ids of an Alma set (`GET /conf/sets/{id}/members`)."""
 
 import logging
-import re
 from dataclasses import dataclass
 
 from alma_etl.alma.answers import Absent, Unknown
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.ids import is_mms_id
 from alma_etl.errors import InputProblem
 from alma_etl.west.id_index import IdIndex
 from alma_etl.west.run import InputCounts
@@ -15,12 +15,6 @@ log = logging.getLogger(__name__)
 PAGE = 100  # Alma's upper bound for members of one page
 MAX_SWEEPS = 3
 TITLE_SETS = ("BIB_MMS", "IEP")  # all titles, physical titles: members of both are MMS ids
-_MMS_ID = re.compile(r"99\d{8,17}", re.ASCII)
-
-
-def is_mms_id(text: str) -> bool:
-    """Whether ``text`` has the shape of an MMS id: digits, beginning with 99, at most 19 of them."""
-    return _MMS_ID.fullmatch(text) is not None
 
 
 @dataclass

@@ -1,15 +1,12 @@
 """The working files of one WEST run: ``runs/west_holdings/{run_id}/`` and the plan that the steps share."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.alma.errors import AlmaError
-from alma_etl.errors import RunStopped
 from alma_etl.store.bucket import Bucket
+from alma_etl.store.folder import RunFiles
 from alma_etl.west.settings import WestSettings
 
 
@@ -55,35 +52,11 @@ class Plan(BaseModel):
     bad_records: tuple[BadInputRecord, ...] = ()  # the first hundred, for the report
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """One slice of the run's titles; ``number`` counts from 1."""
-
-    number: int
-    first: str
-    last: str
-
-    @property
-    def label(self) -> str:
-        """What the mapped tasks of this chunk are called in the Airflow UI."""
-        return f"chunk {self.number:04d}: {self.first}-{self.last}"
-
-
-class RunFolder:
+class RunFolder(RunFiles):
     """The keys of one run's working files, all below one prefix of the bucket."""
 
     def __init__(self, bucket: Bucket, run_id: str, dag_id: str = "west_holdings") -> None:
-        self.bucket = bucket
-        self.run_id = run_id
-        self.prefix = f"runs/{dag_id}/{run_id}/"
-
-    def key(self, name: str) -> str:
-        """The key of a file of the run as a whole."""
-        return self.prefix + name
-
-    def chunk_key(self, number: int, name: str) -> str:
-        """The key of a file of one chunk."""
-        return f"{self.prefix}chunks/{number:04d}/{name}"
+        super().__init__(bucket, run_id, dag_id)
 
     def write_plan(self, plan: Plan) -> None:
         """Save the plan; until this has happened the run has not begun."""
@@ -100,25 +73,3 @@ class RunFolder:
     def mms_ids(self, number: int) -> list[str]:
         """The MMS ids of a chunk."""
         return self.bucket.get(self.chunk_key(number, "mms_ids.txt")).decode().split()
-
-    @contextmanager
-    def keeping_problem(self, number: int | None = None) -> Iterator[None]:
-        """Keep the sentence of an error that ends the block, for the report; that of an earlier attempt goes.
-
-        ``number`` is the chunk that the block works on, None when it is the run as a whole. The error goes on.
-        """
-        key = self._problem_key(number)
-        self.bucket.delete([key])
-        try:
-            yield
-        except (RunStopped, AlmaError) as problem:
-            self.bucket.put(key, str(problem).encode(), "text/plain; charset=utf-8")
-            raise
-
-    def problem(self, number: int | None = None) -> str | None:
-        """The sentence with which the run, or the work on one chunk, stopped; None when it did not."""
-        found = self.bucket.find(self._problem_key(number))
-        return None if found is None else found.decode()
-
-    def _problem_key(self, number: int | None) -> str:
-        return self.key("problem.txt") if number is None else self.chunk_key(number, "problem.txt")

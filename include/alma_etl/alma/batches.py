@@ -1,0 +1,50 @@
+"""Many bibs at once, with an answer for each: the cheapest look that Alma offers, made safe."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from alma_etl.alma.answers import Absent, Found, Unknown
+from alma_etl.alma.bibs import MAX_BATCH, NO_BIB, Bib
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaMalformed, AlmaRefused, AlmaTimeout, AlmaTransient
+
+log = logging.getLogger(__name__)
+
+
+def in_batches(mms_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids in lists of as many as one call takes."""
+    for start in range(0, len(mms_ids), MAX_BATCH):
+        yield mms_ids[start : start + MAX_BATCH]
+
+
+def read_bibs(
+    client: AlmaClient, mms_ids: Sequence[str], *, availability: bool
+) -> dict[str, Found[Bib] | Absent | Unknown]:
+    """Three answers for each id. A batch that times out or cannot be read is halved, down to the title at fault."""
+    alone = len(mms_ids) == 1
+    try:
+        bibs = _read_batch(client, mms_ids, availability=availability)
+    except (AlmaTransient, AlmaRefused) as error:
+        if alone:
+            refused = isinstance(error, AlmaRefused) and error.code in NO_BIB
+            return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
+        half = len(mms_ids) // 2
+        log.warning("A batch of %d titles is halved: %s", len(mms_ids), error)
+        return {
+            **read_bibs(client, mms_ids[:half], availability=availability),
+            **read_bibs(client, mms_ids[half:], availability=availability),
+        }
+    # Alma leaves out unknown ids without a word: not in the answer is the answer.
+    return {mms_id: Found(bibs[mms_id]) if mms_id in bibs else Absent() for mms_id in mms_ids}
+
+
+def _read_batch(client: AlmaClient, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:
+    """One batch. What its size may have caused is not tried again at that size; anything else is, with patience."""
+    if len(mms_ids) > 1:
+        try:
+            return client.bibs.read_many(mms_ids, availability=availability, attempts=1)
+        except (AlmaTimeout, AlmaMalformed):
+            raise
+        except AlmaTransient as error:
+            log.info("%s; again", error)
+    return client.bibs.read_many(mms_ids, availability=availability)
