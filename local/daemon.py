@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from types import FrameType
 
 import psutil
@@ -24,12 +24,12 @@ from .ownership import Lock, end_leftovers, mark
 from .ports import PortTakenError
 from .process import StartFailedError
 from .settings import LOCAL, ROOT, SettingError, Settings
-from .stack import Addresses, Stack
+from .stack import OWN_LOG, Addresses, Stack
 
 FOLDER = LOCAL / "stack"
 LOGS = LOCAL / "logs"
 STATE = FOLDER / "state.json"
-LOG = LOGS / "stack.log"
+LOG = LOGS / OWN_LOG
 DOWN_SECONDS = 90.0
 
 
@@ -137,11 +137,10 @@ def down() -> int:
     holder = lock.holder()
     if holder is not None:
         print("Stopping the local stack ...")
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(holder).terminate()
-        deadline = monotonic() + DOWN_SECONDS
-        while lock.holder() is not None and monotonic() < deadline:
-            sleep(0.1)
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            background = psutil.Process(holder)
+            background.terminate()
+            background.wait(DOWN_SECONDS)
     left = end_leftovers(FOLDER)
     STATE.unlink(missing_ok=True)
     if left:
@@ -167,7 +166,7 @@ def _print_addresses() -> None:
   S3 server  {addresses.s3}    bucket {addresses.bucket}, its page {addresses.s3_page}
              page: user admin, password {addresses.s3_page_password}
              access key {addresses.s3_access_key}, secret key {addresses.s3_secret_key}
-  Sandbox    {addresses.sandbox}    a pretend Alma; API key "sandbox"
+  Sandbox    {addresses.sandbox}    a pretend Alma; API key {addresses.sandbox_key}
   Logs       {_shown(Path(addresses.logs))}
 
 `make down` stops it.

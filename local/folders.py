@@ -49,7 +49,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     Home, caches and temporary files lie in the folder. Nothing that steers Airflow, AWS clients or psql is
     passed on, and no proxy stands before this machine's own addresses.
     """
-    foreign = ("AIRFLOW", "ALMA_", "AWS_", "PG", "XDG_", "PYTEST_")
+    foreign = ("AIRFLOW", "ALMA_ETL_", "AWS_", "PG", "XDG_", "PYTEST_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {
         **kept,

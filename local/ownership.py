@@ -1,9 +1,10 @@
 """Who runs a stack's folder, and which processes belong to it.
 
-A lock file says that a stack runs: the system frees it when its holder ends, in whatever way. A mark in the environment
-tells the processes that a stack started, which their own children inherit; no other process is ever touched.
+A lock file says that a stack runs: the system frees it when its holder ends, in whatever way. A mark in the
+environment, which children inherit, tells the processes that a stack started; no other process is ever touched.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -74,12 +75,11 @@ def marked(folder: Path) -> list[psutil.Process]:
 
 def end_leftovers(folder: Path) -> int:
     """Ends what a stack left behind whose supervisor was killed; returns how many processes that were."""
-    left = marked(folder)
-    for number in range(2):
-        for process in left if number == 0 else marked(folder):
-            try:
-                process.terminate() if number == 0 else process.kill()
-            except psutil.NoSuchProcess:
-                continue
+    first = left = marked(folder)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
         psutil.wait_procs(left, timeout=10)
-    return len(left)
+        left = marked(folder)
+    return len(first)

@@ -124,10 +124,14 @@ class Process:
     def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
         """Waits until `answers()`; raises StartFailedError with the log's end if it ends or takes longer."""
         deadline = monotonic() + seconds
-        while (code := self.exit_code()) is None and monotonic() < deadline:
-            if answers():
-                return
-            sleep(0.05)
+        try:
+            while (code := self.exit_code()) is None and monotonic() < deadline:
+                if answers():
+                    return
+                sleep(0.05)
+        except BaseException:  # asked to end while waiting
+            self.stop()
+            raise
         self.stop()
         how = f"did not answer within {seconds:g} s" if code is None else f"ended with exit code {code}"
         raise StartFailedError(f"{self.name} {how}. The end of its log ({self.log}):\n{tail(self.log)}")

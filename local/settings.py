@@ -1,4 +1,7 @@
-"""What can be set for the local stack, by environment variables; and where it keeps its things."""
+"""What can be set for the local stack, by environment variables; and where it keeps its things.
+
+`.local` in the checkout holds everything that the stack writes; ALMA_LOCAL_FOLDER names another folder.
+"""
 
 import os
 from collections.abc import Mapping
@@ -6,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCAL = ROOT / ".local"
+LOCAL = Path(os.environ.get("ALMA_LOCAL_FOLDER") or ROOT / ".local").resolve()
 BUCKET = "alma-etl"
-SANDBOX_KEY = "sandbox"  # the sandbox's own default; it guards nothing
 USER = "admin"
 
 

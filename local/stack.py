@@ -11,15 +11,16 @@ from urllib.parse import urlsplit
 
 from .airflow_api import AirflowApi
 from .airflow_site import COMPONENTS, AirflowSite
-from .folders import environment, prepared
+from .folders import credentials, environment, prepared
 from .ports import choose_port
 from .process import Process, Server, StartFailedError, tail
 from .servers import PostgresServer, S3Server, start_postgres, start_s3, start_sandbox
-from .settings import BUCKET, ROOT, SANDBOX_KEY, USER, Settings
+from .settings import BUCKET, ROOT, USER, Settings
 from .supervisor import Supervisor
 
 UP_SECONDS = 240.0
 USUAL_UI_PORT, USUAL_S3_PORT, USUAL_SANDBOX_PORT, USUAL_DATABASE_PORT = 8080, 8333, 8099, 5433
+OWN_LOG = "stack.log"
 S = TypeVar("S", bound=Server)
 
 
@@ -37,6 +38,7 @@ class Addresses:
     s3_secret_key: str
     bucket: str
     sandbox: str
+    sandbox_key: str
     database: str
     logs: str
 
@@ -83,7 +85,8 @@ class Stack:
 
     def _start(self) -> Addresses:
         for log in self.logs.glob("*.log"):
-            log.replace(log.with_suffix(".log.1"))
+            if log.name != OWN_LOG:  # that one is being written
+                log.replace(log.with_suffix(".log.1"))
         ports = {
             "ui": self._port(USUAL_UI_PORT, self.settings.ui_port, "ALMA_UI_PORT"),
             "s3": self._port(USUAL_S3_PORT, self.settings.s3_port, "ALMA_S3_PORT"),
@@ -111,9 +114,11 @@ class Stack:
             "S3 server",
             lambda: start_s3(self.folder / "s3", port=ports["s3"], logs=self.logs, buckets=(BUCKET,)),
         )
-        sandbox = self._server("Sandbox", lambda: self._start_sandbox(ports["sandbox"]))
+        # Generated, since Airflow replaces a password by *** wherever it stands: "sandbox" is in many a line.
+        sandbox_key = credentials(prepared(self.folder / "sandbox"))["password"]
+        sandbox = self._server("Sandbox", lambda: self._start_sandbox(ports["sandbox"], sandbox_key))
         env = site.environment()
-        preparation = site.prepare(connections(postgres, s3, sandbox.url), env)
+        preparation = site.prepare(connections(postgres, s3, sandbox.url, sandbox_key), env)
         try:
             self._upgrade_store(postgres)
             self._wait(preparation, "Airflow's database is ready")
@@ -134,6 +139,7 @@ class Stack:
             s3_secret_key=s3.secret_key,
             bucket=BUCKET,
             sandbox=sandbox.url,
+            sandbox_key=sandbox_key,
             database=f"127.0.0.1:{postgres.port}",
             logs=str(self.logs),
         )
@@ -153,7 +159,7 @@ class Stack:
         self.supervisor.add(name, process)
         return started[0]
 
-    def _start_sandbox(self, port: int) -> Server:
+    def _start_sandbox(self, port: int, key: str) -> Server:
         return start_sandbox(
             self.folder / "sandbox",
             port=port,
@@ -161,7 +167,7 @@ class Stack:
             titles=self.settings.titles,
             per_second=self.settings.per_second,
             latency_ms=self.settings.latency_ms,
-            api_key=SANDBOX_KEY,
+            api_key=key,
         )
 
     def _upgrade_store(self, postgres: PostgresServer) -> None:
@@ -179,10 +185,12 @@ class Stack:
     def _wait(self, process: Process, done: str) -> None:
         """Waits for the end of a one-time step."""
         deadline = monotonic() + UP_SECONDS
-        while (code := process.exit_code()) is None and monotonic() < deadline:
-            self.supervisor.check_started()
-            sleep(0.1)
-        process.stop()
+        try:
+            while (code := process.exit_code()) is None and monotonic() < deadline:
+                self.supervisor.check_started()
+                sleep(0.1)
+        finally:
+            process.stop()
         if code != 0:
             how = f"took longer than {UP_SECONDS:g} s" if code is None else f"ended with exit code {code}"
             raise StartFailedError(
@@ -208,14 +216,16 @@ class Stack:
         api.close()
 
 
-def connections(postgres: PostgresServer, s3: S3Server, sandbox_url: str) -> list[dict[str, Any]]:
+def connections(
+    postgres: PostgresServer, s3: S3Server, sandbox_url: str, sandbox_key: str
+) -> list[dict[str, Any]]:
     """The connections of the stack, as the design names them."""
     return [
         {
             "conn_id": "alma_default",
             "conn_type": "alma",
             "host": sandbox_url,
-            "password": SANDBOX_KEY,
+            "password": sandbox_key,
             "extra": {"requests_per_second": 20, "environment": "sandbox"},
         },
         {
@@ -223,7 +233,12 @@ def connections(postgres: PostgresServer, s3: S3Server, sandbox_url: str) -> lis
             "conn_type": "aws",
             "login": s3.access_key,
             "password": s3.secret_key,
-            "extra": {"endpoint_url": s3.endpoint_url, "region_name": "us-east-1"},
+            "extra": {
+                "endpoint_url": s3.endpoint_url,
+                "region_name": "us-east-1",
+                # What the Test button asks; without it that would be AWS.
+                "service_config": {"sts": {"endpoint_url": s3.endpoint_url}},
+            },
         },
         {
             "conn_id": "alma_etl_db",
