@@ -24,7 +24,8 @@ _EXPANSIONS = {"AVA", "AVE", "AVD"}
 @dataclass(frozen=True)
 class AvailabilityRow:
     """One AVA field: mms_id ($0), holding_id ($8, None for items in a temporary location), institution ($a),
-    library ($b), location ($j), availability ($e: available, unavailable, check_holdings)."""
+    library ($b), location ($j), availability ($e: available, unavailable, check_holdings), call_number ($d).
+    """
 
     mms_id: str
     holding_id: str | None
@@ -32,6 +33,7 @@ class AvailabilityRow:
     library: str
     location: str
     availability: str
+    call_number: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,4 +197,5 @@ def _availability(row: etree._Element) -> AvailabilityRow:
         library=first.get("b", ""),
         location=first.get("j", ""),
         availability=first.get("e", ""),
+        call_number=first.get("d", ""),
     )
