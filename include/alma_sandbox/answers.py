@@ -44,6 +44,8 @@ WRAPPERS = {
     "fund_distribution": "fund_distributions",
 }
 # Lists that keep their wrapper in JSON, or have none in XML either, need no entry above.
+# Objects that have an element ``value`` among others, and are no coded values.
+_STRUCTURED = ("user_identifier", "parameter", "counter")
 _ATTRIBUTES = ("link", "total_record_count")
 
 
@@ -94,7 +96,7 @@ def as_xml(root: str, payload: Payload) -> bytes:
 
 def _fill(element: etree._Element, value: object) -> None:
     if isinstance(value, dict):
-        if "value" in value:
+        if "value" in value and element.tag not in _STRUCTURED:
             for name, attribute in value.items():
                 if name != "value" and attribute is not None:
                     element.set(name, _text(attribute))

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alma_sandbox import control, http_errors
+from alma_sandbox import control, http_errors, sru
 from alma_sandbox.call import BASE
 from alma_sandbox.gateway import endpoint, query_without_key
 from alma_sandbox.routes import ROUTES
@@ -67,7 +67,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route(BASE + entry.path, endpoint(sandbox, entry), methods=list(entry.handlers)) for entry in ROUTES
     ]
     pages = {404: _pages(http_errors.unknown_path), 405: _pages(http_errors.wrong_method)}
-    app = Starlette(routes=[*routes, *control.routes(sandbox)], exception_handlers={**pages})
+    app = Starlette(
+        routes=[*routes, *sru.routes(sandbox), *control.routes(sandbox)], exception_handlers={**pages}
+    )
     app.router.redirect_slashes = False
     app.add_middleware(_Front, sandbox=sandbox)
     app.state.sandbox = sandbox

@@ -1,5 +1,6 @@
 """The control surface ``/sandbox/...``: JSON, no key, for the tests and people that use the sandbox."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -10,12 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from alma_sandbox import state, variant_index
+from alma_sandbox import staff, state, variant_index
+from alma_sandbox.events import challenge
 from alma_sandbox.faults import FaultRule
 from alma_sandbox.log import as_dict
+from alma_sandbox.routes.jobs import announce
 from alma_sandbox.sandbox import Sandbox
 
 _Work = Callable[[Request], Awaitable[object]]
+_Staff = Callable[[Sandbox, str, dict[str, Any]], dict[str, Any]]
 
 
 def _answering(work: _Work) -> Callable[[Request], Awaitable[Response]]:
@@ -117,11 +121,32 @@ def routes(sandbox: Sandbox) -> list[Route]:
             sandbox.clock.set(datetime.fromisoformat(str(body["now"])))
         if "advance_s" in body:
             sandbox.clock.advance(float(body["advance_s"]))
+        announce(sandbox)
         return await read_clock(request)
 
     async def variants(request: Request) -> object:
         name, limit = request.query_params.get("name"), int(request.query_params.get("limit", "10"))
         return variant_index.find(sandbox.settings, name, limit)
+
+    async def read_webhooks(_: Request) -> object:
+        announce(sandbox)
+        return list(sandbox.events.kept)
+
+    async def try_webhook(request: Request) -> object:
+        url = sandbox.settings.webhook_url
+        if url is None:
+            raise ValueError("set webhook_url by POST /sandbox/settings first")
+        text = str((await _mapping(request)).get("challenge", "sandbox-challenge"))
+        return await asyncio.to_thread(challenge, url, text)
+
+    def staff_action(act: _Staff, name: str) -> _Work:
+        async def work(request: Request) -> object:
+            return act(sandbox, request.path_params[name], await _mapping(request))
+
+        return work
+
+    async def change_locks(request: Request) -> object:
+        return staff.change_locks(sandbox, await _mapping(request))
 
     def add(path: str, **methods: _Work) -> list[Route]:
         return [
@@ -139,4 +164,11 @@ def routes(sandbox: Sandbox) -> list[Route]:
         *add("reset", post=reset),
         *add("clock", get=read_clock, post=change_clock),
         *add("variants", get=variants),
+        *add("webhooks", get=read_webhooks),
+        *add("webhooks/challenge", post=try_webhook),
+        *add("locks", post=change_locks),
+        *add("items/{pid}", post=staff_action(staff.change_item, "pid")),
+        *add("loans/{loan_id}", post=staff_action(staff.change_loan, "loan_id")),
+        *add("requests/{request_id}", post=staff_action(staff.change_request, "request_id")),
+        *add("users/{user_id}", post=staff_action(staff.change_user, "user_id")),
     ]

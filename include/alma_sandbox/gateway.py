@@ -21,6 +21,7 @@ from alma_sandbox.faults import FaultRule
 from alma_sandbox.http_errors import daily_refusal, error_response, per_second_refusal, unauthorized
 from alma_sandbox.log import Entry
 from alma_sandbox.rights import key_name, may, rights_of
+from alma_sandbox.routes.jobs import announce
 from alma_sandbox.sandbox import Sandbox
 
 
@@ -137,6 +138,7 @@ def _apply(
     except Refusal as refusal:
         return error_response(sandbox, trace, refusal, json=wants_json)
     trace.applied = True
+    announce(sandbox)
     if isinstance(found, Answer):
         nulls = sandbox.settings.nulls == "written"
         content = (

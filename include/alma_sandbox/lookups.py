@@ -1,13 +1,20 @@
 """Finding the records that a path names, with Alma's error when there is none."""
 
+from alma_sandbox.answers import Payload
 from alma_sandbox.call import Call
-from alma_sandbox.catalogue.records import Bib, Holding
+from alma_sandbox.catalogue.records import Bib, Holding, Item
+from alma_sandbox.circulation.loans import Loan
+from alma_sandbox.circulation.requests import UserRequest
 from alma_sandbox.errors import Refusal
 
 
 def bib(call: Call) -> Bib:
     """The bib of the path: 402204 when the id is no number, 402203 when there is no such bib."""
-    mms_id = call.path["mms_id"]
+    return bib_by_id(call, call.path["mms_id"])
+
+
+def bib_by_id(call: Call, mms_id: str) -> Bib:
+    """A bib by its id, with the same errors."""
     if not mms_id.isascii() or not mms_id.isdigit():
         raise Refusal("402204", f"Input parameters mmsId {mms_id} is not numeric.")
     found = call.catalogue.bib(mms_id)
@@ -23,3 +30,59 @@ def holding(call: Call) -> Holding:
     if found is None or found.mms_id != mms_id:
         raise Refusal("402208", f"Search failed for Holdings ID {holding_id}")
     return found
+
+
+def item(call: Call, *, strict: bool = False) -> Item:
+    """The item of the path: 401688 when there is none.
+
+    Reading does not check the holding in the path; scan-in and requests do (``strict``).
+    """
+    mms_id, holding_id, pid = call.path["mms_id"], call.path["holding_id"], call.path["item_pid"]
+    bib(call)
+    found = call.catalogue.item(pid)
+    if found is None or found.mms_id != mms_id or (strict and found.holding_id != holding_id):
+        raise Refusal(
+            "401688", f"Search failed for Items with mmsId {mms_id}, holdings id {holding_id}, item id {pid}."
+        )
+    return found
+
+
+def user(call: Call, code: str = "401890") -> Payload:
+    """The user of the path by any unique identifier: 401861 for the user itself, 401890 for what belongs to it."""
+    return user_by_id(call, call.path["user_id"], code)
+
+
+def user_by_id(call: Call, user_id: str, code: str = "401890") -> Payload:
+    """A user by any unique identifier, or by the type that ``user_id_type`` names."""
+    kind = call.query.get("user_id_type", "all_unique")
+    found = call.sandbox.users.find(user_id, kind)
+    if found is None:
+        of_type = "" if kind == "all_unique" else f" of type {kind}"
+        raise Refusal(code, f"User with identifier {user_id}{of_type} was not found.")
+    return found
+
+
+def request(call: Call) -> UserRequest:
+    """The request of the path, in any of the three trees: 401694 when there is none (any more)."""
+    found = call.sandbox.requests.by_id.get(call.path["request_id"])
+    gone = found is not None and not found.active and call.sandbox.settings.closed_requests == "gone"
+    if found is None or gone or not _belongs(call, found.user_id, found.mms_id, found.item_pid):
+        raise Refusal("401694", f"Request Identifier not found: {call.path['request_id']}.")
+    return found
+
+
+def loan(call: Call) -> Loan:
+    """The loan of the path, in any of the three trees: 401823 when there is none."""
+    found = call.sandbox.loans.by_id.get(call.path["loan_id"])
+    if found is None or not _belongs(call, found.user_id, found.mms_id, found.item_pid):
+        raise Refusal("401823", f"Loan ID {call.path['loan_id']} does not exist.")
+    return found
+
+
+def _belongs(call: Call, user_id: str, mms_id: str, pid: str) -> bool:
+    """Whether a record belongs to what the path names above it."""
+    if "user_id" in call.path:
+        return str(user(call)["primary_id"]) == user_id
+    if call.path.get("mms_id") != mms_id:
+        return False
+    return "item_pid" not in call.path or call.path["item_pid"] == pid

@@ -3,10 +3,16 @@
 from typing import Any
 
 from alma_sandbox.catalogue.store import Catalogue
+from alma_sandbox.circulation.loans import Loans
+from alma_sandbox.circulation.requests import Requests
+from alma_sandbox.circulation.users import Users
 from alma_sandbox.clock import Clock
 from alma_sandbox.errors import Tracking
+from alma_sandbox.events import Events
 from alma_sandbox.faults import Faults
+from alma_sandbox.jobs import Jobs
 from alma_sandbox.log import Log
+from alma_sandbox.po_lines import PoLines
 from alma_sandbox.sets import Sets
 from alma_sandbox.settings import Settings
 from alma_sandbox.thresholds import Daily, SlidingSecond
@@ -19,6 +25,7 @@ class Sandbox:
         self.settings = settings.model_copy(deep=True)
         self._initial = settings.model_copy(deep=True)
         self.log = Log(settings.log_size)
+        self.events = Events(self)
         self.reset()
 
     def reset(self) -> None:
@@ -33,6 +40,19 @@ class Sandbox:
         self.log.clear()
         self.catalogue = Catalogue(self.settings.seed, self.settings.titles)
         self.sets = Sets(self)
+        self.users = Users(self)
+        self.requests = Requests(self)
+        self.loans = Loans(self)
+        self.jobs = Jobs(self)
+        self.po_lines = PoLines(self)
+        self.events.clear()
+        self.locks: set[str] = set()  # bibs that somebody has open in the editor
+        self.in_house_uses: dict[str, int] = {}  # item pid -> uses that scan-in registered
+        self.letters: list[dict[str, str]] = []  # what patrons were mailed
+
+    def number(self, kind: str) -> str:
+        """The next running number of a kind, with eleven digits."""
+        return f"{10_000_000_001 + self.catalogue.counter.number(kind)}"
 
     def change_settings(self, values: dict[str, Any]) -> None:
         """Change settings while running. ValueError for a setting that is unknown or fixed at the start."""
@@ -47,10 +67,6 @@ class Sandbox:
         """Calls that today's allowance still has."""
         self.daily.turn(self.clock.now().date())
         return max(0, self.settings.daily - self.daily.used)
-
-    def active_requests(self, mms_id: str) -> int:
-        """Number of active requests on a bib."""
-        return 0
 
     def tracking_id(self) -> str:
         """A new tracking id."""

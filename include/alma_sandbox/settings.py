@@ -1,8 +1,9 @@
 """Every setting of the sandbox, and which of them may change while it runs."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class RouteLatency(BaseModel):
@@ -52,8 +53,21 @@ class Settings(BaseModel):
     job_step_s: float = Field(
         default=2, ge=0, description="seconds of the sandbox's clock between two statuses of a job"
     )
+    job_outcome: str = Field(default="COMPLETED_SUCCESS", description="the status in which jobs end")
+    closed_requests: Literal["history", "gone"] = Field(
+        default="history", description="gone: closed requests are anonymised and answer 401694"
+    )
+    loan_limit: int = Field(default=50, ge=0, description="active loans that a patron may have")
     webhook_url: str | None = Field(default=None, description="listener for webhooks, on this machine only")
+    webhook_copies: int = Field(default=1, ge=1, le=10, description="how often each event is delivered")
     webhook_secret: str = Field(default="sandbox", description="signs webhooks; not a secret of anybody")
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_local(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).hostname not in ("127.0.0.1", "localhost"):
+            raise ValueError("a sandbox sends webhooks to http://127.0.0.1 only")
+        return value
 
     def fixed(self) -> dict[str, object]:
         """The settings that choose the data and cannot change while the sandbox runs."""

@@ -67,7 +67,7 @@ def bib(call: Call, found: Bib, *, view: str = "full", expand: frozenset[str] = 
     if view != "brief":
         payload["record"] = _expanded(call, found, expand)
     if "requests" in expand:
-        count = call.sandbox.active_requests(found.mms_id)
+        count = len(call.sandbox.requests.active(found.mms_id))
         payload["requests"] = {"value": count, "link": call.link(f"/bibs/{found.mms_id}/requests")}
     payload["link"] = call.link(f"/bibs/{found.mms_id}")
     return payload

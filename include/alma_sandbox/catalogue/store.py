@@ -5,6 +5,7 @@ A record that no call ever changed is computed afresh at each read and takes no 
 is one indivisible step.
 """
 
+import re
 from collections.abc import Iterator
 
 from alma_sandbox.catalogue import holdings, ids, titles
@@ -25,7 +26,8 @@ class Catalogue:
         self._items_of: dict[str, list[str]] = {}
         self._barcodes: dict[str, str] = {}  # barcodes of kept items -> pid
         self._barcode_of: dict[str, str] = {}
-        self._network_numbers: dict[str, set[str]] = {}  # 035 $a of changed bibs -> MMS ids
+        self._network_numbers: dict[str, set[str]] = {}  # 035 $a of kept bibs -> MMS ids
+        self._oclc: dict[str, set[str]] = {}  # OCLC numbers of kept bibs, 035 $a and $z -> MMS ids
 
     # Bibs
 
@@ -41,6 +43,8 @@ class Catalogue:
         self.bibs[bib.mms_id] = bib
         for number in network_numbers(bib):
             self._network_numbers.setdefault(number, set()).add(bib.mms_id)
+        for digits in _oclc_numbers(bib, "az"):
+            self._oclc.setdefault(digits, set()).add(bib.mms_id)
 
     def drop_bib(self, mms_id: str) -> None:
         """Delete a bib with what hangs on it."""
@@ -59,6 +63,18 @@ class Catalogue:
             candidates.add(ids.mms_id(int(digits) - 1))  # the local 035 counts titles from 1
         found = [self.bib(mms_id) for mms_id in sorted(candidates)]
         return [bib for bib in found if bib is not None and number in network_numbers(bib)]
+
+    def bibs_with_oclc(self, value: str, subfields: str) -> list[Bib]:
+        """The bibs whose OCLC number is this one, however it is written, in 035 of these subfields."""
+        digits = oclc_digits(value)
+        if digits is None:
+            return []
+        title = titles.title_of_oclc_number(self.seed, int(digits))
+        candidates = set(self._oclc.get(digits, ()))
+        if title is not None:
+            candidates.add(ids.mms_id(title))
+        found = [self.bib(mms_id) for mms_id in sorted(candidates)]
+        return [bib for bib in found if bib is not None and digits in _oclc_numbers(bib, subfields)]
 
     # Holdings
 
@@ -185,3 +201,14 @@ class Catalogue:
 def network_numbers(bib: Bib) -> list[str]:
     """The values of 035 $a of a bib."""
     return [value for entry in bib.record.data("035") for value in entry.all("a")]
+
+
+def oclc_digits(value: str) -> str | None:
+    """The bare OCLC number in a text such as ``(OCoLC)ocm01234567``, or None."""
+    match = re.fullmatch(r"(?:\(OCoLC\))?(?:ocm|ocn|on)?0*(\d{1,18})\s*", value)
+    return match[1] if match else None
+
+
+def _oclc_numbers(bib: Bib, subfields: str) -> set[str]:
+    values = [v for entry in bib.record.data("035") for code, v in entry.subfields if code in subfields]
+    return {digits for value in values if value.startswith("(OCoLC)") and (digits := oclc_digits(value))}

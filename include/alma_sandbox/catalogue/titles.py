@@ -33,6 +33,19 @@ def issn(number: int, *, right: bool = True) -> str:
     return f"{digits[:4]}-{digits[4:]}{'X' if check == 10 else check}"
 
 
+def _issn_number(seed: int, title: int) -> int:
+    return 1_000_000 + (seed % 89) * 100_000 + title
+
+
+def title_of_issn(seed: int, text: str) -> int | None:
+    """The title that may have this ISSN, or None when no formula made it."""
+    digits = text.replace("-", "")
+    if len(digits) != 8 or not digits[:7].isascii() or not digits[:7].isdigit():
+        return None
+    title = int(digits[:7]) - _issn_number(seed, 0)
+    return title if title >= 0 else None
+
+
 def _title_text(seed: int, title: int) -> tuple[str, str]:
     """(language, title) of a serial; the number in it keeps titles apart."""
     dice = Dice(seed, "title", title)
@@ -80,7 +93,7 @@ def bib(seed: int, title: int, titles: int) -> Bib:
         ControlField("001", mms_id),
         ControlField("005", f"2024{dice.between(1, 12, 'month'):02d}01101112.0"),
         ControlField("008", f"750727d{first_year}2010orumr p       0   a0{language} d"),
-        *_issn_fields(draft, 1_000_000 + (seed % 89) * 100_000 + title),
+        *_issn_fields(draft, _issn_number(seed, title)),
         *_oclc_fields(draft, oclc_number(seed, title)),
         data_field("040", "  ", ("a", "ZzSB"), ("b", "eng"), ("c", "ZzSB")),
         data_field("245", "00", ("a", text + " /"), ("c", publisher.rstrip(",") + ".")),

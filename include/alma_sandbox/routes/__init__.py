@@ -1,7 +1,19 @@
 """Every path below ``/almaws/v1`` that the sandbox answers, one module an area."""
 
 from alma_sandbox.call import RouteEntry
-from alma_sandbox.routes import bibs, conf, holdings, sets, test_points
+from alma_sandbox.routes import (
+    acq,
+    bibs,
+    conf,
+    holdings,
+    items,
+    jobs,
+    loans,
+    sets,
+    test_points,
+    user_requests,
+    users,
+)
 
 # Fixed paths come before those with a name in the same place.
 ROUTES: list[RouteEntry] = [
@@ -10,4 +22,10 @@ ROUTES: list[RouteEntry] = [
     *holdings.ROUTES,
     *sets.ROUTES,
     *conf.ROUTES,
+    *jobs.ROUTES,
+    *items.ROUTES,
+    *user_requests.ROUTES,
+    *loans.ROUTES,
+    *users.ROUTES,
+    *acq.ROUTES,
 ]

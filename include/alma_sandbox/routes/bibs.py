@@ -5,6 +5,7 @@ from alma_sandbox.answers import Answer
 from alma_sandbox.call import Call, route
 from alma_sandbox.catalogue.records import Bib
 from alma_sandbox.errors import Refusal
+from alma_sandbox.routes import bib_writes
 
 _BATCH = 100
 _KEYS = (
@@ -72,6 +73,12 @@ def read_one(call: Call) -> Answer:
 
 
 ROUTES = [
-    route("/bibs", get=read_many),
-    route("/bibs/{mms_id}", get=read_one),
+    route("/bibs", get=read_many, post=bib_writes.create),
+    route(
+        "/bibs/{mms_id}",
+        get=read_one,
+        put=bib_writes.update,
+        delete=bib_writes.delete,
+        post=bib_writes.operate,
+    ),
 ]

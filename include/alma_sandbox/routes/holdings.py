@@ -3,6 +3,7 @@
 from alma_sandbox import lookups, shapes
 from alma_sandbox.answers import Answer, listing
 from alma_sandbox.call import Call, route
+from alma_sandbox.routes import holding_writes
 
 
 def read_list(call: Call) -> Answer:
@@ -20,6 +21,11 @@ def read_one(call: Call) -> Answer:
 
 
 ROUTES = [
-    route("/bibs/{mms_id}/holdings", get=read_list),
-    route("/bibs/{mms_id}/holdings/{holding_id}", get=read_one),
+    route("/bibs/{mms_id}/holdings", get=read_list, post=holding_writes.create),
+    route(
+        "/bibs/{mms_id}/holdings/{holding_id}",
+        get=read_one,
+        put=holding_writes.update,
+        delete=holding_writes.delete,
+    ),
 ]
