@@ -54,7 +54,7 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
     with folder.bucket.writer(folder.chunk_key(number, RECORDS)) as records:
         for listed in folder.bucket.read_rows(folder.chunk_key(number, LISTING)):
             title: ListedTitle = listed  # type: ignore[assignment]
-            for row, data in _convert_title(title, fetched, plan.settings, plan.day):
+            for row, data in convert_title(title, fetched, plan.settings, plan.day):
                 rows.append(row)
                 records.write(data)
     folder.bucket.write_rows(folder.chunk_key(number, RESULT), rows)
@@ -65,9 +65,14 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
     return counts
 
 
-def _convert_title(
+def convert_title(
     title: ListedTitle, fetched: dict[tuple[str, str], FetchedHolding], settings: WestSettings, day: date
 ) -> Iterator[tuple[ConvertedRow, bytes]]:
+    """The rows of one title with their records: one for each holding, or a single one when it has none.
+
+    ``fetched`` has the title's holdings (others do no harm) by MMS id and holding id; ``day`` is that on which
+    commitments are judged. Raises nothing for a bad record: that is an outcome.
+    """
     if title["status"] != "listed":
         outcome = Outcome.NOT_FOUND if title["status"] == "not_found" else Outcome.FAILED
         yield (

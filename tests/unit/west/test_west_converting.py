@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from pymarc import Field
 
 from alma_etl.marc.xml import record_from_xml
-from alma_etl.west.converting import RECORDS, RESULT, convert_to_marc21
-from alma_etl.west.converting import _convert_title as convert_title
+from alma_etl.west.converting import RECORDS, RESULT, convert_title, convert_to_marc21
 from alma_etl.west.fetching import RESULT as FETCHED
 from alma_etl.west.listing import RESULT as LISTING
 from alma_etl.west.outcomes import COLUMNS, MEANING, Outcome, Row, tally
