@@ -74,6 +74,16 @@ class Limiter(Protocol):
         """Record the calls left today (`X-Exl-Api-Remaining`) for the pages; cheap, so call it every time."""
 
 
+def bounded(offset: float, lowest: float, highest: float) -> float:
+    """What is now known of the time between `time.monotonic()` and the clock of a store.
+
+    The store read its clock after the question was sent (`lowest`) and before its answer came (`highest`).
+    To stay inside the bounds of every exchange keeps the estimate of the quickest one, whatever held up the
+    others, and follows a clock that drifts or is set.
+    """
+    return min(max(offset, lowest), highest)
+
+
 @dataclass(frozen=True)
 class _Permit:
     due: float  # time.monotonic()
@@ -245,9 +255,7 @@ class PacedLimiter:
         return state
 
     def _learn(self, state: BudgetState, sent: float, received: float) -> None:
-        # The store read its clock between these two moments, which bounds the offset. Staying inside the
-        # bounds of each exchange keeps the tightest estimate, and follows drift and a clock that was set.
-        self._offset = min(max(self._offset, sent - state.clock), received - state.clock)
+        self._offset = bounded(self._offset, sent - state.clock, received - state.clock)
         self._lead = max(LEAD, 2 * (received - sent))
         self._seen_at = sent
         void = state.generation != self._generation

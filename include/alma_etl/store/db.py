@@ -37,6 +37,10 @@ def parse_url(url: str) -> URL:
     if backend in ("postgres", "postgresql"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise StoreUnavailable(
+                "A SQLite state store needs a file, for example sqlite:////srv/alma/store.db."
+            )
         return parsed.set(drivername="sqlite")
     raise StoreUnavailable(f"The state store must be PostgreSQL or SQLite, not {backend!r}.")
 
@@ -44,7 +48,7 @@ def parse_url(url: str) -> URL:
 def place(url: URL) -> str:
     """Where the store is, for messages: no user, no password, no options."""
     if url.get_backend_name() == "sqlite":
-        return f"the SQLite file {url.database or ':memory:'}"
+        return f"the SQLite file {url.database}"
     host = url.host or url.query.get("host", "localhost")
     port = url.port or url.query.get("port", "")
     return f"the PostgreSQL database {url.database or ''!r} at {host}{f':{port}' if port else ''}"

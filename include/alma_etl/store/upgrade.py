@@ -12,8 +12,17 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import retry, retry_if_exception_message, stop_after_delay, wait_random
 
-from alma_etl.store.db import StoreUnavailable, first_line, open_engine, parse_url, place
+from alma_etl.store.db import (
+    BUSY_SECONDS,
+    StoreUnavailable,
+    first_line,
+    open_engine,
+    open_quick_engine,
+    parse_url,
+    place,
+)
 
 # Not Alembic's own name: should somebody give us Airflow's database by mistake, neither harms the other.
 VERSION_TABLE = "alma_etl_version"
@@ -39,8 +48,6 @@ def upgrade(url: str) -> str:
     try:
         if engine.dialect.name == "sqlite":
             _prepare_file(parsed)
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # stays with the file
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -71,6 +78,18 @@ def _upgrade(connection: Connection, url: URL) -> str:
     return current
 
 
+@retry(
+    retry=retry_if_exception_message(match=".*locked"),  # by another process that prepares the same file
+    stop=stop_after_delay(BUSY_SECONDS),
+    wait=wait_random(0.05, 0.2),
+    reraise=True,
+)
 def _prepare_file(url: URL) -> None:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    """Make the folder, and let readers and a writer work side by side; the file keeps that setting."""
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = open_quick_engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    finally:
+        engine.dispose()
