@@ -20,7 +20,8 @@ def in_batches(mms_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def read_bibs(
     client: AlmaClient, mms_ids: Sequence[str], *, availability: bool
 ) -> dict[str, Found[Bib] | Absent | Unknown]:
-    """Three answers for each id. A batch that times out or cannot be read is halved, down to the title at fault."""
+    """Three answers for each id. A batch that times out or cannot be read is halved, down to the title at
+    fault."""
     alone = len(mms_ids) == 1
     try:
         bibs = _read_batch(client, mms_ids, availability=availability)
@@ -39,7 +40,8 @@ def read_bibs(
 
 
 def _read_batch(client: AlmaClient, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:
-    """One batch. What its size may have caused is not tried again at that size; anything else is, with patience."""
+    """One batch. What its size may have caused is not tried again at that size; anything else is, with
+    patience."""
     if len(mms_ids) > 1:
         try:
             return client.bibs.read_many(mms_ids, availability=availability, attempts=1)

@@ -258,13 +258,8 @@ class AlmaClient:
             return None
         target = self._transport.redirected(url, reply.headers.get("Location", ""))
         if target is None:
-            raise AlmaMalformed(
-                call.name,
-                reply.status,
-                "",
-                "redirected to another host, which was not followed",
-                reply.request_id,
-            )
+            words = "redirected to nowhere or to another host, which was not followed"
+            raise AlmaMalformed(call.name, reply.status, "", words, reply.request_id)
         return target
 
     def _keep_floor(self, call: Call) -> None:

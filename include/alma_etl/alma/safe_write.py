@@ -76,7 +76,7 @@ def write(
             return Written(Outcome.ADOPTED, answer.value)
         if isinstance(answer, Unknown):
             return Written(Outcome.FAILED, error=answer.error)
-    for _ in range(attempts):
+    for left in reversed(range(attempts)):
         try:
             return Written(Outcome.CREATED, attempt())
         except AlmaRefused as refusal:
@@ -88,7 +88,7 @@ def write(
             if not error.effect_unknown:
                 return Written(Outcome.FAILED, error=error)
             lost = error
-        found = _looked(look, SETTLE[:1] if guarded else SETTLE, pause, lost)
+        found = _looked(look, SETTLE[:1] if guarded and left else SETTLE, pause, lost)
         if found is not None:
             return found
     return Written(Outcome.FAILED, error=lost)
@@ -120,6 +120,7 @@ def update(
     change: Callable[[T], T],
     put: Callable[[T], T],
     *,
+    pause: Callable[[float], None],
     intact: Callable[[T, T], bool] = lambda wanted, after: True,
     attempts: int = 3,
 ) -> Written[T]:
@@ -132,19 +133,15 @@ def update(
     lost: AlmaError | None = None
     refusal: AlmaRefused | None = None
     sent: T | None = None
-    for left in range(attempts, -1, -1):
+    for left in reversed(range(attempts)):
         if not isinstance(answer, Found):
             return _unread(answer, lost)
         base = answer.value
         wanted = change(base)
         if wanted == base:
-            if sent is not None and not intact(sent, base):
-                return _not_as_sent(base)
-            return Written(Outcome.ADOPTED if lost else Outcome.UNCHANGED, base)
-        if not left:
-            break
+            return _seen(base, sent, intact)
+        sent = wanted
         try:
-            sent = wanted
             after = put(wanted)
         except AlmaRefused as error:
             refusal = error
@@ -155,18 +152,42 @@ def update(
                 return Written(Outcome.FAILED, base, error)
             lost = error
         else:
-            if change(after) == after and intact(wanted, after):
-                return Written(Outcome.UPDATED, after)
-            return _not_as_sent(after)
+            seen = _seen(after, wanted, intact) if change(after) == after else _not_as_sent(after)
+            return Written(Outcome.UPDATED, after) if seen.done else seen
         try:
-            answer = read()
+            answer = _reread(read, change, SETTLE[:1] if left or not lost else SETTLE, pause)
         except AlmaStop:
             if lost is None:
                 raise
             return Written(Outcome.UNCONFIRMED, error=lost)
-    if refusal is not None:
-        return Written(Outcome.REFUSED, base, refusal)
-    return Written(Outcome.FAILED, base, lost)
+    if not isinstance(answer, Found):
+        return _unread(answer, lost)
+    if change(answer.value) == answer.value:
+        return _seen(answer.value, sent, intact)
+    return Written(Outcome.FAILED if refusal is None else Outcome.REFUSED, answer.value, refusal or lost)
+
+
+def _reread(
+    read: Callable[[], Answer[T]],
+    change: Callable[[T], T],
+    pauses: tuple[float, ...],
+    pause: Callable[[float], None],
+) -> Answer[T]:
+    """What is there now, waiting for the change to show."""
+    for seconds in pauses:
+        if seconds:
+            pause(seconds)
+        answer = read()
+        if not isinstance(answer, Found) or change(answer.value) == answer.value:
+            break
+    return answer
+
+
+def _seen(now: T, sent: T | None, intact: Callable[[T, T], bool]) -> Written[T]:
+    """The change is there: as it was before anything was sent, or by what was sent."""
+    if sent is None:
+        return Written(Outcome.UNCHANGED, now)
+    return Written(Outcome.ADOPTED, now) if intact(sent, now) else _not_as_sent(now)
 
 
 def _not_as_sent(after: T) -> Written[T]:

@@ -71,11 +71,11 @@ class Transport:
         return self.base_url + call.path
 
     def redirected(self, url: str, location: str) -> str | None:
-        """Where a redirect from `url` leads, None when that is another host (which must not get the key)."""
+        """Where a redirect from `url` leads, None when that is nowhere or another host, which must not get
+        the key."""
         target = urljoin(url, location)
-        return (
-            target if target.startswith(self.base_url + "/") and "@" not in urlsplit(target).netloc else None
-        )
+        ours = target.startswith(self.base_url + "/") and "@" not in urlsplit(target).netloc
+        return target if location and ours else None
 
     def scrub(self, text: str) -> str:
         """`text` without the key, in case somebody echoed it."""

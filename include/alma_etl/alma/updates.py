@@ -37,6 +37,7 @@ def update_item(
         lambda: _raw(client.items.read(mms_id, holding_id, pid)),
         lambda base: merging.merged_sections(base, changes),
         lambda wanted: client.items.update(mms_id, item(wanted).holding_id, pid, wanted).raw,
+        pause=client.pause,
         intact=lambda wanted, after: item(after).barcode == item(wanted).barcode,
     )
     return Written(result.outcome, item(result.value) if result.value is not None else None, result.error)
@@ -51,6 +52,7 @@ def update_user(
         lambda: _raw(client.users.read(user_id)),
         lambda base: merging.merged(base, changes),
         lambda wanted: client.users.update(user_id, wanted, override=override).raw,
+        pause=client.pause,
     )
 
 
@@ -72,6 +74,7 @@ def update_bib(
         lambda: client.bibs.whole(mms_id),
         merging.in_record(change),
         lambda whole: client.bibs.update(mms_id, whole, override_lock=override_lock),
+        pause=client.pause,
     )
 
 
@@ -84,4 +87,5 @@ def update_holding(
         lambda: client.holdings.whole(mms_id, holding_id),
         merging.in_record(change),
         lambda whole: client.holdings.update(mms_id, holding_id, whole),
+        pause=client.pause,
     )

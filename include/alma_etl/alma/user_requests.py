@@ -127,7 +127,7 @@ class UserRequests:
             params(reason=reason, note=note, notify_user=notify_user),
             repeatable=True,
         )
-        return ask(lambda: self._client.call(call, lambda reply: None), NO_REQUEST)
+        return ask(lambda: self._client.call(call, _gone), NO_REQUEST)
 
     def options_for_item(
         self, mms_id: str, holding_id: str, pid: str, *, user_id: str | None = None
@@ -142,6 +142,12 @@ class UserRequests:
         return self._client.call(
             Call("GET", path("bibs", mms_id, "request-options"), params(user_id=user_id)), _options
         )
+
+
+def _gone(reply: Reply) -> None:
+    # 204 alone says so. Another answer is asked again, which finds the request gone if it was meant well.
+    if reply.status != 204:
+        raise ValueError("not the answer to a deletion")
 
 
 def _options(reply: Reply) -> list[str]:

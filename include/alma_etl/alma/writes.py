@@ -8,7 +8,7 @@
 | user | the primary id | yes |
 | request | the marker in the comment of the user's active requests | yes, unless allow_same_request |
 | loan | the item in the user's loans | yes |
-| renewal | another due date | no |
+| renewal | another due date or renewal | no |
 | scan-in | another state of the item | no |
 | set | its name | no |
 | members | the number of members | yes |
@@ -224,13 +224,17 @@ def renew_loan(client: AlmaClient, before: Loan) -> Written[Loan]:
 
     def look() -> Answer[Loan]:
         answer = client.loans.read(before.user_id, before.loan_id)
-        if isinstance(answer, Found) and answer.value.due_date == before.due_date:
+        if isinstance(answer, Found) and _term(answer.value) == _term(before):
             return Absent()
         return answer
 
     return write(
         lambda: client.loans.renew(before.user_id, before.loan_id), look, pause=client.pause, guarded=False
     )
+
+
+def _term(each: Loan) -> tuple[str, str, str]:
+    return each.due_date, each.process_status, shapes.text(each.raw.get("last_renew_date"))
 
 
 def scan_in(client: AlmaClient, before: Item, *, library: str, **options: Any) -> Written[Item]:

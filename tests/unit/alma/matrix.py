@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -22,6 +23,7 @@ from alma_etl.alma import (
 )
 from alma_sandbox import FaultRule, Running
 
+NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 KEY = "matrix-test-word"
 SLOW_MS = 500
 TIMEOUT = 0.2
@@ -96,17 +98,24 @@ class Bench:
         self.running = running
         self.limiter = CountingLimiter()
         self._clients: list[AlmaClient] = []
+        self._session = requests.Session()
         self.come_to_rest()
         self.control("POST", "reset")
-        self.control("POST", "clock", {"stopped": True, "now": "2026-11-03T12:00:00+00:00"})
+        self.control("POST", "clock", {"stopped": True, "now": NOW.isoformat()})
 
     def control(self, method: str, path: str, body: object = None) -> Any:
-        answer = requests.request(method, f"{self.running.url}/sandbox/{path}", json=body, timeout=30)
+        answer = self._session.request(method, f"{self.running.url}/sandbox/{path}", json=body, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     def client(self, **settings: Any) -> AlmaClient:
-        settings = {"timeout": 20, "max_body": MAX_BODY, "sleep": lambda _: self.come_to_rest(), **settings}
+        usual = {
+            "timeout": 20,
+            "max_body": MAX_BODY,
+            "now": lambda: NOW,
+            "sleep": lambda _: self.come_to_rest(),
+        }
+        settings = {**usual, **settings}
         self._clients.append(AlmaClient(self.running.url, KEY, limiter=self.limiter, **settings))
         return self._clients[-1]
 
@@ -127,7 +136,21 @@ class Bench:
         self.come_to_rest()
         return self.control("GET", "state")
 
+    def contents(self) -> dict[str, Any]:
+        """All that calls have changed in the sandbox, circulation included."""
+        state = self.state()
+        sandbox = self.running.sandbox
+        return {
+            **{kind: state[kind] for kind in ("bibs", "holdings", "items", "sets")},
+            "users": repr(sandbox.users.by_id),
+            "requests": repr(sandbox.requests.by_id),
+            "loans": repr(sandbox.loans.by_id),
+            "jobs": repr(sandbox.jobs.by_id),
+            "letters": repr(sandbox.letters),
+        }
+
     def close(self) -> None:
+        self._session.close()
         for client in self._clients:
             client.close()
 

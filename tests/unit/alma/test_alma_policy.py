@@ -63,6 +63,7 @@ TRANSIENT = {
         Say(b"", 302, headers={"Location": "http://127.0.0.1:9/almaws/v1/x"}),
         AlmaMalformed,
     ),
+    "redirect to nowhere": (Say(b"", 302), AlmaMalformed),
     "redirect without end": (ENDLESS, AlmaMalformed),
 }
 

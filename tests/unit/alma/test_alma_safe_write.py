@@ -148,6 +148,12 @@ def test_a_stop_before_anything_was_sent_is_raised():
         go(World("before", "stop"))  # the look has shown that nothing was made
 
 
+def test_an_effect_that_comes_after_the_last_attempt_is_waited_for():
+    world, pauses = World("before", "before", "late"), []
+    assert go(world, pauses).outcome is Outcome.ADOPTED
+    assert pauses == [SETTLE[1]]
+
+
 def test_it_gives_up_after_its_attempts():
     world = World(*["before"] * 9)
     assert go(world, attempts=3).outcome is Outcome.FAILED
@@ -199,8 +205,12 @@ class Record:
         self.reads = iter(reads)
         self.now = {"note": "", "by_others": 0}
         self.puts = 0
+        self.paused = []
+        self.late = None
 
     def read(self):
+        if self.paused and self.late is not None:
+            self.now, self.late = self.late, None
         answer = next(self.reads, None)
         if isinstance(answer, Exception):
             raise answer
@@ -212,6 +222,9 @@ class Record:
         if fault == "other":
             self.now["by_others"] += 1
             raise AlmaRefused("PUT /x", 400, "4022034", "newer version")
+        if fault == "late":
+            self.late = dict(wanted)
+            raise LOST
         if fault in ("before", "refuse", "unsent", "stop"):
             raise {"before": LOST, "refuse": REFUSED, "unsent": NEVER_SENT, "stop": STOP}[fault]
         if fault != "ignored":
@@ -226,7 +239,7 @@ def change(base):
 
 
 def put(record, **settings):
-    return update(record.read, change, record.put, **settings)
+    return update(record.read, change, record.put, pause=record.paused.append, **settings)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +254,7 @@ def put(record, **settings):
         (("ignored",), Outcome.REFUSED, 1, ""),
         (("before",) * 3, Outcome.FAILED, 3, ""),
         (("other",) * 3, Outcome.REFUSED, 3, ""),
+        (("before", "before", "late"), Outcome.ADOPTED, 3, "new"),
         (("before", "before", "after"), Outcome.ADOPTED, 3, "new"),
         (("before", "other", "ok"), Outcome.UPDATED, 3, "new"),
     ],
