@@ -23,9 +23,9 @@ Nothing is delivered unless the counts add up, no more than `failure_threshold` 
 than `max_drop` of the last delivery's records are missing. See `docs/runbooks/west_holdings.md`.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, Param, TriggerRule, task_group
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TriggerRule, task_group
 
 from alma_airflow.operators.west import (
     AssembleDelivery,
@@ -136,8 +136,8 @@ PARAMS = {
 
 with DAG(
     dag_id="west_holdings",
-    schedule="30 9 * * *",
-    start_date=datetime(2026, 1, 1),
+    # Without a start date and with this, unpausing the DAG does not set off a delivery at once.
+    schedule=CronTriggerTimetable("30 9 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     default_args={
