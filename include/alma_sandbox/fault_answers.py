@@ -52,7 +52,7 @@ def answer(
         case "per_second":
             return per_second_refusal(sandbox, trace)
         case "daily":
-            return daily_refusal(sandbox, trace)
+            return daily_refusal(trace)
         case "server_error":
             error = Refusal(
                 "INTERNAL_SERVER_ERROR", "The web server encountered an unexpected condition.", 500

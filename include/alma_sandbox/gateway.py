@@ -76,7 +76,7 @@ def _admit(
     if rights_of(settings, key) is None or not may(settings, key, entry.area, write=write):
         return unauthorized(trace)
     if sandbox.calls_left() == 0:
-        return daily_refusal(sandbox, trace)
+        return daily_refusal(trace)
     if not sandbox.second.admit(settings.per_second):
         return per_second_refusal(sandbox, trace)
     sandbox.log.peak_per_second = max(sandbox.log.peak_per_second, sandbox.second.in_this_second)

@@ -27,23 +27,22 @@ def unauthorized(trace: Entry) -> Response:
 
 def per_second_refusal(sandbox: Sandbox, trace: Entry) -> Response:
     """429: too many calls in this second."""
-    return _counted(sandbox, _gateway_error(trace, 429, "PER_SECOND_THRESHOLD", PER_SECOND))
+    response = _gateway_error(trace, 429, "PER_SECOND_THRESHOLD", PER_SECOND)
+    response.headers["X-Exl-Api-Remaining"] = str(sandbox.calls_left())
+    return response
 
 
-def daily_refusal(sandbox: Sandbox, trace: Entry) -> Response:
+def daily_refusal(trace: Entry) -> Response:
     """429: the day's allowance is used up."""
-    return _counted(sandbox, _gateway_error(trace, 429, "DAILY_THRESHOLD", DAILY))
+    response = _gateway_error(trace, 429, "DAILY_THRESHOLD", DAILY)
+    response.headers["X-Exl-Api-Remaining"] = "0"
+    return response
 
 
 def _gateway_error(trace: Entry, status: int, code: str, message: str) -> Response:
     """An error of the gateway: XML whatever was asked for, and no tracking id."""
     trace.code = code
     return Response(error_xml(code, message, None), status, headers={"content-type": XML_TYPE})
-
-
-def _counted(sandbox: Sandbox, response: Response) -> Response:
-    response.headers["X-Exl-Api-Remaining"] = str(sandbox.calls_left())
-    return response
 
 
 def page(status: int, title: str, text: str) -> Response:

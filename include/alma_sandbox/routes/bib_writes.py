@@ -5,7 +5,6 @@ from dataclasses import replace
 from alma_sandbox import bodies, lookups, notices, shapes
 from alma_sandbox.answers import Answer, Payload, Plain
 from alma_sandbox.call import Call
-from alma_sandbox.catalogue.conf_data import INSTITUTION
 from alma_sandbox.catalogue.marc import DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib
 from alma_sandbox.errors import Refusal
@@ -195,7 +194,7 @@ def operate(call: Call) -> Answer:
     if call.query.get("op") != "unlink_from_nz":
         raise Refusal("40166410", f"Parameter value is invalid: op={call.query.get('op', '')}.")
     if bib.linked_record is None or bib.linked_record[0] != "NZ":
-        raise Refusal("401652", f"The record {bib.mms_id} is not linked to {INSTITUTION[0]}'s network zone.")
+        raise Refusal("401652", f"Record not linked to Network Zone: {bib.mms_id}.")
     bib.linked_record = None
     _save(call, bib)
     return Answer("bib", shapes.bib(call, bib))

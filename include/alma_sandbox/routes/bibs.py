@@ -49,7 +49,10 @@ def _by_other(call: Call, name: str, value: str) -> list[Bib]:
         bib = None if holding is None else catalogue.bib(holding.mms_id)
         return [] if bib is None else [bib]
     if name == "nz_mms_id":
-        return [bib for bib in catalogue.bibs.values() if bib and bib.linked_record == ("NZ", value)]
+        found = [bib for bib in catalogue.bibs.values() if bib and bib.linked_record == ("NZ", value)]
+        if not found:  # unlike the others this look-up refuses what it does not find
+            raise Refusal("402203", f"Input parameters nz_mms_id {value} is not valid.")
+        return found
     return []  # there are no digital titles and no community zone here
 
 
