@@ -9,6 +9,11 @@ import requests
 class AirflowRefusedError(RuntimeError):
     """Airflow answered with an error; the message holds what it said."""
 
+    def __init__(self, answer: requests.Response) -> None:
+        asked = f"{answer.request.method} {answer.url}"
+        super().__init__(f"Airflow answered {answer.status_code} to {asked}: {answer.text[:500]}")
+        self.status = answer.status_code
+
 
 class AirflowApi:
     """Logs in with user and password when the first call needs it. All paths are below `/api/v2`."""
@@ -33,24 +38,27 @@ class AirflowApi:
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
         """None while Airflow does not know the DAG."""
-        return self._call("GET", f"dags/{dag_id}", absent_ok=True)
+        try:
+            return self.call("GET", f"dags/{dag_id}")
+        except AirflowRefusedError as error:
+            if error.status == requests.codes.not_found:
+                return None
+            raise
 
     def import_errors(self) -> list[str]:
         """What kept DAG files from being loaded."""
-        answer = self._call("GET", "importErrors") or {}
-        return [f"{error['filename']}: {error['stack_trace']}" for error in answer["import_errors"]]
+        errors = self.call("GET", "importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Starts a run now; returns its id."""
-        run = self._call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        assert run is not None
+        run = self.call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         run_id: str = run["dag_run_id"]
         return run_id
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """queued, running, success or failed."""
-        run = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")
-        assert run is not None
+        run = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")
         state: str = run["state"]
         return state
 
@@ -65,33 +73,25 @@ class AirflowApi:
         """All task instances of a run."""
         found: list[dict[str, Any]] = []
         while True:
-            page = self._call(
+            page = self.call(
                 "GET",
                 f"dags/{dag_id}/dagRuns/{run_id}/taskInstances",
                 params={"limit": 100, "offset": len(found), "order_by": "start_date"},
             )
-            assert page is not None
             found += page["task_instances"]
             if not page["task_instances"] or len(found) >= page["total_entries"]:
                 return found
 
-    def _call(
-        self, method: str, path: str, *, absent_ok: bool = False, **options: Any
-    ) -> dict[str, Any] | None:
+    def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """One call below `/api/v2`; the answer's JSON. Raises AirflowRefusedError for every status but 2xx."""
         if "Authorization" not in self._session.headers:
             answer = self._session.post(f"{self.url}/auth/token", json=self._credentials, timeout=30)
-            self._check(answer)
-            self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **options)
-        if absent_ok and answer.status_code == requests.codes.not_found:
-            return None
-        self._check(answer)
-        body: dict[str, Any] = answer.json()
-        return body
+            self._session.headers["Authorization"] = f"Bearer {_checked(answer)['access_token']}"
+        return _checked(self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **options))
 
-    @staticmethod
-    def _check(answer: requests.Response) -> None:
-        if not answer.ok:
-            raise AirflowRefusedError(
-                f"Airflow answered {answer.status_code} to {answer.request.method} {answer.url}: {answer.text[:500]}"
-            )
+
+def _checked(answer: requests.Response) -> dict[str, Any]:
+    if not answer.ok:
+        raise AirflowRefusedError(answer)
+    body: dict[str, Any] = answer.json()
+    return body

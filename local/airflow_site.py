@@ -59,6 +59,7 @@ class AirflowSite:
         self.password()
         return environment(
             home,
+            SPT_NOENV="1",  # a process that changes its title keeps its environment, and with it the stack's mark
             AIRFLOW_HOME=str(self.folder),
             AIRFLOW__CORE__DAGS_FOLDER=str(self.dags_folder),
             AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),

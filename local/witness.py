@@ -35,7 +35,7 @@ def audit() -> int:
         )
         if installed.returncode:
             return _not_made(f"{AUDITOR} could not be installed")
-        command = [
+        command: list[str | Path] = [
             python,
             "-m",
             "pip_audit",
