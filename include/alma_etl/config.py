@@ -1,9 +1,11 @@
 """Settings files in YAML: the shipped default or the object in the bucket, checked, with the line of each fault."""
 
+from datetime import date
 from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from alma_etl.errors import InputProblem
@@ -32,10 +34,16 @@ def read_settings(text: str, model: type[Settings], *, source: str) -> Settings:
         return model.model_validate(values)
     except ValidationError as error:
         faults = [
-            f"{source}, line {_line_of(node, fault['loc'])}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{source}, line {_line_of(node, fault['loc'])}: {'.'.join(map(str, fault['loc']))}: {_said(fault)}"
             for fault in error.errors()
         ]
         raise InputProblem("; ".join(faults)) from error
+
+
+def _said(fault: ErrorDetails) -> str:
+    """What is wrong; codes that look like numbers or yes and no are what YAML most often gets wrong."""
+    unquoted = fault["type"] == "string_type" and isinstance(fault["input"], int | float | date)
+    return f"{fault['msg']}, put it in quotes" if unquoted else fault["msg"]
 
 
 def _line_of(node: Node | None, path: tuple[int | str, ...]) -> int:

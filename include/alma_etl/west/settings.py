@@ -109,7 +109,7 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
         except UnicodeDecodeError as error:
             raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
     base = read_settings(text, WestSettings, source=source)
-    given = {name: value for name, value in params.items() if value is not None and value != ""}
+    given = {name: value for name, value in params.items() if not _is_nothing(value)}
     values = base.model_dump()
     if "set_id" in given or "marc_key" in given:
         values |= {"set_id": None, "marc_key": None}
@@ -119,6 +119,10 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise InputProblem("The run's form holds values that cannot be used: " + "; ".join(faults)) from error
     return _complete(settings)
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _complete(settings: WestSettings) -> WestSettings:

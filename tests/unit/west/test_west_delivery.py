@@ -93,7 +93,7 @@ def test_a_shut_gate_lets_nothing_out_and_says_why(folder):
 
 def test_a_dry_run_delivers_nothing_and_names_the_place(folder):
     assembled(folder, delivered(1), dry_run=True)
-    with pytest.raises(DryRun, match="runs/west_holdings/.*/delivery/"):
+    with pytest.raises(DryRun, match=r"runs/west_holdings/.*/delivery/"):
         deliver(folder, now=NOW)
     assert (in_the_bucket(folder), delivered_keys(folder)) == ([], [])
     assert folder.bucket.get(assembled_key(folder, f"{STEM}.mrc")) == b"<record of 1>"
