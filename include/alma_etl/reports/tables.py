@@ -1,11 +1,18 @@
-"""Tables as CSV, safe to open in a spreadsheet."""
+"""Tables as CSV and XLSX, safe to open in a spreadsheet."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from typing import IO, Any
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also in full width
+
+_ROWS_OF_A_SHEET = 1_048_576  # Excel's bounds
+_LONGEST_CELL = 32_767
 
 
 def neutral(cell: str) -> str:
@@ -34,6 +41,49 @@ class CsvWriter:
         self._stream.write(self._buffer.getvalue().encode())
         self._buffer.seek(0)
         self._buffer.truncate()
+
+
+class XlsxWriter:
+    """Collects a table as an Excel workbook, every cell a text: ids keep their digits, nothing is a formula.
+
+    A table with more rows than a sheet can hold goes on in further sheets. Flat in memory: openpyxl writes the rows
+    to a temporary file, which is gone once `save` has been called.
+    """
+
+    def __init__(self, columns: Sequence[str], title: str) -> None:
+        self._columns = columns
+        self._title = title
+        self._book = Workbook(write_only=True)
+        self._left = 0
+        self._sheets = 0
+        self._sheet: Any = None
+        self._next_sheet()
+
+    def add(self, cells: Iterable[str]) -> None:
+        """Write one row."""
+        if not self._left:
+            self._next_sheet()
+        self._left -= 1
+        self._sheet.append([self._text(cell) for cell in cells])
+
+    def save(self, stream: IO[bytes]) -> None:
+        """Write the workbook; nothing can be added afterwards."""
+        self._book.save(stream)
+
+    def _next_sheet(self) -> None:
+        self._sheets += 1
+        self._sheet = self._book.create_sheet(
+            self._title if self._sheets == 1 else f"{self._title} {self._sheets}"
+        )
+        self._sheet.freeze_panes = "A2"
+        self._sheet.append([self._text(column) for column in self._columns])
+        self._left = _ROWS_OF_A_SHEET - 1
+
+    def _text(self, cell: str) -> Any:
+        written = WriteOnlyCell(self._sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", cell)[:_LONGEST_CELL])
+        written.data_type = "s"  # openpyxl takes a text that begins with = for a formula
+        written.number_format = "@"
+        return written
 
 
 def read_csv(stream: IO[bytes]) -> Iterator[dict[str, str]]:

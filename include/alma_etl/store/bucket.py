@@ -85,6 +85,10 @@ class Bucket:
             for item in page.get("Contents", []):
                 yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
+    def upload(self, key: str, stream: IO[bytes], content_type: str) -> None:
+        """Write an object from a stream that was written before; it appears whole or not at all."""
+        self.client.upload_fileobj(stream, self.name, key, ExtraArgs={"ContentType": content_type})
+
     def copy(self, source: str, target: str) -> None:
         """Copy inside the bucket, by the server; the target appears whole under its name."""
         self.client.copy({"Bucket": self.name, "Key": source}, self.name, target)

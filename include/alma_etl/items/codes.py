@@ -1,0 +1,191 @@
+"""Step 2 of an item load: every code and every title of the file asked for in Alma, before the first write."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from alma_etl.alma.answers import Absent, Answer, Found, Unknown
+from alma_etl.alma.batches import in_batches, read_bibs
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaRefused, AlmaUnauthorized
+from alma_etl.alma.po_lines import PoLine
+from alma_etl.items.outcomes import ItemRow, Outcome
+from alma_etl.items.run import Codes, LoadFolder
+
+log = logging.getLogger(__name__)
+
+RESULT = "codes.json"
+TITLES = "unknown_titles.json"
+_ENDED_PO_LINES = ("CLOSED", "CANCELLED")
+_SHARE_OF_PO_LINES = 20  # one question a PO line, for at most one row in so many
+
+
+class CodeCheck(BaseModel):
+    """What is wrong with which code, in words; `location` is keyed by `LIBRARY/location`. Codes that are right
+    are not named. `remarks` are sentences for the report."""
+
+    model_config = ConfigDict(frozen=True)
+
+    library: dict[str, str] = {}
+    location: dict[str, str] = {}
+    item_policy: dict[str, str] = {}
+    material_type: dict[str, str] = {}
+    po_line: dict[str, str] = {}
+    remarks: tuple[str, ...] = ()
+
+    def fault_of(self, row: ItemRow) -> str:
+        """Why Alma would not take the row, "" when no code is wrong."""
+        values = row["values"]
+        faults = (
+            self.library.get(row["library"]) or self.location.get(f"{row['library']}/{row['location']}"),
+            self.item_policy.get(values.get("item_policy", "")),
+            self.material_type.get(values.get("material_type", "")),
+            self.po_line.get(values.get("po_line", "")),
+        )
+        return "; ".join(fault for fault in faults if fault)
+
+
+def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
+    """Ask Alma for the libraries, locations, policies, material types, PO lines and titles that the rows name.
+
+    Nothing is written. Wrong ones become the outcome of their rows in the next steps; the counts of them come
+    back. Costs about five requests, one for each library and PO line, and one for 100 titles. PO lines are left
+    to Alma's own refusal when there are nearly as many as rows, or when the key may not read them.
+
+    Raises AlmaError when a question gets no answer: nothing may be written on a guess.
+    """
+    with folder.keeping_problem():
+        plan = folder.plan()
+        check = _check(client, plan.codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
+        folder.bucket.put(folder.key(RESULT), check.model_dump_json(indent=1).encode(), "application/json")
+        unknown = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
+    counts = {
+        name: len(getattr(check, name))
+        for name in ("library", "location", "item_policy", "material_type", "po_line")
+    }
+    for remark in check.remarks:
+        log.warning("%s", remark)
+    return {**counts, "titles": unknown}
+
+
+def read_check(folder: LoadFolder) -> CodeCheck:
+    """What `check_codes` found. Raises NoSuchObject when it did not get that far."""
+    return CodeCheck.model_validate_json(folder.bucket.get(folder.key(RESULT)))
+
+
+def unknown_titles(folder: LoadFolder, number: int) -> Mapping[str, str]:
+    """The titles of a chunk that Alma does not know, each with what Alma said."""
+    rows = folder.bucket.read_rows(folder.chunk_key(number, TITLES))
+    return {row["mms_id"]: row["reason"] for row in rows}
+
+
+def verdict(row: ItemRow, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[Outcome, str] | None:
+    """The end of a row that cannot be loaded by what the check found; None when nothing stands against it."""
+    fault = check.fault_of(row)
+    if fault:
+        return Outcome.INVALID_CODE, fault
+    if row["mms_id"] in unknown:
+        return Outcome.BIB_NOT_FOUND, unknown[row["mms_id"]]
+    return None
+
+
+def _check(client: AlmaClient, codes: Codes, *, po_lines_at_most: int) -> CodeCheck:
+    libraries = {library.code for library in client.conf.libraries()} if codes.places else set()
+    named = sorted({library for library, _ in codes.places})
+    wrong_libraries = {
+        code: f"library {code!r} is unknown to Alma; there are {_some(libraries)}"
+        for code in named
+        if code not in libraries
+    }
+    wrong_locations: dict[str, str] = {}
+    for library in named:
+        if library in wrong_libraries:
+            continue
+        known = {location.code for location in client.conf.locations(library)}
+        for code in (location for of, location in codes.places if of == library):
+            if code not in known:
+                wrong_locations[f"{library}/{code}"] = (
+                    f"location {code!r} is unknown in library {library}; there are {_some(known)}"
+                )
+    po_lines, remarks = _check_po_lines(client, codes.po_lines, po_lines_at_most)
+    return CodeCheck(
+        library=wrong_libraries,
+        location=wrong_locations,
+        item_policy=_check_table(client, "ItemPolicy", "item policy", codes.item_policies),
+        material_type=_check_table(client, "PhysicalMaterialType", "material type", codes.material_types),
+        po_line=po_lines,
+        remarks=tuple(remarks),
+    )
+
+
+def _check_table(client: AlmaClient, table: str, name: str, codes: Sequence[str]) -> dict[str, str]:
+    if not codes:
+        return {}
+    enabled = {row.code for row in client.conf.code_table(table) if row.enabled}
+    return {
+        code: f"{name} {code!r} is not in Alma's table {table}, or disabled; there are {_some(enabled)}"
+        for code in codes
+        if code not in enabled
+    }
+
+
+def _check_po_lines(
+    client: AlmaClient, numbers: Sequence[str], at_most: int
+) -> tuple[dict[str, str], list[str]]:
+    if len(numbers) > at_most:
+        return {}, [
+            f"{len(numbers):,} different PO lines were not asked for beforehand, which would cost a request each: "
+            "Alma refuses the rows whose PO line it does not know"
+        ]
+    wrong: dict[str, str] = {}
+    try:
+        for number, answer in client.in_parallel(lambda number: _po_line(client, number), numbers):
+            match answer:
+                case Absent():
+                    wrong[number] = f"PO line {number!r} is unknown to Alma"
+                case Unknown(error):
+                    raise error
+                case Found(po_line):
+                    if po_line.status.upper() in _ENDED_PO_LINES:
+                        wrong[number] = f"PO line {number!r} is {po_line.status.lower()}"
+    except AlmaUnauthorized:
+        # The key is right, or the libraries had not been told: it lacks the area Acquisitions alone.
+        return {}, [
+            "PO lines were not asked for beforehand, since the key may not read Acquisitions: "
+            "Alma refuses the rows whose PO line it does not know"
+        ]
+    return wrong, []
+
+
+def _po_line(client: AlmaClient, number: str) -> Answer[PoLine]:
+    try:
+        return client.po_lines.read(number)
+    except AlmaRefused as error:  # a text that cannot even be asked for
+        return Absent(error)
+
+
+def _check_titles(client: AlmaClient, folder: LoadFolder, number: int) -> int:
+    """Ask for the titles of one chunk, unless an earlier attempt did; how many Alma does not know."""
+    key = folder.chunk_key(number, TITLES)
+    if folder.bucket.info(key) is None:
+        folder.bucket.write_rows(key, list(_unknown_of(client, folder, number)))
+    return len(unknown_titles(folder, number))
+
+
+def _unknown_of(client: AlmaClient, folder: LoadFolder, number: int) -> Iterator[dict[str, str]]:
+    mms_ids = list(dict.fromkeys(row["mms_id"] for row in folder.rows(number)))
+    for _, answers in client.in_parallel(
+        lambda batch: read_bibs(client, batch, availability=False), in_batches(mms_ids)
+    ):
+        for mms_id, answer in answers.items():
+            match answer:
+                case Unknown(error):
+                    raise error
+                case Absent():
+                    yield {"mms_id": mms_id, "reason": f"Alma does not know the title {mms_id}"}
+
+
+def _some(codes: set[str]) -> str:
+    shown = sorted(codes)[:20]
+    return ", ".join(shown) + (" and more" if len(codes) > len(shown) else "") if shown else "none"

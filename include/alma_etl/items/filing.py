@@ -1,0 +1,79 @@
+"""Step 6 of an item load: the file leaves the incoming folder, whatever became of it."""
+
+import json
+import logging
+
+from botocore.exceptions import ClientError
+
+from alma_etl.errors import InputProblem
+from alma_etl.intake.arrivals import Arrival
+from alma_etl.intake.places import ITEMS, dropped_file, printable
+from alma_etl.items.run import INPUT, LoadFolder, names_of
+from alma_etl.items.summary import find_summary
+from alma_etl.store.bucket import NoSuchObject
+
+log = logging.getLogger(__name__)
+
+FILED = "filed.json"
+
+
+def file_away(folder: LoadFolder, key: str) -> str:
+    """Put the file under `items/done/`, or under `items/failed/` when no row of it could be loaded; its key comes back.
+
+    What is filed is the version that the run read. If the file was replaced in the meantime, the new one stays
+    where it is: it has a run of its own. Doing it again, after a cleared run came to another end, moves the filed
+    copy. A file that was not dropped, but named by hand elsewhere in the area, stays. "" comes back when there is
+    nothing to file.
+    """
+    folder.stop_if_superseded()
+    summary = find_summary(folder)
+    loaded = summary is not None and summary.loaded > 0
+    try:
+        file = dropped_file(ITEMS, key)
+    except InputProblem:
+        file = None
+    stem, extension = names_of(file, key)
+    target = ITEMS.filed(loaded=loaded, stem=stem, run_id=folder.run_id, extension=extension)
+    kept = _keep(folder, key, target)
+    if not kept:
+        return ""
+    earlier = filed_key(folder)
+    folder.bucket.put(folder.key(FILED), json.dumps({"filed": target}).encode(), "application/json")
+    if earlier not in (None, target):
+        folder.bucket.delete([str(earlier)])
+    _clear_incoming(folder, key)
+    log.info("%s is filed as %s", printable(key), target)
+    return target
+
+
+def filed_key(folder: LoadFolder) -> str | None:
+    """Where the run's file rests, None when it was not filed."""
+    found = folder.bucket.find(folder.key(FILED))
+    return None if found is None else str(json.loads(found)["filed"])
+
+
+def _keep(folder: LoadFolder, key: str, target: str) -> bool:
+    """Copy what the run read to its place; whether there was anything."""
+    if folder.bucket.info(folder.key(INPUT)) is not None:
+        folder.bucket.copy(folder.key(INPUT), target)
+        return True
+    if not key.startswith(ITEMS.incoming):
+        return False
+    try:
+        folder.bucket.copy(key, target)
+    except (NoSuchObject, ClientError) as error:
+        log.warning("%s cannot be filed: %s", printable(key), error)
+        return folder.bucket.info(target) is not None
+    return True
+
+
+def _clear_incoming(folder: LoadFolder, key: str) -> None:
+    if not key.startswith(ITEMS.incoming):
+        return
+    info = folder.bucket.info(key)
+    source = folder.source()
+    if info is None:
+        return
+    now = Arrival(ITEMS, key, info.etag, info.last_modified, info.size).version
+    if (source is not None and source.version != now) or not folder.bucket.delete_version(key, info.etag):
+        log.info("%s was replaced while it was loaded; the new version stays", printable(key))

@@ -1,0 +1,200 @@
+"""Step 3 of an item load: the holding of each title and place, found or made, and made once.
+
+The cheap look is the availability of 100 titles a call. It does not show everything (suppressed holdings, those
+whose items are all elsewhere for a while, those made a moment ago), so that it can prove that there is a holding
+but not that there is none: before one is made, the title's own list is asked, while all other loads are kept off
+the title by a lock.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from alma_etl.alma.answers import Absent, Found, Unknown
+from alma_etl.alma.batches import in_batches, read_bibs
+from alma_etl.alma.bibs import Bib
+from alma_etl.alma.client import AlmaClient
+from alma_etl.items.codes import read_check, unknown_titles, verdict
+from alma_etl.items.existing import look_where_it_was
+from alma_etl.items.groups import Candidate, Group, GroupResult, choose, group_key, groups_of, is_settled
+from alma_etl.items.making import Maker, TitleResult
+from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome, RowResult, result
+from alma_etl.items.run import LoadFolder
+from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.loaded_items import LoadedItems
+from alma_etl.store.locks import LockBusy, Locks
+
+log = logging.getLogger(__name__)
+
+RESULT = "holdings.jsonl"
+
+
+def resolve_holdings(
+    client: AlmaClient, folder: LoadFolder, number: int, *, memory: LoadedItems, locks: Locks
+) -> dict[str, int]:
+    """Decide for every title and place of a chunk which holding its rows go to; counts come back.
+
+    Rows that an earlier load brought into Alma are looked up first and need no holding. The rest costs one
+    request for 100 titles whose holding availability shows, and about four where a holding has to be made.
+    What earlier attempts settled is not asked again; what failed then is. Raises AlmaStop, StoreUnavailable.
+    """
+    folder.stop_if_superseded()
+    with folder.keeping_problem(number):
+        return _Resolving(client, folder, number, memory, locks).run()
+
+
+def resolved(
+    folder: LoadFolder, number: int
+) -> tuple[dict[tuple[str, str, str], GroupResult], dict[int, RowResult]]:
+    """What `resolve_holdings` found: the groups by title and place, and the rows that ended there, by line."""
+    groups: dict[tuple[str, str, str], GroupResult] = {}
+    rows: dict[int, RowResult] = {}
+    for each in folder.bucket.read_rows(folder.chunk_key(number, RESULT)):
+        _sort(each, groups, rows)
+    return groups, rows
+
+
+def _sort(each: Any, groups: dict[tuple[str, str, str], GroupResult], rows: dict[int, RowResult]) -> None:
+    if "line" in each:
+        rows[each["line"]] = each
+    else:
+        groups[group_key(each)] = each
+
+
+class _Resolving:
+    """The work on one chunk."""
+
+    def __init__(
+        self, client: AlmaClient, folder: LoadFolder, number: int, memory: LoadedItems, locks: Locks
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._number = number
+        self._memory = memory
+        self._locks = locks
+        self._plan = folder.plan()
+        self._checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
+        self._groups: dict[tuple[str, str, str], GroupResult] = {}
+        self._rows: dict[int, RowResult] = {}
+        self._begun = {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
+        self._maker = Maker(
+            client, self._plan.profile, self._plan.day, was_begun=self._was_begun, note_begun=self._note_begun
+        )
+
+    def run(self) -> dict[str, int]:
+        """Do what earlier attempts left, and save the whole."""
+        for saved in self._checkpoint.rows():
+            _sort(saved, self._groups, self._rows)
+        check, unknown = read_check(self._folder), unknown_titles(self._folder, self._number)
+        rows = [row for row in self._folder.rows(self._number) if verdict(row, check, unknown) is None]
+        with self._checkpoint:
+            self._look_up_known(rows)
+            open_rows = [row for row in rows if row["line"] not in self._rows]
+            groups = [group for group in groups_of(open_rows) if group_key(group) not in self._groups]
+            unavailable = self._find_available(groups)
+            self._settle_exactly(unavailable)
+        failed = [each for each in self._groups.values() if not is_settled(each)]
+        for each in failed[:20]:
+            log.warning("%s at %s/%s: %s", each["mms_id"], each["library"], each["location"], each["message"])
+        self._checkpoint.complete([*self._groups.values(), *self._rows.values()])
+        counts = {
+            "holdings": sum(bool(each["holding_id"]) for each in self._groups.values()),
+            "made": sum(each["made"] for each in self._groups.values()),
+            "in_alma_already": len(self._rows),
+            "failed": len(failed),
+        }
+        log.info(
+            "Chunk %04d: %s", self._number, ", ".join(f"{count} {name}" for name, count in counts.items())
+        )
+        return counts
+
+    def _keep(self, done: TitleResult) -> None:
+        for group in done.groups:
+            self._groups[group_key(group)] = group
+            if is_settled(group):
+                self._checkpoint.add(group)
+        for row in done.rows:
+            self._rows[row["line"]] = row
+            if row["outcome"] not in NOT_ACCEPTABLE:
+                self._checkpoint.add(row)
+
+    def _look_up_known(self, rows: Sequence[ItemRow]) -> None:
+        """The rows of items that an earlier load left in Alma: a file dropped again writes nothing."""
+        waiting = [row for row in rows if row["line"] not in self._rows]
+        known = self._memory.find([row["barcode"] for row in waiting])
+        remembered = [row for row in waiting if row["barcode"] in known]
+        for row, answer in self._client.in_parallel(
+            lambda row: look_where_it_was(self._client, row, known[row["barcode"]]), remembered
+        ):
+            match answer:
+                case Found(end):
+                    self._keep(TitleResult(rows=[end]))
+                case Unknown(error):
+                    message = f"an earlier load created it, and whether it is still there could not be read: {error}"
+                    self._keep(TitleResult(rows=[result(row, Outcome.FAILED, message)]))
+                case Absent():
+                    log.info("The item %s of an earlier load is gone, it is loaded again", row["barcode"])
+
+    def _find_available(self, groups: Sequence[Group]) -> Mapping[str, tuple[Bib, list[Group]]]:
+        """Settle what availability shows; the titles with groups that it does not show come back."""
+        by_title: dict[str, list[Group]] = {}
+        for group in groups:
+            by_title.setdefault(group.mms_id, []).append(group)
+        unavailable: dict[str, tuple[Bib, list[Group]]] = {}
+        for _, answers in self._client.in_parallel(
+            lambda batch: read_bibs(self._client, batch, availability=True), in_batches(list(by_title))
+        ):
+            for mms_id, answer in answers.items():
+                match answer:
+                    case Found(bib):
+                        hidden = list(self._unavailable(bib, by_title[mms_id]))
+                        if hidden:
+                            unavailable[mms_id] = bib, hidden
+                    case Absent():
+                        message = f"Alma does not know the title {mms_id} any more"
+                        self._end(by_title[mms_id], Outcome.BIB_NOT_FOUND, message)
+                    case Unknown(error):
+                        self._end(by_title[mms_id], Outcome.FAILED, f"the title could not be read: {error}")
+        return unavailable
+
+    def _unavailable(self, bib: Bib, groups: Sequence[Group]) -> Iterator[Group]:
+        shown = [
+            Candidate(row.holding_id, row.library, row.location, row.call_number)
+            for row in bib.availability
+            if row.holding_id
+        ]
+        for group in groups:
+            found = choose(group, shown, self._plan.profile)
+            if found is None or self._was_begun(group):
+                yield group
+            else:
+                self._keep(TitleResult([found]))
+
+    def _end(self, groups: Sequence[Group], outcome: Outcome, message: str) -> None:
+        self._keep(TitleResult([group.ends(outcome, message) for group in groups]))
+
+    def _settle_exactly(self, titles: Mapping[str, tuple[Bib, list[Group]]]) -> None:
+        for _, done in self._client.in_parallel(lambda pair: self._settle_title(*pair), titles.values()):
+            self._keep(done)
+
+    def _settle_title(self, bib: Bib, groups: Sequence[Group]) -> TitleResult:
+        if self._plan.dry_run or not self._plan.profile.create_holding:
+            return self._maker.settle(bib, groups)
+        try:
+            with self._locks.hold(f"title {bib.mms_id}"):
+                return self._maker.settle(bib, groups)
+        except LockBusy as error:
+            return TitleResult(
+                [group.ends(Outcome.FAILED, f"{error}: clear this chunk's tasks") for group in groups]
+            )
+
+    def _was_begun(self, group: Group) -> bool:
+        return self._begun_key(group) in self._begun
+
+    def _note_begun(self, group: Group) -> None:
+        self._folder.bucket.put(self._begun_key(group), repr(group_key(group)).encode(), "text/plain")
+
+    def _begun_key(self, group: Group) -> str:
+        digest = hashlib.sha256("\n".join(group_key(group)).encode()).hexdigest()[:16]
+        return self._folder.chunk_key(self._number, f"begun/{group.mms_id}-{digest}")

@@ -1,0 +1,141 @@
+"""The holdings of one title that the cheap look did not show: asked for exactly, and made where there are none."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from alma_etl.alma import writes
+from alma_etl.alma.answers import Absent, Found, Unknown
+from alma_etl.alma.bibs import Bib
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.holdings import Holding
+from alma_etl.alma.safe_write import Outcome as WriteOutcome
+from alma_etl.items.callnumbers import CallNumber, call_number_in, call_number_of, holding_record
+from alma_etl.items.existing import look_by_barcode
+from alma_etl.items.groups import Candidate, Group, GroupResult, choose
+from alma_etl.items.outcomes import Outcome, RowResult
+from alma_etl.items.profiles import ItemProfile
+from alma_etl.marc.xml import record_from_xml
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class TitleResult:
+    """What became of a title's groups, and of rows that proved to be in Alma already."""
+
+    groups: list[GroupResult] = field(default_factory=list)
+    rows: list[RowResult] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes holdings by one profile. `begun` tells and notes which groups a holding was sent for before."""
+
+    client: AlmaClient
+    profile: ItemProfile
+    day: date
+    was_begun: Callable[[Group], bool]
+    note_begun: Callable[[Group], None]
+
+    def settle(self, bib: Bib, groups: Sequence[Group]) -> TitleResult:
+        """Find or make the holdings of these groups of one title. To be called while the title is locked.
+
+        Raises AlmaStop; anything that concerns a group is that group's outcome.
+        """
+        done = TitleResult()
+        match self.client.holdings.list(bib.mms_id):
+            case Absent():
+                message = f"Alma does not know the title {bib.mms_id}"
+                done.groups = [group.ends(Outcome.BIB_NOT_FOUND, message) for group in groups]
+            case Unknown(error):
+                # Not to know is not the same as to know that there is none: nothing is made.
+                message = f"the title's holdings could not be read: {error}"
+                done.groups = [group.ends(Outcome.FAILED, message) for group in groups]
+            case Found(summaries):
+                known = [
+                    Candidate(each.holding_id, each.library, each.location, each.call_number, each.suppressed)
+                    for each in summaries
+                ]
+                for group in groups:
+                    self._settle_group(bib, group, known, done)
+        return done
+
+    def _settle_group(self, bib: Bib, group: Group, known: list[Candidate], done: TitleResult) -> None:
+        found = choose(group, known, self.profile)
+        if found is not None:
+            # Sent for in an attempt that ended before it could note the answer: made by this run all the same.
+            done.groups.append(found | {"made": True} if self.was_begun(group) else found)
+            return
+        if not self.profile.create_holding:
+            done.groups.append(
+                group.ends(
+                    Outcome.NO_HOLDING,
+                    f"the title has no holding at {group.place}, and the profile does not create any",
+                )
+            )
+            return
+        if self.profile.dry_run:
+            done.groups.append(group.goes_to("", "", f"a holding at {group.place} would be created"))
+            return
+        needed = self._is_needed(group, done)
+        if needed is True:
+            done.groups.append(self._make(bib, group, known))
+        elif needed is not None:
+            done.groups.append(needed)
+
+    def _is_needed(self, group: Group, done: TitleResult) -> Literal[True] | GroupResult | None:
+        """Whether a row needs the holding: an empty one is not made for barcodes that are in Alma already."""
+        for row in group.rows:
+            match look_by_barcode(self.client, row):
+                case Found(end):
+                    done.rows.append(end)
+                case Absent():
+                    return True
+                case Unknown(error):
+                    return group.ends(
+                        Outcome.FAILED,
+                        f"no holding was made, since a barcode could not be looked up: {error}",
+                    )
+        return None
+
+    def _make(self, bib: Bib, group: Group, known: list[Candidate]) -> GroupResult:
+        number = self._call_number(bib)
+        record = holding_record(group.library, group.location, number, self.day)
+        self.note_begun(group)
+        written = writes.create_holding(
+            self.client, group.mms_id, record, known=[each.holding_id for each in known]
+        )
+        if written.done and written.value is not None:
+            made = written.value
+            shown = _call_number_of(made) or str(number or "")
+            known.append(Candidate(made.holding_id, group.library, group.location, shown))
+            log.info("Holding %s of %s made at %s", made.holding_id, group.mms_id, group.place)
+            return group.goes_to(made.holding_id, shown, made=True)
+        if written.outcome is WriteOutcome.UNCONFIRMED:
+            return group.ends(
+                Outcome.UNCONFIRMED,
+                f"a holding at {group.place} was sent and no answer came: look at the title in Alma, then drop the "
+                f"row again; no item was sent ({written.error})",
+            )
+        return group.ends(Outcome.FAILED, f"no holding could be made at {group.place}: {written.error}")
+
+    def _call_number(self, bib: Bib) -> CallNumber | None:
+        if not self.profile.call_number_from or bib.record is None:
+            return None
+        try:
+            return call_number_of(record_from_xml(bib.record), self.profile.call_number_from)
+        except ValueError as error:
+            log.warning("No call number for %s: its record cannot be read: %s", bib.mms_id, error)
+            return None
+
+
+def _call_number_of(holding: Holding) -> str:
+    if holding.record is None:
+        return ""
+    try:
+        return call_number_in(record_from_xml(holding.record))
+    except ValueError:
+        return ""
