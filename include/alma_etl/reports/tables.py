@@ -34,7 +34,8 @@ class CsvWriter:
 
     def add(self, cells: Iterable[str]) -> None:
         """Write one row."""
-        self._write([neutral(cell) for cell in cells])
+        # A lone carriage return would not be quoted, and would end the row for some readers.
+        self._write([neutral(cell).replace("\r\n", "\n").replace("\r", "\n") for cell in cells])
 
     def _write(self, cells: Sequence[str]) -> None:
         self._csv.writerow(cells)
