@@ -1,10 +1,14 @@
 """Crews of processes that share a limiter over a real store."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,15 +16,23 @@ from alma_etl.store.upgrade import upgrade
 
 HANG = 60  # seconds after which a crew that should have got on counts as stuck
 
+Nursery = Callable[[dict[str, Any]], int]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANG
+    while not true():
+        assert time.monotonic() < deadline, "the processes are stuck"
+        time.sleep(0.05)
+
 
 class Worker:
     """A process of worker.py; what it said is read from a file, so that it survives the process."""
 
-    def __init__(self, output: Path, *arguments: object) -> None:
+    def __init__(self, nursery: Nursery, output: Path, **job: Any) -> None:
         self._output = output
-        program = [sys.executable, Path(__file__).with_name("worker.py"), *map(str, arguments)]
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=file)
+        output.touch()
+        self.pid = nursery(job | {"output": str(output)})
 
     def said(self, word: str) -> list[list[float]]:
         """The numbers of all complete lines that begin with this word."""
@@ -31,35 +43,31 @@ class Worker:
     def permits(self, after: float = 0.0) -> list[float]:
         return [at for (at,) in self.said("permit") if at > after]
 
-    def start(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"go\n")
-        self.process.stdin.flush()
+    def alive(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
-    def end(self) -> None:
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        if self.process.wait(HANG) == 0:
-            self.wasted = int(self.said("wasted")[0][0])
+    def signal(self, number: signal.Signals) -> None:
+        if self.alive():
+            os.kill(self.pid, number)
 
 
 class Crew:
     def __init__(self, workers: list[Worker]) -> None:
         self.workers = workers
-        self.wait_until(lambda: all(worker.said("ready") for worker in workers))
+        wait_until(lambda: all(worker.said("ready") for worker in workers))
         for worker in workers:
-            worker.start()
+            worker.signal(signal.SIGUSR1)
 
     def wait_until(self, true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + HANG
-        while not true():
-            assert time.monotonic() < deadline, "the crew is stuck"
-            assert all(worker.process.poll() in (None, -9) for worker in self.workers)
-            time.sleep(0.05)
+        wait_until(true)
 
     def work(self, seconds: float) -> None:
         """Let all of them work until this long after the last of them got its first permit."""
-        self.wait_until(lambda: all(worker.permits() for worker in self.workers))
+        wait_until(lambda: all(worker.permits() for worker in self.workers))
         time.sleep(seconds)
 
     def permits(self) -> list[float]:
@@ -67,13 +75,31 @@ class Crew:
 
     def end(self) -> None:
         for worker in self.workers:
-            worker.end()
+            worker.signal(signal.SIGTERM)
+        wait_until(lambda: not any(worker.alive() for worker in self.workers))
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Gives birth to the processes of worker.py; its answer is the new one's id."""
+    program = [sys.executable, Path(__file__).with_name("worker.py")]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def born(job: dict[str, Any]) -> int:
+            stdin.write(json.dumps(job) + "\n")
+            stdin.flush()
+            return int(stdout.readline())
+
+        yield born
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
-    """A factory: `crew(url, size, rate, threads=6, busy=0.3, skews=())` starts so many processes and has them
-    take permits until `end()`."""
+def crew(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Crew]]:
+    """A factory: `crew(url, size, rate, threads=6, busy=0.3, skews=(0.0,))` starts so many processes and has
+    them take permits until `end()`."""
     started: list[Worker] = []
 
     def start(
@@ -84,20 +110,16 @@ def crew(tmp_path: Path) -> Iterator[Callable[..., Crew]]:
         busy: float = 0.3,
         skews: tuple[float, ...] = (0.0,),
     ) -> Crew:
-        workers = []
         for number in range(size):
-            output = tmp_path / f"worker-{len(started)}.txt"
-            arguments = (url, "institution", rate, threads, busy, skews[number % len(skews)])
-            workers.append(Worker(output, *arguments))
-            started.append(workers[-1])
-        return Crew(workers)
+            output = tmp_path / f"worker-{number}.txt"
+            skew = skews[number % len(skews)]
+            started.append(Worker(nursery, output, url=url, rate=rate, threads=threads, busy=busy, skew=skew))
+        return Crew(started)
 
     yield start
     for worker in started:
-        worker.process.kill()
-        worker.process.wait()
-        if worker.process.stdin is not None:
-            worker.process.stdin.close()
+        worker.signal(signal.SIGKILL)
+    wait_until(lambda: not any(worker.alive() for worker in started))
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_killed_process_holds_nothing_and_stalls_nobody(store: str, crew: Crew
     workers = crew(store, 4, 20)
     workers.work(1)
     victim, *others = workers.workers
-    victim.process.kill()
+    victim.signal(signal.SIGKILL)
     killed = time.monotonic()
     workers.wait_until(lambda: all(len(worker.permits(after=killed)) >= 10 for worker in others))
     workers.end()
@@ -84,10 +84,10 @@ def test_a_stopped_process_stalls_nobody_and_does_not_catch_up_in_a_burst(store:
     workers.work(0.5)
     victim, *others = workers.workers
     for _ in range(6):
-        victim.process.send_signal(signal.SIGSTOP)
+        victim.signal(signal.SIGSTOP)
         stopped = time.monotonic()
         workers.wait_until(lambda: all(len(worker.permits(after=stopped)) >= 10 for worker in others))  # noqa: B023
-        victim.process.send_signal(signal.SIGCONT)
+        victim.signal(signal.SIGCONT)
         continued = time.monotonic()
         workers.wait_until(lambda: victim.permits(after=continued))  # noqa: B023
     workers.end()

@@ -1,50 +1,80 @@
-"""One process of many that share a limiter: takes permits in threads and writes down when it got them.
+"""Processes that share a limiter: each takes permits in threads and writes down when it got them.
 
-    python worker.py URL BUDGET RATE THREADS BUSY SKEW
+Run as a program it is their nursery: it reads one job a line (JSON) from its standard input, forks a process for
+it and prints that one's id; importing everything once, instead of in each of a hundred processes, is what makes
+these tests bearable. A process connects, says `ready`, begins at SIGUSR1 and ends at SIGTERM, or with the nursery.
 
-It connects, prints `ready`, and starts at the first line on its standard input; it ends when that is closed.
-Every permit is a line `permit SECONDS`, by `time.monotonic()`, which is one clock for all processes of a Linux
-machine. BUSY: seconds that a thread is away after each permit (a call). SKEW: seconds by which this process' wall
-clock is wrong.
+It says `permit SECONDS` for each permit, by `time.monotonic()`, which is one clock for all processes of a machine.
 """
 
+import json
 import os
+import signal
 import sys
 import threading
 import time
+from typing import Any
 
-url, budget, rate, threads, busy, skew = sys.argv[1:]
-if float(skew):
+from alma_etl.alma.limiter import LimiterClosed
+from alma_etl.store import limiter_redis, limiter_sql, open_limiter
+
+assert limiter_redis
+assert limiter_sql  # imported here, for all
+
+
+def run(job: dict[str, Any]) -> None:
+    """`busy`: seconds that a thread is away after each permit (a call); `skew`: how wrong this process' clock is."""
+    output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def say(*words: object) -> None:
+        os.write(
+            output, (" ".join(str(word) for word in words) + "\n").encode()
+        )  # whole lines, also from threads
+
+    def work() -> None:
+        while True:
+            try:
+                limiter.acquire()
+            except LimiterClosed as closed:
+                say("closed", time.monotonic(), closed.until.timestamp())
+                time.sleep(0.1)
+            else:
+                say("permit", time.monotonic())
+                time.sleep(job["busy"])
+
     right_time = time.time
-    time.time = lambda: right_time() + float(skew)
-
-from alma_etl.alma.limiter import LimiterClosed  # noqa: E402 - the clock comes first
-from alma_etl.store import open_limiter  # noqa: E402
-
-
-def say(*words: object) -> None:
-    os.write(1, (" ".join(str(word) for word in words) + "\n").encode())  # whole lines, also from threads
-
-
-def work() -> None:
-    while True:
-        try:
-            limiter.acquire()
-        except LimiterClosed as closed:
-            say("closed", time.monotonic(), closed.until.timestamp())
-            time.sleep(0.1)
-        else:
-            say("permit", time.monotonic())
-            time.sleep(float(busy))
+    time.time = lambda: right_time() + job["skew"]
+    url = job["url"]
+    limiter = open_limiter(
+        store_url=url,
+        redis_url=url if url.startswith("redis") else None,
+        budget="institution",
+        requests_per_second=job["rate"],
+    )
+    limiter.state()
+    say("ready")
+    if signal.sigwait({signal.SIGUSR1, signal.SIGTERM}) == signal.SIGUSR1:
+        for _ in range(job["threads"]):
+            threading.Thread(target=work, daemon=True).start()
+        nursery = job["nursery"]
+        while os.getppid() == nursery and signal.SIGTERM not in signal.sigpending():
+            time.sleep(0.05)
+    say("wasted", limiter.wasted)
 
 
-redis_url = url if url.startswith("redis") else None
-limiter = open_limiter(store_url=url, redis_url=redis_url, budget=budget, requests_per_second=float(rate))
-limiter.state()
-say("ready")
-sys.stdin.readline()
-for _ in range(int(threads)):
-    threading.Thread(target=work, daemon=True).start()
-sys.stdin.read()
-say("wasted", limiter.wasted)
-os._exit(0)  # the threads wait for permits that nobody needs any more
+def main() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+    nursery = os.getpid()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                run(json.loads(line) | {"nursery": nursery})
+            finally:
+                os._exit(0)  # its threads wait for permits that nobody needs any more
+        print(child, flush=True)
+
+
+if __name__ == "__main__":
+    main()
