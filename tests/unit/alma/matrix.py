@@ -124,7 +124,7 @@ class Bench:
         while self.running.sandbox.log.in_flight:
             time.sleep(0.005)
 
-    def strike(self, fault: Fault, *, method: str, path: str, **when: Any) -> None:
+    def strike(self, fault: Fault, *, path: str, method: str | None = None, **when: Any) -> None:
         """Put a fault in force for calls to `path` (a regular expression)."""
         rule = FaultRule(method=method, path=path, **fault.rule, **when)
         self.control("POST", "faults", rule.model_dump(exclude_defaults=True))

@@ -61,7 +61,7 @@ READS = {
         lambda c: value(c.items.read(c.at.mms_id, c.at.holding_id, c.at.pid)),
         "/bibs/{mms_id}/holdings/{holding_id}/items/{pid}",
     ),
-    "item by barcode": Read(lambda c: value(c.items.by_barcode(c.at.more)), "/items", sends=2),
+    "item by barcode": Read(lambda c: value(c.items.by_barcode(c.at.barcode)), "/items", sends=2),
     "user": Read(lambda c: value(c.users.read(PATRON)), f"/users/{PATRON}"),
     "requests of a user": Read(lambda c: value(c.requests.of_user(PATRON)), f"/users/{PATRON}/requests"),
     "requests of an item": Read(
@@ -103,12 +103,9 @@ def bench(running: Running) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def at(running: Running) -> Iterator[Scene]:
-    """A title, a holding and an item of the sandbox; `more` is the item's barcode."""
+    """A title, a holding and an item of the sandbox."""
     bench = Bench(running)
-    client = bench.client()
-    found = scene(client)
-    found.more = client.items.read(found.mms_id, found.holding_id, found.pid).value.barcode
-    yield found
+    yield scene(bench.client())
     bench.close()
 
 

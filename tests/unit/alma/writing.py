@@ -48,6 +48,7 @@ class Scene:
     holding_id: str
     pid: str
     location: str
+    barcode: str = ""
     more: Any = None
 
 
@@ -60,7 +61,7 @@ def scene(client: AlmaClient) -> Scene:
         mms_id, holding_id, pid = parts[-5], parts[-3], parts[-1]
         found = client.items.read(mms_id, holding_id, pid)
         if isinstance(found, Found) and found.value.item_policy == "01" and not found.value.process_type:
-            return Scene(mms_id, holding_id, pid, place)
+            return Scene(mms_id, holding_id, pid, place, found.value.barcode)
     raise AssertionError("the sandbox has no item to lend")
 
 
