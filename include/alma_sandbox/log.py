@@ -38,6 +38,7 @@ class Log:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self.in_flight = 0  # not set back by ``clear``: calls may be under way
         self.clear()
 
     def clear(self) -> None:
@@ -48,7 +49,6 @@ class Log:
         self.by_route: Counter[str] = Counter()
         self.by_code: Counter[str] = Counter()
         self.by_fault: Counter[str] = Counter()
-        self.in_flight = 0
         self.max_in_flight = 0
         self.peak_per_second = 0
 
