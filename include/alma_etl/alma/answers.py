@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found(Generic[T]):
+    """Alma gave it: `value`."""
+
     value: T
 
 

@@ -50,6 +50,8 @@ class Bib:
 
 
 class Bibs:
+    """The calls about bibs."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

@@ -41,6 +41,7 @@ class Call:
 
     @property
     def writes(self) -> bool:
+        """Whether the call may change something in Alma."""
         return self.method != "GET"
 
 

@@ -137,6 +137,7 @@ class AlmaClient:
         self.close()
 
     def close(self) -> None:
+        """Close the connections; the client cannot be used afterwards."""
         self._transport.close()
 
     @property

@@ -24,6 +24,8 @@ class General:
 
 @dataclass(frozen=True)
 class Library:
+    """A library by its code, with the name for people."""
+
     code: str
     name: str
 
@@ -50,6 +52,8 @@ class CodeRow:
 
 
 class Conf:
+    """The calls about Alma's configuration."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

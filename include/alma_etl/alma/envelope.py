@@ -43,6 +43,7 @@ class Reply:
 
     @property
     def charset(self) -> str:
+        """The charset that the content type claims, "" when it claims none."""
         for part in self.headers.get("Content-Type", "").split(";")[1:]:
             name, _, value = part.partition("=")
             if name.strip().lower() == "charset":
@@ -114,6 +115,7 @@ class Reply:
 
     @property
     def request_id(self) -> str:
+        """The gateway's id of the call, "" when it gave none."""
         return self.headers.get("X-Request-ID", "")
 
     @property

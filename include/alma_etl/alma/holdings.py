@@ -45,6 +45,8 @@ class Holding:
 
 
 class Holdings:
+    """The calls about holdings."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

@@ -45,6 +45,8 @@ class Item:
 
 
 class Items:
+    """The calls about items."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

@@ -61,6 +61,8 @@ class JobInstance:
 
 
 class Jobs:
+    """The calls about jobs."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

@@ -56,6 +56,7 @@ class BudgetState:
 
     @property
     def closed(self) -> bool:
+        """Whether no request may be sent now, as after the daily threshold."""
         return self.closed_until > self.clock
 
 
@@ -140,6 +141,7 @@ def shut(state: BudgetState, now: float, until: float, reason: str) -> BudgetSta
 
 
 def noted(state: BudgetState, now: float, calls_left: int) -> BudgetState:
+    """The state with what Alma's last answer said is left for today."""
     return replace(touched(state, now), calls_left=calls_left, calls_left_at=now)
 
 

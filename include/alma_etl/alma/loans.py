@@ -41,6 +41,8 @@ class Loan:
 
 
 class Loans:
+    """The calls about loans."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

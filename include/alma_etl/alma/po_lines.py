@@ -20,6 +20,8 @@ NO_PO_LINE = frozenset({"401871"})
 
 @dataclass(frozen=True)
 class PoLine:
+    """A PO line; `raw` is all that Alma told of it."""
+
     number: str
     status: str
     type: str
@@ -30,6 +32,8 @@ class PoLine:
 
 
 class PoLines:
+    """The calls about PO lines."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

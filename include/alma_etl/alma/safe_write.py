@@ -27,6 +27,8 @@ _STALE = frozenset({"4022034"})
 
 
 class Outcome(StrEnum):
+    """How one write ended."""
+
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"  # it was as wanted already, nothing was sent
@@ -51,6 +53,7 @@ class Written(Generic[T]):
 
     @property
     def done(self) -> bool:
+        """Whether it is now as wanted."""
         return self.outcome in DONE
 
 

@@ -44,6 +44,8 @@ class MembersPage:
 
 
 class Sets:
+    """The calls about sets."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

@@ -68,6 +68,7 @@ class Transport:
             self._session.mount(scheme, adapter)
 
     def url(self, call: Call) -> str:
+        """Where the call goes, without its query."""
         return self.base_url + call.path
 
     def redirected(self, url: str, location: str) -> str | None:
@@ -82,6 +83,7 @@ class Transport:
         return text.replace(self._key, "***")
 
     def close(self) -> None:
+        """Close the connections."""
         self._session.close()
 
     def exchange(self, call: Call, url: str, *, with_params: bool, timeout: float) -> Reply:

@@ -42,6 +42,8 @@ class UserRequest:
 
 
 class UserRequests:
+    """The calls about users' requests."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

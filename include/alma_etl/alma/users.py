@@ -45,6 +45,8 @@ class User:
 
 
 class Users:
+    """The calls about users."""
+
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 

@@ -119,6 +119,7 @@ def child(element: etree._Element, name: str) -> etree._Element | None:
 
 
 def children(element: etree._Element, name: str) -> list[etree._Element]:
+    """The children of that name."""
     return [each for each in element if local(each) == name]
 
 
@@ -129,6 +130,7 @@ def text(element: etree._Element, name: str) -> str:
 
 
 def flag(element: etree._Element, name: str) -> bool:
+    """Whether the first child of that name says true."""
     return text(element, name).lower() == "true"
 
 

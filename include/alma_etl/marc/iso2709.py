@@ -70,6 +70,8 @@ def _content(record: Record) -> list[object]:
 
 
 class Readable(Protocol):
+    """What a MARC21 file is read from."""
+
     def read(self, size: int = -1, /) -> bytes: ...
 
 

@@ -121,11 +121,15 @@ class server_now(FunctionElement[float]):  # noqa: N801 - a SQL function
 
 
 class greatest(FunctionElement[float]):  # noqa: N801
+    """The greatest of several numbers, in the words of each database."""
+
     type = Double()
     inherit_cache = True
 
 
 class least(FunctionElement[float]):  # noqa: N801
+    """The least of several numbers, in the words of each database."""
+
     type = Double()
     inherit_cache = True
 

@@ -7,6 +7,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
+    """What all tables have in common."""
+
     # Named constraints, so that a migration can refer to them on every database.
     metadata = MetaData(
         naming_convention={
