@@ -71,8 +71,9 @@ def _schedule(dag: Any) -> str:
     schedule = dag.schedule
     if schedule is None:
         return "by hand, or started by another DAG"
-    if isinstance(schedule, str):
-        return f"`{schedule}`, {dag.timezone.name}"
+    cron = schedule if isinstance(schedule, str) else getattr(schedule, "expression", None)
+    if cron:
+        return f"`{cron}`, {getattr(schedule, 'timezone', None) or dag.timezone.name}"
     names = [
         asset.name
         for asset in (schedule if isinstance(schedule, list) else [schedule])

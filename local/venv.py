@@ -2,7 +2,7 @@
 
 Standard library only: this runs before anything is installed. With uv where it is present, else with pip. When
 nothing has changed since the last time it returns at once. `python local/venv.py constraints` resolves the
-requirements anew and writes constraints.txt.
+requirements, production's too, anew and writes constraints.txt.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
 CONSTRAINTS = ROOT / "constraints.txt"
 DEV = ROOT / "requirements-dev.txt"
+PRODUCTION = ROOT / "requirements-production.txt"
 
 
 class InstallError(RuntimeError):
@@ -79,7 +80,7 @@ def freeze() -> None:
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         target = Path(folder) / "venv"
         pip = make_venv(target)
-        run(*pip, "-r", DEV)
+            run(*pip, "-r", DEV, "-r", PRODUCTION)
         lister: list[object] = (
             [pip[0], "pip", "freeze", "--python", target / "bin" / "python"]
             if Path(str(pip[0])).name == "uv"
