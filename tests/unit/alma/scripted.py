@@ -67,6 +67,7 @@ class Scripted:
         self.script: list[Say] = []
         self.asked: list[Asked] = []
         self.url = ""
+        self.connections = 0
         self.at_once = 0
         self.most_at_once = 0
         self.lock = threading.Lock()
@@ -84,6 +85,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     scripted: Scripted
+
+    def setup(self) -> None:
+        super().setup()
+        with self.scripted.lock:
+            self.scripted.connections += 1
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -420,3 +420,20 @@ def test_no_more_than_the_allowed_number_is_in_flight(alma, make_client):
     consumer.join()
     assert sorted(collected) == [(n, "01SBX_INST") for n in range(12)]
     assert alma.most_at_once == 3
+
+
+def test_neither_cookies_nor_a_netrc_get_into_the_way_of_the_key(alma, client, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    alma.says(as_json(json.loads(GENERAL.body), Set_Cookie="sticky=1; Path=/"), GENERAL)
+    client.conf.general()
+    client.conf.general()
+    assert [asked.headers["Authorization"] for asked in alma.asked] == [f"apikey {KEY}"] * 2
+    assert all("Cookie" not in asked.headers for asked in alma.asked)
+
+
+def test_connections_are_kept_and_used_again(alma, make_client):
+    alma.says(GENERAL)
+    client = make_client(max_in_flight=4)
+    assert len(list(client.in_parallel(lambda _: client.conf.general(), range(40)))) == 40
+    assert alma.connections <= 4
