@@ -34,8 +34,10 @@ def take(run: Run, ack: Ack) -> SeenAs:
         case AckName.BORROWER_PLACED if (
             run.status is S.CONFIRMED and run.state.workflow is not Workflow.LOCAL
         ):
+            _written(run, ack, Role.BORROWER)
             placed_at_borrower(run)
         case AckName.PICKUP_PLACED if run.status is S.RPBA:
+            _written(run, ack, Role.PICKUP)
             run.go(S.RPPA, "PlaceAtPickupAgency")
         case AckName.SUPPLIER_LOAN_CREATED:
             _lent(run, ack, Role.SUPPLIER)

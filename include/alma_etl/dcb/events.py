@@ -1,0 +1,113 @@
+"""What others are told, in a form that suits every sink. No personal data: ids of requests, codes, times."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from alma_etl.dcb import flags
+from alma_etl.dcb.edges import ITEM_OF, SETTLED
+from alma_etl.dcb.result import StepResult, Transition
+from alma_etl.dcb.vocabulary import Role
+
+_SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb")
+STATUS_CHANGED = "dcb.status.changed"
+REQUEST_CLOSED = "dcb.request.closed"
+
+_TYPES = {
+    flags.RENEWED: "dcb.loan.renewed",
+    flags.RECALLED: "dcb.loan.recalled",
+    flags.SUPPLIER_ITEM_CHANGED: "dcb.request.item_changed",
+}
+_ENDINGS = {
+    "_BARCODE_CHANGED": "dcb.item.barcode_changed",
+    "_ITEM_LOST": "dcb.item.lost",
+    "_ITEM_MISSING": "dcb.item.missing",
+    "_ITEM_GONE": "dcb.item.gone",
+    "_ITEM_CLAIMED_RETURNED": "dcb.item.claimed_returned",
+}
+
+
+def new_id(*parts: object) -> str:
+    """An id that is the same whenever the same thing is told again."""
+    return str(uuid.uuid5(_SPACE, "|".join(str(part) for part in parts)))
+
+
+def event_id(pr_id: str, transition: Transition) -> str:
+    return new_id(pr_id, transition.seq, transition.to)
+
+
+def type_of(flag: str) -> str:
+    """The type of the event that tells of a flag."""
+    for ending, kind in _ENDINGS.items():
+        if flag.endswith(ending):
+            return kind
+    return _TYPES.get(flag, f"dcb.alert.{flag.lower()}")
+
+
+def events_of(
+    pr_id: str,
+    result: StepResult,
+    *,
+    step: int,
+    obs_of: dict[Role | None, str],
+    occurred_at: datetime,
+    recorded_at: datetime,
+    run_id: str | None,
+) -> list[dict[str, Any]]:
+    """The events of one step, in order: each change of status, each flag, and that the request was closed.
+
+    ``obs_of``: the observation of each side in this step; under None the one that stands for the step.
+    """
+    common = {
+        "pr_id": pr_id,
+        "occurred_at": occurred_at.isoformat(),
+        "recorded_at": recorded_at.isoformat(),
+        "run_id": run_id,
+    }
+    state = result.state
+    told = []
+    for each in result.transitions:
+        told.append(
+            {
+                **common,
+                "event_id": event_id(pr_id, each),
+                "type": STATUS_CHANGED,
+                "seq": each.seq,
+                "from": each.frm,
+                "to": each.to,
+                "handler": each.handler,
+                "inferred": each.inferred,
+                "txn_state": each.txn,
+                "item_status": ITEM_OF.get(each.to),
+                "closure": state.closure,
+                "role": each.role,
+                "obs_id": obs_of.get(each.role) or obs_of[None],
+                "flags": list(result.flags),
+            }
+        )
+    for flag in dict.fromkeys(result.flags):
+        told.append(
+            {
+                **common,
+                "event_id": new_id(pr_id, "step", step, flag),
+                "type": type_of(flag),
+                "seq": state.seq,
+                "flag": flag,
+                "obs_id": obs_of[None],
+            }
+        )
+    if any(each.to in SETTLED for each in result.transitions):
+        told.append(
+            {
+                **common,
+                "event_id": new_id(pr_id, state.seq, "closed"),
+                "type": REQUEST_CLOSED,
+                "seq": state.seq,
+                "outcome": state.outcome,
+                "closure": state.closure,
+                "confidence": state.confidence,
+            }
+        )
+    return told

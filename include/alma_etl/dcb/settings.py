@@ -1,0 +1,183 @@
+"""The settings file of the DCB jobs, `config/dcb.yaml`."""
+
+import re
+from datetime import timedelta
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from alma_etl.config import read_settings
+from alma_etl.dcb.run import Policy
+from alma_etl.errors import InputProblem
+from alma_etl.store.bucket import Bucket
+
+CONFIG_KEY = "config/dcb.yaml"
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def _span(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    told = re.fullmatch(r"(\d{1,5}) ?([mhd])", value, re.ASCII) if isinstance(value, str) else None
+    if told is None or int(told[1]) == 0:
+        raise ValueError("write a number and a unit, such as 30m, 4h or 7d")
+    return timedelta(**{_UNITS[told[2]]: int(told[1])})
+
+
+def _quoted(value: object) -> object:
+    # YAML reads 01 as the number 1 and NO as false: what was meant cannot be told any more.
+    if isinstance(value, bool | int | float):
+        raise ValueError(f'write it in quotes: YAML takes it for {value!r} otherwise, as in "01"')
+    return value
+
+
+Span = Annotated[timedelta, BeforeValidator(_span)]
+Code = Annotated[
+    str, BeforeValidator(_quoted), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
+]
+SystemCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SystemSettings(_Part):
+    """One library system; the comments of the shipped file explain each setting."""
+
+    kind: Literal["alma", "mod_dcb"] = "alma"
+    alma_conn_id: Code | None = None
+    conn_id: Code | None = None
+    library: Code | None = None
+    location: Code | None = None
+    circ_desk: Code = "DEFAULT_CIRC_DESK"
+    sharing_library: Code | None = None
+    sharing_desk: Code | None = None
+    user_group: Code | None = None
+    item_policy: Code | None = None
+    no_renew_policy: Code | None = None
+    cancel_reason: Code = "CancelledAtPatronRequest"
+    hold_shelf_days: Annotated[int, Field(ge=1, le=365)] = 10
+
+    @model_validator(mode="after")
+    def _complete(self) -> "SystemSettings":
+        needed = ("alma_conn_id", "library", "location", "sharing_library", "user_group", "item_policy")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if self.kind == "alma" and missing:
+            raise ValueError(f"a system of kind alma also needs {', '.join(missing)}")
+        if self.kind == "mod_dcb" and self.conn_id is None:
+            raise ValueError("a system of kind mod_dcb also needs conn_id, its connection in Airflow")
+        return self
+
+
+class SinkSettings(_Part):
+    """Who is told of changes."""
+
+    type: Literal["log", "mod_dcb", "dcb_nudge", "webhook"]
+    conn_id: Code | None = None
+
+    @model_validator(mode="after")
+    def _connected(self) -> "SinkSettings":
+        if self.type != "log" and self.conn_id is None:
+            raise ValueError(f"the sink {self.type} needs conn_id, its connection in Airflow")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the rows of the outbox call it."""
+        return f"{self.type}:{self.conn_id}" if self.conn_id else self.type
+
+
+class Interval(_Part):
+    """``first`` after a change, doubled with each quiet poll up to ``longest``."""
+
+    first: Span
+    longest: Span
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Interval":
+        if self.longest < self.first:
+            raise ValueError("longest must not be shorter than first")
+        return self
+
+
+def _interval(first: str, longest: str) -> Any:
+    return Field(default_factory=lambda: Interval.model_validate({"first": first, "longest": longest}))
+
+
+class Intervals(_Part):
+    placing: Interval = _interval("5m", "30m")
+    placed: Interval = _interval("30m", "4h")
+    under_way: Interval = _interval("1h", "4h")
+    loaned: Interval = _interval("6h", "24h")
+    loan_ending: Interval = _interval("6h", "6h")
+    returning: Interval = _interval("1h", "6h")
+    trouble: Interval = _interval("24h", "24h")
+
+
+class Stuck(_Part):
+    placing: Span = timedelta(days=1)
+    placed: Span = timedelta(days=7)
+    in_transit: Span = timedelta(days=10)
+    on_shelf_beyond_hold: Span = timedelta(days=2)
+    loaned_beyond_due: Span = timedelta(days=14)
+    returning: Span = timedelta(days=14)
+
+
+class DcbSettings(_Part):
+    """The settings of ``config/dcb.yaml``; the comments of the shipped file explain each."""
+
+    systems: dict[SystemCode, SystemSettings]
+    mode: Literal["observe", "drive"] = "observe"
+    supplier_receive_scan: bool = False
+    renew_supplier_loan: bool = False
+    sinks: tuple[SinkSettings, ...] = (SinkSettings(type="log"),)
+    missing_confirmations: Annotated[int, Field(ge=2, le=10)] = 2
+    missing_min_gap: Span = timedelta(minutes=10)
+    intervals: Intervals = Intervals()
+    other_side: Span = timedelta(hours=24)
+    calls_per_day: Annotated[int, Field(ge=100, le=10_000_000)] = 50_000
+    stuck: Stuck = Stuck()
+    keep_observations: Span = timedelta(days=90)
+    keep_history: Span = timedelta(days=730)
+    keep_user_ids: Span = timedelta(days=30)
+
+    @model_validator(mode="after")
+    def _sinks_differ(self) -> "DcbSettings":
+        names = [sink.name for sink in self.sinks]
+        if len(set(names)) < len(names):
+            raise ValueError("sinks: the same sink stands there twice")
+        return self
+
+    @property
+    def sink_names(self) -> tuple[str, ...]:
+        """Every sink by name; the log is always one of them."""
+        return tuple(dict.fromkeys(["log", *(sink.name for sink in self.sinks)]))
+
+    @property
+    def policy(self) -> Policy:
+        """What the machine needs of it."""
+        return Policy(self.missing_confirmations, self.missing_min_gap)
+
+
+def read_dcb_settings(bucket: Bucket) -> DcbSettings:
+    """The settings file: the bucket's, else the shipped one.
+
+    Raises InputProblem with a sentence that names the line.
+    """
+    own = bucket.find(CONFIG_KEY)
+    if own is None:
+        return shipped_settings()
+    try:
+        text = own.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
+    return read_settings(text, DcbSettings, source=CONFIG_KEY)
+
+
+def shipped_settings() -> DcbSettings:
+    """The defaults that come with the package."""
+    text = (files("alma_etl.dcb") / "dcb.yaml").read_text("utf-8")
+    return read_settings(text, DcbSettings, source="the shipped dcb.yaml")
