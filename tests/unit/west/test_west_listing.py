@@ -95,6 +95,15 @@ def test_a_holding_with_several_availability_rows_is_listed_once(folder, alma):
     ]
 
 
+@pytest.mark.parametrize(("mode", "seen"), [("batch", [hol(1)]), ("exact", [hol(1), hol(2)])])
+def test_a_holding_that_availability_hides_is_seen_in_the_exact_mode_only(folder, alma, mode, seen):
+    begin(folder, 1, list_mode=mode)
+    alma.add(0, [holding(1, 0), holding(2, 0, suppressed=True)])
+    alma.bibs_known[mms(0)] = bib(0, [available(0, hol(1))])
+    list_holdings(alma, folder, 1)
+    assert holding_ids(rows(folder)[mms(0)]) == seen
+
+
 @pytest.mark.parametrize("how", [{"list_mode": "exact"}, {"include_suppressed": True}])
 def test_exact_mode_asks_every_title_for_its_list(folder, alma, how):
     begin(folder, 120, **how)
