@@ -28,3 +28,10 @@ class EtlOperator(BaseOperator):
             raise
         except (RunStopped, AlmaStop) as problem:
             raise AirflowFailException(str(problem)) from problem
+
+
+def unsuccessful_tasks(context: Context) -> dict[str, str]:
+    """The tasks of this run that ended without success, by id, with their states; mapped ones with their index."""
+    ti, run = context["ti"], context["dag_run"]
+    states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+    return {task: str(state) for task, state in states.items() if state in ("failed", "upstream_failed")}

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import find_connection, open_bucket
-from alma_airflow.operators.base import EtlOperator
+from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.assembly import assemble_delivery
@@ -148,13 +148,6 @@ class CheckWestOutcome(WestOperator):
         sentence = check_outcome(self.folder(context), unsuccessful_tasks(context))
         self.log.info("%s", sentence)
         return sentence
-
-
-def unsuccessful_tasks(context: Context) -> dict[str, str]:
-    """The tasks of this run that ended without success, by id, with their states; mapped ones with their index."""
-    ti, run = context["ti"], context["dag_run"]
-    states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
-    return {task: str(state) for task, state in states.items() if state in ("failed", "upstream_failed")}
 
 
 @contextmanager

@@ -1,0 +1,56 @@
+"""The tasks of `file_intake`: each calls one function of `alma_etl.intake`."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from airflow.sdk import Context
+
+from alma_airflow.hooks.store import open_bucket
+from alma_airflow.operators.base import EtlOperator
+from alma_etl.intake.starting import new_starts, note_starts
+
+
+class ListNewFiles(EtlOperator):
+    """The runs to start; returns the arguments of each for a mapped TriggerDagRunOperator.
+
+    :param at_most: more files than this wait for the next run.
+    :param settle_seconds: a file that changed less than this ago may still be arriving.
+    """
+
+    def __init__(self, *, at_most: int = 50, settle_seconds: float = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.at_most = at_most
+        self.settle_seconds = settle_seconds
+
+    def work(self, context: Context) -> list[dict[str, Any]]:
+        """Called by `execute`."""
+        settle = timedelta(seconds=self.settle_seconds)
+        return [dict(start) for start in new_starts(open_bucket(), at_most=self.at_most, settle=settle)]
+
+
+class ReportIntake(EtlOperator):
+    """Notes what was started, so that it is not offered again; fails when a start failed. Is to run always.
+
+    :param starts: what `ListNewFiles` returned.
+    :param start_task_id: the mapped task that starts the runs.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("starts",)
+
+    def __init__(self, *, starts: Any, start_task_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.starts = starts
+        self.start_task_id = start_task_id
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        ti, run = context["ti"], context["dag_run"]
+        starts = list(self.starts or [])
+        states = ti.get_task_states(
+            dag_id=run.dag_id, task_ids=[self.start_task_id], run_ids=[run.run_id]
+        ).get(run.run_id, {})
+        told = [str(states.get(f"{self.start_task_id}_{index}")) for index in range(len(starts))]
+        sentence = note_starts(open_bucket(), starts, told)
+        self.log.info("%s", sentence)
+        return sentence

@@ -1,0 +1,83 @@
+"""The doorbell of the bucket: rings when a dropped file waits for its run."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from alma_airflow.hooks.store import AWS_CONN_ID, open_bucket
+from alma_etl.intake.arrivals import not_started, settled
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 60.0  # seconds between two complaints about a bucket that does not answer
+
+
+class BucketDoorbell(BaseEventTrigger):
+    """Looks into the incoming folders and rings, with the number of files that wait.
+
+    It is a doorbell, no messenger: Airflow merges events that come close together, so what matters is that it rings
+    and not how often. It rings when other files wait than before, and again every `repeat_seconds`; it keeps no
+    state of its own, so a triggerer that was killed misses nothing. A bucket that does not answer is asked again for
+    as long as it takes.
+
+    :param poll_seconds: how often it looks.
+    :param settle_seconds: a file that changed less than this ago may still be arriving.
+    :param repeat_seconds: how often it rings for files that nobody has taken.
+    :param aws_conn_id: the connection of the bucket.
+    """
+
+    def __init__(
+        self,
+        *,
+        poll_seconds: float = 3,
+        settle_seconds: float = 3,
+        repeat_seconds: float = 60,
+        aws_conn_id: str = AWS_CONN_ID,
+    ) -> None:
+        super().__init__()
+        self.poll_seconds = poll_seconds
+        self.settle_seconds = settle_seconds
+        self.repeat_seconds = repeat_seconds
+        self.aws_conn_id = aws_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """How Airflow stores it; the same arguments give the same trigger."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "poll_seconds": self.poll_seconds,
+            "settle_seconds": self.settle_seconds,
+            "repeat_seconds": self.repeat_seconds,
+            "aws_conn_id": self.aws_conn_id,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch for ever."""
+        rung_for: frozenset[str] = frozenset()
+        rung_at = 0.0
+        complained_at: float | None = None
+        while True:
+            try:
+                waiting = await asyncio.to_thread(self._waiting)
+            except Exception as error:  # noqa: BLE001 - a watcher that ends is not started again
+                if complained_at is None or time.monotonic() - complained_at >= _PATIENCE:
+                    log.warning("The bucket does not answer, looking again: %s", error)
+                    complained_at = time.monotonic()
+            else:
+                if complained_at is not None:
+                    log.info("The bucket answers again")
+                    complained_at = None
+                overdue = time.monotonic() - rung_at >= self.repeat_seconds
+                if waiting and (waiting != rung_for or overdue):
+                    rung_at = time.monotonic()
+                    yield TriggerEvent({"files": len(waiting)})
+                rung_for = waiting
+            await asyncio.sleep(self.poll_seconds)
+
+    def _waiting(self) -> frozenset[str]:
+        bucket = open_bucket(self.aws_conn_id)
+        arrivals = settled(bucket, settle=timedelta(seconds=self.settle_seconds))
+        return frozenset(arrival.run_id for arrival in not_started(bucket, arrivals))
