@@ -152,3 +152,12 @@ def serve() -> Iterator[Scripted]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+BASE = "/almaws/v1"
+
+
+def sent(alma: Scripted) -> tuple[str, str, Any]:
+    """Method, path and query, and JSON body of the last request."""
+    last = alma.asked[-1]
+    return last.method, last.target.removeprefix(BASE), json.loads(last.body or b"null")
