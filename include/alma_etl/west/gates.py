@@ -67,8 +67,8 @@ def shut_gates(
     if _exceeds(failed, settings.failure_threshold, rows + plan.counts.missing):
         yield (
             f"{failed} of {rows + plan.counts.missing} holdings or titles failed{_why(unfinished)}, more than the "
-            f"failure_threshold of {settings.failure_threshold:.2%} allows: see the outcomes for the reasons, "
-            "clear the failed chunks, and the run asks Alma only for what is missing"
+            f"failure_threshold of {settings.failure_threshold:.2%} allows: see the outcomes for the reasons, then "
+            "clear list_holdings and what follows it, and the run asks Alma only for what is missing"
         )
     if delivered == 0:
         yield "No holding could be delivered: an empty file would withdraw every commitment; see the outcomes"

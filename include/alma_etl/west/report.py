@@ -13,7 +13,7 @@ from alma_etl.west.assembly import assembled_key, read_assembly
 from alma_etl.west.delivery import delivered_keys
 from alma_etl.west.explained import MEANING_OF_CODE
 from alma_etl.west.gates import Assembly
-from alma_etl.west.outcomes import MEANING
+from alma_etl.west.outcomes import MEANING, Outcome
 from alma_etl.west.run import Plan, RunFolder
 from alma_etl.west.settings import ListMode
 
@@ -55,6 +55,7 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     rehearsal = plan is not None and plan.settings.dry_run
     problems = _problems(folder, plan, assembly, task_states)
     sentences = problems or [_success(plan, assembly)]
+    reasons = _reasons(folder, assembly)
     page = render(
         "west_delivery.html",
         run_id=folder.run_id,
@@ -65,8 +66,10 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
         sentences=sentences,
         verdict_class="bad" if problems else ("rehearsal" if rehearsal else ""),
         meaning={outcome.value: text for outcome, text in MEANING.items()},
+        tables=[] if delivered else _waiting_tables(folder, assembly),
         mode_sentence="" if plan is None else _MODES[plan.settings.effective_list_mode],
-        reasons=_reasons(folder, assembly),
+        kept_out=[line for line in reasons if line.outcome != Outcome.DELIVERED],
+        warnings=[line for line in reasons if line.outcome == Outcome.DELIVERED],
     )
     key = folder.key(REPORT)
     folder.bucket.put(key, page, "text/html; charset=utf-8")
@@ -132,6 +135,16 @@ def _success(plan: Plan | None, assembly: Assembly | None) -> str:
     passed_over = plan.counts.bad_records if plan else 0
     beside = f" {passed_over:,} records of the export could not be used." if passed_over else ""
     return f"{sentence} delivered.{beside}"
+
+
+def _waiting_tables(folder: RunFolder, assembly: Assembly | None) -> list[str]:
+    """Where the tables of outcomes are when there is no delivery that has them."""
+    symbols = assembly.symbols if assembly else ()
+    return [
+        assembled_key(folder, f"{symbol.stem}.outcomes.csv")
+        for symbol in symbols
+        if any(symbol.counts.values())
+    ]
 
 
 def _reasons(folder: RunFolder, assembly: Assembly | None) -> list[ReasonLine]:

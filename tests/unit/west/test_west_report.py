@@ -66,6 +66,8 @@ def test_a_good_run(folder):
     )
     assert f"west/deliveries/{STEM}.manifest.json" in text
     assert "List mode batch" in text
+    assert folder.prefix not in text
+    assert "Nothing has left yet" not in text
     assert verdict(folder) == "2 records delivered."
 
 
@@ -78,6 +80,15 @@ def test_every_outcome_is_shown_with_its_count_and_meaning(folder):
     text = words(page(folder))
     for outcome in Outcome:
         assert re.search(rf"\b{outcome.value} 1 \w", text), outcome
+
+
+def test_warnings_of_what_is_delivered_stand_apart_from_what_stayed_out(folder):
+    finished(folder, [row(1, 1, "delivered", "583CASE"), row(2, 2, "bad_marc", "STMT", "583CASE")])
+    stayed, mending = (
+        words(page(folder)).split("Why holdings stayed out")[1].split("In the file, but worth mending")
+    )
+    assert re.findall(r"bad_marc (\w+)", stayed) == ["583CASE", "STMT"]
+    assert re.findall(r"delivered (\w+) 583 \$a should be", mending) == ["583CASE"]
 
 
 def test_nothing_of_the_data_is_taken_for_html(folder):
@@ -148,6 +159,8 @@ def test_a_dry_run(folder):
     assert 'class="verdict rehearsal"' in text
     assert "Dry run: 2 records would be delivered." in text
     assert "west/deliveries/" not in text
+    assert f"{folder.prefix}delivery/{STEM}.outcomes.csv" in text
+    assert "Nothing has left yet" in text
     assert verdict(folder) == "Dry run: 2 records would be delivered."
 
 
