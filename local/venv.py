@@ -80,7 +80,7 @@ def freeze() -> None:
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         target = Path(folder) / "venv"
         pip = make_venv(target)
-            run(*pip, "-r", DEV, "-r", PRODUCTION)
+        run(*pip, "-r", DEV, "-r", PRODUCTION)
         lister: list[object] = (
             [pip[0], "pip", "freeze", "--python", target / "bin" / "python"]
             if Path(str(pip[0])).name == "uv"

@@ -1,0 +1,63 @@
+"""The demo's second step: a librarian drops a file, and gets a report and the rows to mend back."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from time import monotonic, sleep
+
+import requests
+
+from .demo_tools import Demo, DemoFailedError, shown
+
+DROPPED = "items/incoming/gifts/march-gifts.txt"
+REPORT_SECONDS = 300.0
+TITLES = 12
+
+
+def item_file(demo: Demo) -> None:
+    """Drops a file as the seed of this job has it, a line `MMSID|BARCODE` a book, with two slips in it."""
+    mms_ids = _some_titles(demo)
+    lines = [f"{mms_id}|39{number:012d}" for number, mms_id in enumerate(mms_ids, start=1)]
+    lines += [lines[0], f"{mms_ids[1]}|"]
+    demo.tell(f"\nDropping {DROPPED}: {len(lines)} lines, one of them twice, one without a barcode")
+    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=DROPPED, Body="\r\n".join(lines).encode("utf-8-sig"))
+    report = _report(demo)
+    rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
+    demo.tell("Loaded from the dropped file:")
+    for outcome, count in sorted(Counter(row["outcome"] for row in rows).items()):
+        demo.tell(f"    {count:6} {outcome}")
+    if sum(row["outcome"] == "created" for row in rows) != TITLES:
+        raise DemoFailedError(f"Not every good line of {DROPPED} became an item; see {shown(report)}.")
+    for prefix in ("items/reports/", "items/rejects/", "items/done/"):
+        for key in demo.keys(prefix):
+            demo.tell(f"  {shown(demo.download(key))}")
+
+
+def _some_titles(demo: Demo) -> list[str]:
+    """MMS ids of titles that the pretend Alma has, as a librarian would copy them from Alma."""
+    answer = requests.get(
+        f"{demo.addresses.sandbox}/almaws/v1/conf/sets/59000000000004401/members",
+        params={"limit": str(TITLES)},
+        headers={"Authorization": f"apikey {demo.addresses.sandbox_key}", "Accept": "application/json"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return [member["id"] for member in answer.json()["member"]]
+
+
+def _report(demo: Demo) -> Path:
+    """The CSV report of the dropped file, once the file is filed away, which comes last."""
+    deadline = monotonic() + REPORT_SECONDS
+    begun = monotonic()
+    while monotonic() < deadline:
+        demo.stack.supervisor.look()
+        reports = [key for key in demo.keys("items/reports/march-gifts.") if key.endswith(".csv")]
+        if reports and any(demo.keys("items/done/")):
+            demo.tell(
+                f"  {monotonic() - demo.begun:4.0f} s  its report is there, {monotonic() - begun:.0f} s after the drop"
+            )
+            return demo.download(reports[0])
+        sleep(1)
+    raise DemoFailedError(
+        f"There is no report of {DROPPED} after {REPORT_SECONDS:g} s; see {demo.addresses.logs}."
+    )
