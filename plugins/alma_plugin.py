@@ -3,10 +3,12 @@
 from airflow.plugins_manager import AirflowPlugin
 
 from alma_airflow.ui.pages import app
+from alma_airflow.ui.test_button import PortlessTest
 
 
 class AlmaPlugin(AirflowPlugin):
-    """The pages under ``/alma/``."""
+    """The pages under ``/alma/``, and a mended Test button of connections."""
 
     name = "alma"
     fastapi_apps = [{"app": app, "url_prefix": "/alma", "name": "Alma Airflow"}]  # noqa: RUF012 - Airflow's own form
+    fastapi_root_middlewares = [{"middleware": PortlessTest, "name": "Test button"}]  # noqa: RUF012
