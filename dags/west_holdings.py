@@ -40,19 +40,34 @@ from alma_airflow.operators.west import (
 
 WEST_DELIVERY = Asset(name="west_delivery", uri="alma-etl://west/deliveries")
 
+# What is left empty comes from config/west.yaml, so that the nightly run and a bare trigger do the same.
 PARAMS = {
     "set_id": Param(
         None,
         type=["null", "string"],
         title="Alma set",
-        description="Number of a set of titles (Alma: Admin > Manage Sets). Give this or an export, not both.",
+        description="Number of a set of titles (in Alma: Admin > Manage Sets). Give this or an export, not both. "
+        "Whatever is left empty in this form is taken from config/west.yaml.",
         pattern=r"^\s*\d{1,19}\s*$|^$",
     ),
     "marc_key": Param(
         None,
         type=["null", "string"],
         title="MARC21 export",
-        description="Key of an exported file in the bucket, such as west/exports/archive.mrc.",
+        description="Instead of a set: key of an exported file in the bucket, such as west/exports/archive.mrc.",
+    ),
+    "dry_run": Param(
+        None,
+        type=["null", "boolean"],
+        title="Dry run",
+        description="Do everything but deliver; the files wait in the run's folder.",
+    ),
+    "limit": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Only the first titles",
+        description="How many; for a trial, best together with a dry run. Empty: all titles.",
     ),
     "oclc_symbol": Param(
         None,
@@ -60,33 +75,32 @@ PARAMS = {
         title="OCLC symbol",
         description="For all libraries that have none of their own; it begins the file's name.",
         pattern=r"^[A-Z0-9]{2,10}$|^$",
+        section="What is delivered",
     ),
     "symbol_by_library": Param(
         None,
-        type=["null", "object"],
+        # Text for the form, whose editor of objects cannot be typed into; an object for the API.
+        type=["null", "string", "object"],
+        format="multiline",
+        examples=["LAW ZZLAW"],
         title="OCLC symbols by library",
-        description='Alma library code and symbol, such as {"LAW": "ZZLAW"}: one file for each symbol.',
+        description="Alma library code and symbol, such as LAW ZZLAW; one library a line. One file for each symbol.",
         additionalProperties={"type": "string"},
+        section="What is delivered",
     ),
     "programme": Param(
         None,
         type=["null", "string"],
         title="Programme",
-        description="The word to look for in 583 $f; WEST unless config/west.yaml says otherwise.",
+        description="The word to look for in 583 $f. Empty: WEST, unless config/west.yaml says otherwise.",
+        section="What is delivered",
     ),
     "include_suppressed": Param(
         None,
         type=["null", "boolean"],
         title="Include suppressed holdings",
         description="Deliver holdings that are suppressed from publishing too; implies the list mode exact.",
-    ),
-    "list_mode": Param(
-        None,
-        type=["null", "string"],
-        enum=[None, "batch", "exact"],
-        title="List mode",
-        description="batch: 100 titles a request, does not see what availability hides; "
-        "exact: one request a title, sees every holding.",
+        section="What is delivered",
     ),
     "exclude_locations": Param(
         None,
@@ -94,6 +108,20 @@ PARAMS = {
         items={"type": "string"},
         title="Locations to leave out",
         description="Location codes, or LIBRARY/location; one a line.",
+        section="What is delivered",
+    ),
+    "list_mode": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, "batch", "exact"],
+        values_display={
+            "null": "as config/west.yaml says (batch, unless changed there)",
+            "batch": "batch: 100 titles a request; does not see what availability hides",
+            "exact": "exact: one request a title; sees every holding, suppressed ones too",
+        },
+        title="List mode",
+        description="How the holdings of a title are found.",
+        section="How Alma is asked",
     ),
     "chunk_size": Param(
         None,
@@ -101,14 +129,9 @@ PARAMS = {
         minimum=1,
         maximum=10000,
         title="Titles a chunk",
-        description="How many titles one mapped task takes; raised by itself so that there are at most 1,000 chunks.",
-    ),
-    "limit": Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        title="Only the first titles",
-        description="For a trial, best together with a dry run.",
+        description="How many titles one mapped task takes; raised by itself so that there are at most 1,000 chunks. "
+        "Empty: 500, unless config/west.yaml says otherwise.",
+        section="How Alma is asked",
     ),
     "failure_threshold": Param(
         None,
@@ -116,7 +139,9 @@ PARAMS = {
         minimum=0,
         maximum=1,
         title="Failures allowed",
-        description="Share of holdings that may have failed; 0.01 is one in a hundred.",
+        description="Share of holdings that may have failed; 0.01 is one in a hundred. "
+        "With more, nothing is delivered.",
+        section="When nothing is delivered",
     ),
     "max_drop": Param(
         None,
@@ -124,13 +149,9 @@ PARAMS = {
         minimum=0,
         maximum=1,
         title="Loss allowed",
-        description="Share of the last delivery's records that may be missing from this one.",
-    ),
-    "dry_run": Param(
-        None,
-        type=["null", "boolean"],
-        title="Dry run",
-        description="Do everything but deliver; the files wait in the run's folder.",
+        description="Share of the last delivery's records that may be missing from this one; 0.05 is five in a "
+        "hundred. With more, nothing is delivered.",
+        section="When nothing is delivered",
     ),
 }
 

@@ -96,7 +96,7 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
     """The settings file (the bucket's, else the shipped one) with the run's own Params laid over it.
 
     A Param that is null or an empty text leaves the file's value. A run that names its input, set or export,
-    replaces the file's input whichever it is.
+    replaces the file's input whichever it is. ``symbol_by_library`` may also be text, a library a line.
 
     Raises InputProblem with a sentence that names the line or the Param.
     """
@@ -109,7 +109,7 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
         except UnicodeDecodeError as error:
             raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
     base = read_settings(text, WestSettings, source=source)
-    given = {name: value for name, value in params.items() if not _is_nothing(value)}
+    given = {name: _typed(name, value) for name, value in params.items() if not _is_nothing(value)}
     values = base.model_dump()
     if "set_id" in given or "marc_key" in given:
         values |= {"set_id": None, "marc_key": None}
@@ -123,6 +123,23 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
 
 def _is_nothing(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _typed(name: str, value: Any) -> Any:
+    """What a field of the form means: it gives a mapping as lines, and an empty line after the last one of a list."""
+    if name == "symbol_by_library" and isinstance(value, str):
+        return dict(_library_and_symbol(line) for line in value.splitlines() if line.strip())
+    return [each for each in value if not _is_nothing(each)] if isinstance(value, list) else value
+
+
+def _library_and_symbol(line: str) -> tuple[str, str]:
+    found = re.fullmatch(r"""([^\s:={}",]+)[\s:=]+([^\s:={}",]+)""", line.strip())
+    if found:
+        return found[1], found[2]
+    raise InputProblem(
+        f"symbol_by_library: {line.strip()!r} cannot be read: write one library a line, "
+        "its Alma code and its OCLC symbol, such as LAW ZZLAW"
+    )
 
 
 def _complete(settings: WestSettings) -> WestSettings:

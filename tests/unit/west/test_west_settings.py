@@ -101,6 +101,18 @@ def test_a_form_can_say_no_and_none_where_the_file_says_yes_and_some(bucket):
     assert (found.dry_run, found.include_suppressed, found.exclude_locations) == (False, False, ())
 
 
+def test_the_form_gives_lines(bucket):
+    symbols = of_run(bucket, symbol_by_library="LAW ZZLAW\n\n SCI: ZZSCI\nMAIN=ZZMAIN\n").symbol_by_library
+    assert symbols == {"LAW": "ZZLAW", "SCI": "ZZSCI", "MAIN": "ZZMAIN"}
+    assert of_run(bucket, exclude_locations=["a", "LAW/b", ""]).exclude_locations == ("a", "LAW/b")
+
+
+@pytest.mark.parametrize("line", ["LAW", "LAW ZZLAW ZZSCI", '{"LAW": "ZZLAW"}', "= ZZLAW"])
+def test_a_line_that_names_no_library_with_its_symbol(bucket, line):
+    told = problem(bucket, symbol_by_library=f"SCI ZZSCI\n{line}")
+    assert told.startswith(f"symbol_by_library: {line!r} cannot be read: write one library a line")
+
+
 # --- exactly one input
 
 
