@@ -1,0 +1,9 @@
+"""The process whose memory `benchmarks.west_memory` measures: one run, told on the standard input."""
+
+import json
+import sys
+
+from benchmarks.west_memory import work
+
+if __name__ == "__main__":
+    print(json.dumps(work(*json.load(sys.stdin))))
