@@ -1,0 +1,47 @@
+"""The Test button's request, on its way through the middleware that leaves a port 0 out."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from alma_airflow.ui.test_button import PortlessTest
+
+TEST = "/api/v2/connections/test"
+
+
+async def echo(request: Request) -> JSONResponse:
+    return JSONResponse(
+        {"body": (await request.body()).decode(), "length": request.headers["content-length"]},
+    )
+
+
+@pytest.fixture
+def client():
+    paths = (TEST, f"/prefix{TEST}", "/api/v2/connections")
+    routes = [Route(path, echo, methods=["POST", "PATCH"]) for path in paths]
+    with TestClient(Starlette(routes=routes, middleware=[Middleware(PortlessTest)])) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", [TEST, f"/prefix{TEST}"])
+def test_a_port_that_is_not_set_is_not_sent(client, path):
+    got = client.post(path, content='{"host": "http://ü", "port": 0}').json()
+    assert got["body"] == '{"host": "http://\\u00fc"}'
+    assert int(got["length"]) == len(got["body"])
+
+
+@pytest.mark.parametrize(
+    "body", ['{"port": 5432}', '{"port": null}', '{"host": "x"}', "[0]", "not json", "", '"' + "x" * 300_000]
+)
+def test_everything_else_is_passed_on_as_it_came(client, body):
+    got = client.post(TEST, content=body).json()
+    assert (got["body"], int(got["length"])) == (body, len(body))
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/v2/connections"), ("PATCH", TEST)])
+def test_other_requests_are_left_alone(client, method, path):
+    assert client.request(method, path, content='{"port": 0}').json()["body"] == '{"port": 0}'
