@@ -226,7 +226,15 @@ def connections(
             "conn_type": "alma",
             "host": sandbox_url,
             "password": sandbox_key,
-            "extra": {"requests_per_second": 20, "environment": "sandbox"},
+            "extra": {  # all of them: the form of a stored connection shows no others
+                "requests_per_second": 20,
+                "max_in_flight": 24,
+                "quota_floor": 5000,
+                "quota_floor_writes": 1000,
+                "timeout": 90,
+                "environment": "sandbox",
+                "read_only": False,
+            },
         },
         {
             "conn_id": "aws_default",
