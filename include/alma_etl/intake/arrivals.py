@@ -82,5 +82,5 @@ def _started(bucket: Bucket) -> Collection[str]:
         document = json.loads(found)
     except ValueError:
         return ()  # a damaged note costs a few starts that the database refuses, nothing more
-    runs = document.get("started", ()) if isinstance(document, Mapping) else ()
-    return {str(run) for run in runs}
+    runs = document.get("started") if isinstance(document, Mapping) else None
+    return {str(run) for run in runs} if isinstance(runs, list) else ()

@@ -1,6 +1,5 @@
 """Step 6 of an item load: the file leaves the incoming folder, whatever became of it."""
 
-import json
 import logging
 
 from botocore.exceptions import ClientError
@@ -13,8 +12,6 @@ from alma_etl.items.summary import find_summary
 from alma_etl.store.bucket import NoSuchObject
 
 log = logging.getLogger(__name__)
-
-FILED = "filed.json"
 
 
 def file_away(folder: LoadFolder, key: str) -> str:
@@ -37,19 +34,13 @@ def file_away(folder: LoadFolder, key: str) -> str:
     kept = _keep(folder, key, target)
     if not kept:
         return ""
-    earlier = filed_key(folder)
-    folder.bucket.put(folder.key(FILED), json.dumps({"filed": target}).encode(), "application/json")
-    if earlier not in (None, target):
-        folder.bucket.delete([str(earlier)])
+    earlier = folder.filed_key()
+    folder.note_filed(target)
+    if earlier is not None and earlier != target:
+        folder.bucket.delete([earlier])
     _clear_incoming(folder, key)
     log.info("%s is filed as %s", printable(key), target)
     return target
-
-
-def filed_key(folder: LoadFolder) -> str | None:
-    """Where the run's file rests, None when it was not filed."""
-    found = folder.bucket.find(folder.key(FILED))
-    return None if found is None else str(json.loads(found)["filed"])
 
 
 def _keep(folder: LoadFolder, key: str, target: str) -> bool:

@@ -85,7 +85,8 @@ class _Resolving:
     def run(self) -> dict[str, int]:
         """Do what earlier attempts left, and save the whole."""
         for saved in self._checkpoint.rows():
-            _sort(saved, self._groups, self._rows)
+            if saved["outcome"] not in NOT_ACCEPTABLE:
+                _sort(saved, self._groups, self._rows)
         check, unknown = read_check(self._folder), unknown_titles(self._folder, self._number)
         rows = [row for row in self._folder.rows(self._number) if verdict(row, check, unknown) is None]
         with self._checkpoint:

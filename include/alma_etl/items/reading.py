@@ -66,6 +66,11 @@ def _take_in(folder: LoadFolder, file: DroppedFile, settings: ItemProfiles, *, v
     if known is not None and folder.bucket.info(folder.key(INPUT)) is not None:
         return known
     info = folder.bucket.info(file.key)
+    filed = folder.filed_key()
+    if (
+        info is None and filed is not None
+    ):  # by an earlier attempt, which did not get as far as to keep the bytes
+        info, version = folder.bucket.info(filed), None
     if info is None:
         raise InputProblem(
             f"There is no file {printable(file.key)} in the bucket {folder.bucket.name}: "

@@ -1,5 +1,6 @@
 """The working files of one item load: ``runs/item_creation/{run_id}/`` and the plan that the steps share."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
@@ -88,6 +89,15 @@ class LoadFolder(RunFiles):
         """Which file the run reads, None when it did not get that far."""
         found = self.bucket.find(self.key("source.json"))
         return None if found is None else Source.model_validate_json(found)
+
+    def note_filed(self, key: str) -> None:
+        """Save where the run's file rests now."""
+        self.bucket.put(self.key("filed.json"), json.dumps({"filed": key}).encode(), "application/json")
+
+    def filed_key(self) -> str | None:
+        """Where the run's file rests, None when it was not filed."""
+        found = self.bucket.find(self.key("filed.json"))
+        return None if found is None else str(json.loads(found)["filed"])
 
     def write_plan(self, plan: Plan) -> None:
         """Save the plan; until this has happened no row is worked on."""
