@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,27 +52,29 @@ def events_of(
     result: StepResult,
     *,
     step: int,
-    obs_of: dict[Role | None, str],
-    occurred_at: datetime,
+    sources: Mapping[Role | None, tuple[str, datetime]],
     recorded_at: datetime,
     run_id: str | None,
 ) -> list[dict[str, Any]]:
     """The events of one step, in order: each change of status, each flag, and that the request was closed.
 
-    ``obs_of``: the observation of each side in this step; under None the one that stands for the step.
+    ``sources``: id and time of each side's observation in this step; under None the one that stands for the step.
     """
+    state = result.state
+    obs_id, occurred_at = sources[None]
     common = {
         "pr_id": pr_id,
         "occurred_at": occurred_at.isoformat(),
         "recorded_at": recorded_at.isoformat(),
         "run_id": run_id,
     }
-    state = result.state
-    told = []
+    told: list[dict[str, Any]] = []
     for each in result.transitions:
+        its_obs_id, its_time = sources.get(each.role) or sources[None]
         told.append(
             {
                 **common,
+                "occurred_at": its_time.isoformat(),
                 "event_id": event_id(pr_id, each),
                 "type": STATUS_CHANGED,
                 "seq": each.seq,
@@ -83,7 +86,7 @@ def events_of(
                 "item_status": ITEM_OF.get(each.to),
                 "closure": state.closure,
                 "role": each.role,
-                "obs_id": obs_of.get(each.role) or obs_of[None],
+                "obs_id": its_obs_id,
                 "flags": list(result.flags),
             }
         )
@@ -95,7 +98,7 @@ def events_of(
                 "type": type_of(flag),
                 "seq": state.seq,
                 "flag": flag,
-                "obs_id": obs_of[None],
+                "obs_id": obs_id,
             }
         )
     if any(each.to in SETTLED for each in result.transitions):

@@ -72,6 +72,7 @@ request_table = Table(
     Column("status_since", UtcTime, nullable=False),
     Column("next_poll_at", UtcTime),  # NULL: not polled
     Column("poll_repeat", Integer, nullable=False),  # polls in a row that brought nothing
+    Column("nudged", Boolean, nullable=False),  # somebody asked for a look at everything
     Column("lease_owner", Text),
     Column("lease_until", UtcTime),
     Column("flags", Json, nullable=False),
@@ -134,6 +135,8 @@ observation_table = Table(
     Column("source", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("body", Json, nullable=False),
+    Column("confirmations", Integer, nullable=False),  # the policy of that step, so that it can be replayed
+    Column("gap_seconds", Integer, nullable=False),
     Column("errors", Json),  # of reads that failed: HTTP status, Alma's code and tracking id
     Column("run_id", Text),
     _one_of("source", "POLL", "WEBHOOK", "MANUAL", "RECONCILE", "ACK"),

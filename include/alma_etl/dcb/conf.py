@@ -1,0 +1,144 @@
+"""What a run of `dcb_place_request` or `dcb_cancel_request` is given: by the form in Airflow or by its REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from alma_etl.dcb.settings import DcbSettings
+from alma_etl.errors import InputProblem
+
+# Ids go into paths of URLs and into the marker of the hold's comment.
+RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+AlmaId = Annotated[str, StringConstraints(pattern=r"^[0-9]{5,20}$")]
+System = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Barcode = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x20/?#%]{1,80}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Supplier(_Part):
+    """The copy that is asked for, in the lender's Alma."""
+
+    system: System = Field(description="Code of the lender's system in config/dcb.yaml")
+    mms_id: AlmaId = Field(description="MMS id of the title")
+    holding_id: AlmaId = Field(description="Id of the holding")
+    item_pid: AlmaId = Field(description="Id (pid) of the item")
+
+
+class Borrower(_Part):
+    """Who asks, in the borrower's system."""
+
+    system: System = Field(description="Code of the borrower's system in config/dcb.yaml")
+    user_id: Name = Field(description="Primary identifier of the patron there")
+
+
+class Pickup(_Part):
+    """Where the patron fetches the book."""
+
+    system: System = Field(description="Code of the system of the pickup library")
+    library: Name = Field(description="Alma code of the pickup library")
+    circ_desk: Name | None = Field(None, description="Its circulation desk, where the library has several")
+
+
+class Bib(_Part):
+    """What the virtual title shows to staff and patron."""
+
+    title: Line = Field(description="Title")
+    author: Line | None = Field(None, description="Author")
+    isbn: Name | None = Field(None, description="ISBN")
+
+
+class Item(_Part):
+    """What the virtual item shows: the barcode is that of the book, so that it can be scanned."""
+
+    barcode: Barcode = Field(description="Barcode of the lender's item")
+    material_type: Name = Field("BOOK", description="Alma code of the physical material type")
+
+
+class PlaceRequest(_Part):
+    """The conf of `dcb_place_request`."""
+
+    pr_id: RequestId = Field(description="Id of the patron request: DCB's, or your own; never used twice")
+    workflow: Literal["RET-STD", "RET-PUA"] = Field(
+        "RET-STD",
+        description="RET-STD: picked up at a library of the borrower's; RET-PUA: at a third system's",
+    )
+    supplier: Supplier
+    borrower: Borrower
+    pickup: Pickup
+    bib: Bib
+    item: Item
+    note: Line | None = Field(None, description="For the staff of the pickup library")
+
+    @model_validator(mode="after")
+    def _sides_fit(self) -> PlaceRequest:
+        if self.supplier.system == self.borrower.system:
+            raise ValueError(
+                "supplier and borrower are the same system: that is a local request, not a DCB one"
+            )
+        same = self.pickup.system == self.borrower.system
+        if self.workflow == "RET-STD" and not same:
+            raise ValueError("pickup.system must be the borrower's for RET-STD; another system needs RET-PUA")
+        if self.workflow == "RET-PUA" and (same or self.pickup.system == self.supplier.system):
+            raise ValueError("pickup.system must be a third system for RET-PUA")
+        return self
+
+
+class CancelRequest(_Part):
+    """The conf of `dcb_cancel_request`."""
+
+    pr_id: RequestId = Field(description="Id of the patron request")
+    reason: Name | None = Field(
+        None, description="Code of a request cancellation reason in Alma; else that of config/dcb.yaml"
+    )
+
+
+Conf = TypeVar("Conf", bound=BaseModel)
+
+
+def read_place(conf: Mapping[str, Any] | None, settings: DcbSettings) -> PlaceRequest:
+    """Check the conf of a placing. Raises InputProblem with a sentence for each fault."""
+    place = _read(conf, PlaceRequest)
+    for side, system in (
+        ("supplier", place.supplier.system),
+        ("borrower", place.borrower.system),
+        ("pickup", place.pickup.system),
+    ):
+        if system not in settings.systems:
+            known = ", ".join(sorted(settings.systems))
+            raise InputProblem(
+                f"{side}.system: there is no system {system!r} in config/dcb.yaml; known are {known}"
+            )
+    if settings.systems[place.supplier.system].kind != "alma":
+        raise InputProblem(
+            f"supplier.system: {place.supplier.system} is not an Alma; requests are placed in Alma"
+        )
+    return place
+
+
+def read_cancel(conf: Mapping[str, Any] | None) -> CancelRequest:
+    """Check the conf of a cancellation. Raises InputProblem with a sentence for each fault."""
+    return _read(conf, CancelRequest)
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a conf, for the form and the documents."""
+    return model.model_json_schema()
+
+
+def _read(conf: Mapping[str, Any] | None, model: type[Conf]) -> Conf:
+    try:
+        return model.model_validate(conf or {})
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'conf'}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        ]
+        raise InputProblem("The request cannot be placed as given: " + "; ".join(faults)) from error

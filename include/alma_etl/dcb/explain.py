@@ -1,0 +1,147 @@
+"""Why a request is in its state, told from the store, and whether its history still leads there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alma_etl.dcb.observations import read_seen, write_seen
+from alma_etl.dcb.reducer import step
+from alma_etl.dcb.result import Transition
+from alma_etl.dcb.state import State
+from alma_etl.dcb.store import DcbStore, Tracked
+from alma_etl.dcb.store.history import History, PastObservation, PastStep, PastTransition
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """``agrees``: replaying the observations gives what the store holds; None when some were dropped with age."""
+
+    text: str
+    agrees: bool | None
+
+
+def explain(store: DcbStore, pr_id: str) -> Explanation | None:
+    """The story of a request; None when it is not tracked."""
+    tracked = store.get(pr_id)
+    if tracked is None:
+        return None
+    history = store.history(pr_id)
+    agrees, verdict = _check(tracked, history)
+    lines = [*_heading(tracked), "", *_story(history), "", verdict]
+    return Explanation("\n".join(lines) + "\n", agrees)
+
+
+def _heading(tracked: Tracked) -> Iterator[str]:
+    state = tracked.state
+    yield f"Request {tracked.pr_id} ({tracked.workflow}) is {tracked.status} since {_when(tracked.status_since)}"
+    if state.outcome:
+        yield f"  outcome: {state.outcome}"
+    if state.closure:
+        yield f"  the hold ended: {state.closure}, because {state.evidence} (confidence {state.confidence})"
+    if state.standing:
+        yield f"  needs attention: {', '.join(state.standing)}"
+    if state.flags:
+        yield f"  flags so far: {', '.join(state.flags)}"
+    for role, leg in sorted(tracked.legs.items()):
+        ids = (
+            ("request", leg.request_id),
+            ("item", leg.item_pid),
+            ("barcode", leg.barcode),
+            ("txn", leg.txn_id),
+        )
+        named = ", ".join(f"{name} {value}" for name, value in ids if value)
+        read = f"read {_when(leg.last_ok_at)}" if leg.last_ok_at else "not read yet"
+        trouble = f", then failed: {leg.last_error}" if leg.last_error else ""
+        yield f"  {role} at {leg.system_code}: {named or 'not placed'}; {read}{trouble}"
+    yield f"  next look: {_when(tracked.next_poll_at) if tracked.next_poll_at else 'none'}"
+
+
+def _story(history: History) -> Iterator[str]:
+    moved: dict[str, list[PastTransition]] = {}
+    for transition in history.transitions:
+        moved.setdefault(transition.obs_id, []).append(transition)
+    deeds = [row for row in history.outbox if row.kind == "ALMA_ACTION"]
+    quiet = 0
+    for past in history.steps:
+        transitions = sorted(
+            (each for seen in past.observations for each in moved.get(seen.obs_id, ())),
+            key=lambda each: each.seq,
+        )
+        if not transitions and all(seen.outcome == "UNCHANGED" for seen in past.observations):
+            quiet += 1
+            continue
+        if quiet:
+            yield f"    ({quiet} looks that showed nothing new)"
+            quiet = 0
+        yield from _told(past, transitions)
+    if quiet:
+        yield f"    ({quiet} looks that showed nothing new)"
+    for row in deeds:
+        words = " ".join([row.type, *row.payload.get("args", [])])
+        error = f": {row.last_error}" if row.last_error else ""
+        yield f"    asked at {_when(row.created_at)} for {words}: {row.state}{error}"
+
+
+def _told(past: PastStep, transitions: list[PastTransition]) -> Iterator[str]:
+    for seen in past.observations:
+        yield f"  {_when(seen.observed_at)}  {_words(seen)}"
+    for each in transitions:
+        inferred = ", inferred: nobody saw it, but it must have been" if each.inferred else ""
+        by = f", by {each.actor}" if each.actor != "dag" else ""
+        yield f"    {each.seq}. {each.frm} -> {each.to} ({each.handler}{inferred}{by})"
+
+
+def _words(seen: PastObservation) -> str:
+    """What was seen, in a line."""
+    body = write_seen(read_seen(seen.body))  # in the order of reading, whatever the database made of it
+    name = body.pop("ack", None) or body.pop("role", "")
+    parts = [f"{part} {_value(value)}" for part, value in body.items() if part not in ("at", "role", "ack")]
+    kept = {"STALE": " (came too late, dropped)", "ERROR": " (nothing could be read)"}.get(seen.outcome, "")
+    codes = ", ".join(str(error.get("code") or error.get("http_status")) for error in seen.errors or ())
+    return f"{name}: {'; '.join(parts) or 'done'}{kept}{f' [{codes}]' if codes else ''}"
+
+
+def _value(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    if "found" in value and not value["found"]:
+        why = f" ({value['closure']})" if value.get("closure") else ""
+        return f"not there{why}" if value["found"] is False else "could not be read"
+    words: dict[str, Any] = {
+        name: each for name, each in value.items() if name not in ("found", "base_status")
+    }
+    if not words.get("process_type") and "base_status" in value:
+        words = {"": "in place" if value["base_status"] == "1" else "not in place", **words}
+    return ", ".join(str(each) if name in _PLAIN else f"{name} {each}" for name, each in words.items())
+
+
+_PLAIN = ("", "request_status", "task_name", "process_type", "loan_status", "process_status")
+
+
+def _check(tracked: Tracked, history: History) -> tuple[bool | None, str]:
+    """Replay what is kept, step by step as it was taken, and compare."""
+    if tracked.thinned:
+        return None, "Replay: not possible any more, because old observations were dropped."
+    state = State(workflow=tracked.workflow)
+    replayed: list[Transition] = []
+    for past in history.steps:
+        result = step(state, [read_seen(seen.body) for seen in past.observations], past.policy)
+        state = result.state
+        replayed += result.transitions
+    stored = [(each.seq, each.frm, each.to, each.handler) for each in history.transitions]
+    again = [(each.seq, str(each.frm), str(each.to), each.handler) for each in replayed]
+    if stored != again:
+        return False, f"Replay: DIFFERS: the observations lead by {' -> '.join(to for _, _, to, _ in again)}."
+    if state != tracked.state:
+        return (
+            False,
+            f"Replay: DIFFERS: the same transitions, but another memory at the end ({state.status}).",
+        )
+    return True, f"Replay: {len(history.steps)} steps lead to the same state."
+
+
+def _when(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z" if moment else "never"

@@ -1,0 +1,341 @@
+"""One step of one request, in one transaction: observation, transitions, outbox, memory, next look, alerts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from alma_etl.dcb.actions import FOLLOW_UPS
+from alma_etl.dcb.edges import ITEM_OF
+from alma_etl.dcb.events import event_id, events_of
+from alma_etl.dcb.flags import is_item_trouble, needs_attention
+from alma_etl.dcb.observations import Ack, Observation, Seen, write_seen
+from alma_etl.dcb.plan import next_poll
+from alma_etl.dcb.reducer import step
+from alma_etl.dcb.result import Action, SeenAs, StepResult
+from alma_etl.dcb.run import Policy
+from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.state import State
+from alma_etl.dcb.store import alerts, outbox, requests
+from alma_etl.dcb.store.rows import Alert, Applied, LegRecord, Report, Severity, Tracked
+from alma_etl.dcb.store.tables import leg_table, observation_table, request_table, transition_table
+from alma_etl.dcb.vocabulary import ActionType, Role, Status
+
+_ACTORS = {"POLL": "dag", "ACK": "dag", "WEBHOOK": "webhook", "RECONCILE": "reconcile"}
+
+
+class VersionConflict(Exception):
+    """Somebody else changed the request meanwhile; apply it again."""
+
+
+class UnknownRequest(Exception):
+    """The request is not tracked; the message names it."""
+
+
+def apply(
+    connection: Connection,
+    pr_id: str,
+    reports: Sequence[Report],
+    *,
+    settings: DcbSettings,
+    now: datetime,
+    legs: Sequence[LegRecord] = (),
+    run_id: str | None = None,
+    actor: str | None = None,
+    owner: str | None = None,
+) -> Applied:
+    """Run what was seen through the machine and keep all that follows. What is known already is left out.
+
+    ``legs``: sides whose ids are new or changed. ``owner``: whose lease on the request is given back. ``actor``:
+    who caused it, where it was a person. Raises UnknownRequest, VersionConflict, and ValueError for a report
+    without a time.
+    """
+    tracked = requests.find(connection, [pr_id], lock=True).get(pr_id)
+    if tracked is None:
+        raise UnknownRequest(f"The request {pr_id} is not tracked")
+    for leg in legs:
+        requests.put_leg(connection, pr_id, leg)
+    fresh = _new_ones(connection, pr_id, reports)
+    if not fresh:
+        if owner is not None:
+            requests.release(connection, [pr_id], owner)
+        return Applied(pr_id, tracked.status, tracked.next_poll_at, None)
+    result = step(tracked.state, [report.seen for _, report in fresh], settings.policy)
+    number = tracked.steps + 1
+    _keep_observations(connection, tracked, number, fresh, result, now, run_id, settings.policy)
+    stands_for = _stands_for(fresh)
+    _keep_transitions(
+        connection, pr_id, result, stands_for, now, actor or _ACTORS.get(fresh[0][1].source, "dag")
+    )
+    rows = _outbox_rows(result, pr_id, number, stands_for, settings, now, run_id)
+    last_ord = outbox.add(connection, pr_id, _last_ord(connection, pr_id), rows, now)
+    _tell_alerts(connection, pr_id, tracked.state, result.state, now)
+    errors = _keep_legs(connection, tracked, [report for _, report in fresh], result)
+    next_poll_at = _reschedule(tracked, fresh, result, settings, now, errors)
+    _keep_request(connection, tracked, result, number, last_ord, next_poll_at, now, owner)
+    return Applied(pr_id, result.state.status, next_poll_at[0], result)
+
+
+def digest(pr_id: str, seen: Seen) -> str:
+    """The id of an observation: the same for the same observation, told however often."""
+    body = json.dumps(write_seen(seen), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(f"{pr_id}|{body}".encode()).hexdigest()
+
+
+def _new_ones(connection: Connection, pr_id: str, reports: Sequence[Report]) -> list[tuple[str, Report]]:
+    for report in reports:
+        if report.seen.at is None or report.seen.at.time is None:
+            raise ValueError("what is reported to the store must carry the time of the read or write")
+    ids = {digest(pr_id, report.seen): report for report in reports}
+    query = select(observation_table.c.obs_id).where(observation_table.c.obs_id.in_(ids))
+    known = set(connection.execute(query).scalars())
+    return [(obs_id, report) for obs_id, report in ids.items() if obs_id not in known]
+
+
+def _stands_for(fresh: Sequence[tuple[str, Report]]) -> dict[Role | None, tuple[str, datetime]]:
+    """The observation of each side; under None the one that stands for the step."""
+    found: dict[Role | None, tuple[str, datetime]] = {}
+    for obs_id, report in fresh:
+        seen = report.seen
+        assert seen.at is not None
+        assert seen.at.time is not None
+        found.setdefault(None, (obs_id, seen.at.time))
+        if isinstance(seen, Observation):
+            found.setdefault(seen.role, (obs_id, seen.at.time))
+    return found
+
+
+def _keep_observations(
+    connection: Connection,
+    tracked: Tracked,
+    number: int,
+    fresh: Sequence[tuple[str, Report]],
+    result: StepResult,
+    now: datetime,
+    run_id: str | None,
+    policy: Policy,
+) -> None:
+    generation = tracked.state.leg(Role.SUPPLIER).generation
+    connection.execute(
+        observation_table.insert(),
+        [
+            {
+                "obs_id": obs_id,
+                "pr_id": tracked.pr_id,
+                "step": number,
+                "ord": place,
+                "role": report.seen.role,
+                "generation": (report.seen.generation if isinstance(report.seen, Observation) else None)
+                or generation,
+                "confirmations": policy.confirmations,
+                "gap_seconds": int(policy.gap.total_seconds()),
+                "observed_at": report.seen.at.time if report.seen.at else None,
+                "recorded_at": now,
+                "source": report.source,
+                "outcome": result.seen[place],
+                "body": write_seen(report.seen),
+                "errors": [error.to_json() for error in report.errors] or None,
+                "run_id": run_id,
+            }
+            for place, (obs_id, report) in enumerate(fresh)
+        ],
+    )
+
+
+def _keep_transitions(
+    connection: Connection,
+    pr_id: str,
+    result: StepResult,
+    stands_for: dict[Role | None, tuple[str, datetime]],
+    now: datetime,
+    actor: str,
+) -> None:
+    for each in result.transitions:
+        obs_id, occurred_at = stands_for.get(each.role) or stands_for[None]
+        connection.execute(
+            transition_table.insert().values(
+                event_id=event_id(pr_id, each),
+                pr_id=pr_id,
+                seq=each.seq,
+                from_status=each.frm,
+                to_status=each.to,
+                handler=each.handler,
+                inferred=each.inferred,
+                txn_state=each.txn,
+                item_status=ITEM_OF.get(each.to),
+                obs_id=obs_id,
+                actor=actor,
+                occurred_at=occurred_at,
+                recorded_at=now,
+            )
+        )
+
+
+def _outbox_rows(
+    result: StepResult,
+    pr_id: str,
+    number: int,
+    stands_for: dict[Role | None, tuple[str, datetime]],
+    settings: DcbSettings,
+    now: datetime,
+    run_id: str | None,
+) -> list[outbox.NewRow]:
+    told = events_of(
+        pr_id,
+        result,
+        step=number,
+        sources=stands_for,
+        recorded_at=now,
+        run_id=run_id,
+    )
+    rows = [outbox.event_row(sink, event) for event in told for sink in settings.sink_names]
+    if settings.mode == "drive":
+        wanted = [*result.actions]
+        wanted += [FOLLOW_UPS[each.to] for each in result.transitions if each.to in FOLLOW_UPS]
+        rows += [
+            outbox.action_row(pr_id, result.state.seq, number, place, action)
+            for place, action in enumerate(wanted)
+            if _is_switched_on(action, settings)
+        ]
+    return rows
+
+
+def _is_switched_on(action: Action, settings: DcbSettings) -> bool:
+    if action.type is ActionType.SUPPLIER_SCAN_IN:
+        return settings.supplier_receive_scan
+    if action.type is ActionType.RENEW_SUPPLIER_LOAN:
+        return settings.renew_supplier_loan
+    return True
+
+
+def _tell_alerts(connection: Connection, pr_id: str, before: State, after: State, now: datetime) -> None:
+    for flag in after.standing:
+        if flag not in before.standing:
+            severity: Severity = (
+                "urgent" if is_item_trouble(flag) or flag.endswith("_UNPROVEN") else "warning"
+            )
+            alerts.open_alert(
+                connection, Alert(f"{flag}:{pr_id}", flag, severity, pr_id, {"status": after.status}), now
+            )
+    for flag in before.standing:
+        if flag not in after.standing:
+            alerts.close_alert(connection, f"{flag}:{pr_id}", now)
+
+
+def _keep_legs(
+    connection: Connection, tracked: Tracked, reports: Sequence[Report], result: StepResult
+) -> int:
+    """Keep the health of each side that was read, and ids learned; the most failures in a row of any side."""
+    most = 0
+    for report in reports:
+        seen = report.seen
+        if not isinstance(seen, Observation) or seen.role not in tracked.legs:
+            continue
+        record, memory = tracked.legs[seen.role], result.state.leg(seen.role)
+        failed = bool(memory.failed)
+        at = seen.at.time if seen.at else None
+        values: dict[str, Any] = {
+            "last_read_at": at,
+            "error_repeat": record.error_repeat + 1 if failed else 0,
+            "last_error": _error_text(report) if failed else None,
+            "barcode": memory.barcode or record.barcode,
+            "loan_id": memory.loan_id or record.loan_id,
+        }
+        if not failed:
+            values["last_ok_at"] = at
+        if result.state.status in (Status.RPSA, Status.CONFIRMED, Status.RPBA, Status.RPPA):
+            values["item_pid"] = memory.item_id or record.item_pid
+        most = max(most, values["error_repeat"])
+        connection.execute(_update_leg(tracked.pr_id, record).values(values))
+    return most
+
+
+def _update_leg(pr_id: str, record: LegRecord) -> Any:
+    return update(leg_table).where(
+        leg_table.c.pr_id == pr_id,
+        leg_table.c.role == record.role,
+        leg_table.c.generation == record.generation,
+    )
+
+
+def _error_text(report: Report) -> str:
+    told = [" ".join(str(part) for part in error.to_json().values()) for error in report.errors]
+    return "; ".join(told) or "a read failed"
+
+
+def _reschedule(
+    tracked: Tracked,
+    fresh: Sequence[tuple[str, Report]],
+    result: StepResult,
+    settings: DcbSettings,
+    now: datetime,
+    errors: int,
+) -> tuple[datetime | None, int]:
+    """When to look next, and the quiet polls so far. Acks do not put a look off, and failures are not quiet."""
+    moved = bool(result.transitions)
+    polled = any(not isinstance(report.seen, Ack) for _, report in fresh)
+    if moved:
+        repeat = 0
+    elif polled and not errors:
+        repeat = tracked.poll_repeat + 1
+    else:
+        repeat = tracked.poll_repeat
+    when = next_poll(result.state, now, settings, pr_id=tracked.pr_id, repeat=repeat, failures=errors)
+    if not polled and not moved and when is not None and tracked.next_poll_at is not None:
+        when = min(when, tracked.next_poll_at)
+    return when, repeat
+
+
+def _last_ord(connection: Connection, pr_id: str) -> int:
+    query = select(request_table.c.last_ord).where(request_table.c.pr_id == pr_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def _keep_request(
+    connection: Connection,
+    tracked: Tracked,
+    result: StepResult,
+    number: int,
+    last_ord: int,
+    schedule: tuple[datetime | None, int],
+    now: datetime,
+    owner: str | None,
+) -> None:
+    state = result.state
+    values: dict[str, Any] = {
+        "status": state.status,
+        "outcome": state.outcome,
+        "closure": state.closure,
+        "closure_evidence": state.evidence,
+        "closure_confidence": state.confidence,
+        "seq": state.seq,
+        "steps": number,
+        "last_ord": last_ord,
+        "version": tracked.version + 1,
+        "next_poll_at": schedule[0],
+        "poll_repeat": schedule[1],
+        "flags": list(state.flags),
+        "standing": list(state.standing),
+        "needs_attention": needs_attention(state.standing) or state.status is Status.ERROR,
+        "state": state.to_json(),
+        "updated_at": now,
+    }
+    if any(seen is not SeenAs.STALE for seen in result.seen):
+        values["nudged"] = False
+    if result.transitions:
+        values["status_since"] = now
+    table = request_table.c
+    changed = connection.execute(
+        update(request_table)
+        .where(table.pr_id == tracked.pr_id, table.version == tracked.version)
+        .values(values)
+    )
+    if changed.rowcount != 1:
+        raise VersionConflict(f"The request {tracked.pr_id} was changed by somebody else meanwhile")
+    if owner is not None:
+        requests.release(connection, [tracked.pr_id], owner)

@@ -1,0 +1,224 @@
+"""`DcbStore`: the door to the DCB tables. One method, one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.store import alerts, applying, hints, history, outbox, requests, retention
+from alma_etl.dcb.store.rows import (
+    Alert,
+    Applied,
+    LegRecord,
+    NewRequest,
+    OutboxKind,
+    OutboxRow,
+    OutboxState,
+    Report,
+    Tracked,
+)
+from alma_etl.dcb.vocabulary import Status
+from alma_etl.store.db import StoreUnavailable, first_line, open_engine, parse_url, place
+
+LEASE = timedelta(minutes=10)
+
+
+class DcbStore:
+    """The DCB tables of the state store at ``url``, upgraded beforehand. Close it when done, or use ``with``.
+
+    Safe for several threads, processes and hosts at once. ``now`` is given by the caller, with its zone. Every
+    method raises StoreUnavailable, one sentence, when the store cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = parse_url(url)
+        self._engine = open_engine(self._url)
+
+    def __enter__(self) -> DcbStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as problem:
+            raise StoreUnavailable(
+                f"The state store, {place(self._url)}, cannot be used for DCB: {first_line(problem, self._url)}. "
+                "Check that it runs and was upgraded (python -m alma_etl.store upgrade)."
+            ) from problem
+
+    # --- requests
+
+    def add(self, new: NewRequest, now: datetime) -> bool:
+        """Track a request; False when it is tracked already, which changes nothing."""
+        with self._transaction() as connection:
+            return requests.add(connection, new, now)
+
+    def get(self, pr_id: str) -> Tracked | None:
+        """A request as it stands, or None."""
+        with self._transaction() as connection:
+            return requests.find(connection, [pr_id]).get(pr_id)
+
+    def list_by(
+        self,
+        *,
+        statuses: Sequence[Status] | None = None,
+        attention: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Tracked]:
+        """Requests for the board: those that need attention first, then the longest in their status."""
+        with self._transaction() as connection:
+            return requests.list_by(
+                connection, statuses=statuses, attention=attention, limit=limit, offset=offset
+            )
+
+    def lease_due(self, now: datetime, limit: int, owner: str, lease: timedelta = LEASE) -> list[Tracked]:
+        """Requests whose time has come, the most urgent first, for ``owner`` alone as long as the lease lasts."""
+        with self._transaction() as connection:
+            return requests.lease_due(connection, now, limit, owner, lease)
+
+    def release(self, pr_ids: Sequence[str], owner: str) -> None:
+        """Give leases back unused."""
+        with self._transaction() as connection:
+            requests.release(connection, pr_ids, owner)
+
+    def nudge(self, pr_ids: Iterable[str], now: datetime) -> int:
+        """Look at these at once and at everything; how many of them are polled at all."""
+        with self._transaction() as connection:
+            return requests.nudge(connection, pr_ids, now)
+
+    def apply(
+        self,
+        pr_id: str,
+        reports: Sequence[Report],
+        *,
+        settings: DcbSettings,
+        now: datetime,
+        legs: Sequence[LegRecord] = (),
+        run_id: str | None = None,
+        actor: str | None = None,
+        owner: str | None = None,
+    ) -> Applied:
+        """One step of the machine with all that follows; see `applying.apply`. Safe to repeat."""
+        with self._transaction() as connection:
+            return applying.apply(
+                connection,
+                pr_id,
+                reports,
+                settings=settings,
+                now=now,
+                legs=legs,
+                run_id=run_id,
+                actor=actor,
+                owner=owner,
+            )
+
+    def history(self, pr_id: str) -> history.History:
+        """What happened to a request, in order."""
+        with self._transaction() as connection:
+            return history.history_of(connection, pr_id)
+
+    # --- outbox
+
+    def lease_outbox(
+        self,
+        kind: OutboxKind,
+        now: datetime,
+        limit: int,
+        owner: str,
+        lease: timedelta = LEASE,
+        *,
+        target: str | None = None,
+    ) -> list[OutboxRow]:
+        """Events or deeds whose turn it is, each request's in order; overtaken deeds are dropped."""
+        with self._transaction() as connection:
+            return outbox.lease(connection, kind, now, limit, owner, lease, target=target)
+
+    def settle(self, outbox_id: str, state: OutboxState, now: datetime, *, error: str | None = None) -> bool:
+        """An event was delivered, refused for good, superseded or given up; False when it was settled before."""
+        with self._transaction() as connection:
+            return outbox.settle(connection, outbox_id, state, now, error=error)
+
+    def settle_action(
+        self,
+        row: OutboxRow,
+        state: OutboxState,
+        reports: Sequence[Report],
+        *,
+        settings: DcbSettings,
+        now: datetime,
+        legs: Sequence[LegRecord] = (),
+        run_id: str | None = None,
+        error: str | None = None,
+    ) -> Applied | None:
+        """A deed was done or refused for good: mark it and take what came of it, both or neither.
+
+        None when somebody else settled it before, or nothing came of it that the machine should know.
+        """
+        with self._transaction() as connection:
+            if not outbox.settle(connection, row.outbox_id, state, now, error=error) or not reports:
+                return None
+            return applying.apply(
+                connection, row.pr_id, reports, settings=settings, now=now, legs=legs, run_id=run_id
+            )
+
+    def postpone(self, outbox_id: str, until: datetime, error: str) -> None:
+        """Try a row again later."""
+        with self._transaction() as connection:
+            outbox.postpone(connection, outbox_id, until, error)
+
+    def revive(self, outbox_id: str, now: datetime) -> bool:
+        """Somebody wants a row that was given up or refused to be tried once more."""
+        with self._transaction() as connection:
+            return outbox.revive(connection, outbox_id, now)
+
+    # --- alerts, hints, retention
+
+    def open_alert(self, alert: Alert, now: datetime) -> bool:
+        """A condition holds; True when it is news."""
+        with self._transaction() as connection:
+            return alerts.open_alert(connection, alert, now)
+
+    def close_alert(self, key: str, now: datetime) -> None:
+        """A condition is over."""
+        with self._transaction() as connection:
+            alerts.close_alert(connection, key, now)
+
+    def acknowledge(self, key: str, who: str) -> bool:
+        """Somebody has taken note."""
+        with self._transaction() as connection:
+            return alerts.acknowledge(connection, key, who)
+
+    def open_alerts(self, *, pr_id: str | None = None) -> list[Alert]:
+        """What is open, the oldest first."""
+        with self._transaction() as connection:
+            return alerts.open_alerts(connection, pr_id=pr_id)
+
+    def keep_hint(self, hint: hints.Hint, now: datetime) -> bool:
+        """Keep a webhook's hint; False when it came before."""
+        with self._transaction() as connection:
+            return hints.keep(connection, hint, now)
+
+    def follow_hints(self, now: datetime) -> int:
+        """Nudge the requests that hints are about; how many."""
+        with self._transaction() as connection:
+            return hints.follow(connection, now)
+
+    def thin_out(self, settings: DcbSettings, now: datetime) -> retention.Thinned:
+        """Drop what is past its time."""
+        with self._transaction() as connection:
+            return retention.thin_out(connection, settings, now)

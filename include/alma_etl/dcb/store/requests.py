@@ -1,0 +1,191 @@
+"""Requests and their sides: track, find, lease, nudge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, or_, select, update
+
+from alma_etl.dcb.plan import PRIORITY
+from alma_etl.dcb.state import State
+from alma_etl.dcb.store.rows import LegRecord, NewRequest, Tracked
+from alma_etl.dcb.store.tables import leg_table, request_table
+from alma_etl.dcb.vocabulary import Role, Status, Workflow
+
+_PRIORITY = case(
+    {status.value: rank for status, rank in PRIORITY.items()}, value=request_table.c.status, else_=9
+)
+_LEG_COLUMNS = tuple(each.name for each in fields(LegRecord))
+
+
+def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
+    """Track a request; False when it is tracked already (whatever its status), which changes nothing."""
+    if find(connection, [new.pr_id]):
+        return False
+    state = State(workflow=new.workflow)
+    connection.execute(
+        request_table.insert().values(
+            pr_id=new.pr_id,
+            workflow=new.workflow,
+            status=state.status,
+            seq=0,
+            steps=0,
+            last_ord=0,
+            version=0,
+            status_since=now,
+            next_poll_at=now,
+            poll_repeat=0,
+            nudged=False,
+            flags=[],
+            standing=[],
+            needs_attention=False,
+            state=state.to_json(),
+            conf=dict(new.conf),
+            thinned=False,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    for leg in new.legs:
+        put_leg(connection, new.pr_id, leg)
+    return True
+
+
+def put_leg(connection: Connection, pr_id: str, leg: LegRecord) -> None:
+    """Set the ids of a side (of that generation); it may be new."""
+    key = {"pr_id": pr_id, "role": leg.role, "generation": leg.generation}
+    values = {name: getattr(leg, name) for name in _LEG_COLUMNS if name not in key}
+    where = and_(*(leg_table.c[name] == value for name, value in key.items()))
+    if connection.execute(update(leg_table).where(where).values(values)).rowcount == 0:
+        connection.execute(leg_table.insert().values(key | values))
+
+
+def find(connection: Connection, pr_ids: Sequence[str], *, lock: bool = False) -> dict[str, Tracked]:
+    """Those of the requests that are tracked. ``lock``: nobody else changes them until the transaction ends."""
+    query = select(request_table).where(request_table.c.pr_id.in_(pr_ids)).order_by(request_table.c.pr_id)
+    rows = connection.execute(query.with_for_update() if lock else query).all()
+    legs = _legs_of(connection, [row.pr_id for row in rows])
+    return {row.pr_id: _tracked(row, legs[row.pr_id]) for row in rows}
+
+
+def lease_due(
+    connection: Connection, now: datetime, limit: int, owner: str, lease: timedelta
+) -> list[Tracked]:
+    """Up to ``limit`` requests whose time has come, the most urgent first; nobody else gets them for ``lease``.
+
+    A lease that ran out, because its owner was killed, is free again.
+    """
+    table = request_table.c
+    free = or_(table.lease_until.is_(None), table.lease_until <= now)
+    query = (
+        select(table.pr_id)
+        .where(table.next_poll_at <= now, free)
+        .order_by(table.nudged.desc(), _PRIORITY, table.next_poll_at, table.pr_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    pr_ids = list(connection.execute(query).scalars())
+    for part in _parts(pr_ids):
+        connection.execute(
+            update(request_table)
+            .where(table.pr_id.in_(part))
+            .values(lease_owner=owner, lease_until=now + lease)
+        )
+    found: dict[str, Tracked] = {}
+    for part in _parts(pr_ids):
+        found |= find(connection, part)
+    return [found[pr_id] for pr_id in pr_ids]
+
+
+def release(connection: Connection, pr_ids: Sequence[str], owner: str) -> None:
+    """Give leases back that were not used; the requests stay due."""
+    for part in _parts(pr_ids):
+        connection.execute(
+            update(request_table)
+            .where(request_table.c.pr_id.in_(part), request_table.c.lease_owner == owner)
+            .values(lease_owner=None, lease_until=None)
+        )
+
+
+def nudge(connection: Connection, pr_ids: Iterable[str], now: datetime) -> int:
+    """Look at these requests at once and at everything; how many are polled at all."""
+    table, count = request_table.c, 0
+    for part in _parts(sorted(set(pr_ids))):
+        changed = connection.execute(
+            update(request_table)
+            .where(table.pr_id.in_(part), table.next_poll_at.is_not(None))
+            .values(next_poll_at=now, poll_repeat=0, nudged=True)
+        )
+        count += changed.rowcount
+    return count
+
+
+def list_by(
+    connection: Connection, *, statuses: Sequence[Status] | None, attention: bool, limit: int, offset: int
+) -> list[Tracked]:
+    """Requests for the board: those that need attention first, then the longest in their status."""
+    table = request_table.c
+    query = select(table.pr_id)
+    if statuses is not None:
+        query = query.where(table.status.in_(statuses))
+    if attention:
+        query = query.where(table.needs_attention)
+    order = (table.needs_attention.desc(), table.status_since, table.pr_id)
+    pr_ids = list(connection.execute(query.order_by(*order).limit(limit).offset(offset)).scalars())
+    found = find(connection, pr_ids)
+    return [found[pr_id] for pr_id in pr_ids]
+
+
+def find_by_ids(
+    connection: Connection, system_code: str, *, request_id: str | None, item_pid: str | None
+) -> list[str]:
+    """Requests that have a side with this hold or this item in a system."""
+    matches = [
+        column == value
+        for column, value in ((leg_table.c.request_id, request_id), (leg_table.c.item_pid, item_pid))
+        if value
+    ]
+    if not matches:
+        return []
+    query = select(leg_table.c.pr_id).where(leg_table.c.system_code == system_code, or_(*matches)).distinct()
+    return sorted(connection.execute(query).scalars())
+
+
+def _legs_of(connection: Connection, pr_ids: Sequence[str]) -> Mapping[str, dict[Role, LegRecord]]:
+    """The present side of each role: that of the latest generation."""
+    legs: dict[str, dict[Role, LegRecord]] = defaultdict(dict)
+    query = select(leg_table).where(leg_table.c.pr_id.in_(pr_ids)).order_by(leg_table.c.generation)
+    for row in connection.execute(query):
+        values: dict[str, Any] = {name: getattr(row, name) for name in _LEG_COLUMNS}
+        values["role"] = Role(values["role"])
+        legs[row.pr_id][values["role"]] = LegRecord(**values)
+    return legs
+
+
+def _tracked(row: Row[Any], legs: Mapping[Role, LegRecord]) -> Tracked:
+    return Tracked(
+        pr_id=row.pr_id,
+        workflow=Workflow(row.workflow),
+        status=Status(row.status),
+        status_since=row.status_since,
+        state=State.from_json(row.state),
+        legs=legs,
+        conf=row.conf,
+        version=row.version,
+        steps=row.steps,
+        poll_repeat=row.poll_repeat,
+        next_poll_at=row.next_poll_at,
+        nudged=row.nudged,
+        needs_attention=row.needs_attention,
+        thinned=row.thinned,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _parts(pr_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (pr_ids[start : start + 500] for start in range(0, len(pr_ids), 500))

@@ -1,0 +1,26 @@
+"""A DCB store of one test, on each of the databases that we know."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from alma_etl.dcb.store import DcbStore
+from alma_etl.store.upgrade import upgrade
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.heavy)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'store.db'}"
+    else:
+        new_database: Callable[[], str] = request.getfixturevalue("postgres")
+        url = new_database()
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[DcbStore]:
+    with DcbStore(store_url) as opened:
+        yield opened

@@ -1,0 +1,187 @@
+"""config/dcb.yaml and the confs: what is wrong is told with its line or its field, and what to write instead."""
+
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from alma_etl.config import read_settings
+from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
+from alma_etl.dcb.settings import CONFIG_KEY, DcbSettings, read_dcb_settings, shipped_settings
+from alma_etl.errors import InputProblem
+from alma_etl.store.bucket import Bucket
+
+SHIPPED = (files("alma_etl.dcb") / "dcb.yaml").read_text("utf-8")
+
+
+def read(text: str) -> DcbSettings:
+    return read_settings(text, DcbSettings, source="config/dcb.yaml")
+
+
+def test_the_shipped_file_says_what_the_code_takes_for_granted() -> None:
+    shipped = shipped_settings()
+    bare = DcbSettings(systems=shipped.systems, mode=shipped.mode)
+    assert shipped == bare
+    assert shipped.intervals.placed.longest == timedelta(hours=4)
+    assert shipped.policy.gap == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("mode: drive", "mode: push", "mode: Input should be 'observe' or 'drive'"),
+        ("    library: MAIN ", "    libary: MAIN ", "systems.LENDER"),
+        (
+            "missing_min_gap: 10m",
+            "missing_min_gap: 10",
+            "missing_min_gap: Value error, write a number and a unit",
+        ),
+        ("missing_confirmations: 2", "missing_confirmations: 1", "missing_confirmations"),
+        ("  - type: log", "  - {type: mod_dcb}", "the sink mod_dcb needs conn_id"),
+        (
+            "{first: 5m,  longest: 30m}",
+            "{first: 2h,  longest: 30m}",
+            "longest must not be shorter than first",
+        ),
+        ("    location: DCB ", "    location: 01 ", "write it in quotes"),
+        ("calls_per_day: 50000", "calls_per_day: 50", "calls_per_day"),
+    ],
+)
+def test_a_fault_is_told_with_its_line(old: str, new: str, told: str) -> None:
+    assert old in SHIPPED
+    text = SHIPPED.replace(old, new, 1)
+    wrong = next(number for number, line in enumerate(text.splitlines(), 1) if new in line)
+    with pytest.raises(InputProblem) as problem:
+        read(text)
+    assert told in str(problem.value)
+    lines = {int(part.split(":")[0]) for part in str(problem.value).split("line ")[1:]}
+    assert lines & set(range(wrong - 2, wrong + 1))
+
+
+def test_a_system_lacks_what_its_kind_needs() -> None:
+    with pytest.raises(InputProblem, match=r"line 2: .*also needs alma_conn_id, library"):
+        read("systems:\n  A: {kind: alma}\n")
+    with pytest.raises(InputProblem, match="kind mod_dcb also needs conn_id"):
+        read("systems:\n  F: {kind: mod_dcb}\n")
+
+
+def test_the_same_sink_twice() -> None:
+    with pytest.raises(InputProblem, match="the same sink stands there twice"):
+        read(SHIPPED.replace("  - type: log", "  - type: log\n  - type: log"))
+
+
+class OneObject:
+    """A bucket that holds the settings file or nothing."""
+
+    def __init__(self, content: bytes | None) -> None:
+        self.content = content
+
+    def find(self, key: str) -> bytes | None:
+        return self.content if key == CONFIG_KEY else None
+
+
+def bucket_with(content: bytes | None) -> Bucket:
+    return OneObject(content)  # type: ignore[return-value]
+
+
+def test_the_bucket_s_file_replaces_the_shipped_one() -> None:
+    assert read_dcb_settings(bucket_with(None)) == shipped_settings()
+    own = SHIPPED.replace("mode: drive", "mode: observe").encode()
+    assert read_dcb_settings(bucket_with(own)).mode == "observe"
+    with pytest.raises(InputProblem, match="not UTF-8"):
+        read_dcb_settings(bucket_with("mode: Übung".encode("latin-1")))
+
+
+def test_the_log_is_always_told() -> None:
+    settings = read(SHIPPED.replace("  - type: log", "  - {type: webhook, conn_id: hook}"))
+    assert settings.sink_names == ("log", "webhook:hook")
+
+
+# --- confs
+
+PLACE: dict[str, Any] = {
+    "pr_id": "0b6f1c1e-7b1f-4f53-9d2f-3f1a5f6f0c11",
+    "supplier": {
+        "system": "LENDER",
+        "mms_id": "9900000000004401",
+        "holding_id": "2200000000004401",
+        "item_pid": "2300000000004401",
+    },
+    "borrower": {"system": "BORROWER", "user_id": "patron-1"},
+    "pickup": {"system": "BORROWER", "library": "MAIN"},
+    "bib": {"title": "A title"},
+    "item": {"barcode": "321"},
+}
+
+
+def test_a_complete_conf() -> None:
+    place = read_place(PLACE, shipped_settings())
+    assert (place.workflow, place.item.material_type, place.note) == ("RET-STD", "BOOK", None)
+
+
+def without(*path: str) -> dict[str, Any]:
+    return changed(None, *path)
+
+
+def changed(value: object, *path: str) -> dict[str, Any]:
+    """PLACE with one value set, or taken away."""
+    head, *rest = path
+    inner = {name: part for name, part in PLACE.items() if name != head}
+    if rest:
+        part = {name: each for name, each in PLACE[head].items() if name != rest[0]}
+        inner[head] = part if value is None else {**part, rest[0]: value}
+    elif value is not None:
+        inner[head] = value
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        (None, "pr_id: Field required"),
+        (without("supplier", "item_pid"), "supplier.item_pid: Field required"),
+        (changed("../x", "pr_id"), "pr_id"),
+        (changed("99/1", "supplier", "mms_id"), "supplier.mms_id"),
+        (changed(990000, "supplier", "mms_id"), "supplier.mms_id: Input should be a valid string"),
+        (changed("", "bib", "title"), "bib.title"),
+        (changed("a b", "item", "barcode"), "item.barcode"),
+        (changed("x", "supplier", "mmsid"), "supplier.mmsid: Extra inputs are not permitted"),
+        (changed("LENDER", "borrower", "system"), "that is a local request"),
+        (changed("LENDER", "pickup", "system"), "another system needs RET-PUA"),
+        (changed("RET-PUA", "workflow"), "a third system for RET-PUA"),
+        (changed("RET-ALL", "workflow"), "workflow"),
+        (changed("NOWHERE", "supplier", "system"), "there is no system 'NOWHERE' in config/dcb.yaml"),
+    ],
+)
+def test_a_faulty_conf_is_told_by_its_field(conf: dict[str, Any] | None, told: str) -> None:
+    with pytest.raises(InputProblem) as problem:
+        read_place(conf, shipped_settings())
+    assert told in str(problem.value)
+    assert "Value error" not in str(problem.value)
+
+
+def test_a_lender_must_be_an_alma() -> None:
+    text = SHIPPED + "\n"
+    text = text.replace("systems:\n", "systems:\n  FOLIO: {kind: mod_dcb, conn_id: mod_dcb_default}\n", 1)
+    with pytest.raises(InputProblem, match="FOLIO is not an Alma"):
+        read_place(changed("FOLIO", "supplier", "system"), read(text))
+    borrowed = changed("FOLIO", "borrower", "system")
+    borrowed["pickup"] = {"system": "FOLIO", "library": "Annex"}
+    assert read_place(borrowed, read(text)).borrower.system == "FOLIO"
+
+
+def test_a_cancellation() -> None:
+    assert read_cancel({"pr_id": "PR-1"}).reason is None
+    with pytest.raises(InputProblem, match="pr_id: Field required"):
+        read_cancel({})
+
+
+@pytest.mark.parametrize("model", [PlaceRequest, CancelRequest])
+def test_the_schema_explains_every_field(model: type[PlaceRequest | CancelRequest]) -> None:
+    schema = schema_of(model)
+    parts = [schema, *schema.get("$defs", {}).values()]
+    for part in parts:
+        assert part["additionalProperties"] is False
+        for field in part["properties"].values():
+            assert "description" in field or "$ref" in field
