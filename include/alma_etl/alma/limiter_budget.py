@@ -69,10 +69,17 @@ class Budget(Protocol):
     def take(self, wanted: int, rate: float) -> BudgetState:
         """Reserve `wanted` slots, the last of them one `step` before `next_slot`; none when it is closed."""
 
-    def look(self) -> BudgetState: ...
-    def slow_down(self) -> BudgetState: ...
-    def shut(self, until: float, reason: str) -> BudgetState: ...
-    def note_calls_left(self, calls_left: int) -> BudgetState: ...
+    def look(self) -> BudgetState:
+        """Read the state, changing nothing."""
+
+    def slow_down(self) -> BudgetState:
+        """Alma refused a request for its per-second threshold."""
+
+    def shut(self, until: float, reason: str) -> BudgetState:
+        """Grant nothing before `until`."""
+
+    def note_calls_left(self, calls_left: int) -> BudgetState:
+        """Write down the calls left today."""
 
     def forget_connections(self) -> None:
         """Called first in a forked process: what is open belongs to the parent and must not be touched."""

@@ -121,6 +121,8 @@ class server_now(FunctionElement[float]):  # noqa: N801 - a SQL function
 
 
 class greatest(FunctionElement[float]):  # noqa: N801
+    """The greatest of its arguments: `greatest` on PostgreSQL, `max` on SQLite."""
+
     """The greatest of several numbers, in the words of each database."""
 
     type = Double()
@@ -128,6 +130,8 @@ class greatest(FunctionElement[float]):  # noqa: N801
 
 
 class least(FunctionElement[float]):  # noqa: N801
+    """The least of its arguments: `least` on PostgreSQL, `min` on SQLite."""
+
     """The least of several numbers, in the words of each database."""
 
     type = Double()
