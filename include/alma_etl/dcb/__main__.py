@@ -5,11 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from alma_etl.dcb.explain import explain
 from alma_etl.dcb.replay import replay_file
-from alma_etl.dcb.store import DcbStore
 from alma_etl.errors import InputProblem
-from alma_etl.store.db import StoreUnavailable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,14 +24,23 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(json.dumps(replay_file(given.file), indent=2, ensure_ascii=False) + "\n")
             return 0
         return _explain(given.url, given.pr_id)
-    except (InputProblem, StoreUnavailable) as problem:
+    except InputProblem as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
 
 
 def _explain(url: str, pr_id: str) -> int:
-    with DcbStore(url) as store:
-        told = explain(store, pr_id)
+    # Replaying needs no store, nor the libraries that come with it.
+    from alma_etl.dcb.explain import explain
+    from alma_etl.dcb.store import DcbStore
+    from alma_etl.store.db import StoreUnavailable
+
+    try:
+        with DcbStore(url) as store:
+            told = explain(store, pr_id)
+    except StoreUnavailable as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
     if told is None:
         sys.stderr.write(f"There is no request {pr_id} in the state store.\n")
         return 1

@@ -9,7 +9,7 @@ from alma_etl.dcb.edges import BOOK_OUT, SETTLED, TERMINAL
 from alma_etl.dcb.memory import place_item
 from alma_etl.dcb.observations import Ack, ItemRead
 from alma_etl.dcb.result import SeenAs
-from alma_etl.dcb.rules import placed_at_borrower
+from alma_etl.dcb.rules import placed_at_borrower, placed_at_pickup
 from alma_etl.dcb.run import Run
 from alma_etl.dcb.state import Leg
 from alma_etl.dcb.vocabulary import (
@@ -38,7 +38,7 @@ def take(run: Run, ack: Ack) -> SeenAs:
             placed_at_borrower(run)
         case AckName.PICKUP_PLACED if run.status is S.RPBA:
             _written(run, ack, Role.PICKUP)
-            run.go(S.RPPA, "PlaceAtPickupAgency")
+            placed_at_pickup(run)
         case AckName.SUPPLIER_LOAN_CREATED:
             _lent(run, ack, Role.SUPPLIER)
         case AckName.BORROWER_LOAN_CREATED:

@@ -51,6 +51,11 @@ def placed_at_borrower(run: Run, role: Role | None = None) -> None:
         run.do(A.PLACE_AT_PICKUP)
 
 
+def placed_at_pickup(run: Run, role: Role | None = None) -> None:
+    """The hold at the third system exists as well."""
+    run.go(S.RPPA, "PlaceAtPickupAgency", role=role)
+
+
 def _expedite(run: Run, _seen: Evidence) -> None:
     """The patron stands at the lender's desk with the book: nothing travels."""
     run.go(S.LOANED, "ExpeditedCheckoutTransition")
@@ -191,10 +196,20 @@ def _home_without_check_in(seen: Evidence) -> bool:
     return leg.closed_in is S.LOANED or (walk_up and leg.back is S.LOANED)
 
 
-_CONFIRM = Rule("confirmed", lambda seen: seen.supplier.hold_alive, _confirm)
+_CONFIRM = Rule("confirmed", lambda seen: seen.supplier.hold_alive or seen.lent_early, _confirm)
 _NOT_SUPPLIED = Rule("supplier gone", lambda seen: seen.supplier_gone and not seen.proof, _not_supplied)
 _PLACED_BY_OTHERS = Rule(
-    "placed by others", lambda seen: seen.state.leg(Role.BORROWER).hold_alive, _placed_by_others
+    "placed by others",
+    # With the next supplier the borrower's hold is there from before, but its virtual item is not the new book's.
+    lambda seen: seen.state.leg(Role.BORROWER).hold_alive and seen.supplier.generation == 1,
+    _placed_by_others,
+)
+_PICKUP_PLACED_BY_OTHERS = Rule(
+    "pickup placed by others",
+    lambda seen: (
+        seen.state.leg(Role.PICKUP).hold_alive and not seen.supplier_gone and seen.patron_gone is None
+    ),
+    lambda run, _seen: placed_at_pickup(run, role=Role.PICKUP),
 )
 _BEFORE_SHIPPING = (
     Rule(
@@ -258,6 +273,8 @@ def rules_for(status: Status, workflow: Workflow) -> tuple[Rule, ...]:
         return (_EXPEDITE,)
     if workflow is Workflow.LOCAL and status is S.CONFIRMED:
         return (_HAND_OFF,)
+    if workflow is Workflow.PICKUP_ANYWHERE and status is S.RPBA:
+        return (*_BEFORE_SHIPPING, _PICKUP_PLACED_BY_OTHERS)
     return _RULES.get(status, ())
 
 

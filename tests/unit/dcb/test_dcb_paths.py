@@ -324,6 +324,12 @@ def test_x14_the_early_loan_counts_as_ours_to_the_end() -> None:
     assert story.path == ["COMPLETED"]
 
 
+def test_x14_lent_before_we_ever_saw_the_hold() -> None:
+    story = Story().see("S", "gone", "LOAN", "Active").ack("BORROWER_PLACED")
+    assert story.path == ["REQUEST_PLACED_AT_BORROWING_AGENCY", "PICKUP_TRANSIT"]
+    assert story.flags == ["SUPPLIER_LOANED_EARLY"]
+
+
 def test_x14_an_early_loan_that_was_undone_is_not_ours() -> None:
     story = placed().see("S", "gone", "LOAN", "Active").see("S", "gone", "in place", "Complete")
     assert story.flags == ["SUPPLIER_ITEM_BACK_EARLY"]

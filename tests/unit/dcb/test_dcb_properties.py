@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from alma_etl.dcb.rules import rules_for
 from alma_etl.dcb.run import Run
 from alma_etl.dcb.state import State
 from alma_etl.dcb.vocabulary import AckName, Role, Status, Workflow
+
+pytestmark = pytest.mark.heavy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OPERATORS = {AckName.OPERATOR_CLEANUP, AckName.OPERATOR_CLOSE_LOST, AckName.OPERATOR_ROLLBACK}

@@ -25,8 +25,16 @@ LOANS = ({}, {"loan": Loan.NONE}, {"loan": Loan.ACTIVE, "lent": True}, {"loan": 
 ITEMS = (Item.AVAILABLE, Item.TRANSIT, Item.LOANED)
 
 
-@pytest.mark.parametrize("workflow", Workflow)
-@pytest.mark.parametrize("status", Status)
+CASES = [(status, Workflow.STANDARD) for status in Status if rules_for(status, Workflow.STANDARD)] + [
+    (Status.RPBA, Workflow.PICKUP_ANYWHERE),
+    (Status.RPBA, Workflow.EXPEDITED),
+    (Status.LOANED, Workflow.EXPEDITED),
+    (Status.CONFIRMED, Workflow.LOCAL),
+]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("status", "workflow"), CASES)
 def test_the_guards_of_a_status_exclude_each_other(status: Status, workflow: Workflow) -> None:
     fired: set[str] = set()
     rules = rules_for(status, workflow)

@@ -244,6 +244,23 @@ def test_dcb_service_placed_the_borrower_s_hold_and_we_see_it() -> None:
     assert story.path == ["REQUEST_PLACED_AT_BORROWING_AGENCY"]
 
 
+def test_dcb_service_placed_the_pickup_hold_and_we_see_it() -> None:
+    story = Story(PUA).see("S", "IN_PROCESS", "TRANSIT").see("B", "NOT_STARTED", "in place")
+    assert story.path == ["REQUEST_PLACED_AT_BORROWING_AGENCY"]
+    story.see("P", "NOT_STARTED", "in place")
+    assert story.path == ["REQUEST_PLACED_AT_PICKUP_AGENCY", "PICKUP_TRANSIT"]
+
+
+def test_the_borrower_s_old_hold_does_not_stand_for_the_next_supplier_s_placing() -> None:
+    story = placed().see("B", "IN_PROCESS", "in place").see("S", "gone:CANCELED", "in place")
+    story.ack("NEXT_SUPPLIER", at="T20").see("S", "IN_PROCESS", "in place", generation=2, at="T21")
+    assert (story.path, story.actions) == (["CONFIRMED"], [["PLACE_AT_BORROWER"]])
+    story.see("B", "IN_PROCESS", "in place", at="T22")
+    assert story.path == []
+    story.ack("BORROWER_PLACED", at="T23")
+    assert story.path == ["REQUEST_PLACED_AT_BORROWING_AGENCY"]
+
+
 # --- operators
 
 

@@ -1,0 +1,54 @@
+"""docs/dcb.md tells what the code does: every edge, every flag, every handler, examples that are accepted."""
+
+import json
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from alma_etl.dcb import flags
+from alma_etl.dcb.conf import read_cancel, read_place
+from alma_etl.dcb.edges import is_legal
+from alma_etl.dcb.settings import shipped_settings
+from alma_etl.dcb.vocabulary import Role, Status
+from tests.unit.dcb.records import VECTORS
+
+TEXT = (Path(__file__).parents[3] / "docs" / "dcb.md").read_text("utf-8")
+
+
+def test_the_diagram_shows_every_legal_edge_and_no_other() -> None:
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", TEXT, re.MULTILINE))
+    assert drawn == {(frm.name, to.name) for frm, to in product(Status, Status) if is_legal(frm, to)}
+    named = dict(re.findall(r"^    (\w+): (\w+)$", TEXT, re.MULTILINE))
+    assert all(Status[short] == full for short, full in named.items())
+
+
+def test_every_flag_is_explained() -> None:
+    known = {value for name, value in vars(flags).items() if name.isupper() and isinstance(value, str)}
+    known |= {flags.barcode_changed(role) for role in Role}
+    known |= {f"{role}_ITEM_LOST" for role in Role}
+    missing = {flag for flag in known if not re.search(rf"\b{flag}\b", TEXT)}
+    assert missing == set()
+    for trouble in flags.TROUBLE_ITEMS.values():
+        assert trouble in TEXT
+
+
+def test_every_handler_of_the_vectors_is_named() -> None:
+    handlers = {
+        transition["handler"]
+        for vector in VECTORS
+        for entry in vector["trace"]
+        for transition in entry["transitions"]
+    }
+    assert {handler for handler in handlers if handler not in TEXT} == set()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_examples_are_accepted(place: int) -> None:
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
+    assert len(examples) == 2
+    if place == 0:
+        assert read_place(examples[0], shipped_settings()).pr_id == examples[0]["pr_id"]
+    else:
+        assert read_cancel(examples[1]).reason == examples[1]["reason"]
