@@ -1,5 +1,7 @@
 """What all operators of this package share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -22,12 +24,19 @@ class EtlOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Called by Airflow."""
-        try:
+        with errors_for_airflow():
             return self.work(context)
-        except AlmaUnreachable:
-            raise
-        except (RunStopped, AlmaStop) as problem:
-            raise AirflowFailException(str(problem)) from problem
+
+
+@contextmanager
+def errors_for_airflow() -> Iterator[None]:
+    """Fails the task without a retry for an error that no retry can mend."""
+    try:
+        yield
+    except AlmaUnreachable:
+        raise
+    except (RunStopped, AlmaStop) as problem:
+        raise AirflowFailException(str(problem)) from problem
 
 
 def unsuccessful_tasks(context: Context) -> dict[str, str]:
