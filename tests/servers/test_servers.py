@@ -16,6 +16,7 @@ import redis
 import requests
 
 from local import servers
+from tests.servers.processes import existing, listening
 
 pytestmark = pytest.mark.heavy
 
@@ -37,14 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.S
 
 def test_it_listens_on_127_0_0_1_alone_and_nothing_is_left_after_stop(server: servers.Server) -> None:
     pids = server.process.pids()
-    listening = [
-        connection.laddr.ip
-        for pid in pids
-        for connection in psutil.Process(pid).net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert listening
-    assert set(listening) == {"127.0.0.1"}
+    assert {address for address, _ in listening(existing(pids))} == {"127.0.0.1"}
 
     server.stop()
     server.stop()
@@ -70,7 +64,7 @@ def test_it_ends_when_the_process_that_started_it_is_killed(kind: str, tmp_path:
     assert parent.stdin is not None
     assert parent.stdout is not None
     with parent.stdin, parent.stdout:
-        processes = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        processes = existing(map(int, parent.stdout.readline().split()))
         assert len(processes) >= 2
         parent.kill()
         parent.wait()
@@ -82,7 +76,7 @@ def test_it_ends_when_the_process_that_started_it_is_killed(kind: str, tmp_path:
 @pytest.mark.parametrize("kind", sorted(START))
 def test_it_ends_when_its_guard_is_killed(kind: str, tmp_path: Path) -> None:
     server = START[kind](tmp_path / kind)
-    guard, *below = (psutil.Process(pid) for pid in server.process.pids())
+    guard, *below = existing(server.process.pids())
     guard.kill()
     _, alive = psutil.wait_procs(below, timeout=30)
     server.stop()
@@ -167,11 +161,7 @@ def test_s3_knows_conditional_writes(s3) -> None:
 
 def test_s3_leaves_no_socket_behind_when_killed(tmp_path: Path) -> None:
     server = servers.start_s3(tmp_path)
-    ports = {
-        connection.laddr.port
-        for pid in server.process.pids()
-        for connection in psutil.Process(pid).net_connections(kind="inet")
-    }
+    ports = {port for _, port in listening(existing(server.process.pids()))}
     os.kill(server.process.pids()[1], signal.SIGKILL)
     server.stop()
     sockets = [path.name for path in Path("/tmp").glob("seaweedfs-*.sock")]

@@ -1,5 +1,6 @@
 """`make up` and `make down`: the whole stack in the background, in a folder of the test's own."""
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import requests
 from local.airflow_api import AirflowApi, AirflowRefusedError
 from local.ownership import Lock, end_leftovers, marked
 from local.stack import Addresses
+from tests.servers.processes import listening
 
 pytestmark = pytest.mark.heavy
 
@@ -105,15 +107,10 @@ def test_a_second_up_says_where_the_first_one_answers(running: Checkout) -> None
 
 
 def test_everything_listens_on_127_0_0_1_alone(running: Checkout) -> None:
-    listening = {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in [running.background(), *marked(running.stack)]
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found = listening([running.background(), *marked(running.stack)])
     addresses = running.addresses()
-    ports = {port for _, port in listening}
-    assert {ip for ip, _ in listening} == {"127.0.0.1"}
+    ports = {port for _, port in found}
+    assert {ip for ip, _ in found} == {"127.0.0.1"}
     for url in (
         addresses.ui,
         addresses.s3,
@@ -170,14 +167,11 @@ def test_the_pool_and_the_dag_are_there_and_unpaused(running: Checkout) -> None:
 
 def test_a_part_that_is_killed_comes_back_and_the_log_says_so(running: Checkout) -> None:
     def scheduler() -> psutil.Process | None:
-        return next(
-            (
-                process
-                for process in marked(running.stack)
-                if process.cmdline()[1:4] == ["-m", "airflow", "scheduler"]
-            ),
-            None,
-        )
+        for process in marked(running.stack):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.cmdline()[1:4] == ["-m", "airflow", "scheduler"]:
+                    return process
+        return None
 
     killed = scheduler()
     assert killed is not None
