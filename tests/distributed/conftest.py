@@ -98,8 +98,8 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture
 def crew(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Crew]]:
-    """A factory: `crew(url, size, rate, threads=6, busy=0.3, skews=(0.0,))` starts so many processes and has
-    them take permits until `end()`."""
+    """A factory: `crew(url, size, rate, threads=6, busy=0.3, skews=(0.0,), call=None)` starts so many processes
+    and has them take permits until `end()`."""
     started: list[Worker] = []
 
     def start(
@@ -109,11 +109,12 @@ def crew(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Crew]]:
         threads: int = 6,
         busy: float = 0.3,
         skews: tuple[float, ...] = (0.0,),
+        call: str | None = None,
     ) -> Crew:
         for number in range(size):
             output = tmp_path / f"worker-{number}.txt"
-            skew = skews[number % len(skews)]
-            started.append(Worker(nursery, output, url=url, rate=rate, threads=threads, busy=busy, skew=skew))
+            job = {"url": url, "rate": rate, "threads": threads, "busy": busy, "call": call}
+            started.append(Worker(nursery, output, **job, skew=skews[number % len(skews)]))
         return Crew(started)
 
     yield start

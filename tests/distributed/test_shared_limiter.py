@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from alma_etl.alma.limiter import FRESH, PacedLimiter
 from alma_etl.alma.limiter_budget import PAUSE, SLOWER
@@ -65,6 +66,23 @@ def test_other_rates(rate: float, postgres_store: str, crew: Crews) -> None:
     report(f"{rate}/s", times, rate)
     assert most_in_a_second(times) <= math.ceil(rate)
     assert len(times) <= rate * (times[-1] - times[0]) + 1
+
+
+def test_a_gateway_with_a_threshold_a_quarter_above_never_refuses(
+    postgres_store: str, crew: Crews, sandbox: Callable[..., Any]
+) -> None:
+    """Requests take their own time to arrive; Alma counts those, in a sliding second of its own clock."""
+    server = sandbox(titles=5, latency_ms=900, per_second=25)
+    call = f"{server.url}/almaws/v1/conf/general?apikey=sandbox"
+    workers = crew(postgres_store, 4, 20, threads=8, busy=0.0, call=call)
+    workers.work(5)
+    workers.end()
+    answers = [int(status) for worker in workers.workers for (status,) in worker.said("answer")]
+    counts = requests.get(f"{server.url}/sandbox/counts", timeout=10).json()
+    print(f"{len(answers)} answers, at most {counts['peak_per_second']} calls in a second of the gateway's")
+    assert set(answers) == {200}
+    assert len(answers) > 40
+    assert "429" not in counts["by_status"]
 
 
 def test_a_killed_process_holds_nothing_and_stalls_nobody(store: str, crew: Crews) -> None:

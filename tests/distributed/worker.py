@@ -15,6 +15,8 @@ import threading
 import time
 from typing import Any
 
+import requests
+
 from alma_etl.alma.limiter import LimiterClosed
 from alma_etl.store import limiter_redis, limiter_sql, open_limiter
 
@@ -23,7 +25,11 @@ assert limiter_sql  # imported here, for all
 
 
 def run(job: dict[str, Any]) -> None:
-    """`busy`: seconds that a thread is away after each permit (a call); `skew`: how wrong this process' clock is."""
+    """Do a job until it is over.
+
+    `call`: a URL to GET with each permit, or none; `busy`: seconds that a thread is away after each permit besides;
+    `skew`: how wrong this process' wall clock is.
+    """
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def say(*words: object) -> None:
@@ -40,6 +46,8 @@ def run(job: dict[str, Any]) -> None:
                 time.sleep(0.1)
             else:
                 say("permit", time.monotonic())
+                if job["call"]:
+                    say("answer", requests.get(job["call"], timeout=60).status_code)
                 time.sleep(job["busy"])
 
     right_time = time.time

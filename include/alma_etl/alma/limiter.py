@@ -31,7 +31,7 @@ FRESH = 0.5
 LEAD = 0.05
 """The store is asked this many seconds before a slot; twice the last round trip where that is longer."""
 BATCH = 0.25
-"""A process reserves at most the slots of this many seconds of the whole rate: what is lost when it dies."""
+"""A process reserves at most the slots of about this many seconds: what is lost when it dies."""
 NOTE_EVERY = 5.0
 """Seconds between two notes of the calls left."""
 
@@ -104,7 +104,6 @@ class PacedLimiter:
             raise ValueError(f"requests_per_second must be a number above 0, not {requests_per_second}")
         self._budget = budget
         self._rate = requests_per_second
-        self._batch = max(1, int(requests_per_second * BATCH))
         self.wasted = 0  # permits thrown away because this process came too late for them, or void
         self._start_over()
 
@@ -189,7 +188,7 @@ class PacedLimiter:
         try:
             while (early := self._last_due - self._lead - time.monotonic()) > 0:
                 self._granted.wait(early)
-            wanted = min(self._waiting, self._batch)
+            wanted = min(self._waiting, self._batch())
             self._lock.release()
             try:
                 self._exchange(lambda: self._budget.take(wanted, self._rate), wanted)
@@ -234,6 +233,10 @@ class PacedLimiter:
     @property
     def _generation(self) -> int:
         return self._state.generation if self._state else -1
+
+    def _batch(self) -> int:
+        # At the pace of the last answer, which may be far below our own rate: others are slower, or Alma refused.
+        return max(1, round(BATCH / self._state.step)) if self._state else 1
 
     def _refuse_if_closed(self) -> None:
         state = self._state

@@ -79,6 +79,7 @@ def compare(make: Callable[[str, Clock], Budget], history: History) -> None:
 same_stores = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.heavy
 @same_stores
 @given(history=histories)
 def test_sqlite_follows_the_rules(sqlite_store: str, history: History) -> None:

@@ -70,6 +70,7 @@ def test_a_rate_must_be_a_number_above_0(rate: float) -> None:
         LocalLimiter(rate)
 
 
+@pytest.mark.heavy
 def test_no_second_holds_more_permits_than_the_rate() -> None:
     limiter = LocalLimiter(40)
     times: list[float] = []
@@ -84,6 +85,7 @@ def test_no_second_holds_more_permits_than_the_rate() -> None:
     assert most_in_a_second(times) <= 40
 
 
+@pytest.mark.heavy
 def test_threads_that_wait_are_served_by_one_exchange_in_small_batches() -> None:
     budget = Recorder()
     limiter = PacedLimiter(budget, 100)
@@ -95,7 +97,16 @@ def test_threads_that_wait_are_served_by_one_exchange_in_small_batches() -> None
     assert in_threads(20, work) == []
     assert sum(budget.wanted) == 100 + limiter.wasted
     assert max(budget.wanted) <= 25  # a quarter of a second
+    assert max(budget.wanted) > 1
     assert len(budget.wanted) < 50
+
+
+def test_a_process_with_a_high_rate_does_not_hoard_the_slots_of_a_slow_budget() -> None:
+    budget = Recorder()
+    LocalBudget.take(budget, 1, 10)  # another process is configured with a tenth
+    limiter = PacedLimiter(budget, 100)
+    assert in_threads(8, limiter.acquire) == []
+    assert max(budget.wanted) <= 3
 
 
 def test_a_permit_that_comes_too_late_is_thrown_away() -> None:
@@ -114,6 +125,7 @@ def test_a_permit_that_comes_too_late_is_thrown_away() -> None:
     assert len(budget.wanted) == limiter.wasted + 1
 
 
+@pytest.mark.heavy
 def test_a_slot_far_ahead_is_checked_again_before_it_is_used() -> None:
     budget = Recorder()
     limiter = PacedLimiter(budget, 20)
@@ -123,6 +135,7 @@ def test_a_slot_far_ahead_is_checked_again_before_it_is_used() -> None:
     assert budget.asked[:3] == ["take", "take", "look"]
 
 
+@pytest.mark.heavy
 def test_slots_reserved_before_a_refusal_elsewhere_are_void() -> None:
     budget = Recorder()
     limiter = PacedLimiter(budget, 20)
@@ -138,6 +151,7 @@ def test_slots_reserved_before_a_refusal_elsewhere_are_void() -> None:
     assert time.monotonic() - started >= PAUSE
 
 
+@pytest.mark.heavy
 def test_after_a_refusal_nobody_sends_for_a_second() -> None:
     limiter = LocalLimiter(50)
     limiter.acquire()
