@@ -21,10 +21,9 @@ are. When a run cannot be started, the log of `start_load` says why, and it is t
 
 from datetime import datetime, timedelta
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, AssetWatcher, TriggerRule
 
-from alma_airflow.operators.intake import ListNewFiles, ReportIntake
+from alma_airflow.operators.intake import ListNewFiles, ReportIntake, StartLoad
 from alma_airflow.triggers.doorbell import BucketDoorbell
 
 DROPPED_FILES = Asset(
@@ -52,11 +51,8 @@ with DAG(
     description="A run for every dropped file",
 ):
     listed = ListNewFiles(task_id="list_new_files", at_most=50)
-    started = TriggerDagRunOperator.partial(
-        task_id="start_load",
-        logical_date=None,
-        skip_when_already_exists=True,
-        map_index_template="{{ task.conf['key'] }}",
+    started = StartLoad.partial(
+        task_id="start_load", map_index_template="{{ task.conf['key'] }}"
     ).expand_kwargs(listed.output)
     reported = ReportIntake(
         task_id="report", starts=listed.output, start_task_id="start_load", trigger_rule=TriggerRule.ALL_DONE

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Context
 
 from alma_airflow.hooks.store import open_bucket
@@ -27,6 +28,19 @@ class ListNewFiles(EtlOperator):
         """Called by `execute`."""
         settle = timedelta(seconds=self.settle_seconds)
         return [dict(start) for start in new_starts(open_bucket(), at_most=self.at_most, settle=settle)]
+
+
+class StartLoad(TriggerDagRunOperator):
+    """Starts one run; skipped when the run exists already, since the same version of a file starts only once.
+
+    Takes its arguments as they are: a file's name is data from outside and must never be read as a template.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Without a logical date, of which a DAG has each only once; two files may arrive at the same moment.
+        super().__init__(**{"logical_date": None, "skip_when_already_exists": True, **kwargs})
 
 
 class ReportIntake(EtlOperator):

@@ -1,0 +1,140 @@
+"""`file_intake` by `dag.test()`: a run for every dropped file, and only one for each version of it."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from airflow.models import DagRun
+from airflow.utils.session import create_session
+from sqlalchemy import delete, select
+
+from alma_airflow.operators import intake as operators
+from alma_etl.intake import arrivals, places
+from alma_etl.intake.arrivals import STARTED
+from alma_etl.intake.places import ITEMS, Area, dropped_file
+from alma_etl.intake.starting import new_starts
+from tests.e2e.conftest import LOGICAL_DATE
+from tests.e2e.items import PROFILES, ItemSandbox, Loaded
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture
+def drop(jobs):
+    """Puts a file into the folder of the profile `gifts`; its key."""
+
+    def put(name, body=b"991|1"):
+        jobs.bucket.put(f"items/incoming/gifts/{name}", body)
+        return f"items/incoming/gifts/{name}"
+
+    with create_session() as session:
+        session.execute(delete(DagRun).where(DagRun.dag_id == "item_creation"))
+    return put
+
+
+@pytest.fixture
+def intake(jobs):
+    """Runs `file_intake`; the states of its tasks come back."""
+    moments = iter(LOGICAL_DATE + timedelta(minutes=minute) for minute in range(100))
+
+    def run():
+        found = jobs.run("file_intake", {}, at=next(moments))
+        return found, {(task.task_id, task.map_index): str(task.state) for task in found.get_task_instances()}
+
+    return run
+
+
+def loads():
+    """The runs of `item_creation` that wait: id and conf."""
+    with create_session() as session:
+        runs = session.scalars(select(DagRun).where(DagRun.dag_id == "item_creation"))
+        return {run.run_id: run.conf for run in runs}
+
+
+def test_each_file_gets_a_run_and_is_not_offered_again(jobs, drop, intake):
+    keys = {drop(f"list {number}.txt") for number in range(3)}
+    drop("still coming.txt.part")
+    run, states = intake()
+    assert run.state == "success"
+    assert [states["start_load", number] for number in range(3)] == ["success"] * 3
+    assert {conf["key"] for conf in loads().values()} == keys
+    run, states = intake()
+    assert run.state == "success"
+    assert states["start_load", -1] == "skipped"
+    assert len(loads()) == 3
+
+
+def test_a_version_starts_once_even_when_the_note_of_it_is_lost(jobs, drop, intake):
+    drop("a.txt")
+    intake()
+    jobs.bucket.delete([STARTED])
+    run, states = intake()
+    assert (run.state, states["start_load", 0]) == ("success", "skipped")
+    assert len(loads()) == 1
+
+
+def test_the_same_file_dropped_again_is_a_new_run(jobs, drop, intake):
+    key = drop("a.txt")
+    intake()
+    first = jobs.bucket.info(key)
+    while jobs.bucket.info(drop("a.txt")).last_modified == first.last_modified:  # S3 counts in seconds
+        pass
+    intake()
+    assert len({conf["version"] for conf in loads().values()}) == 2
+
+
+def test_a_name_is_data_and_never_a_template(jobs, drop, intake):
+    keys = {
+        drop("{{ 7 * 7 }} {% raw %}.txt"),
+        drop("{{ conn.aws_default.password }}.txt"),
+        drop("${HOME}.txt"),
+    }
+    run, _ = intake()
+    assert run.state == "success"
+    assert {conf["key"] for conf in loads().values()} == keys
+    names = {task.rendered_map_index for task in run.get_task_instances() if task.map_index >= 0}
+    assert names == keys
+
+
+def test_a_burst_is_started_in_portions_without_losing_one(jobs, drop, intake, monkeypatch):
+    def five(bucket, *, at_most, settle):
+        return new_starts(bucket, at_most=5, settle=settle)
+
+    monkeypatch.setattr(operators, "new_starts", five)
+    keys = {drop(f"{number:02d}.txt") for number in range(12)}
+    started = []
+    for _ in range(3):
+        _, states = intake()
+        started.append(sum(state == "success" for (_, index), state in states.items() if index >= 0))
+    assert started == [5, 5, 2]
+    assert {conf["key"] for conf in loads().values()} == keys
+
+
+def test_a_run_that_cannot_be_started_makes_the_intake_red_and_stops_no_other(
+    jobs, drop, intake, monkeypatch
+):
+    monkeypatch.setattr(places, "BIBS", Area("bibs", "no_such_dag"))
+    monkeypatch.setattr(arrivals, "AREAS", (ITEMS, places.BIBS))
+    monkeypatch.setattr(arrivals.settled, "__kwdefaults__", {"areas": arrivals.AREAS})
+    jobs.bucket.put("bibs/incoming/gifts/x.mrc", b"1")
+    key = drop("a.txt")
+    run, states = intake()
+    assert {conf["key"] for conf in loads().values()} == {key}
+    assert run.state == "failed"
+    assert sorted(state for (_, index), state in states.items() if index >= 0) == ["failed", "success"]
+    assert len(json.loads(jobs.bucket.get(STARTED))["started"]) == 1
+
+
+def test_what_intake_starts_is_loaded_and_filed(jobs, drop, intake, sandbox, connect_alma):
+    alma = ItemSandbox(sandbox(titles=20, per_second=0).url)
+    connect_alma(alma.url, requests_per_second=1000)
+    jobs.bucket.put("config/item_profiles.yaml", PROFILES.encode())
+    key = drop("März.txt", "".join(f"{mms}|B{n}\r\n" for n, mms in enumerate(alma.titles()[:5])).encode())
+    intake()
+    (conf,) = loads().values()
+    loaded = Loaded(jobs.bucket, jobs.run("item_creation", conf), dropped_file(ITEMS, key).stem)
+    assert (loaded.state, loaded.counts()) == ("success", {"created": 5})
+    assert jobs.bucket.info(key) is None
+    _, states = intake()
+    assert states["start_load", -1] == "skipped"
+    assert json.loads(jobs.bucket.get(STARTED)) == {"started": []}
