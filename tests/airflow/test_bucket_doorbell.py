@@ -10,6 +10,8 @@ from airflow.triggers.base import BaseEventTrigger
 
 from alma_airflow.triggers import doorbell
 from alma_airflow.triggers.doorbell import BucketDoorbell
+from alma_etl.intake.arrivals import remember_started
+from alma_etl.store.bucket import Bucket
 
 
 @dataclass
@@ -78,3 +80,47 @@ def test_airflow_can_store_it_and_make_it_again():
     again = BucketDoorbell(**arguments)
     assert again.serialize() == trigger.serialize()
     assert BaseEventTrigger.hash(path, arguments) == BaseEventTrigger.hash(*again.serialize())
+
+
+def test_it_looks_into_the_bucket_with_one_client_and_makes_a_new_one_after_an_error(monkeypatch):
+    made = []
+
+    class Broken:
+        def server_time(self):
+            raise OSError("reset by peer")
+
+    def open_bucket(conn_id):
+        made.append(conn_id)
+        return Broken()
+
+    monkeypatch.setattr(doorbell, "open_bucket", open_bucket)
+    trigger = BucketDoorbell(aws_conn_id="other")
+    polls = []
+
+    async def sleep(_seconds):
+        polls.append(trigger._bucket)
+        if len(polls) == 3:
+            raise asyncio.CancelledError
+
+    async def watch():
+        async for _ in trigger.run():
+            pass
+
+    monkeypatch.setattr(doorbell, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watch())
+    assert made == ["other"] * 3
+    assert polls == [None] * 3
+
+
+def test_what_waits_is_what_lies_there_and_was_not_started(s3, monkeypatch):
+    bucket = Bucket(s3.client(), s3.name)
+    opened = []
+    monkeypatch.setattr(doorbell, "open_bucket", lambda _: opened.append(1) or bucket)
+    trigger = BucketDoorbell(settle_seconds=0)
+    assert trigger._waiting() == frozenset()
+    bucket.put("items/incoming/gifts/a.txt", b"1")
+    (waiting,) = trigger._waiting()
+    remember_started(bucket, [waiting])
+    assert trigger._waiting() == frozenset()
+    assert len(opened) == 1

@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from alma_airflow.hooks.store import AWS_CONN_ID, open_bucket
 from alma_etl.intake.arrivals import not_started, settled
+from alma_etl.store.bucket import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class BucketDoorbell(BaseEventTrigger):
         self.settle_seconds = settle_seconds
         self.repeat_seconds = repeat_seconds
         self.aws_conn_id = aws_conn_id
+        self._bucket: Bucket | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How Airflow stores it; the same arguments give the same trigger."""
@@ -63,6 +65,7 @@ class BucketDoorbell(BaseEventTrigger):
             try:
                 waiting = await asyncio.to_thread(self._waiting)
             except Exception as error:  # noqa: BLE001 - a watcher that ends is not started again
+                self._bucket = None
                 if complained_at is None or time.monotonic() - complained_at >= _PATIENCE:
                     log.warning("The bucket does not answer, looking again: %s", error)
                     complained_at = time.monotonic()
@@ -78,6 +81,7 @@ class BucketDoorbell(BaseEventTrigger):
             await asyncio.sleep(self.poll_seconds)
 
     def _waiting(self) -> frozenset[str]:
-        bucket = open_bucket(self.aws_conn_id)
+        # Making a client is a second's work, which would hold up all triggers; after an error a new one is made.
+        bucket = self._bucket = self._bucket or open_bucket(self.aws_conn_id)
         arrivals = settled(bucket, settle=timedelta(seconds=self.settle_seconds))
         return frozenset(arrival.run_id for arrival in not_started(bucket, arrivals))
