@@ -36,6 +36,7 @@ def new_id(*parts: object) -> str:
 
 
 def event_id(pr_id: str, transition: Transition) -> str:
+    """The id of a change of status."""
     return new_id(pr_id, transition.seq, transition.to)
 
 

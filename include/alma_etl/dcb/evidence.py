@@ -22,6 +22,7 @@ class Evidence:
 
     @property
     def supplier(self) -> Leg:
+        """The lender's side."""
         return self.state.leg(Role.SUPPLIER)
 
     @property
@@ -60,6 +61,7 @@ class Evidence:
 
     @property
     def shipped(self) -> bool:
+        """The lender's side shows the book on its way to us, in whichever manner."""
         return self.dispatched or self.lent_early
 
     @property

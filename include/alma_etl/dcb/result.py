@@ -53,6 +53,7 @@ class Action:
     args: tuple[str, ...] = ()
 
     def to_json(self) -> list[str]:
+        """The form of the test vectors: the type, then what it needs."""
         return [self.type, *self.args]
 
 

@@ -33,6 +33,7 @@ class Run:
 
     @property
     def status(self) -> Status:
+        """The present status."""
         return self.state.status
 
     def leg(self, role: Role) -> Leg:

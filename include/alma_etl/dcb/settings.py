@@ -108,6 +108,8 @@ def _interval(first: str, longest: str) -> Any:
 
 
 class Intervals(_Part):
+    """How often to look, by what a request waits for."""
+
     placing: Interval = _interval("5m", "30m")
     placed: Interval = _interval("30m", "4h")
     under_way: Interval = _interval("1h", "4h")
@@ -118,6 +120,8 @@ class Intervals(_Part):
 
 
 class Stuck(_Part):
+    """How long a request may stay where it is."""
+
     placing: Span = timedelta(days=1)
     placed: Span = timedelta(days=7)
     in_transit: Span = timedelta(days=10)

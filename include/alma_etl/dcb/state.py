@@ -111,6 +111,7 @@ class State:
         return self.legs.get(role) or Leg()
 
     def copy(self) -> State:
+        """A twin that can be changed without changing this one."""
         twin = copy.copy(self)
         twin.legs = {role: copy.copy(leg) for role, leg in self.legs.items()}
         return twin

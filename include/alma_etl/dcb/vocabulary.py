@@ -115,12 +115,16 @@ class Closure(StrEnum):
 
 
 class Confidence(StrEnum):
+    """How sure a conclusion is."""
+
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
 
 
 class Outcome(StrEnum):
+    """What the patron had of it in the end."""
+
     SUPPLIED = "SUPPLIED"
     NOT_SUPPLIED = "NOT_SUPPLIED"
     CANCELLED = "CANCELLED"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from alma_etl.dcb.store.rows import Alert
-from alma_etl.dcb.store.tables import alert_table
+from alma_etl.store.dcb_models import alert_table
 
 _t = alert_table.c
 

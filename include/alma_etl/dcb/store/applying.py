@@ -23,8 +23,8 @@ from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.state import State
 from alma_etl.dcb.store import alerts, outbox, requests
 from alma_etl.dcb.store.rows import Alert, Applied, LegRecord, Report, Severity, Tracked
-from alma_etl.dcb.store.tables import leg_table, observation_table, request_table, transition_table
 from alma_etl.dcb.vocabulary import ActionType, Role, Status
+from alma_etl.store.dcb_models import leg_table, observation_table, request_table, transition_table
 
 _ACTORS = {"POLL": "dag", "ACK": "dag", "WEBHOOK": "webhook", "RECONCILE": "reconcile"}
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from alma_etl.dcb.store import requests
-from alma_etl.dcb.store.tables import hint_table, leg_table
 from alma_etl.dcb.vocabulary import Closure
+from alma_etl.store.dcb_models import hint_table, leg_table
 
 _CLOSURES = {"REQUEST_CANCELED": Closure.CANCELED, "REQUEST_CLOSED": Closure.COMPLETED}
 _t = hint_table.c

@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from alma_etl.dcb.run import Policy
-from alma_etl.dcb.store.tables import observation_table, outbox_table, transition_table
+from alma_etl.store.dcb_models import observation_table, outbox_table, transition_table
 
 
 @dataclass(frozen=True, slots=True)
 class PastObservation:
+    """What was seen of one side, or came of a deed."""
+
     obs_id: str
     role: str | None
     observed_at: datetime
@@ -27,6 +29,8 @@ class PastObservation:
 
 @dataclass(frozen=True, slots=True)
 class PastTransition:
+    """A change of status and the observation that brought it about."""
+
     seq: int
     frm: str
     to: str

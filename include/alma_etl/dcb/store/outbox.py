@@ -18,8 +18,8 @@ from alma_etl.dcb.events import new_id
 from alma_etl.dcb.result import Action
 from alma_etl.dcb.store import alerts
 from alma_etl.dcb.store.rows import ALMA_TARGET, Alert, OutboxKind, OutboxRow, OutboxState
-from alma_etl.dcb.store.tables import outbox_table, request_table
 from alma_etl.dcb.vocabulary import ActionType, Status
+from alma_etl.store.dcb_models import outbox_table, request_table
 
 _COLUMNS = tuple(OutboxRow.__slots__)
 _OPEN = ("PENDING", "DEAD")
@@ -27,6 +27,8 @@ _OPEN = ("PENDING", "DEAD")
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
+    """A row that has no place in the order yet."""
+
     outbox_id: str
     seq: int
     kind: OutboxKind

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row, and_, case, or_, select, update
 from alma_etl.dcb.plan import PRIORITY
 from alma_etl.dcb.state import State
 from alma_etl.dcb.store.rows import LegRecord, NewRequest, Tracked
-from alma_etl.dcb.store.tables import leg_table, request_table
 from alma_etl.dcb.vocabulary import Role, Status, Workflow
+from alma_etl.store.dcb_models import leg_table, request_table
 
 _PRIORITY = case(
     {status.value: rank for status, rank in PRIORITY.items()}, value=request_table.c.status, else_=9

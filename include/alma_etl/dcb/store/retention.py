@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, exists, select, update
 
 from alma_etl.dcb.edges import TERMINAL
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.store.tables import (
+from alma_etl.store.dcb_models import (
     alert_table,
     hint_table,
     leg_table,

@@ -99,6 +99,7 @@ class ReadError:
     tracking_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """What is known of it."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from alma_etl.dcb.store import tables as _dcb_tables  # noqa: F401 - they register themselves
+from alma_etl.store import dcb_models as _dcb_models  # noqa: F401 - its tables register themselves
 from alma_etl.store.models import Base
 from alma_etl.store.upgrade import VERSION_TABLE
 

@@ -1,4 +1,7 @@
-"""The tables of DCB in the state store. Times are UTC; no names, addresses or e-mails of people anywhere."""
+"""The tables of the DCB jobs, which alma_etl.dcb.store fills and reads.
+
+Times are UTC; no names, addresses or e-mails of people anywhere.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database; ValueError for a time without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -41,6 +45,7 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database, as UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
