@@ -318,6 +318,7 @@ def test_only_a_marc_file_makes_a_delivery(folder):
         "ZZMAINX.alma.archived.20261120.mrc",
         "ZZMAIN.alma.archived.20261120.mrc.part",
         "ZZMAIN.alma.bib.20261120.mrc",
+        "ZZMAIN.alma.archived.old/ZZLAW.alma.archived.20261120.mrc",
     ):
         folder.bucket.put(FOLDER + name, b"x")
     assert last_delivery(folder.bucket, "ZZMAIN", DAY) == DeliveryName("ZZMAIN", date(2026, 11, 19))
