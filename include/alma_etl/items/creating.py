@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaStop
 from alma_etl.items.codes import read_check, unknown_titles, verdict
 from alma_etl.items.existing import known_of
 from alma_etl.items.groups import GroupResult, group_key
@@ -14,6 +15,7 @@ from alma_etl.items.holdings import resolved
 from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome, RowResult, result
 from alma_etl.items.run import LoadFolder
 from alma_etl.items.sending import Sender
+from alma_etl.store.bucket import json_line
 from alma_etl.store.checkpoint import Checkpoint
 from alma_etl.store.loaded_items import LoadedItems
 
@@ -62,6 +64,7 @@ class _Creating:
         self._checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
         self._groups, self._ended = resolved(folder, number)
         self._done: dict[int, RowResult] = {}
+        self._announcements: list[str] = []
 
     def run(self) -> dict[str, int]:
         """Do what earlier attempts left, save the whole, and remember the items."""
@@ -71,12 +74,17 @@ class _Creating:
         if self._done:
             log.info("Chunk %04d: %d rows were done before", self._number, len(self._done))
         rows = list(self._folder.rows(self._number))
-        with self._checkpoint:
-            to_send = list(self._without_sending(rows))
-            if to_send and not self._plan.dry_run:
-                self._send(to_send)
-            elif to_send:
-                self._rehearse(to_send)
+        try:
+            with self._checkpoint:
+                to_send = list(self._without_sending(rows))
+                if to_send and not self._plan.dry_run:
+                    self._send(to_send)
+                elif to_send:
+                    self._rehearse(to_send)
+        except AlmaStop:
+            # Whatever was sent has its outcome by now, and a call that ends like this has written nothing.
+            self._folder.bucket.delete(self._announcements)
+            raise
         results = [self._done[row["line"]] for row in rows]
         self._checkpoint.complete(results)
         if not self._plan.dry_run:
@@ -140,9 +148,9 @@ class _Creating:
             lines = [row["line"] for row in part if row["line"] not in announced]
             if lines:
                 key = self._folder.chunk_key(self._number, f"announced/{uuid.uuid4().hex}.jsonl")
-                self._folder.bucket.write_rows(
-                    key, [{"day": self._client.today().isoformat(), "lines": lines}]
-                )
+                told = {"day": self._client.today().isoformat(), "lines": lines}
+                self._folder.bucket.put(key, json_line(told), "application/x-ndjson")
+                self._announcements.append(key)
             yield from part
 
 

@@ -96,14 +96,17 @@ class Loader:
         self.alma = alma
         self.store = store
         self.memory = SqlLoadedItems(store, "alma_default")
-        self.client = AlmaClient(
-            alma.url,
-            "sandbox",
-            limiter=LocalLimiter(100_000),
-            attempts=3,
-            backoff=0.001,
-            sleep=lambda _: None,
-        )
+        self.client = self._client()
+
+    def _client(self, **options: Any) -> AlmaClient:
+        limiter = LocalLimiter(100_000)
+        given = {"attempts": 3, "backoff": 0.001, "sleep": lambda _: None, **options}
+        return AlmaClient(self.alma.url, "sandbox", limiter=limiter, **given)
+
+    def fresh_client(self, **options: Any) -> None:
+        """Go on with another client, as another task does."""
+        self.client.close()
+        self.client = self._client(**options)
 
     def drop(self, body: bytes | str, name: str = "march.txt", profile: str = "gifts") -> str:
         """Put a file into an incoming folder; its key."""

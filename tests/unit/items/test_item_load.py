@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openpyxl
 import pytest
 
+from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.errors import RunStopped
 from alma_etl.items.run import Superseded
 from tests.unit.items.conftest import Load
@@ -548,11 +549,7 @@ def test_all_rows_of_a_title_stay_in_one_chunk(loader, titles):
 
 
 def test_a_key_that_may_not_write_stops_the_load_with_a_sentence(loader, alma, gift):
-    from alma_etl.alma.client import AlmaClient
-    from alma_etl.alma.limiter import LocalLimiter
-
-    loader.client.close()
-    loader.client = AlmaClient(alma.url, "sandbox", limiter=LocalLimiter(1000), read_only=True)
+    loader.fresh_client(read_only=True)
     load = Load(loader, loader.drop(lines((gift, "A"))))
     load.read()
     load.check()
@@ -612,3 +609,23 @@ def test_rows_whose_holding_exists_cost_at_most_a_tenth_more_than_one_request(lo
     assert loaded.counts() == {"created": 400}
     assert alma.state()["counts"]["holdings"] == 0
     assert len(alma.calls()) <= 1.1 * 400
+
+
+def test_a_used_up_allowance_leaves_rows_done_or_not_sent_and_nothing_in_between(loader, alma, titles):
+    load = Load(loader, loader.drop(lines(*((mms_id, f"B{n}") for n, mms_id in enumerate(titles[:40])))))
+    load.read()
+    load.check()
+    load.resolve()
+    alma.faults({"kind": "daily", "method": "POST", "path": "/items$", "nth": list(range(11, 99))})
+    with pytest.raises(AlmaDailyThreshold):
+        load.create()
+    loaded = load.finish({"create_items_0": "failed"})
+    created = len(alma.made()[0])
+    assert loaded.counts() == {"created": created, "failed": 40 - created}
+    assert created >= 10
+    assert "used up" in next(row["message"] for row in loaded.rows() if row["outcome"] == "failed")
+    alma.heal()
+    loader.fresh_client()
+    load.create()
+    assert load.finish().counts() == {"created": 40}
+    assert len(alma.made()[0]) == 40
