@@ -7,27 +7,20 @@ from contextlib import contextmanager
 
 
 class IdIndex:
-    """Distinct ids with how often each was added. Use `id_index()` to make one."""
+    """Distinct ids. Use `id_index()` to make one."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
+        connection.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, ids: Iterable[str]) -> None:
-        """Count each id once more."""
-        self._connection.executemany(
-            "INSERT INTO ids VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET times = times + 1",
-            ((id_,) for id_ in ids),
-        )
+        """Add ids; those that are there stay."""
+        self._connection.executemany("INSERT OR IGNORE INTO ids VALUES (?)", ((id_,) for id_ in ids))
 
     def add_new(self, id_: str) -> bool:
         """Add one id; whether it was not there before."""
-        cursor = self._connection.execute("INSERT OR IGNORE INTO ids VALUES (?, 1)", (id_,))
+        cursor = self._connection.execute("INSERT OR IGNORE INTO ids VALUES (?)", (id_,))
         return cursor.rowcount == 1
-
-    def discard(self, id_: str) -> bool:
-        """Take one id out; whether it was there."""
-        return self._connection.execute("DELETE FROM ids WHERE id = ?", (id_,)).rowcount == 1
 
     def __len__(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM ids").fetchone()[0])

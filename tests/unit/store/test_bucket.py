@@ -76,7 +76,7 @@ def break_off(bucket: Bucket, key: str, size: int) -> None:
         raise KeyError(key)
 
 
-@pytest.mark.parametrize("size", [10, 20 << 20])
+@pytest.mark.parametrize("size", [10, pytest.param(20 << 20, marks=pytest.mark.heavy)])
 def test_an_exception_in_the_block_leaves_what_was_there(bucket, size):
     bucket.put("old", b"old")
     for key in ("old", "new"):
@@ -95,6 +95,7 @@ def test_an_empty_stream_is_an_empty_object(bucket):
     assert list(bucket.read_rows("rows")) == []
 
 
+@pytest.mark.heavy
 def test_large_objects_are_written_read_and_copied_in_flat_memory(bucket):
     block = bytes(range(256)) * 4096
     blocks = 48
@@ -120,6 +121,7 @@ def test_rows_come_back_as_they_were(bucket):
     assert json_line(rows[0]).count(b"\n") == 1
 
 
+@pytest.mark.heavy
 def test_a_listing_longer_than_a_page_is_complete_and_in_order(bucket):
     keys = [f"many/{number:04d}" for number in range(1_005)]
     for key in keys:

@@ -167,6 +167,7 @@ def files(tmp_path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in (tmp_path / "in").iterdir()}
 
 
+@pytest.mark.heavy
 def test_under_a_temporary_name_first_and_the_file_last(folder, tmp_path):
     assembled(folder, delivered(1, 2))
     habits = Habits()
@@ -183,6 +184,7 @@ def test_under_a_temporary_name_first_and_the_file_last(folder, tmp_path):
     }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("habits", [Habits(), Habits(posix_rename=False)])
 def test_a_second_run_of_the_day_replaces_whatever_the_server_can(folder, tmp_path, habits):
     assembled(folder, delivered(1))
@@ -193,6 +195,7 @@ def test_a_second_run_of_the_day_replaces_whatever_the_server_can(folder, tmp_pa
     assert files(tmp_path)[f"{STEM}.mrc"] == b"<record of 1><record of 2>"
 
 
+@pytest.mark.heavy
 def test_a_server_that_neither_replaces_nor_removes_keeps_its_file_whole(folder, tmp_path):
     habits = Habits(posix_rename=False)
     assembled(folder, delivered(1))
@@ -205,6 +208,7 @@ def test_a_server_that_neither_replaces_nor_removes_keeps_its_file_whole(folder,
     assert delivered_keys(folder) == []
 
 
+@pytest.mark.heavy
 def test_a_file_that_does_not_get_through_never_has_its_final_name(folder, tmp_path):
     assembled(folder, [row(1, 1, data=b"x" * 500_000)])
     with pytest.raises(OSError, match="size mismatch"):
@@ -216,6 +220,7 @@ def test_a_file_that_does_not_get_through_never_has_its_final_name(folder, tmp_p
     assert sorted(files(tmp_path)) == [f"{STEM}.manifest.json", f"{STEM}.mrc"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("target", ["in", "in/", "/in", "./in"])
 def test_the_folder_may_be_written_in_any_way(folder, tmp_path, target):
     assembled(folder, delivered(1))
@@ -223,6 +228,7 @@ def test_the_folder_may_be_written_in_any_way(folder, tmp_path, target):
     assert sorted(files(tmp_path)) == [f"{STEM}.manifest.json", f"{STEM}.mrc"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("target", [".", "/", ""])
 def test_the_folder_may_be_the_one_of_the_login(folder, tmp_path, target):
     assembled(folder, delivered(1))
@@ -230,6 +236,7 @@ def test_the_folder_may_be_the_one_of_the_login(folder, tmp_path, target):
     assert (tmp_path / f"{STEM}.mrc").read_bytes() == b"<record of 1>"
 
 
+@pytest.mark.heavy
 def test_a_symbol_without_records_is_not_sent(folder, tmp_path):
     rows = [row(1, 1, symbol="ZZLAW"), row(2, None, "no_holding")]
     assembled(folder, rows, symbol_by_library={"LAW": "ZZLAW"})
