@@ -4,7 +4,7 @@ import json
 import logging
 import posixpath
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import IO, Protocol
 
@@ -33,14 +33,16 @@ class DryRun(Exception):
     """The run is a rehearsal: everything is assembled in its folder, nothing leaves it."""
 
 
-def deliver(
-    folder: RunFolder, *, now: datetime, sftp: Sftp | None = None, sftp_folder: str = "."
-) -> list[str]:
+# The partner's server and the folder there; entered, and so connected to, only when there is something to deliver.
+Partner = AbstractContextManager[tuple[Sftp | None, str]]
+
+
+def deliver(folder: RunFolder, *, now: datetime, partner: Partner | None = None) -> list[str]:
     """Put each symbol's manifest, outcomes and MARC21 file into ``west/deliveries/``; their keys come back.
 
     The MARC21 file comes last and appears whole under its final name, so that a partner who fetches on sight
-    never sees half of one. A second delivery of the same day takes the place of the first. With ``sftp`` the
-    manifest and the MARC21 file also go to ``sftp_folder``, each under a temporary name that is then renamed.
+    never sees half of one. A second delivery of the same day takes the place of the first. With a ``partner``
+    the manifest and the MARC21 file also go there, each under a temporary name that is then renamed.
 
     Raises NotAcceptable when a gate is shut, with the sentences; DryRun for a rehearsal.
     """
@@ -51,12 +53,13 @@ def deliver(
     if plan.settings.dry_run:
         raise DryRun(f"Dry run: the files wait in {assembled_key(folder, '')}, nothing was delivered")
     keys: list[str] = []
-    for result in assembly.symbols:
-        if not sum(result.counts.values()):
-            continue
-        keys += _deliver_to_bucket(folder, plan, result, now)
-        if sftp is not None and result.records:
-            _deliver_by_sftp(folder, result, sftp, sftp_folder)
+    with partner or nullcontext((None, "")) as (sftp, sftp_folder):
+        for result in assembly.symbols:
+            if not sum(result.counts.values()):
+                continue
+            keys += _deliver_to_bucket(folder, plan, result, now)
+            if sftp is not None and result.records:
+                _deliver_by_sftp(folder, result, sftp, sftp_folder)
     folder.bucket.put(folder.key(DELIVERED), json.dumps(keys).encode(), "application/json")
     return keys
 

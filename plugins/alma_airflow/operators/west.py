@@ -122,8 +122,7 @@ class DeliverHoldings(WestOperator):
     def work(self, context: Context) -> list[str]:
         """Called by `execute`."""
         try:
-            with _sftp() as (client, target):
-                return deliver(self.folder(context), now=datetime.now(UTC), sftp=client, sftp_folder=target)
+            return deliver(self.folder(context), now=datetime.now(UTC), partner=_sftp())
         except DryRun as rehearsal:
             raise AirflowSkipException(str(rehearsal)) from rehearsal
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -160,11 +162,32 @@ def test_an_interrupted_delivery_is_not_taken_for_one(folder, monkeypatch):
 def by_sftp(folder, tmp_path, habits: Habits, target: str = "in") -> None:
     (tmp_path / "in").mkdir(exist_ok=True)
     with sftp_server(tmp_path, habits) as client:
-        deliver(folder, now=NOW, sftp=client, sftp_folder=target)
+        deliver(folder, now=NOW, partner=nullcontext((client, target)))
 
 
 def files(tmp_path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in (tmp_path / "in").iterdir()}
+
+
+@contextmanager
+def unreachable() -> Iterator[tuple[None, str]]:
+    raise ConnectionRefusedError("the partner's server is down")
+    yield None, "."
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "raised"),
+    [
+        ([row(1, 1, "failed", "x"), *delivered(2)], {}, NotAcceptable),
+        (delivered(1), {"dry_run": True}, DryRun),
+        (delivered(1), {}, ConnectionRefusedError),
+    ],
+)
+def test_the_partner_is_not_asked_for_unless_there_is_something_to_deliver(folder, rows, settings, raised):
+    assembled(folder, rows, **settings)
+    with pytest.raises(raised):
+        deliver(folder, now=NOW, partner=unreachable())
+    assert (in_the_bucket(folder), delivered_keys(folder)) == ([], [])
 
 
 @pytest.mark.heavy
