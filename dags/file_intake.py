@@ -1,15 +1,15 @@
 """
 ## File intake
 
-Starts one run of the right job for every file that somebody drops into the bucket: items, item updates, bibs.
+Starts one run of the right job for every file that somebody drops into the bucket.
 
-**When.** Within seconds of a file's arrival: an asset watcher looks into `items/incoming/`, `item-updates/incoming/`
-and `bibs/incoming/` every three seconds and rings. By hand at any time; it finds the files by itself.
+**When.** Within seconds of a file's arrival: an asset watcher looks into `items/incoming/` every three seconds and
+rings. By hand at any time; it finds the files by itself.
 
 **Input.** What lies in the incoming folders. A file that still changes is left alone until it rests for three seconds;
 names that programs use while they write (`.part`, `.tmp`, `.filepart`, `~$`, a leading dot) are passed over.
 
-**Output.** A run of `item_creation`, `item_update` or `bib_import` for each file. Its id is made of the file's key,
+**Output.** A run of `item_creation` for each file. Its id is made of the file's key,
 entity tag and time: the same version never starts twice, the same file dropped again is a new run.
 
 **Safe to run again?** Yes. Runs that exist are skipped.

@@ -9,7 +9,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, select
 
 from alma_airflow.operators import intake as operators
-from alma_etl.intake import arrivals, places
+from alma_etl.intake import arrivals
 from alma_etl.intake.arrivals import STARTED
 from alma_etl.intake.places import ITEMS, Area, dropped_file
 from alma_etl.intake.starting import new_starts
@@ -113,8 +113,7 @@ def test_a_burst_is_started_in_portions_without_losing_one(jobs, drop, intake, m
 def test_a_run_that_cannot_be_started_makes_the_intake_red_and_stops_no_other(
     jobs, drop, intake, monkeypatch
 ):
-    monkeypatch.setattr(places, "BIBS", Area("bibs", "no_such_dag"))
-    monkeypatch.setattr(arrivals, "AREAS", (ITEMS, places.BIBS))
+    monkeypatch.setattr(arrivals, "AREAS", (ITEMS, Area("bibs", "no_such_dag")))
     monkeypatch.setattr(arrivals.settled, "__kwdefaults__", {"areas": arrivals.AREAS})
     jobs.bucket.put("bibs/incoming/gifts/x.mrc", b"1")
     key = drop("a.txt")

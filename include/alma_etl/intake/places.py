@@ -38,9 +38,7 @@ class Area:
 
 
 ITEMS = Area("items", "item_creation")
-ITEM_UPDATES = Area("item-updates", "item_update")
-BIBS = Area("bibs", "bib_import")
-AREAS = (ITEMS, ITEM_UPDATES, BIBS)
+AREAS = (ITEMS,)  # a further job that loads dropped files adds its own
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.intake.arrivals import STARTED, Arrival, not_started, remember_started, settled
 from alma_etl.intake.places import (
-    BIBS,
-    ITEM_UPDATES,
     ITEMS,
+    Area,
     dropped_file,
     extension_of,
     is_upload_in_transit,
@@ -139,12 +138,13 @@ def test_all_incoming_folders_are_looked_into_the_oldest_file_first(bucket):
         "items/incoming/g/d.txt.part", "items/done/x.txt", "west/exports/x.mrc", "items/incoming/g/empty.txt",
     ):  # fmt: skip
         bucket.put(key, b"" if "empty" in key else b"1")
-    found = settled(bucket, settle=NOW)
+    updates, bibs = Area("item-updates", "item_update"), Area("bibs", "bib_import")
+    found = settled(bucket, settle=NOW, areas=(ITEMS, updates, bibs))
     assert {(each.key, each.area) for each in found} == {
         ("items/incoming/g/b.txt", ITEMS),
         ("items/incoming/g/empty.txt", ITEMS),
-        ("item-updates/incoming/alma/a.xml", ITEM_UPDATES),
-        ("bibs/incoming/p/c.mrc", BIBS),
+        ("item-updates/incoming/alma/a.xml", updates),
+        ("bibs/incoming/p/c.mrc", bibs),
     }
     assert found == sorted(found, key=lambda each: (each.last_modified, each.key))
 
