@@ -23,7 +23,7 @@ test: venv ## the whole test suite (without `witness`)
 	@$(PY) -m pytest -m "not witness"
 
 quick: venv ## its fast part, about a minute
-	@$(PY) -m pytest -q -m "not witness and not heavy"
+	@$(PY) -m pytest -q -n auto -m "not witness and not heavy"
 
 check: venv ## ruff, mypy, generated docs fresh
 	@$(PY) -m local.check
