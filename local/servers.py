@@ -77,7 +77,8 @@ def start_sandbox(
     """
     folder = prepared(folder)
     given = {"port": port or 0, "titles": titles, "seed": seed, **options}
-    arguments = [part for key, value in given.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    # As one word each: a generated key may begin with a hyphen.
+    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     log = (logs or folder) / "sandbox.log"
     log.unlink(missing_ok=True)  # its first line is the address of this start
     process = Process(

@@ -188,10 +188,10 @@ def test_each_database_is_new_and_empty(postgres: Callable[[], str]) -> None:
 
 
 def test_the_sandbox_takes_the_options_of_its_command_line(sandbox: Callable[..., servers.Server]) -> None:
-    first, second = sandbox(titles=5), sandbox(titles=5, per_second=50, api_key="another")
+    first, second = sandbox(titles=5), sandbox(titles=5, per_second=50, api_key="-another")
     assert first.url != second.url
     address = "/almaws/v1/conf/test"
-    keys = {"sandbox": (200, 400), "another": (400, 200)}
+    keys = {"sandbox": (200, 400), "-another": (400, 200)}
     for key, statuses in keys.items():
         for server, status in zip((first, second), statuses, strict=True):
             answer = requests.get(
