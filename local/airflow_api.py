@@ -5,6 +5,8 @@ from typing import Any
 
 import requests
 
+PATIENCE = 180.0  # seconds for one answer: small machines are slow while Airflow's parts start beside tests
+
 
 class AirflowRefusedError(RuntimeError):
     """Airflow answered with an error; the message holds what it said."""
@@ -85,9 +87,11 @@ class AirflowApi:
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One call below `/api/v2`; the answer's JSON. Raises AirflowRefusedError for every status but 2xx."""
         if "Authorization" not in self._session.headers:
-            answer = self._session.post(f"{self.url}/auth/token", json=self._credentials, timeout=30)
+            answer = self._session.post(f"{self.url}/auth/token", json=self._credentials, timeout=PATIENCE)
             self._session.headers["Authorization"] = f"Bearer {_checked(answer)['access_token']}"
-        return _checked(self._session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **options))
+        return _checked(
+            self._session.request(method, f"{self.url}/api/v2/{path}", timeout=PATIENCE, **options)
+        )
 
 
 def _checked(answer: requests.Response) -> dict[str, Any]:
