@@ -6,14 +6,19 @@ offered again and again; that no version of a file starts twice is guarded by th
 database accepts only once.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from alma_etl.intake.places import AREAS, Area, is_upload_in_transit
-from alma_etl.store.bucket import Bucket
+
+if TYPE_CHECKING:
+    from alma_etl.store.bucket import Bucket
 
 STARTED = "runs/file_intake/started.json"
 

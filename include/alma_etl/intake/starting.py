@@ -1,15 +1,19 @@
 """The runs to start for files that arrived."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from alma_etl.errors import NotAcceptable
 from alma_etl.intake.arrivals import Arrival, not_started, remember_started, settled
 from alma_etl.intake.places import AREAS, printable
-from alma_etl.store.bucket import Bucket
+
+if TYPE_CHECKING:
+    from alma_etl.store.bucket import Bucket
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,17 @@
 Sources: MARC 21 Bibliographic 050-099 and MARC 21 Holdings leader, 008 and 852 (Library of Congress).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from lxml import etree
-from pymarc import Field, Record
+
+if TYPE_CHECKING:
+    from pymarc import Field, Record
 
 # Field of the bib -> first indicator of 852 (shelving scheme).
 SCHEMES = {

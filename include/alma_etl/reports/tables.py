@@ -2,17 +2,15 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
-
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also in full width
 
 _ROWS_OF_A_SHEET = 1_048_576  # Excel's bounds
 _LONGEST_CELL = 32_767
+_ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # what XML cannot hold
 
 
 def neutral(cell: str) -> str:
@@ -52,9 +50,14 @@ class XlsxWriter:
     """
 
     def __init__(self, columns: Sequence[str], title: str) -> None:
+        # They take a while to import, which tasks that write no workbook are spared.
+        import openpyxl
+        from openpyxl.cell import WriteOnlyCell
+
+        self._new_cell = WriteOnlyCell
         self._columns = columns
         self._title = title
-        self._book = Workbook(write_only=True)
+        self._book = openpyxl.Workbook(write_only=True)
         self._left = 0
         self._sheets = 0
         self._sheet: Any = None
@@ -81,7 +84,7 @@ class XlsxWriter:
         self._left = _ROWS_OF_A_SHEET - 1
 
     def _text(self, cell: str) -> Any:
-        written = WriteOnlyCell(self._sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", cell)[:_LONGEST_CELL])
+        written = self._new_cell(self._sheet, _ILLEGAL.sub("\ufffd", cell)[:_LONGEST_CELL])
         written.data_type = "s"  # openpyxl takes a text that begins with = for a formula
         written.number_format = "@"
         return written

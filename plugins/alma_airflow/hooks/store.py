@@ -1,14 +1,18 @@
 """The bucket and the state store, from their connections."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from alma_etl.errors import InputProblem
-from alma_etl.store.bucket import Bucket
+
+if TYPE_CHECKING:
+    from alma_etl.store.bucket import Bucket
 
 AWS_CONN_ID = "aws_default"
 STORE_CONN_ID = "alma_etl_db"
@@ -22,6 +26,11 @@ def bucket_name() -> str:
 
 def open_bucket(aws_conn_id: str = AWS_CONN_ID) -> Bucket:
     """The bucket of all jobs, by the connection of type `aws`."""
+    # AWS's libraries take most of a second to import, which tasks that need no bucket are spared.
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from alma_etl.store.bucket import Bucket
+
     return Bucket(S3Hook(aws_conn_id).get_conn(), bucket_name())
 
 

@@ -1,17 +1,21 @@
 """The doorbell of the bucket: rings when a dropped file waits for its run."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from alma_airflow.hooks.store import AWS_CONN_ID, open_bucket
 from alma_etl.intake.arrivals import not_started, settled
-from alma_etl.store.bucket import Bucket
+
+if TYPE_CHECKING:
+    from alma_etl.store.bucket import Bucket
 
 log = logging.getLogger(__name__)
 
