@@ -1,0 +1,110 @@
+"""The UI of the real stack in a real browser."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.stack.real import RealStack, real_stack
+
+PATIENCE_MS = 180_000  # for anything that a page is to show; machines that build are slow
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SCREENSHOTS = "ALMA_SCREENSHOTS"
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of the browser: ALMA_CHROMIUM, else what is installed under a usual name."""
+    named = os.environ.get("ALMA_CHROMIUM")
+    found = named if named else next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found or not shutil.which(found):
+        pytest.fail(
+            f"There is no browser {named!r}: ALMA_CHROMIUM must name a Chromium or Chrome."
+            if named
+            else "The browser tests need a Chromium. Install one (Debian and Ubuntu: apt-get install chromium), "
+            "or let ALMA_CHROMIUM name the program of a Chromium or Chrome."
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def stack(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
+    """One stack for all tests, with enough titles for several chunks; its Alma refuses no rate."""
+    with real_stack(tmp_path_factory.mktemp("browser"), titles=1000, per_second=0, parallelism=6) as running:
+        running.wait_for("the DAG is known", lambda: running.api.dag("west_holdings"))
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page of a browser that nobody has logged in with: `open_page(width=1280)`."""
+    contexts = []
+
+    def new_page(width: int = 1280, height: int = 900, **options: Any) -> Page:
+        viewport = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=viewport, locale="en-US", **options))
+        contexts[-1].set_default_timeout(PATIENCE_MS)
+        return contexts[-1].new_page()
+
+    yield new_page
+    for context in contexts:
+        context.close()
+
+
+def log_in(page: Page, stack: RealStack, password: str) -> None:
+    """Fills in the login form of the page that is shown, or that Airflow leads to."""
+    page.goto(stack.addresses.ui)
+    page.locator("input[name=username]").fill(stack.addresses.user)
+    page.locator("input[name=password]").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+@pytest.fixture(scope="session")
+def session(browser: Browser, stack: RealStack) -> Any:
+    """What a browser keeps after the login with the generated password."""
+    context = browser.new_context(locale="en-US")
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    log_in(page, stack, stack.addresses.password)
+    page.get_by_role("link", name="Dags").wait_for()
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
+@pytest.fixture
+def ui(open_page: Callable[..., Page], session: Any) -> Callable[..., Page]:
+    """Opens a page of a browser in which the admin is logged in: `ui(height=1200)`."""
+
+    def logged_in(**size: int) -> Page:
+        return open_page(storage_state=session, **size)
+
+    return logged_in
+
+
+@pytest.fixture(scope="session")
+def shoot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page | Locator, str], None]:
+    """Saves a screenshot: below ALMA_SCREENSHOTS where that is set (`python -m tests.browser.screenshots`)."""
+    folder = Path(os.environ.get(SCREENSHOTS) or tmp_path_factory.mktemp("screenshots"))
+
+    def save(shown: Page | Locator, name: str) -> None:
+        shown.screenshot(path=folder / f"{name}.png", animations="disabled")
+
+    return save
