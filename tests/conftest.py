@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from local import folders, servers
 from tests import airflow_home
 
 folders.reach_this_machine_directly()
 _airflow = airflow_home.prepare()
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_unconfigure() -> None:
