@@ -88,12 +88,15 @@ def test_a_name_is_data_and_never_a_template(jobs, drop, intake):
         drop("{{ 7 * 7 }} {% raw %}.txt"),
         drop("{{ conn.aws_default.password }}.txt"),
         drop("${HOME}.txt"),
+        drop("bell \x07 and\nline.txt"),
     }
     run, _ = intake()
     assert run.state == "success"
     assert {conf["key"] for conf in loads().values()} == keys
     names = {task.rendered_map_index for task in run.get_task_instances() if task.map_index >= 0}
     assert names == keys
+    for key in keys:  # a list of keys to delete is XML, which cannot hold control characters
+        jobs.bucket.client.delete_object(Bucket=jobs.bucket.name, Key=key)
 
 
 def test_a_burst_is_started_in_portions_without_losing_one(jobs, drop, intake, monkeypatch):

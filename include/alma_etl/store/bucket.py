@@ -107,13 +107,19 @@ class Bucket:
                 )
 
     def delete_version(self, key: str, etag: str) -> bool:
-        """Delete an object if it still has this entity tag; whether it had."""
+        """Delete an object if it still has this entity tag; whether it had.
+
+        A server that cannot delete on a condition is asked to delete without one: look at the object just before.
+        """
         try:
             self.client.delete_object(Bucket=self.name, Key=key, IfMatch=f'"{etag}"')
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _GONE | _REPLACED:
+            code = error.response.get("Error", {}).get("Code")
+            if code in _GONE | _REPLACED:
                 return False
-            raise
+            if code != "NotImplemented":
+                raise
+            self.delete([key])
         return True
 
     def download(self, info: ObjectInfo, stream: IO[bytes]) -> None:
