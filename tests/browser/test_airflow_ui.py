@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -179,6 +180,53 @@ def test_the_button_opens_the_report(stack: RealStack, ui: Ui, run_id: str, shoo
     shoot(page, "report")
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# --- dropping a file
+
+
+def titles(stack: RealStack, how_many: int) -> list[str]:
+    """MMS ids that the pretend Alma knows."""
+    answer = requests.get(
+        f"{stack.addresses.sandbox}/almaws/v1/conf/sets/59000000000004401/members",
+        params={"limit": str(how_many)},
+        headers={"Authorization": f"apikey {stack.addresses.sandbox_key}", "Accept": "application/json"},
+        timeout=60,
+    )
+    return [member["id"] for member in answer.json()["member"]]
+
+
+def test_a_file_dragged_onto_the_page_of_the_bucket_is_loaded(
+    stack: RealStack, open_page: Ui, ui: Ui, shoot: Shoot
+) -> None:
+    lines = [f"{mms_id}|3900000000{number:04}" for number, mms_id in enumerate(titles(stack, 5))]
+    page = open_page()
+    page.goto(stack.addresses.s3_page)
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(stack.addresses.s3_page_password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin")
+    page.goto(f"{stack.addresses.s3_page}/files?path=/buckets/{stack.addresses.bucket}/items/incoming/gifts")
+    dragged = page.evaluate_handle(
+        """text => {
+            const dragged = new DataTransfer();
+            dragged.items.add(new File([text], "march.txt", {type: "text/plain"}));
+            return dragged;
+        }""",
+        "\r\n".join([*lines, lines[0]]),
+    )
+    page.locator(".card-body").first.dispatch_event("drop", {"dataTransfer": dragged})
+    page.get_by_role("button", name="Upload Files").click()
+
+    stack.wait_for("the file is filed away", lambda: stack.keys("items/done/march.") or None)
+    (run,) = stack.api.call("GET", "dags/item_creation/dagRuns")["dag_runs"]
+    assert stack.wait_for_end("item_creation", run["dag_run_id"]) == "success"
+    report = ui(width=1000, height=760)
+    report.goto(url(stack, f"/alma/report/item_creation/{quote(run['dag_run_id'])}"))
+    for outcome, count in {"created": "5", "duplicate_in_file": "1"}.items():
+        row = report.get_by_role("row").filter(has=report.get_by_role("cell", name=outcome, exact=True)).first
+        expect(row.get_by_role("cell", name=count, exact=True)).to_be_visible()
+    shoot(report, "item-report")
 
 
 # --- the connection
