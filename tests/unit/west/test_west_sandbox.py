@@ -202,7 +202,9 @@ def test_faults_that_pass_change_nothing(sandbox, clients, bucket):
     undisturbed = run(clients(), bucket, "undisturbed", limit=60)
     for fault in FAULTS:
         sandbox.sandbox.faults.add(FaultRule.model_validate(fault))
-    disturbed = run(clients(backoff=0.01), bucket, "disturbed", limit=60)
+    # The rules count the calls of all threads together and spoil two in five of them: with the usual five attempts
+    # a holding is now and then hit by all of them, and rightly fails. Here every fault is to pass.
+    disturbed = run(clients(backoff=0.01, attempts=50), bucket, "disturbed", limit=60)
     assert {rule["hit"] > 0 for rule in sandbox.sandbox.faults.as_json()} == {True}
     assert disturbed.file(".mrc") == undisturbed.file(".mrc")
     assert disturbed.rows() == undisturbed.rows()
