@@ -40,6 +40,14 @@ class ItemSandbox(SandboxView):
         found: dict[str, Any] = requests.get(f"{self.url}/sandbox/state", timeout=60).json()
         return found
 
+    def reset(self) -> None:
+        """Back to the beginning."""
+        requests.post(f"{self.url}/sandbox/reset", timeout=30).raise_for_status()
+
+    def set_clock(self, now: str) -> None:
+        """Set the sandbox's clock, as an ISO time."""
+        requests.post(f"{self.url}/sandbox/clock", json={"now": now}, timeout=30).raise_for_status()
+
     def titles(self) -> list[str]:
         """The MMS ids of all titles that there are."""
         return self.members(ALL_TITLES)

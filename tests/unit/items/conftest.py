@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-import requests
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.limiter import LocalLimiter
@@ -148,8 +147,9 @@ def bucket(items_bucket: Bucket) -> Iterator[Bucket]:
 
 @pytest.fixture
 def alma(sandbox_url: str) -> ItemSandbox:
-    requests.post(f"{sandbox_url}/sandbox/reset", timeout=30).raise_for_status()
-    return ItemSandbox(sandbox_url)
+    found = ItemSandbox(sandbox_url)
+    found.reset()
+    return found
 
 
 @pytest.fixture
