@@ -109,6 +109,6 @@ with DAG(
         task_id="report", trigger_rule=TriggerRule.ALL_DONE, priority_weight=5, weight_rule="absolute"
     )
     filed = FileAway(task_id="file_away", priority_weight=5, weight_rule="absolute")
-    outcome = CheckItemOutcome(task_id="check_outcome", trigger_rule=TriggerRule.ALL_DONE, retries=0)
+    outcome = CheckItemOutcome(task_id="check_outcome", trigger_rule=TriggerRule.ALL_DONE)
 
     chunks >> checked >> each_chunk.expand(chunk=chunks.output) >> reported >> filed >> outcome

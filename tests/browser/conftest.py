@@ -18,7 +18,7 @@ SCREENSHOTS = "ALMA_SCREENSHOTS"
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> str:
     """The program of the browser: ALMA_CHROMIUM, else what is installed under a usual name."""
     named = os.environ.get("ALMA_CHROMIUM")
@@ -33,7 +33,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -44,7 +44,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
     """One stack for all tests, with enough titles for several chunks; its Alma refuses no rate."""
     with real_stack(tmp_path_factory.mktemp("browser"), titles=1000, per_second=0, parallelism=6) as running:
@@ -76,7 +76,7 @@ def log_in(page: Page, stack: RealStack, password: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session(browser: Browser, stack: RealStack) -> Any:
     """What a browser keeps after the login with the generated password."""
     context = browser.new_context(locale="en-US")
@@ -99,7 +99,7 @@ def ui(open_page: Callable[..., Page], session: Any) -> Callable[..., Page]:
     return logged_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shoot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page | Locator, str], None]:
     """Saves a screenshot: below ALMA_SCREENSHOTS where that is set (`python -m tests.browser.screenshots`)."""
     folder = Path(os.environ.get(SCREENSHOTS) or tmp_path_factory.mktemp("screenshots"))

@@ -81,11 +81,22 @@ def test_a_rehearsal_writes_nothing_and_is_green(alma, load):
     assert alma.writes() == []
 
 
-def test_a_file_whose_rows_are_all_rejected_is_red_and_fails_in_failed(alma, load):
-    loaded = load("990019999999994401|A\n990019999999984401|B\n")
+@pytest.mark.parametrize(
+    ("body", "counts"),
+    [
+        ("990019999999994401|A\n990019999999984401|B\n", {"bib_not_found": 2}),
+        ("990019999999994401|\n22|B\n", {"invalid_row": 2}),
+    ],
+    ids=["by Alma", "before Alma is asked"],
+)
+def test_a_file_whose_rows_are_all_rejected_is_red_and_goes_to_failed(alma, load, body, counts):
+    loaded = load(body)
     assert loaded.state == "failed"
-    assert loaded.counts() == {"bib_not_found": 2}
+    assert loaded.counts() == counts
+    assert loaded.rejects().decode() == body
     assert [key.partition("/march")[0] for key in loaded.keys("items/failed/")] == ["items/failed"]
+    tries = {task.task_id: task.try_number for task in loaded.run.get_task_instances()}
+    assert tries["check_outcome"] == 1
 
 
 def test_what_is_no_list_is_red_at_once_and_alma_is_not_asked(alma, load):
