@@ -1,0 +1,72 @@
+"""The library systems that take part in requests: their settings, and a client of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from alma_etl.alma.client import AlmaClient
+from alma_etl.dcb.mod_dcb import ModDcb
+from alma_etl.dcb.settings import DcbSettings, SystemSettings
+from alma_etl.errors import InputProblem
+
+
+class Connect(Protocol):
+    """Opens the client of one connection; whoever made it closes what it opened."""
+
+    def alma(self, conn_id: str) -> AlmaClient:
+        """A client of an Alma."""
+        ...
+
+    def mod_dcb(self, conn_id: str) -> ModDcb:
+        """A client of a FOLIO's mod-dcb."""
+        ...
+
+
+class Systems:
+    """Clients by the code of their system in ``config/dcb.yaml``, each opened when it is first asked for.
+
+    Several codes may name one connection (two libraries of one Alma): they share its client. Not for several threads;
+    the clients themselves are.
+    """
+
+    def __init__(self, settings: DcbSettings, connect: Connect) -> None:
+        self._systems: Mapping[str, SystemSettings] = settings.systems
+        self._connect = connect
+        self._almas: dict[str, AlmaClient] = {}
+        self._folios: dict[str, ModDcb] = {}
+
+    def settings(self, code: str) -> SystemSettings:
+        """The settings of a system. Raises InputProblem for a code that is not in the settings (any more)."""
+        if code not in self._systems:
+            known = ", ".join(sorted(self._systems))
+            raise InputProblem(f"There is no system {code!r} in config/dcb.yaml; known are {known}")
+        return self._systems[code]
+
+    def alma(self, code: str) -> AlmaClient:
+        """The client of a system of kind ``alma``."""
+        conn_id = self.settings(code).alma_conn_id
+        if conn_id is None:
+            raise InputProblem(f"The system {code} is not an Alma: it has no alma_conn_id in config/dcb.yaml")
+        if conn_id not in self._almas:
+            self._almas[conn_id] = self._connect.alma(conn_id)
+        return self._almas[conn_id]
+
+    def mod_dcb(self, code: str) -> ModDcb:
+        """The client of a system of kind ``mod_dcb``."""
+        conn_id = self.settings(code).conn_id
+        if conn_id is None:
+            raise InputProblem(f"The system {code} is no mod-dcb: it has no conn_id in config/dcb.yaml")
+        if conn_id not in self._folios:
+            self._folios[conn_id] = self._connect.mod_dcb(conn_id)
+        return self._folios[conn_id]
+
+    def budget_of(self, code: str) -> str:
+        """Whose calls a system's reads are: the connection, which several codes may share."""
+        settings = self.settings(code)
+        return settings.alma_conn_id or settings.conn_id or code
+
+    @property
+    def opened(self) -> Mapping[str, AlmaClient]:
+        """The Alma clients in use, by connection."""
+        return self._almas

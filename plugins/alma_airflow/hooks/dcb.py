@@ -1,0 +1,57 @@
+"""What the DCB tasks work with: settings, store, and a client of each system, from their connections."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from alma_airflow.hooks.alma import AlmaHook
+from alma_airflow.hooks.store import open_bucket, store_url
+from alma_etl.alma.client import AlmaClient
+from alma_etl.dcb.mod_dcb import ModDcb
+from alma_etl.dcb.settings import DcbSettings, read_dcb_settings
+from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.systems import Systems
+from alma_etl.store.bucket import Bucket
+
+
+def now() -> datetime:
+    """The time that the DCB jobs go by, UTC; tests set another clock here."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Dcb:
+    """The tools of one task."""
+
+    settings: DcbSettings
+    store: DcbStore
+    systems: Systems
+    bucket: Bucket
+
+
+class _Connections:
+    """Opens clients by their connections and closes them all with the stack."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def alma(self, conn_id: str) -> AlmaClient:
+        """Called by `Systems`."""
+        return self._stack.enter_context(AlmaHook(conn_id).client())
+
+    def mod_dcb(self, conn_id: str) -> ModDcb:
+        """Called by `Systems`."""
+        from alma_airflow.hooks.http import http_access
+
+        return self._stack.enter_context(ModDcb(http_access(conn_id)))
+
+
+@contextmanager
+def open_dcb() -> Iterator[Dcb]:
+    """The tools, closed when the block ends. Raises InputProblem for settings or connections that cannot be used."""
+    bucket = open_bucket()
+    settings = read_dcb_settings(bucket)
+    with ExitStack() as stack:
+        store = stack.enter_context(DcbStore(store_url()))
+        yield Dcb(settings, store, Systems(settings, _Connections(stack)), bucket)
