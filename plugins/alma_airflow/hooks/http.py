@@ -1,0 +1,65 @@
+"""Connections of type `http`: mod-dcb, dcb-service, the receivers of webhooks."""
+
+from typing import Any
+
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk.log import mask_secret
+
+from alma_etl.dcb.http_access import HttpAccess
+from alma_etl.errors import InputProblem
+
+
+def http_access(conn_id: str) -> HttpAccess:
+    """How to reach the service of a connection.
+
+    Host: its URL, with a path where it has one (edge-dcb: ``https://edge.example.org/dcbService``). Without
+    ``http://`` it is reached by https. Password: the API key (of a webhook: the secret that its messages are
+    signed with). A service that wants a token (dcb-service behind Keycloak) has ``token_url`` in the extra; then login
+    and password are the client's id and secret. ``timeout`` in the extra: seconds for one exchange, else 30.
+
+    Raises InputProblem for a connection that cannot be used as it stands.
+    """
+    connection = BaseHook.get_connection(conn_id)
+    extra = connection.extra_dejson
+    secret = connection.password or None
+    if secret:
+        # A connection's password is masked by itself in a worker, but not under `airflow dags test`.
+        mask_secret(secret)
+    url, timeout = _url(connection), _timeout(conn_id, extra.get("timeout"))
+    token_url = str(extra.get("token_url") or "") or None
+    if token_url is None:
+        return HttpAccess(url, api_key=secret, timeout=timeout)
+    if not connection.login or not secret:
+        raise InputProblem(
+            f"The connection {conn_id} has a token_url, but no client: put its id into the login "
+            "and its secret into the password"
+        )
+    return HttpAccess(
+        url, client_id=connection.login, client_secret=secret, token_url=token_url, timeout=timeout
+    )
+
+
+def _url(connection: Connection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        raise InputProblem(
+            f"The connection {connection.conn_id} has no host: put the service's URL there, "
+            "such as https://edge.example.org/dcbService"
+        )
+    if "://" in host:
+        return host
+    scheme, path = connection.schema or "https", ""
+    if scheme not in ("http", "https"):  # Airflow reads the path of a connection's URI into the schema
+        scheme, path = "https", f"/{scheme.strip('/')}"
+    place = f"{host}:{connection.port}" if connection.port else host
+    return f"{scheme}://{place}{path}"
+
+
+def _timeout(conn_id: str, told: Any) -> float:
+    try:
+        timeout = float(told) if told not in (None, "") else 30.0
+    except (TypeError, ValueError):
+        timeout = 0.0
+    if not 0 < timeout <= 600:
+        raise InputProblem(f"The connection {conn_id}: timeout in the extra must be seconds, up to 600")
+    return timeout
