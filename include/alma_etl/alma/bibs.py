@@ -11,6 +11,7 @@ from lxml import etree
 from alma_etl.alma import xml
 from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.call import XML, Call, params, path, xml_call
+from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 
 if TYPE_CHECKING:
@@ -153,6 +154,11 @@ class Bibs:
             validate=validate,
         )
         return self._client.call(call, _whole)
+
+    def delete(self, mms_id: str, *, override: bool = False) -> Answer[None]:
+        """DELETE /bibs/{mms_id}. Refused while it has holdings or items, which `override` deletes with it
+        (though not while one is on loan). Absent when there is no such bib, see `deleting.delete`."""
+        return delete(self._client, path("bibs", mms_id), NO_BIB, override=override)
 
 
 def _one(reply: Reply) -> Bib:

@@ -11,6 +11,7 @@ from alma_etl.alma import shapes, xml
 from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import XML, Call, path, xml_call
+from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class Holdings:
         <holding> as it is now. Raises AlmaError."""
         call = xml_call("PUT", path("bibs", mms_id, "holdings", holding_id), whole)
         return self._client.call(call, _whole)
+
+    def delete(self, mms_id: str, holding_id: str) -> Answer[None]:
+        """DELETE .../holdings/{holding_id}; its bib stays. Refused while it has items. Absent when there is no
+        such holding or bib, see `deleting.delete`."""
+        return delete(self._client, path("bibs", mms_id, "holdings", holding_id), NO_HOLDING, bib="retain")
 
 
 def _one(reply: Reply, mms_id: str) -> Holding:

@@ -12,6 +12,7 @@ from alma_etl.alma import shapes
 from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import Call, json_call, params, path
+from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
@@ -104,6 +105,13 @@ class Items:
         return self._client.call(
             json_call("PUT", path("bibs", mms_id, "holdings", holding_id, "items", pid), body), _item
         )
+
+    def withdraw(self, mms_id: str, holding_id: str, pid: str, *, override: bool = False) -> Answer[None]:
+        """DELETE .../items/{pid}; its holding and bib stay. Refused with 401849 while the item is on loan or
+        requested, which `override` does not ask about: it ends the loan and cancels the requests. Absent when
+        there is no such item, see `deleting.delete`."""
+        where = path("bibs", mms_id, "holdings", holding_id, "items", pid)
+        return delete(self._client, where, NO_ITEM, override=override, holdings="retain")
 
     def scan_in(
         self,

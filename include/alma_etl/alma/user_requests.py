@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from alma_etl.alma import shapes
 from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.call import Call, json_call, params, path
+from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.items import NO_ITEM
 from alma_etl.alma.paging import LIMIT, every, page
@@ -118,18 +119,20 @@ class UserRequests:
         reason: str,
         note: str | None = None,
         notify_user: bool = False,
+        override: bool | None = None,
     ) -> Answer[None]:
         """DELETE /users/{user_id}/requests/{request_id}. `reason`: a code of RequestCancellationReasons. Alma
-        mails the patron unless told not to: here it is told. Found when cancelled, Absent when it was gone
-        already (also when a first attempt whose answer was lost had done it); repeated by the client, since
-        that does no harm."""
-        call = Call(
-            "DELETE",
+        mails the patron unless told not to: here it is told. `override`: also a request that is being
+        processed. Found when cancelled, Absent when it was gone already, see `deleting.delete`."""
+        return delete(
+            self._client,
             path("users", user_id, "requests", request_id),
-            params(reason=reason, note=note, notify_user=notify_user),
-            repeatable=True,
+            NO_REQUEST,
+            reason=reason,
+            note=note,
+            notify_user=notify_user,
+            override=override,
         )
-        return ask(lambda: self._client.call(call, _gone), NO_REQUEST)
 
     def options_for_item(
         self, mms_id: str, holding_id: str, pid: str, *, user_id: str | None = None
@@ -144,12 +147,6 @@ class UserRequests:
         return self._client.call(
             Call("GET", path("bibs", mms_id, "request-options"), params(user_id=user_id)), _options
         )
-
-
-def _gone(reply: Reply) -> None:
-    # 204 alone says so. Another answer is asked again, which finds the request gone if it was meant well.
-    if reply.status != 204:
-        raise ValueError("not the answer to a deletion")
 
 
 def _options(reply: Reply) -> list[str]:

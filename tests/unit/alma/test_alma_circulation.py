@@ -31,6 +31,9 @@ def test_a_request_is_cancelled_without_mailing_anybody(alma, client):
     assert client.requests.cancel("u1", "12", reason="CannotBeFulfilled") == Found(None)
     assert sent(alma)[:2] == ("DELETE", "/users/u1/requests/12?reason=CannotBeFulfilled&notify_user=false")
 
+    client.requests.cancel("u1", "12", reason="X", override=True)
+    assert sent(alma)[1] == "/users/u1/requests/12?reason=X&notify_user=false&override=true"
+
 
 def test_a_cancellation_whose_answer_is_lost_is_repeated_and_then_found_done(alma, client):
     alma.says(Say(b"", 500), refusal("401694"))

@@ -163,6 +163,35 @@ def test_a_scan_in_counts_no_in_house_use(alma, client):
             client.items.scan_in("991", "221", "231", library="MAIN", **both)
 
 
+def test_items_holdings_and_bibs_are_deleted_one_by_one(alma, client):
+    alma.says(Say(b"", 204))
+    assert client.items.withdraw("991", "221", "231") == Found(None)
+    assert sent(alma)[:2] == (
+        "DELETE",
+        "/bibs/991/holdings/221/items/231?override=false&holdings=retain",
+    )
+    assert client.holdings.delete("991", "221") == Found(None)
+    assert sent(alma)[:2] == ("DELETE", "/bibs/991/holdings/221?bib=retain")
+    assert client.bibs.delete("991", override=True) == Found(None)
+    assert sent(alma)[:2] == ("DELETE", "/bibs/991?override=true")
+
+
+@pytest.mark.parametrize(
+    ("delete", "code"),
+    [
+        (lambda client: client.items.withdraw("991", "221", "231"), "401688"),
+        (lambda client: client.holdings.delete("991", "221"), "402208"),
+        (lambda client: client.bibs.delete("991"), "402203"),
+    ],
+)
+def test_what_is_gone_already_is_absent_and_what_alma_keeps_is_not(delete, code, alma, client):
+    alma.says(Say(b"", 500), refusal(code))
+    assert isinstance(delete(client), Absent)
+    assert len(alma.asked) == 2
+    alma.says(refusal("401849", "Item is on loan"))
+    assert delete(client).error.code == "401849"
+
+
 @pytest.mark.parametrize("missing", ["bib_data", "holding_data", "item_data"])
 def test_half_an_item_is_malformed(missing, alma, client):
     half = item_object()

@@ -19,11 +19,12 @@ from tests.unit.alma.writing import WRITES, scene
 pytestmark = pytest.mark.heavy
 
 GOOD_READING = 40  # more calls than any write makes with all its looks
-BY_CLIENT = ("cancel request", "change due date")  # which the client repeats by itself
+DELETIONS = ("cancel request", "withdraw item", "delete holding", "delete bib")
+BY_CLIENT = (*DELETIONS, "change due date")  # which the client repeats by itself
 
 
 # A 204 has no body that could be spoilt.
-BODILESS = {("cancel request", spoilt) for spoilt in ("truncated", "malformed", "charset", "huge")}
+BODILESS = {(name, spoilt) for name in DELETIONS for spoilt in ("truncated", "malformed", "charset", "huge")}
 CELLS = [
     pytest.param(fault, name, id=f"{name}-{what}")
     for name in WRITES

@@ -6,7 +6,17 @@ from typing import Any
 
 from lxml import etree
 
-from alma_etl.alma import AlmaClient, AlmaError, AlmaRefused, AlmaTransient, Found, Unknown, updates, writes
+from alma_etl.alma import (
+    AlmaClient,
+    AlmaError,
+    AlmaRefused,
+    AlmaTransient,
+    Answer,
+    Found,
+    Unknown,
+    updates,
+    writes,
+)
 from alma_etl.alma.safe_write import Outcome, Written
 
 ITEMS = "59000000000024401"
@@ -106,9 +116,21 @@ def add_note(record: etree._Element) -> None:
 def cancelled(client: AlmaClient, at: Scene) -> Written[Any]:
     """A cancellation, which the client itself repeats, in the words of the other writes."""
     answer = client.requests.cancel(PATRON, at.more.request_id, reason="CannotBeFulfilled")
+    return deleted(answer)
+
+
+def deleted(answer: Answer[None]) -> Written[Any]:
     if isinstance(answer, Unknown):
         return _not_done(answer.error)
     return Written(Outcome.CREATED if isinstance(answer, Found) else Outcome.ADOPTED)
+
+
+def empty_holding(client: AlmaClient, at: Scene) -> Any:
+    return client.holdings.create(at.mms_id, HOLDING_RECORD.format(at.location).encode()).holding_id
+
+
+def empty_bib(client: AlmaClient, at: Scene) -> Any:
+    return client.bibs.create(BIB_RECORD.format("2").encode(), suppressed=True).mms_id
 
 
 def due_date_changed(client: AlmaClient, at: Scene) -> Written[Any]:
@@ -221,5 +243,15 @@ WRITES: dict[str, Write] = {
         done=Outcome.UPDATED,
     ),
     "cancel request": Write(cancelled, "DELETE", f"/users/{PATRON}/requests/", hold),
+    "withdraw item": Write(
+        lambda c, at: deleted(c.items.withdraw(at.mms_id, at.holding_id, at.pid)), "DELETE", "/items/{0.pid}"
+    ),
+    "delete holding": Write(
+        lambda c, at: deleted(c.holdings.delete(at.mms_id, at.more)),
+        "DELETE",
+        "/bibs/{0.mms_id}/holdings/{0.more}",
+        empty_holding,
+    ),
+    "delete bib": Write(lambda c, at: deleted(c.bibs.delete(at.more)), "DELETE", "/bibs/{0.more}", empty_bib),
     "change due date": Write(due_date_changed, "PUT", f"/users/{PATRON}/loans/", lend),
 }
