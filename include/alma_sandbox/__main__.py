@@ -15,6 +15,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=7, help="chooses the invented catalogue (default 7)")
     parser.add_argument("--titles", type=int, default=400, help="titles in the catalogue (default 400)")
     parser.add_argument("--api-key", default="sandbox", help='key with all rights (default "sandbox")')
+    parser.add_argument(
+        "--institution", default="01ZZ_INST", help="code of the institution (default 01ZZ_INST)"
+    )
+    parser.add_argument("--suffix", default="4401", help="last four digits of all ids (default 4401)")
     parser.add_argument("--latency-ms", type=float, default=0, help="time that each call takes (default 0)")
     parser.add_argument(
         "--per-second", type=int, default=25, help="calls in any second; 0 = no limit (default 25)"

@@ -145,6 +145,9 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
         return work
 
+    async def at_desk(request: Request) -> object:
+        return staff.at_desk(sandbox, await _mapping(request))
+
     async def change_locks(request: Request) -> object:
         return staff.change_locks(sandbox, await _mapping(request))
 
@@ -166,6 +169,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         *add("variants", get=variants),
         *add("webhooks", get=read_webhooks),
         *add("webhooks/challenge", post=try_webhook),
+        *add("desk", post=at_desk),
         *add("locks", post=change_locks),
         *add("items/{pid}", post=staff_action(staff.change_item, "pid")),
         *add("loans/{loan_id}", post=staff_action(staff.change_loan, "loan_id")),

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from alma_sandbox.answers import Payload, as_json, code
-from alma_sandbox.catalogue.conf_data import INSTITUTION
 
 if TYPE_CHECKING:
     from alma_sandbox.sandbox import Sandbox
@@ -44,10 +43,11 @@ class Events:
     def emit(self, action: str, event: tuple[str, str] | None, key: str, payload: Payload) -> None:
         """Note an event and send it; the listener's answer is waited for in a thread of its own."""
         self._number += 1
+        institution = self._sandbox.catalogue.institution
         body: Payload = {
             "id": f"47{self._number:017d}",
             "action": action,
-            "institution": code(*INSTITUTION),
+            "institution": code(institution.code, institution.name),
             "time": self._sandbox.clock.time(),
             "event": code(*event) if event else None,
             **dict.fromkeys(_EMPTY),

@@ -121,7 +121,7 @@ class Jobs:
         """Start a run; the thresholds are the caller's to check."""
         settings = self._sandbox.settings
         made = Instance(
-            id=f"53{self._sandbox.number('job')}4401",
+            id=f"53{self._sandbox.number('job')}{self._sandbox.settings.suffix}",
             job=job,
             name=parameters.get("job_name") or job.name,
             submitted=self._sandbox.clock.now(),

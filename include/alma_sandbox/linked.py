@@ -9,14 +9,12 @@ _SIZE = 1_000_000  # titles of the network; its first ones are those of the inst
 
 def network_id(title: int) -> str:
     """MMS id, in the network zone, of a title."""
-    return ids.mms_id(title)[:-4] + _SUFFIX
+    return ids.mms_id(title, _SUFFIX)
 
 
 def network_record(seed: int, nz_mms_id: str) -> Record | None:
     """A fresh copy of a record of the network zone, or None when the id is none of its ids."""
-    if not nz_mms_id.endswith(_SUFFIX):
-        return None
-    title = ids.title_of_mms_id(nz_mms_id[:-4] + ids.SUFFIX)
+    title = ids.title_of_mms_id(nz_mms_id, _SUFFIX)
     if title is None or title >= _SIZE:
         return None
     record = titles.bib(seed, title, _SIZE).record

@@ -38,7 +38,7 @@ class Sandbox:
         self.faults = Faults()
         self.log.resize(self.settings.log_size)
         self.log.clear()
-        self.catalogue = Catalogue(self.settings.seed, self.settings.titles)
+        self.catalogue = Catalogue(self.settings.seed, self.settings.titles, self.settings.place())
         self.sets = Sets(self)
         self.users = Users(self)
         self.requests = Requests(self)

@@ -65,7 +65,11 @@ def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
 
     Port 0 takes a free one. OSError when the port is taken.
     """
-    app = create_app(settings)
+    run_app(create_app(settings), port, ready)
+
+
+def run_app(app: Starlette, port: int, ready: Callable[[str], None]) -> None:
+    """Serve any application in the same way."""
     with _listen(port) as listener:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         asyncio.run(_serve(_Server(app, lambda: ready(url)), listener))
@@ -93,6 +97,13 @@ class Running:
 def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Running]:
     """Run a sandbox in a thread of this process for the time of a ``with`` block."""
     app = create_app(settings)
+    with serve_app(app, port=port) as url:
+        yield Running(url, app.state.sandbox)
+
+
+@contextmanager
+def serve_app(app: Starlette, *, port: int = 0) -> Iterator[str]:
+    """Run any application in the same way; its base URL."""
     started = threading.Event()
     server = _Server(app, started.set)
     with _listen(port) as listener:
@@ -103,7 +114,7 @@ def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Runnin
         try:
             if not started.wait(30):
                 raise RuntimeError("the sandbox did not start within 30 seconds")
-            yield Running(f"http://{HOST}:{listener.getsockname()[1]}", app.state.sandbox)
+            yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(30)

@@ -38,15 +38,16 @@ class Sets:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.by_id: dict[str, AlmaSet] = {}
+        suffix = sandbox.catalogue.suffix
         items = [
             item.pid
             for mms_id in sandbox.catalogue.title_ids(0, _TITLES_OF_ITEM_SET)
             for item in sandbox.catalogue.items_of_bib(mms_id)
         ]
         for made in (
-            AlmaSet(ids.ALL_TITLES_SET, "WEST archive titles", "BIB_MMS", members=None),
-            AlmaSet(ids.EMPTY_SET, "Empty set", "BIB_MMS"),
-            AlmaSet(ids.ITEM_SET, "WEST archive items", "ITEM", members=items),
+            AlmaSet(ids.set_id(0, suffix), "WEST archive titles", "BIB_MMS", members=None),
+            AlmaSet(ids.set_id(1, suffix), "Empty set", "BIB_MMS"),
+            AlmaSet(ids.set_id(2, suffix), "WEST archive items", "ITEM", members=items),
         ):
             self.by_id[made.id] = made
 
@@ -75,8 +76,8 @@ class Sets:
         """Member ``number`` of the set of all titles; vanished ones come first, one at every other place."""
         vanished, titles = self._vanished(), self._sandbox.settings.titles
         if number < 2 * vanished and number % 2 and number // 2 < vanished:
-            return ids.mms_id(titles + number // 2)
-        return ids.mms_id(number - min((number + 1) // 2, vanished))
+            return ids.mms_id(titles + number // 2, self._sandbox.catalogue.suffix)
+        return ids.mms_id(number - min((number + 1) // 2, vanished), self._sandbox.catalogue.suffix)
 
     def _vanished(self) -> int:
         return min(self._sandbox.settings.vanished_members, self._sandbox.settings.titles)

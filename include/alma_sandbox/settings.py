@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from alma_sandbox.catalogue.conf_data import SANDBOX, Institution
+
 
 class RouteLatency(BaseModel):
     """Extra milliseconds for calls whose path and query match a regular expression."""
@@ -18,9 +20,9 @@ class RouteLatency(BaseModel):
 class Settings(BaseModel):
     """How this sandbox behaves.
 
-    ``seed`` and ``titles`` choose the catalogue and are fixed at the start; all the rest may be changed at
-    run time by ``POST /sandbox/settings``. ``api_key`` gives full rights; ``<api_key>-ro`` reads only;
-    ``<api_key>-bibs`` has rights in the area Bibs and nowhere else.
+    ``seed``, ``titles``, ``institution`` and ``suffix`` choose the catalogue and are fixed at the start; all
+    the rest may be changed at run time by ``POST /sandbox/settings``. ``api_key`` gives full rights; ``<api_key>-ro``
+    reads only; ``<api_key>-bibs`` has rights in the area Bibs and nowhere else.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -28,6 +30,8 @@ class Settings(BaseModel):
     seed: int = 7
     titles: int = Field(default=400, ge=0, le=50_000_000)
     api_key: str = "sandbox"
+    institution: str = Field(default=SANDBOX.code, pattern=r"^[0-9A-Z_]{2,30}$", description="its code")
+    suffix: str = Field(default=SANDBOX.suffix, pattern=r"^[0-9]{4}$", description="the end of all its ids")
 
     latency_ms: float = Field(default=0, ge=0, le=600_000)
     latencies: list[RouteLatency] = []
@@ -57,6 +61,7 @@ class Settings(BaseModel):
     closed_requests: Literal["history", "gone"] = Field(
         default="history", description="gone: closed requests are anonymised and answer 401694"
     )
+    hold_shelf_days: int = Field(default=10, ge=0, description="a book on the hold shelf is kept so long")
     loan_limit: int = Field(default=50, ge=0, description="active loans that a patron may have")
     webhook_url: str | None = Field(default=None, description="listener for webhooks, on this machine only")
     webhook_copies: int = Field(default=1, ge=1, le=10, description="how often each event is delivered")
@@ -71,4 +76,8 @@ class Settings(BaseModel):
 
     def fixed(self) -> dict[str, object]:
         """The settings that choose the data and cannot change while the sandbox runs."""
-        return {"seed": self.seed, "titles": self.titles, "api_key": self.api_key}
+        return self.model_dump(include={"seed", "titles", "api_key", "institution", "suffix"})
+
+    def place(self) -> Institution:
+        """The institution whose Alma this is."""
+        return Institution(self.institution, SANDBOX.name, self.suffix)

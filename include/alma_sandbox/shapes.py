@@ -80,7 +80,7 @@ def _expanded(call: Call, found: Bib, expand: frozenset[str]) -> Record:
         show = call.sandbox.settings.suppressed_in_availability
         record.fields += availability.physical(call.catalogue, found, show_suppressed=show)
     if "e_avail" in expand:
-        record.fields += availability.electronic(found)
+        record.fields += availability.electronic(call.catalogue.institution, found)
     return record
 
 

@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from alma_sandbox.answers import DECLARATION, XML_TYPE
 from alma_sandbox.catalogue import ids, titles
-from alma_sandbox.catalogue.conf_data import INSTITUTION
 from alma_sandbox.catalogue.marc import to_element
 from alma_sandbox.catalogue.records import Bib
 from alma_sandbox.sandbox import Sandbox
@@ -33,7 +32,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
     async def search(request: Request) -> Response:
         query = request.query_params
-        if request.path_params["institution"] != INSTITUTION[0]:
+        if request.path_params["institution"] != sandbox.settings.institution:
             return Response("Unknown institution", 404)
         try:
             body = _search(
@@ -143,7 +142,7 @@ def _look_up(sandbox: Sandbox, index: str, value: str) -> list[Bib]:
     if index in ("issn", "isbn"):
         candidates = [bib for bib in catalogue.bibs.values() if bib is not None]
         title = titles.title_of_issn(sandbox.settings.seed, value) if index == "issn" else None
-        bib = None if title is None else catalogue.bib(ids.mms_id(title))
+        bib = None if title is None else catalogue.bib(ids.mms_id(title, catalogue.suffix))
         if bib is not None and bib.mms_id not in catalogue.bibs:
             candidates.append(bib)
         tag = "022" if index == "issn" else "020"

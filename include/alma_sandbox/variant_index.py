@@ -23,6 +23,7 @@ def find(settings: Settings, name: str | None = None, limit: int = 10) -> dict[s
 
 
 def _describe(settings: Settings, title: int) -> dict[str, Any]:
-    holdings = [ids.holding_id(title, number) for number in range(count(settings.seed, title))]
-    bib = titles.bib(settings.seed, title, settings.titles)
+    suffix = settings.suffix
+    holdings = [ids.holding_id(title, number, suffix) for number in range(count(settings.seed, title))]
+    bib = titles.bib(settings.seed, title, settings.titles, suffix)
     return {"title": title, "mms_id": bib.mms_id, "host_mms_id": bib.host_mms_id, "holding_ids": holdings}

@@ -8,6 +8,7 @@ bound-with bib shows the rows of its host, with the host's id in ``$0``; suppres
 from collections.abc import Iterable
 
 from alma_sandbox.catalogue import conf_data, ids
+from alma_sandbox.catalogue.conf_data import Institution
 from alma_sandbox.catalogue.marc import DataField, data_field
 from alma_sandbox.catalogue.records import Bib, Holding, Item
 from alma_sandbox.catalogue.store import Catalogue
@@ -27,15 +28,13 @@ def physical(catalogue: Catalogue, bib: Bib, *, show_suppressed: bool) -> list[D
     return rows
 
 
-def electronic(bib: Bib) -> list[DataField]:
+def electronic(institution: Institution, bib: Bib) -> list[DataField]:
     """The AVE row of a bib that has a portfolio."""
-    title = ids.title_of_mms_id(bib.mms_id)
+    title = ids.title_of_mms_id(bib.mms_id, institution.suffix)
     if not bib.portfolio or title is None:
         return []
-    link = (
-        f"https://resolver.invalid/view/uresolver/{conf_data.INSTITUTION[0]}/openurl?rft.mms_id={bib.mms_id}"
-    )
-    row = (("8", ids.portfolio_id(title)), ("e", "Available"), ("u", link))
+    link = f"https://resolver.invalid/view/uresolver/{institution.code}/openurl?rft.mms_id={bib.mms_id}"
+    row = (("8", ids.portfolio_id(title, institution.suffix)), ("e", "Available"), ("u", link))
     return [data_field("AVE", "  ", *row)]
 
 
@@ -47,13 +46,14 @@ def _rows(catalogue: Catalogue, mms_id: str, show_suppressed: bool) -> list[Data
         items = catalogue.items_of(holding.holding_id)
         at_home = [item for item in items if not item.in_temp_location]
         if at_home or not items:
-            rows.append(_row(holding, at_home, priority, holding.library, holding.location, at_home=True))
+            home = (holding.library, holding.location)
+            rows.append(_row(catalogue.institution, holding, at_home, priority, home, at_home=True))
         away: dict[tuple[str, str], list[Item]] = {}
         for item in items:
             if item.in_temp_location:
                 away.setdefault((item.temp_library, item.temp_location), []).append(item)
-        for (library, location), group in away.items():
-            rows.append(_row(holding, group, priority, library, location, at_home=False))
+        for place, group in away.items():
+            rows.append(_row(catalogue.institution, holding, group, priority, place, at_home=False))
     return rows
 
 
@@ -62,15 +62,22 @@ def _libraries(holding: Holding) -> list[str]:
 
 
 def _row(
-    holding: Holding, items: list[Item], priority: int, library: str, location: str, *, at_home: bool
+    institution: Institution,
+    holding: Holding,
+    items: list[Item],
+    priority: int,
+    place: tuple[str, str],
+    *,
+    at_home: bool,
 ) -> DataField:
+    library, location = place
     unavailable = sum(not item.in_place for item in items)
     state = "check_holdings" if not items else "available" if unavailable < len(items) else "unavailable"
     row = [("0", holding.mms_id)]
     if at_home:
         row.append(("8", holding.holding_id))
     row += [
-        ("a", conf_data.INSTITUTION[0]),
+        ("a", institution.code),
         ("b", library),
         ("c", conf_data.location_name(library, location)),
         ("d", holding.call_number),

@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-INSTITUTION = ("01ZZ_INST", "Sandbox University")
+
+@dataclass(frozen=True)
+class Institution:
+    """An institution; all of its ids end in ``suffix``."""
+
+    code: str
+    name: str
+    suffix: str
+
+
+SANDBOX = Institution("01ZZ_INST", "Sandbox University", "4401")
 
 
 @dataclass(frozen=True)
@@ -17,7 +27,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Library:
-    """A library with its locations and circulation desks."""
+    """A library with its locations and circulation desks. Its id ends in the institution's suffix."""
 
     code: str
     id: str
@@ -36,13 +46,14 @@ LIBRARIES: dict[str, Library] = {
     for library in (
         Library(
             "MAIN",
-            "112000000004401",
+            "11200000000",
             "Main Library",
             (
                 Location("stacks", "Main Stacks"),
                 Location("periodicals", "Periodicals"),
                 Location("microform", "Microform"),
                 Location("reserves", "Course Reserves"),
+                Location("DCB", "Books of other libraries"),
                 Location("closed", "Withdrawn, not public", suppressed=True, type="CLOSED"),
                 Location("UNASSIGNED", "Unassigned location", suppressed=True, type="UNAVAILABLE"),
             ),
@@ -51,7 +62,7 @@ LIBRARIES: dict[str, Library] = {
         ),
         Library(
             "SCI",
-            "112000000014401",
+            "11200000001",
             "Science Library",
             (
                 Location("stacks", "Science Stacks"),
@@ -62,13 +73,13 @@ LIBRARIES: dict[str, Library] = {
         ),
         Library(
             "LAW",
-            "112000000024401",
+            "11200000002",
             "Law Library",
             (Location("periodicals", "Law Reviews"), Location("stacks", "Law Stacks")),
         ),
         Library(
             "STOR",
-            "112000000034401",
+            "11200000003",
             "Storage Facility",
             (
                 Location("archive", "Shared Print Archive", type="REMOTE"),
@@ -106,12 +117,14 @@ CODE_TABLES: dict[str, dict[str, str]] = {
         "HOLDSHELF": "Hold Shelf",
         "ILL": "Resource Sharing Request",
         "LOAN": "Loan",
+        "LOST_ILL": "Lost resource sharing item",
         "LOST_LOAN": "Lost",
         "LOST_LOAN_AND_PAID": "Lost and paid",
         "MISSING": "Missing",
         "REQUESTED": "Requested",
         "TECHNICAL": "Technical - Migration",
         "TRANSIT": "Transit",
+        "TRANSIT_TO_REMOTE_STORAGE": "Transit to remote storage",
         "WORK_ORDER_DEPARTMENT": "In Process",
     },
     "ItemPolicy": {
@@ -119,6 +132,7 @@ CODE_TABLES: dict[str, dict[str, str]] = {
         "02": "Loan 7 days",
         "03": "In library use",
         "BOOK": "Book",
+        "DCB": "Resource sharing",
         "DCB_NO_RENEW": "Resource sharing, no renewal",
         "ILL": "Interlibrary Loan",
     },

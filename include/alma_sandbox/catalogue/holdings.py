@@ -21,11 +21,11 @@ def _852(draft: HoldingDraft, call_number: tuple[str, str]) -> list[DataField]:
     return [data_field("852", "0 ", *subfields)]
 
 
-def holding(seed: int, title: int, number: int) -> Holding:
-    """Holding number ``number`` of a title."""
+def holding(seed: int, title: int, number: int, suffix: str = ids.SUFFIX) -> Holding:
+    """Holding number ``number`` of a title, at the institution with this suffix."""
     draft = holding_draft(seed, title, number)
     dice = Dice(seed, "holding record", title, number)
-    holding_id, mms_id = ids.holding_id(title, number), ids.mms_id(title)
+    holding_id, mms_id = ids.holding_id(title, number, suffix), ids.mms_id(title, suffix)
     call_number = (f"AP{dice.between(1, 99, 'class')}", f".S{title + 1:05d}")
     # Holdings that came from an older system keep that system's numbers in 001 and 004.
     own, parent = (f"{title * 3 + number + 1}", f"{title + 1}") if draft.migrated else (holding_id, mms_id)
@@ -57,15 +57,15 @@ def item_drafts(seed: int, title: int, number: int) -> list[ItemDraft]:
     return holding_draft(seed, title, number).items
 
 
-def item(seed: int, title: int, number: int, copy: int, draft: ItemDraft) -> Item:
-    """Item number ``copy`` of a holding."""
+def item(title: int, number: int, copy: int, draft: ItemDraft, suffix: str = ids.SUFFIX) -> Item:
+    """Item number ``copy`` of a holding, at the institution with this suffix."""
     volume = copy + 1
     temporary = draft.temporary or ("", "")
     return Item(
-        pid=ids.item_pid(title, number, copy),
-        mms_id=ids.mms_id(title),
-        holding_id=ids.holding_id(title, number),
-        barcode=ids.barcode(title, number, copy),
+        pid=ids.item_pid(title, number, copy, suffix),
+        mms_id=ids.mms_id(title, suffix),
+        holding_id=ids.holding_id(title, number, suffix),
+        barcode=ids.barcode(title, number, copy, suffix),
         texts={
             "description": f"v.{volume}",
             "enumeration_a": str(volume),

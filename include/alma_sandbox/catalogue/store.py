@@ -9,16 +9,19 @@ import re
 from collections.abc import Iterator
 
 from alma_sandbox.catalogue import holdings, ids, titles
+from alma_sandbox.catalogue.conf_data import SANDBOX, Institution
 from alma_sandbox.catalogue.records import Bib, Holding, Item
 
 
 class Catalogue:
     """Bibs, holdings and items of one sandbox."""
 
-    def __init__(self, seed: int, size: int) -> None:
+    def __init__(self, seed: int, size: int, institution: Institution = SANDBOX) -> None:
         self.seed = seed
         self.size = size
-        self.counter = ids.Counter()
+        self.institution = institution
+        self.suffix = institution.suffix
+        self.counter = ids.Counter(self.suffix)
         self.bibs: dict[str, Bib | None] = {}  # None: deleted
         self.holdings: dict[str, Holding | None] = {}
         self.items: dict[str, Item | None] = {}
@@ -35,8 +38,10 @@ class Catalogue:
         """A bib, or None when there is none (any more)."""
         if mms_id in self.bibs:
             return self.bibs[mms_id]
-        title = ids.title_of_mms_id(mms_id)
-        return titles.bib(self.seed, title, self.size) if title is not None and title < self.size else None
+        title = ids.title_of_mms_id(mms_id, self.suffix)
+        if title is None or title >= self.size:
+            return None
+        return titles.bib(self.seed, title, self.size, self.suffix)
 
     def keep_bib(self, bib: Bib) -> None:
         """Keep a new or changed bib."""
@@ -59,8 +64,8 @@ class Catalogue:
         if digits and len(digits) < 19:
             title = titles.title_of_oclc_number(self.seed, int(digits))
             if title is not None:
-                candidates.add(ids.mms_id(title))
-            candidates.add(ids.mms_id(int(digits) - 1))  # the local 035 counts titles from 1
+                candidates.add(ids.mms_id(title, self.suffix))
+            candidates.add(ids.mms_id(int(digits) - 1, self.suffix))  # the local 035 counts titles from 1
         found = [self.bib(mms_id) for mms_id in sorted(candidates)]
         return [bib for bib in found if bib is not None and number in network_numbers(bib)]
 
@@ -72,7 +77,7 @@ class Catalogue:
         title = titles.title_of_oclc_number(self.seed, int(digits))
         candidates = set(self._oclc.get(digits, ()))
         if title is not None:
-            candidates.add(ids.mms_id(title))
+            candidates.add(ids.mms_id(title, self.suffix))
         found = [self.bib(mms_id) for mms_id in sorted(candidates)]
         return [bib for bib in found if bib is not None and digits in _oclc_numbers(bib, subfields)]
 
@@ -82,10 +87,10 @@ class Catalogue:
         """A holding, or None when there is none (any more)."""
         if holding_id in self.holdings:
             return self.holdings[holding_id]
-        place = ids.place_of_holding_id(holding_id)
+        place = ids.place_of_holding_id(holding_id, self.suffix)
         if place is None or place[0] >= self.size or place[1] >= holdings.count(self.seed, place[0]):
             return None
-        return holdings.holding(self.seed, *place)
+        return holdings.holding(self.seed, *place, self.suffix)
 
     def holdings_of(self, mms_id: str) -> list[Holding]:
         """The holdings of a bib, oldest first, suppressed ones too."""
@@ -95,10 +100,11 @@ class Catalogue:
     def _holding_ids(self, mms_id: str) -> list[str]:
         if mms_id in self._holdings_of:
             return self._holdings_of[mms_id]
-        title = ids.title_of_mms_id(mms_id)
+        title = ids.title_of_mms_id(mms_id, self.suffix)
         if title is None or title >= self.size:
             return []
-        return [ids.holding_id(title, number) for number in range(holdings.count(self.seed, title))]
+        numbers = range(holdings.count(self.seed, title))
+        return [ids.holding_id(title, number, self.suffix) for number in numbers]
 
     def keep_holding(self, holding: Holding) -> None:
         """Keep a new or changed holding."""
@@ -124,11 +130,11 @@ class Catalogue:
         """An item, or None when there is none (any more)."""
         if pid in self.items:
             return self.items[pid]
-        place = ids.place_of_item_pid(pid)
+        place = ids.place_of_item_pid(pid, self.suffix)
         if place is None or place[0] >= self.size or place[1] >= holdings.count(self.seed, place[0]):
             return None
         drafts = holdings.item_drafts(self.seed, place[0], place[1])
-        return holdings.item(self.seed, *place, drafts[place[2]]) if place[2] < len(drafts) else None
+        return holdings.item(*place, drafts[place[2]], self.suffix) if place[2] < len(drafts) else None
 
     def items_of(self, holding_id: str) -> list[Item]:
         """The items of a holding, oldest first."""
@@ -142,12 +148,11 @@ class Catalogue:
     def _item_pids(self, holding_id: str) -> list[str]:
         if holding_id in self._items_of:
             return self._items_of[holding_id]
-        place = ids.place_of_holding_id(holding_id)
+        place = ids.place_of_holding_id(holding_id, self.suffix)
         if place is None or place[0] >= self.size or place[1] >= holdings.count(self.seed, place[0]):
             return []
-        return [
-            ids.item_pid(*place, number) for number in range(len(holdings.item_drafts(self.seed, *place)))
-        ]
+        numbers = range(len(holdings.item_drafts(self.seed, *place)))
+        return [ids.item_pid(*place, number, self.suffix) for number in numbers]
 
     def keep_item(self, item: Item) -> None:
         """Keep a new or changed item: its barcode and its holding may have changed, too."""
@@ -180,8 +185,8 @@ class Catalogue:
         """The item that has this barcode now."""
         pid = self._barcodes.get(barcode)
         if pid is None:
-            place = ids.place_of_barcode(barcode)
-            pid = None if place is None else ids.item_pid(*place)
+            place = ids.place_of_barcode(barcode, self.suffix)
+            pid = None if place is None else ids.item_pid(*place, self.suffix)
         item = None if pid is None else self.item(pid)
         return item if item is not None and item.barcode == barcode else None
 
@@ -189,12 +194,12 @@ class Catalogue:
 
     def title_ids(self, start: int, stop: int) -> list[str]:
         """MMS ids of the titles of the formula from number ``start`` to before ``stop``, deleted or not."""
-        return [ids.mms_id(title) for title in range(max(0, start), min(stop, self.size))]
+        return [ids.mms_id(title, self.suffix) for title in range(max(0, start), min(stop, self.size))]
 
     def created_bibs(self) -> Iterator[Bib]:
         """The bibs that calls created and that are still there."""
         for bib in self.bibs.values():
-            if bib is not None and (ids.title_of_mms_id(bib.mms_id) or 0) >= self.size:
+            if bib is not None and (ids.title_of_mms_id(bib.mms_id, self.suffix) or 0) >= self.size:
                 yield bib
 
 

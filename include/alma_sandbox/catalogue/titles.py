@@ -80,15 +80,16 @@ def _issn_fields(draft: TitleDraft, number: int) -> list[DataField]:
     return [data_field("022", "0 ", ("a", issn(number, right=draft.issn == "good")), ("2", "1"))]
 
 
-def bib(seed: int, title: int, titles: int) -> Bib:
-    """The bib of title number ``title`` in a catalogue of ``titles``."""
+def bib(seed: int, title: int, titles: int, suffix: str = ids.SUFFIX) -> Bib:
+    """The bib of title number ``title`` in a catalogue of ``titles``, at the institution with this suffix."""
     draft = title_draft(seed, title)
     dice = Dice(seed, "bib", title)
-    mms_id = ids.mms_id(title)
+    mms_id = ids.mms_id(title, suffix)
     language, text = _title_text(seed, title)
     first_year = dice.between(1880, 1990, "year")
     place, publisher = dice.pick(words.PLACES, "place"), dice.pick(words.PUBLISHERS, "publisher")
     host = host_of(seed, title, titles) if draft.bound else None
+    host_id = None if host is None else ids.mms_id(host, suffix)
     fields: list[ControlField | DataField] = [
         ControlField("001", mms_id),
         ControlField("005", f"2024{dice.between(1, 12, 'month'):02d}01101112.0"),
@@ -101,13 +102,13 @@ def bib(seed: int, title: int, titles: int) -> Bib:
         data_field("310", "  ", ("a", "Quarterly")),
         data_field("650", " 0", ("a", "Serial publications"), ("v", "Periodicals.")),
     ]
-    if host is not None:
-        fields.append(data_field("773", "1 ", ("t", _title_text(seed, host)[1]), ("w", ids.mms_id(host))))
+    if host is not None and host_id is not None:
+        fields.append(data_field("773", "1 ", ("t", _title_text(seed, host)[1]), ("w", host_id)))
     return Bib(
         mms_id=mms_id,
         record=Record("01234cas a2200301 a 4500", fields),
         suppressed=draft.suppressed,
         originating_system_id=f"{title + 1}-west",
-        host_mms_id=None if host is None else ids.mms_id(host),
+        host_mms_id=host_id,
         portfolio=draft.variant == GOOD and dice.below(8, "portfolio") == 0,
     )

@@ -8,7 +8,7 @@ or by cancelling (``HISTORY``).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from alma_sandbox.catalogue.records import Item
@@ -137,7 +137,10 @@ class Requests:
                     break
 
     def bind(self, request: UserRequest, item: Item, status: str, task: str) -> None:
-        """A request goes on with this item."""
+        """A request goes on with this item; on the hold shelf it expires when the shelf's days are over."""
+        if status == ON_HOLD_SHELF and request.status != ON_HOLD_SHELF:
+            days = timedelta(days=self._sandbox.settings.hold_shelf_days)
+            request.expiry_date = f"{self._sandbox.clock.now() + days:%Y-%m-%d}Z"
         request.item_pid, request.status, request.task = item.pid, status, task
 
     def close(self, request: UserRequest, closed_by: str) -> None:

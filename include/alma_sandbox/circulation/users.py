@@ -97,7 +97,7 @@ class Users:
         self.edited_by_hand: dict[str, set[str]] = {}
         self._ids: dict[str, str] = {}  # any identifier in small letters -> primary id
         for number in range(1, PATRONS + 1):
-            user = _patron(number)
+            user = _patron(number, sandbox.settings.institution)
             self.keep(user)
             self.passwords[str(user["primary_id"])] = f"{user['primary_id']}-password"
 
@@ -164,7 +164,7 @@ def identifiers(user: Payload) -> list[str]:
     return [str(user["primary_id"]), *(str(entry.get("value", "")) for entry in user["user_identifier"])]
 
 
-def _patron(number: int) -> Payload:
+def _patron(number: int, institution: str) -> Payload:
     """Patrons 1-46 are ordinary; 47 is blocked, 48 has expired, 49 is inactive, 50 has overdue items."""
     primary_id = f"patron{number:03d}"
     blocks: dict[int, tuple[str, str]] = {47: ("USER", "02-GLOBAL"), 50: ("LOAN", "01-OVERDUE")}
@@ -196,7 +196,7 @@ def _patron(number: int) -> Payload:
             {"id_type": "BARCODE", "value": f"21{number:012d}", "status": "ACTIVE"},
             {"id_type": "INST_ID", "value": f"I{number:06d}", "status": "ACTIVE"},
         ],
-        "user_role": [{"status": "ACTIVE", "scope": "01ZZ_INST", "role_type": "200"}],
+        "user_role": [{"status": "ACTIVE", "scope": institution, "role_type": "200"}],
     }
     if number in blocks:
         kind, reason = blocks[number]

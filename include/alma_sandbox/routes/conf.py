@@ -8,15 +8,15 @@ from alma_sandbox.catalogue.conf_data import Library, Location
 from alma_sandbox.errors import Refusal
 
 
-def general(_: Call) -> Answer:
+def general(call: Call) -> Answer:
     """``GET /conf/general``."""
-    name, title = conf_data.INSTITUTION
+    here = call.catalogue.institution
     return Answer(
         "general",
         {
-            "institution": code(name, title),
+            "institution": code(here.code, here.name),
             "alma_url": "https://sandbox.alma.invalid",
-            "non_sso_alma_url": "https://sandbox.alma.invalid/institution/" + name,
+            "non_sso_alma_url": "https://sandbox.alma.invalid/institution/" + here.code,
             "environment_type": "SANDBOX",
             "time_zone": "UTC",
             "date_format": "yyyy-MM-dd",
@@ -33,9 +33,9 @@ def _library(call: Call) -> Library:
 
 def _library_shape(call: Call, library: Library) -> Payload:
     return {
-        "id": library.id,
+        "id": library.id + call.catalogue.suffix,
         "code": library.code,
-        "path": f"{conf_data.INSTITUTION[0]}.{library.code}",
+        "path": f"{call.catalogue.institution.code}.{library.code}",
         "name": library.name,
         "description": "",
         "resource_sharing": False,
@@ -144,7 +144,7 @@ def code_tables(call: Call) -> Answer:
 
 def code_table(call: Call) -> Answer:
     """``GET /conf/code-tables/{name}``: ``row`` stands at the top level in JSON."""
-    name = call.path["name"]
+    name, here = call.path["name"], call.catalogue.institution
     if name not in conf_data.CODE_TABLES:
         raise Refusal("90100", f"Code table {name} is not valid.")
     rows = [
@@ -159,7 +159,7 @@ def code_table(call: Call) -> Answer:
             "language": call.query.get("lang", "en"),
             "sub_system": code("INFRA", "Infra"),
             "patron_facing": "false",
-            "scope": {"institution_id": code(conf_data.INSTITUTION[0], conf_data.INSTITUTION[1])},
+            "scope": {"institution_id": code(here.code, here.name)},
             "row": rows,
             "link": call.link(f"/conf/code-tables/{name}"),
         },

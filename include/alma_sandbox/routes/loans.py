@@ -52,7 +52,7 @@ def _create(call: Call, user: Payload, item: Item) -> Answer:
     _check_user(call, user)
     now = call.sandbox.clock.now()
     loan = Loan(
-        id=f"73{call.sandbox.number('loan')}4401",
+        id=f"73{call.sandbox.number('loan')}{call.catalogue.suffix}",
         user_id=user_id,
         item_pid=item.pid,
         mms_id=item.mms_id,
@@ -88,10 +88,11 @@ def _check_user(call: Call, user: Payload) -> None:
         raise Refusal("401168", "User's card has expired.")
     if bodies.text(user["status"]) != "ACTIVE":
         raise Refusal("401151", "The user is not an active patron.")
+    scope = call.catalogue.institution.code
     for block in call.sandbox.users.active_blocks(user):
         kind, reason = bodies.text(block.get("block_type")), block.get("block_description")
         text = reason.get("desc", bodies.text(reason)) if isinstance(reason, dict) else bodies.text(reason)
-        raise Refusal("401163", f"{kind}  -   {text}. {block.get('block_note', '')} Scope: 01ZZ_INST")
+        raise Refusal("401163", f"{kind}  -   {text}. {block.get('block_note', '')} Scope: {scope}")
     running = [
         loan for loan in call.sandbox.loans.of_user(str(user["primary_id"])) if loan.status == "ACTIVE"
     ]

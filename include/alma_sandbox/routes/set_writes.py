@@ -35,7 +35,7 @@ def create(call: Call) -> Answer:
         raise Refusal("401664", "Mandatory field is missing: content")
     now = call.sandbox.clock.time()
     made = AlmaSet(
-        id=f"59{call.catalogue.counter.number('set') + 100_000_000:011d}4401",
+        id=f"59{call.catalogue.counter.number('set') + 100_000_000:011d}{call.catalogue.suffix}",
         name=name,
         content=content,
         type=bodies.text(body.get("type")) or "ITEMIZED",

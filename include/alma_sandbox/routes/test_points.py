@@ -2,11 +2,11 @@
 
 from alma_sandbox.answers import DECLARATION, XML_TYPE, Plain
 from alma_sandbox.call import Call, route
-from alma_sandbox.catalogue.conf_data import INSTITUTION
 
 
-def _read(_: Call) -> Plain:
-    return Plain(200, f"{DECLARATION}<test>GET - OK - institutionCode: {INSTITUTION[0]}</test>", XML_TYPE)
+def _read(call: Call) -> Plain:
+    code = call.catalogue.institution.code
+    return Plain(200, f"{DECLARATION}<test>GET - OK - institutionCode: {code}</test>", XML_TYPE)
 
 
 def _write(_: Call) -> Plain:
