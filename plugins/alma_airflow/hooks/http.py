@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from airflow.sdk import BaseHook, Connection
+from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
+from alma_airflow.hooks.store import find_connection
 from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.errors import InputProblem
 
@@ -19,7 +20,9 @@ def http_access(conn_id: str) -> HttpAccess:
 
     Raises InputProblem for a connection that cannot be used as it stands.
     """
-    connection = BaseHook.get_connection(conn_id)
+    connection = find_connection(conn_id)
+    if connection is None:
+        raise InputProblem(f"There is no connection {conn_id}: create it, of type http, for the service")
     extra = connection.extra_dejson
     secret = connection.password or None
     if secret:

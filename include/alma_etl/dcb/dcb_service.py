@@ -1,0 +1,49 @@
+"""OpenRS's dcb-service. It has no call that sets a request's status; it can be asked to look now, and be read."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from alma_etl.alma.answers import Absent, Answer, Found, Unknown
+from alma_etl.alma.errors import AlmaTransient
+from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
+
+
+class DcbService:
+    """One dcb-service. Close it when done, or use ``with``. Safe for several threads."""
+
+    def __init__(self, access: HttpAccess) -> None:
+        self._service = HttpService(access)
+
+    def __enter__(self) -> DcbService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
+    def nudge(self, pr_id: str) -> None:
+        """Have a request looked at now. Its fail-safe ignores requests older than 56 days, and says nothing of it.
+
+        Raises ServiceRefused (404: it does not know the request), ServiceUnavailable, ServiceUnauthorized.
+        """
+        self._service.send("POST", f"/patrons/requests/{quote(pr_id, safe='')}/update")
+
+    def status(self, pr_id: str) -> Answer[str]:
+        """The status that it shows for a request; Absent when it does not know it. Raises ServiceUnauthorized."""
+        path = f"/admin/patrons/requests/{quote(pr_id, safe='')}"
+        try:
+            told = self._service.get(path)
+        except ServiceRefused as error:
+            return Absent(error) if error.status == 404 else Unknown(error)
+        except AlmaTransient as error:
+            return Unknown(error)
+        # Serialised from an entity whose field `status` is an enum; some versions wrap it.
+        status = told.get("status") if isinstance(told, dict) else None
+        status = status.get("code") if isinstance(status, dict) else status
+        if not status:
+            return Unknown(ServiceUnavailable(f"GET {path}", 200, "", "the answer names no status"))
+        return Found(str(status))
