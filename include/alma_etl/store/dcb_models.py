@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Dialect,
     ForeignKey,
@@ -223,4 +224,12 @@ hint_table = Table(
     Column("received_at", UtcTime, nullable=False),
     Column("handled_at", UtcTime),
     Index("ix_dcb_hint_handled", "handled_at"),
+)
+
+calls_table = Table(
+    "dcb_calls",
+    _metadata,
+    Column("day", Date, primary_key=True),  # UTC
+    Column("budget", Text, primary_key=True),  # the connection whose calls they are
+    Column("calls", Integer, nullable=False),  # made by polling
 )

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.store import alerts, applying, hints, history, outbox, requests, retention
+from alma_etl.dcb.store import (
+    alerts,
+    applying,
+    calls,
+    hints,
+    history,
+    outbox,
+    requests,
+    retention,
+)
+from alma_etl.dcb.store.overview import Overview
 from alma_etl.dcb.store.rows import (
     Alert,
     Applied,
@@ -28,7 +38,7 @@ from alma_etl.store.db import StoreUnavailable, first_line, open_engine, parse_u
 LEASE = timedelta(minutes=10)
 
 
-class DcbStore:
+class DcbStore(Overview):
     """The DCB tables of the state store at ``url``, upgraded beforehand. Close it when done, or use ``with``.
 
     Safe for several threads, processes and hosts at once. ``now`` is given by the caller, with its zone. Every
@@ -90,6 +100,17 @@ class DcbStore:
         """Requests whose time has come, the most urgent first, for ``owner`` alone as long as the lease lasts."""
         with self._transaction() as connection:
             return requests.lease_due(connection, now, limit, owner, lease)
+
+    def find_due(self, now: datetime, limit: int) -> list[Tracked]:
+        """What `lease_due` would give, without taking it."""
+        with self._transaction() as connection:
+            return requests.find_due(connection, now, limit)
+
+    def put_off(self, pr_id: str, until: datetime | None, owner: str) -> None:
+        """Nothing of the request could be read or need be: look again then, and give its lease back."""
+        with self._transaction() as connection:
+            requests.put_off(connection, pr_id, until)
+            requests.release(connection, [pr_id], owner)
 
     def release(self, pr_ids: Sequence[str], owner: str) -> None:
         """Give leases back unused."""
@@ -181,10 +202,32 @@ class DcbStore:
         with self._transaction() as connection:
             outbox.postpone(connection, outbox_id, until, error)
 
+    def release_outbox(self, owner: str) -> None:
+        """Give the leases of an owner on outbox rows back."""
+        with self._transaction() as connection:
+            outbox.release(connection, owner)
+
+    def count_open(self, kind: OutboxKind) -> dict[str, int]:
+        """Rows that wait or were given up, by target."""
+        with self._transaction() as connection:
+            return outbox.count_open(connection, kind)
+
     def revive(self, outbox_id: str, now: datetime) -> bool:
         """Somebody wants a row that was given up or refused to be tried once more."""
         with self._transaction() as connection:
             return outbox.revive(connection, outbox_id, now)
+
+    # --- the day's calls
+
+    def count_calls(self, day: date, budget: str, made: int) -> None:
+        """Polling has made further calls at the expense of a budget (a connection)."""
+        with self._transaction() as connection:
+            calls.count(connection, day, budget, made)
+
+    def calls_of(self, day: date) -> dict[str, int]:
+        """The calls that polling has made on a day (UTC), by budget."""
+        with self._transaction() as connection:
+            return calls.of_day(connection, day)
 
     # --- alerts, hints, retention
 

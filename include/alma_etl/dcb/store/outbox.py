@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, exists, or_, select, update
+from sqlalchemy import Connection, exists, func, or_, select, update
 
 from alma_etl.dcb.actions import is_wanted
 from alma_etl.dcb.events import new_id
@@ -181,6 +181,27 @@ def postpone(connection: Connection, outbox_id: str, until: datetime, error: str
             lease_until=None,
         )
     )
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give back the leases on rows that were not tried; they stay due."""
+    table = outbox_table.c
+    connection.execute(
+        update(outbox_table)
+        .where(table.lease_owner == owner, table.state == "PENDING")
+        .values(lease_owner=None, lease_until=None)
+    )
+
+
+def count_open(connection: Connection, kind: OutboxKind) -> dict[str, int]:
+    """Rows of each target that still wait (PENDING) or were given up (DEAD)."""
+    table = outbox_table.c
+    query = (
+        select(table.target, func.count().label("rows"))
+        .where(table.kind == kind, table.state.in_(_OPEN))
+        .group_by(table.target)
+    )
+    return {row.target: row.rows for row in connection.execute(query)}
 
 
 def revive(connection: Connection, outbox_id: str, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, or_, select, update
 
 from alma_etl.dcb.plan import PRIORITY
 from alma_etl.dcb.state import State
@@ -77,18 +77,11 @@ def lease_due(
 ) -> list[Tracked]:
     """Up to ``limit`` requests whose time has come, the most urgent first; nobody else gets them for ``lease``.
 
-    A lease that ran out, because its owner was killed, is free again.
+    A lease that ran out, because its owner was killed, is free again; the owner itself, begun anew, gets its own back.
     """
     table = request_table.c
-    free = or_(table.lease_until.is_(None), table.lease_until <= now)
-    query = (
-        select(table.pr_id)
-        .where(table.next_poll_at <= now, free)
-        .order_by(table.nudged.desc(), _PRIORITY, table.next_poll_at, table.pr_id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    pr_ids = list(connection.execute(query).scalars())
+    query = _due(now, limit, owner).with_for_update(skip_locked=True)
+    pr_ids: list[str] = list(connection.execute(query).scalars())
     for part in _parts(pr_ids):
         connection.execute(
             update(request_table)
@@ -99,6 +92,36 @@ def lease_due(
     for part in _parts(pr_ids):
         found |= find(connection, part)
     return [found[pr_id] for pr_id in pr_ids]
+
+
+def find_due(connection: Connection, now: datetime, limit: int) -> list[Tracked]:
+    """What `lease_due` would give, without taking it."""
+    pr_ids: list[str] = list(connection.execute(_due(now, limit, None)).scalars())
+    found: dict[str, Tracked] = {}
+    for part in _parts(pr_ids):
+        found |= find(connection, part)
+    return [found[pr_id] for pr_id in pr_ids]
+
+
+def _due(now: datetime, limit: int, owner: str | None) -> Select[Any]:
+    table = request_table.c
+    free = or_(table.lease_until.is_(None), table.lease_until <= now, table.lease_owner == owner)
+    return (
+        select(table.pr_id)
+        .where(table.next_poll_at <= now, free)
+        .order_by(table.nudged.desc(), _PRIORITY, table.next_poll_at, table.pr_id)
+        .limit(limit)
+    )
+
+
+def put_off(connection: Connection, pr_id: str, until: datetime | None) -> None:
+    """There was nothing to read: look again ``until`` then."""
+    table = request_table.c
+    connection.execute(
+        update(request_table)
+        .where(table.pr_id == pr_id)
+        .values(next_poll_at=until, poll_repeat=table.poll_repeat + 1, nudged=False)
+    )
 
 
 def release(connection: Connection, pr_ids: Sequence[str], owner: str) -> None:

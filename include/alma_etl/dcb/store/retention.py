@@ -13,6 +13,7 @@ from alma_etl.dcb.edges import TERMINAL
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.store.dcb_models import (
     alert_table,
+    calls_table,
     hint_table,
     leg_table,
     observation_table,
@@ -50,6 +51,7 @@ def thin_out(connection: Connection, settings: DcbSettings, now: datetime) -> Th
     observations = connection.execute(delete(observation_table).where(old, ~cited)).rowcount
     outbox = connection.execute(delete(outbox_table).where(outbox_table.c.settled_at < cutoff)).rowcount
     hints = connection.execute(delete(hint_table).where(hint_table.c.handled_at < cutoff)).rowcount
+    connection.execute(delete(calls_table).where(calls_table.c.day < cutoff.date()))
     anonymised = _anonymise(connection, now - settings.keep_user_ids)
     return Thinned(observations, outbox, hints, gone, anonymised)
 
