@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 from alma_etl.alma.answers import Absent, Answer, Found, Unknown
@@ -12,8 +14,8 @@ from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, Se
 class DcbService:
     """One dcb-service. Close it when done, or use ``with``. Safe for several threads."""
 
-    def __init__(self, access: HttpAccess) -> None:
-        self._service = HttpService(access)
+    def __init__(self, access: HttpAccess, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._service = HttpService(access, sleep=sleep)
 
     def __enter__(self) -> DcbService:
         return self

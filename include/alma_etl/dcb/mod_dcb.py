@@ -7,7 +7,8 @@ So every move looks first and looks again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -46,8 +47,8 @@ class ModDcb:
     """The transactions of one mod-dcb, which is reached directly or through edge-dcb (then the access's ``url`` ends
     in ``/dcbService``). Close it when done, or use ``with``. Safe for several threads."""
 
-    def __init__(self, access: HttpAccess) -> None:
-        self._service = HttpService(access)
+    def __init__(self, access: HttpAccess, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._service = HttpService(access, sleep=sleep)
 
     def __enter__(self) -> ModDcb:
         return self
