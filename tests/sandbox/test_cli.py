@@ -16,10 +16,10 @@ INCLUDE = Path(__file__).parents[2] / "include"
 
 
 @contextmanager
-def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def command(*arguments: str, module: str = "alma_sandbox") -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": str(INCLUDE)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "alma_sandbox", *arguments],
+        [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -77,3 +77,21 @@ def test_a_port_that_is_taken_and_a_bad_argument_are_said_in_one_line() -> None:
         _, err = third.communicate(timeout=30)
         assert third.returncode == 2
         assert err.startswith("--titles: ")
+
+
+@pytest.mark.heavy
+def test_a_second_institution_and_a_consortium_are_started_by_command() -> None:
+    with command("--institution", "01ZY_INST", "--suffix", "4402") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        headers = {"Authorization": "apikey sandbox", "Accept": "application/json"}
+        answer = requests.get(f"{url}/almaws/v1/conf/general", headers=headers, timeout=30).json()
+        assert answer["institution"]["value"] == "01ZY_INST"
+    with command("--api-key", "other", module="alma_sandbox.consortium") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        path = f"{url}/transactions/t-1/status"
+        assert requests.get(path, headers={"Authorization": "other"}, timeout=30).status_code == 404
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (0, "", "")
