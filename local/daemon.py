@@ -167,6 +167,7 @@ def _print_addresses() -> None:
              page: user admin, password {addresses.s3_page_password}
              access key {addresses.s3_access_key}, secret key {addresses.s3_secret_key}
   Sandbox    {addresses.sandbox}    a pretend Alma; API key {addresses.sandbox_key}
+  Borrower   {addresses.borrower}    a second one, to lend to; API key {addresses.borrower_key}
   Logs       {_shown(Path(addresses.logs))}
 
 `make down` stops it.

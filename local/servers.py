@@ -69,9 +69,12 @@ def start_sandbox(
     logs: Path | None = None,
     titles: int = 400,
     seed: int = 7,
+    name: str = "sandbox",
     **options: str | int | float,
 ) -> Server:
-    """The Alma sandbox as a process; `options` are its command line's (`latency_ms=900`, `per_second=25`).
+    """The Alma sandbox as a process; `options` are its command line's (`latency_ms=900`, `suffix="4402"`).
+
+    `name` is that of its log, for where there are several.
 
     `url` is the base URL that it printed, for the host of an `alma` connection.
     """
@@ -79,7 +82,7 @@ def start_sandbox(
     given = {"port": port or 0, "titles": titles, "seed": seed, **options}
     # As one word each: a generated key may begin with a hyphen.
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    log = (logs or folder) / "sandbox.log"
+    log = (logs or folder) / f"{name}.log"
     log.unlink(missing_ok=True)  # its first line is the address of this start
     process = Process(
         "The Alma sandbox",

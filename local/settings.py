@@ -25,6 +25,7 @@ class Settings:
     ui_port: int | None = None
     s3_port: int | None = None
     sandbox_port: int | None = None
+    borrower_port: int | None = None
     database_port: int | None = None
     titles: int = 400
     per_second: int = 25
@@ -33,12 +34,13 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """ALMA_UI_PORT, ALMA_S3_PORT, ALMA_SANDBOX_PORT, ALMA_DATABASE_PORT, ALMA_SANDBOX_TITLES (at least 400),
-        ALMA_SANDBOX_PER_SECOND, ALMA_SANDBOX_LATENCY_MS and ALMA_PARALLELISM. Raises SettingError."""
+        """ALMA_UI_PORT, ALMA_S3_PORT, ALMA_SANDBOX_PORT, ALMA_BORROWER_PORT, ALMA_DATABASE_PORT, ALMA_SANDBOX_TITLES
+        (at least 400), ALMA_SANDBOX_PER_SECOND, ALMA_SANDBOX_LATENCY_MS and ALMA_PARALLELISM. Raises SettingError."""
         return cls(
             ui_port=_port(environ, "ALMA_UI_PORT"),
             s3_port=_port(environ, "ALMA_S3_PORT"),
             sandbox_port=_port(environ, "ALMA_SANDBOX_PORT"),
+            borrower_port=_port(environ, "ALMA_BORROWER_PORT"),
             database_port=_port(environ, "ALMA_DATABASE_PORT"),
             titles=_number(environ, "ALMA_SANDBOX_TITLES", 400, 400, 1_000_000),
             per_second=_number(environ, "ALMA_SANDBOX_PER_SECOND", 25, 1, 100_000),

@@ -20,6 +20,8 @@ from .supervisor import Supervisor
 
 UP_SECONDS = 240.0
 USUAL_UI_PORT, USUAL_S3_PORT, USUAL_SANDBOX_PORT, USUAL_DATABASE_PORT = 8080, 8333, 8099, 5433
+USUAL_BORROWER_PORT = 8098
+BORROWER = {"institution": "01ZY_INST", "suffix": "4402"}  # of the second sandbox
 OWN_LOG = "stack.log"
 S = TypeVar("S", bound=Server)
 
@@ -39,6 +41,8 @@ class Addresses:
     bucket: str
     sandbox: str
     sandbox_key: str
+    borrower: str
+    borrower_key: str
     database: str
     logs: str
 
@@ -91,6 +95,7 @@ class Stack:
             "ui": self._port(USUAL_UI_PORT, self.settings.ui_port, "ALMA_UI_PORT"),
             "s3": self._port(USUAL_S3_PORT, self.settings.s3_port, "ALMA_S3_PORT"),
             "sandbox": self._port(USUAL_SANDBOX_PORT, self.settings.sandbox_port, "ALMA_SANDBOX_PORT"),
+            "borrower": self._port(USUAL_BORROWER_PORT, self.settings.borrower_port, "ALMA_BORROWER_PORT"),
             "database": self._port(USUAL_DATABASE_PORT, self.settings.database_port, "ALMA_DATABASE_PORT"),
         }
         begun = monotonic()
@@ -115,10 +120,22 @@ class Stack:
             lambda: start_s3(self.folder / "s3", port=ports["s3"], logs=self.logs, buckets=(BUCKET,)),
         )
         # Generated, since Airflow replaces a password by *** wherever it stands: "sandbox" is in many a line.
-        sandbox_key = credentials(prepared(self.folder / "sandbox"))["password"]
-        sandbox = self._server("Sandbox", lambda: self._start_sandbox(ports["sandbox"], sandbox_key))
+        keys = {
+            name: credentials(prepared(self.folder / name))["password"] for name in ("sandbox", "borrower")
+        }
+        sandbox = self._server(
+            "Sandbox", lambda: self._start_sandbox("sandbox", ports["sandbox"], keys["sandbox"])
+        )
+        borrower = self._server(
+            "Second sandbox",
+            lambda: self._start_sandbox("borrower", ports["borrower"], keys["borrower"], **BORROWER),
+        )
+        almas = {
+            "alma_default": (sandbox.url, keys["sandbox"]),
+            "alma_borrower": (borrower.url, keys["borrower"]),
+        }
         env = site.environment()
-        preparation = site.prepare(connections(postgres, s3, sandbox.url, sandbox_key), env)
+        preparation = site.prepare(connections(postgres, s3, almas), env)
         try:
             self._upgrade_store(postgres)
             self._wait(preparation, "Airflow's database is ready")
@@ -139,7 +156,9 @@ class Stack:
             s3_secret_key=s3.secret_key,
             bucket=BUCKET,
             sandbox=sandbox.url,
-            sandbox_key=sandbox_key,
+            sandbox_key=keys["sandbox"],
+            borrower=borrower.url,
+            borrower_key=keys["borrower"],
             database=f"127.0.0.1:{postgres.port}",
             logs=str(self.logs),
         )
@@ -159,15 +178,17 @@ class Stack:
         self.supervisor.add(name, process)
         return started[0]
 
-    def _start_sandbox(self, port: int, key: str) -> Server:
+    def _start_sandbox(self, name: str, port: int, key: str, **institution: str) -> Server:
         return start_sandbox(
-            self.folder / "sandbox",
+            self.folder / name,
+            name=name,
             port=port,
             logs=self.logs,
             titles=self.settings.titles,
             per_second=self.settings.per_second,
             latency_ms=self.settings.latency_ms,
             api_key=key,
+            **institution,
         )
 
     def _upgrade_store(self, postgres: PostgresServer) -> None:
@@ -217,25 +238,11 @@ class Stack:
 
 
 def connections(
-    postgres: PostgresServer, s3: S3Server, sandbox_url: str, sandbox_key: str
+    postgres: PostgresServer, s3: S3Server, almas: dict[str, tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    """The connections of the stack, as the design names them."""
+    """The connections of the stack, as the design names them; `almas`: connection id -> (URL, key)."""
     return [
-        {
-            "conn_id": "alma_default",
-            "conn_type": "alma",
-            "host": sandbox_url,
-            "password": sandbox_key,
-            "extra": {  # all of them: the form of a stored connection shows no others
-                "requests_per_second": 20,
-                "max_in_flight": 24,
-                "quota_floor": 5000,
-                "quota_floor_writes": 1000,
-                "timeout": 90,
-                "environment": "sandbox",
-                "read_only": False,
-            },
-        },
+        *(_alma(conn_id, *access) for conn_id, access in almas.items()),
         {
             "conn_id": "aws_default",
             "conn_type": "aws",
@@ -258,3 +265,21 @@ def connections(
             "schema": "alma_etl",
         },
     ]
+
+
+def _alma(conn_id: str, url: str, key: str) -> dict[str, Any]:
+    return {
+        "conn_id": conn_id,
+        "conn_type": "alma",
+        "host": url,
+        "password": key,
+        "extra": {  # all of them: the form of a stored connection shows no others
+            "requests_per_second": 20,
+            "max_in_flight": 24,
+            "quota_floor": 5000,
+            "quota_floor_writes": 1000,
+            "timeout": 90,
+            "environment": "sandbox",
+            "read_only": False,
+        },
+    }

@@ -14,7 +14,8 @@ from local.settings import SettingError, Settings
 
 def test_nothing_set_means_ports_of_its_own_choice_and_400_titles() -> None:
     settings = Settings.read({})
-    assert (settings.ui_port, settings.s3_port, settings.sandbox_port, settings.database_port) == (None,) * 4
+    ports = (settings.ui_port, settings.s3_port, settings.sandbox_port, settings.borrower_port)
+    assert (*ports, settings.database_port) == (None,) * 5
     assert settings.titles == 400
 
 

@@ -114,6 +114,7 @@ def test_a_second_up_says_where_the_first_one_answers(running: Checkout) -> None
         addresses.s3,
         addresses.s3_page,
         addresses.sandbox,
+        addresses.borrower,
     ):
         assert shown in again.stdout
     assert running.background().pid == before
@@ -128,6 +129,7 @@ def test_everything_listens_on_127_0_0_1_alone(running: Checkout) -> None:
         addresses.ui,
         addresses.s3,
         addresses.sandbox,
+        addresses.borrower,
         addresses.s3_page,
         f"x://{addresses.database}",
     ):
