@@ -7,6 +7,7 @@ import pytest
 
 from alma_etl.dcb.store import DcbStore
 from alma_etl.store.upgrade import upgrade
+from tests.unit.dcb.deeds_world import Almas, SandboxSide, two_sandboxes
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.heavy)])
@@ -24,3 +25,19 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store(store_url: str) -> Iterator[DcbStore]:
     with DcbStore(store_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def sides() -> Iterator[tuple[SandboxSide, SandboxSide]]:
+    with two_sandboxes() as found:
+        yield found
+
+
+@pytest.fixture
+def almas(sides: tuple[SandboxSide, SandboxSide]) -> Iterator[Almas]:
+    """Both Almas as at the start, at a time that stands still."""
+    found = Almas(*sides)
+    for side in sides:
+        side.reset()
+    yield found
+    found.close()

@@ -1,0 +1,49 @@
+"""Loans: lent once, renewed once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from alma_etl.alma import writes
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.loans import Loan
+from alma_etl.dcb.deeds.words import Impossible, known, settled
+from alma_etl.dcb.reading import shapes
+from alma_etl.dcb.settings import SystemSettings
+
+
+def find_loan(alma: AlmaClient, user_id: str, item_pid: str) -> Loan | None:
+    """The active loan of an item to a user, None when there is none. Raises Unsettled, AlmaStop."""
+    rows = known(alma.loans.of_user(user_id), "The user's loans")
+    return next((each for each in rows or () if each.item_pid == item_pid), None)
+
+
+def lend(
+    alma: AlmaClient, system: SystemSettings, user_id: str, item_pid: str, request_id: str | None
+) -> Loan:
+    """Lend an item to a user at the system's desk, or adopt the loan that is there; ``request_id`` is the hold that
+    it fulfils. Raises Impossible with Alma's code when it refuses, Unsettled, AlmaStop."""
+    written = writes.create_loan(
+        alma,
+        user_id,
+        item_pid=item_pid,
+        library=system.library or "",
+        circ_desk=system.circ_desk,
+        return_circ_desk=system.circ_desk,
+        request_id=request_id,
+    )
+    return settled(written, "The item could not be lent")
+
+
+def renew(alma: AlmaClient, user_id: str, item_pid: str, since: datetime) -> Loan:
+    """Renew the active loan of an item, once: one that was renewed at or after ``since`` is done.
+
+    Raises Impossible when there is no loan or it cannot be renewed, Unsettled, AlmaStop.
+    """
+    before = find_loan(alma, user_id, item_pid)
+    if before is None:
+        raise Impossible("The loan could not be renewed: there is none any more")
+    renewed = shapes.of_loan(before).last_renew_date
+    if renewed is not None and renewed >= since:
+        return before
+    return settled(writes.renew_loan(alma, before), "The loan could not be renewed")

@@ -1,0 +1,60 @@
+"""By which marks we know again what we made."""
+
+from __future__ import annotations
+
+import hashlib
+
+from lxml import etree
+
+from alma_etl.alma import xml
+from alma_etl.alma.bibs import Bib
+from alma_etl.dcb.vocabulary import Role
+
+VIRTUAL_CALL_NUMBER = "DCB_VIRTUAL_COLLECTION"
+"""852 $h of the holding of a virtual item, OpenRS's word."""
+
+BIB_NOTE = "Temporary record of a consortial (DCB) request: made, suppressed and removed by a program."
+_BIB_MARK = "(DCB)"
+
+
+def hold_mark(pr_id: str, role: Role) -> str:
+    """Ends the comment of a hold of ours."""
+    return f"[DCB-REQUEST:{pr_id}:{role}]"
+
+
+def bib_mark(pr_id: str) -> str:
+    """The 035 $a of a virtual title."""
+    return f"{_BIB_MARK}{pr_id}"
+
+
+def virtual_user(system: str, user_id: str) -> str:
+    """The primary id of the virtual patron that stands for a borrower's user at other libraries.
+
+    A digest, so that nobody there learns the user's id; letter case does not count in Alma's ids.
+    """
+    digest = hashlib.sha256(f"{system}|{user_id.strip().lower()}".encode()).hexdigest()
+    return f"DCB-{system}-{digest[:16]}"
+
+
+def owner_of(bib: Bib) -> str | None:
+    """The request that a virtual title of ours belongs to; None when it is not provably one of ours.
+
+    It must be suppressed, and have our note and our mark.
+    """
+    if not bib.suppressed or bib.record is None:
+        return None
+    record = xml.parse(bib.record)
+    if BIB_NOTE not in _values(record, "500"):
+        return None
+    marks = [value.removeprefix(_BIB_MARK) for value in _values(record, "035") if value.startswith(_BIB_MARK)]
+    return marks[0] if len(marks) == 1 else None
+
+
+def _values(record: etree._Element, tag: str) -> list[str]:
+    return [
+        (subfield.text or "").strip()
+        for field in record
+        if field.get("tag") == tag
+        for subfield in field
+        if subfield.get("code") == "a"
+    ]
