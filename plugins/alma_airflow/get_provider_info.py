@@ -78,4 +78,11 @@ _ALMA_FIELDS = {
         type=["boolean", "null"],
         default=False,
     ),
+    "webhook_secret": _field(
+        "Webhook secret",
+        "The secret of the integration profile of type Webhooks in this Alma, whose listener URL is "
+        "https://(this Airflow)/alma/webhooks/(system code of config/dcb.yaml). Empty: no webhooks are taken.",
+        type=["string", "null"],
+        format="password",
+    ),
 }

@@ -28,6 +28,7 @@ class AlmaSettings(BaseModel):
     timeout: float = Field(90, gt=0)
     environment: str = ""
     read_only: bool = False
+    webhook_secret: str = Field("", repr=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -72,6 +73,13 @@ class AlmaHook(BaseHook):
         )
         with _client(connection, settings, limiter) as client:
             yield client
+
+    def webhook_secret(self) -> str:
+        """The secret of Alma's integration profile for webhooks; "" when none is set."""
+        secret = _settings(self.get_connection(self.alma_conn_id)).webhook_secret
+        if secret:
+            mask_secret(secret)
+        return secret
 
     def get_conn(self) -> AlmaClient:
         """Not used: a client has to be closed. Use `client()`."""

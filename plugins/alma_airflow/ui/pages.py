@@ -1,4 +1,4 @@
-"""Pages under ``/alma/`` in the Airflow UI, behind Airflow's own login."""
+"""Pages under ``/alma/`` in the Airflow UI, behind Airflow's own login; and the listener for Alma's webhooks."""
 
 from typing import Annotated
 
@@ -8,11 +8,13 @@ from fastapi import Depends, FastAPI, Path
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from alma_airflow.hooks.store import open_bucket
+from alma_airflow.ui.webhooks import router as webhooks
 
 # Airflow's own rule for ids of DAGs and runs; with it no id can step out of its folder in the bucket.
 _Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.~:+-]+$", max_length=250)]
 
 app = FastAPI(title="Alma Airflow", docs_url=None, redoc_url=None, openapi_url=None)
+app.include_router(webhooks)
 
 
 @app.get("/report/{dag_id}/{run_id}", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))])
