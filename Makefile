@@ -20,7 +20,7 @@ down: venv ## stops it
 	@$(PY) -m local down
 
 test: venv ## the whole test suite (without `witness`)
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not witness"
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not witness"
 
 quick: venv ## its fast part, about a minute
 	@$(PY) -m pytest -q -n auto -m "not witness and not heavy"
