@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from alma_etl.dcb.observations import ItemRead, LoanRead, RequestRead
+from alma_etl.dcb.observations import ItemRead, LoanRead, PatronRead, RequestRead
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, ReadError, Report, Tracked
 
 
 class SideReader(Protocol):
-    """Reads one library system. Nothing is raised for a read that failed: its ``found`` is None, and ``errors`` tells
-    why. What ends the run (no right, no calls left) is raised as it is.
+    """Reads one Alma. Nothing is raised for a read that failed: its ``found`` is None, and ``errors`` tells why. What
+    ends all reading of this system (no right, no calls left) is raised as it is. One for each thread.
     """
 
     def request(self, leg: LegRecord) -> RequestRead:
@@ -42,8 +42,29 @@ class SideReader(Protocol):
         """The active loans of a user by item pid, all pages read; None when the list could not be read whole."""
         ...
 
-    def transactions(self, txn_ids: Sequence[str]) -> Mapping[str, str | None]:
-        """The status of each mod-dcb transaction: MISSING when there is none, None when it could not be read."""
+    def ended_loan(self, leg: LegRecord) -> LoanRead:
+        """The latest complete loan of the item to the user, when no active one was found."""
+        ...
+
+    def patron(self, leg: LegRecord) -> PatronRead:
+        """The user of the side's hold, and whether a block stands against a loan."""
+        ...
+
+    @property
+    def user_seen(self) -> bool | None:
+        """Whether the reads so far show that the user is there; None when they do not tell."""
+        ...
+
+    def errors(self) -> Sequence[ReadError]:
+        """What failed since this was last asked."""
+        ...
+
+
+class TransactionReader(Protocol):
+    """Reads one mod-dcb; raises what ends all reading of it."""
+
+    def transaction(self, txn_id: str) -> str | None:
+        """The status of a transaction: MISSING when there is none, None when it could not be read."""
         ...
 
     def errors(self) -> Sequence[ReadError]:

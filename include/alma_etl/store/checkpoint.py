@@ -37,6 +37,12 @@ class Checkpoint:
         if len(self._unsaved) >= self._every:
             self._save()
 
+    def add_all(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Record rows that were finished together, as one part."""
+        self._unsaved += [json_line(row) for row in rows]
+        if self._unsaved:
+            self._save()
+
     def __enter__(self) -> Self:
         return self
 

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from airflow.sdk.exceptions import AirflowNotFoundException
+
 from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_etl.alma.client import AlmaClient
@@ -12,6 +14,7 @@ from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, read_dcb_settings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.systems import Systems
+from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 
 
@@ -38,7 +41,12 @@ class _Connections:
 
     def alma(self, conn_id: str) -> AlmaClient:
         """Called by `Systems`."""
-        return self._stack.enter_context(AlmaHook(conn_id).client())
+        try:
+            return self._stack.enter_context(AlmaHook(conn_id).client())
+        except AirflowNotFoundException as problem:
+            raise InputProblem(
+                f"There is no connection {conn_id}, which config/dcb.yaml names: create it, of type alma"
+            ) from problem
 
     def mod_dcb(self, conn_id: str) -> ModDcb:
         """Called by `Systems`."""

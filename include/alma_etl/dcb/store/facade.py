@@ -17,6 +17,7 @@ from alma_etl.dcb.store import (
     hints,
     history,
     outbox,
+    progress,
     requests,
     retention,
 )
@@ -81,6 +82,11 @@ class DcbStore(Overview):
         """A request as it stands, or None."""
         with self._transaction() as connection:
             return requests.find(connection, [pr_id]).get(pr_id)
+
+    def get_many(self, pr_ids: Sequence[str]) -> dict[str, Tracked]:
+        """Those of the requests that are tracked."""
+        with self._transaction() as connection:
+            return requests.find(connection, pr_ids)
 
     def list_by(
         self,
@@ -217,7 +223,17 @@ class DcbStore(Overview):
         with self._transaction() as connection:
             return outbox.revive(connection, outbox_id, now)
 
-    # --- the day's calls
+    # --- ticks
+
+    def changes_since(self, since: datetime) -> list[progress.Change]:
+        """The changes of status recorded from then on, by request."""
+        with self._transaction() as connection:
+            return progress.changes_since(connection, since)
+
+    def settled_since(self, since: datetime) -> list[progress.Settled]:
+        """The outbox rows settled from then on, counted."""
+        with self._transaction() as connection:
+            return progress.settled_since(connection, since)
 
     def count_calls(self, day: date, budget: str, made: int) -> None:
         """Polling has made further calls at the expense of a budget (a connection)."""

@@ -1,0 +1,66 @@
+"""Step 3: what was seen goes through the machine, one transaction a request, and the leases are given back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from alma_etl.dcb.plan import next_poll
+from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.store.applying import UnknownRequest, VersionConflict
+from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
+
+log = logging.getLogger(__name__)
+
+
+def apply(
+    folder: SyncFolder, *, store: DcbStore, settings: DcbSettings, now: Callable[[], datetime]
+) -> dict[str, int]:
+    """Apply what every group has read; counts of requests and of those that changed. Safe to repeat.
+
+    A group whose task failed is applied as far as it came; what was not read stays due.
+    """
+    plan = folder.plan()
+    if plan.dry_run:
+        return {"applied": 0, "changed": 0}
+    applied = changed = 0
+    for row in rows_of(folder, plan):
+        applied += 1
+        changed += _apply_one(row, folder.run_id, store, settings, now())
+    store.release(plan.pr_ids, folder.run_id)
+    log.info("%s requests taken in, %s of them changed their status", applied, changed)
+    return {"applied": applied, "changed": changed}
+
+
+def _apply_one(
+    row: dict[str, Any], run_id: str, store: DcbStore, settings: DcbSettings, now: datetime
+) -> bool:
+    pr_id, reports = str(row["pr_id"]), reports_of(row)
+    if not reports:
+        _put_off(pr_id, run_id, store, settings, now)
+        return False
+    try:
+        applied = store.apply(pr_id, reports, settings=settings, now=now, run_id=run_id, owner=run_id)
+    except UnknownRequest:  # dropped by the retention meanwhile
+        return False
+    except (ValueError, VersionConflict) as problem:  # the trouble of one must not stop the others
+        log.error("%s could not be taken in (%s); it stays due", pr_id, type(problem).__name__)
+        return False
+    result = applied.result
+    if result is None or not result.transitions:
+        return False
+    path = " -> ".join(str(each.to) for each in result.transitions)
+    log.info("%s: %s -> %s", pr_id, result.transitions[0].frm, path)
+    return True
+
+
+def _put_off(pr_id: str, run_id: str, store: DcbStore, settings: DcbSettings, now: datetime) -> None:
+    """No side of it is placed where we could read it."""
+    tracked = store.get(pr_id)
+    if tracked is None or (tracked.next_poll_at is not None and tracked.next_poll_at > now):
+        return
+    until = next_poll(tracked.state, now, settings, pr_id=pr_id, repeat=tracked.poll_repeat + 1)
+    store.put_off(pr_id, until, run_id)

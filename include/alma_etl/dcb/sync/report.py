@@ -1,0 +1,50 @@
+"""Step 6: what the tick did, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from alma_etl.dcb.reducer import step
+from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
+from alma_etl.dcb.sync.summary import SUMMARY, problems_of, summed_up, verdict_of
+from alma_etl.reports.pages import render
+
+PAGE = "report.html"
+_SHOWN = 200
+
+
+def report(
+    folder: SyncFolder, *, store: DcbStore, settings: DcbSettings, task_states: Mapping[str, str]
+) -> dict[str, str]:
+    """Write `summary.json` and `report.html`; their keys come back. ``task_states``: tasks that did not succeed."""
+    summary = summed_up(folder, store, settings.mode)
+    if summary.dry_run:
+        summary = summary.model_copy(update={"would": tuple(_would(folder, store, settings))})
+    folder.save(SUMMARY, summary)
+    problems = problems_of(summary, task_states)
+    page = render(
+        "dcb_sync.html",
+        summary=summary,
+        sentences=problems or [verdict_of(summary)],
+        verdict_class="bad" if problems else ("rehearsal" if summary.dry_run else ""),
+        rows=(summary.would if summary.dry_run else summary.changed)[:_SHOWN],
+        hidden=max(0, len(summary.would if summary.dry_run else summary.changed) - _SHOWN),
+    )
+    folder.bucket.put(folder.key(PAGE), page, "text/html; charset=utf-8")
+    return {"json": folder.key(SUMMARY), "html": folder.key(PAGE)}
+
+
+def _would(folder: SyncFolder, store: DcbStore, settings: DcbSettings) -> Iterator[tuple[str, str, str]]:
+    """What the machine would make of what was read."""
+    for row in rows_of(folder, folder.plan()):
+        tracked = store.get(row["pr_id"])
+        if tracked is None:
+            continue
+        result = step(tracked.state, [each.seen for each in reports_of(row)], settings.policy)
+        path = [str(each.to) for each in result.transitions]
+        asked = [" ".join([action.type, *action.args]) for action in result.actions]
+        if path or asked:
+            words = " -> ".join(path) + (f"; then {', '.join(asked)}" if asked else "")
+            yield tracked.pr_id, str(tracked.status), words

@@ -1,0 +1,158 @@
+"""The working files of one tick: ``runs/dcb_status_sync/{run_id}/``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from alma_etl.dcb.observations import read_seen, write_seen
+from alma_etl.dcb.store.rows import ReadError, Report
+from alma_etl.store.bucket import Bucket
+from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.folder import RunFiles
+
+DAG_ID = "dcb_status_sync"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Group(_Part):
+    """Requests that one mapped task polls."""
+
+    number: int
+    label: str
+    pr_ids: tuple[str, ...]
+
+
+class Plan(_Part):
+    """What the first step decided; every later step reads it.
+
+    ``due`` requests were due (as far as ``limit`` looked), ``left`` of them the budget did not allow. ``nudged`` of
+    the run's ``asked`` were made due, ``unknown`` are not tracked, or settled so that there is nothing to poll.
+    ``budgets``: calls left of the day for each connection, before this tick.
+    """
+
+    run_id: str
+    dry_run: bool
+    started: datetime
+    groups: tuple[Group, ...]
+    due: int
+    left: int
+    hints: int = 0
+    asked: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    budgets: dict[str, int] = {}
+
+    @property
+    def pr_ids(self) -> list[str]:
+        """All requests of this tick."""
+        return [pr_id for group in self.groups for pr_id in group.pr_ids]
+
+
+class Polled(_Part):
+    """What a mapped task came to. ``calls`` and ``answered`` by connection; ``closed``: why reading one ended.
+
+    ``frozen`` requests wait for a system that could not be read, ``late`` ones for the next tick, since time ran out.
+    """
+
+    polled: int = 0
+    frozen: int = 0
+    late: int = 0
+    failed_reads: int = 0
+    calls: dict[str, int] = {}
+    answered: dict[str, int] = {}
+    closed: dict[str, str] = {}
+
+
+class Worked(_Part):
+    """What a step that works off the outbox came to, beside what the store tells. ``held``: rows whose system was not
+    to be reached. ``problems``: (request, type, sentence), the first ones."""
+
+    done: int = 0
+    later: int = 0
+    refused: int = 0
+    given_up: int = 0
+    held: int = 0
+    problems: tuple[tuple[str, str, str], ...] = ()
+    skipped: str = ""
+    late: bool = False
+
+
+class SyncFolder(RunFiles):
+    """The keys of one tick's working files."""
+
+    def __init__(self, bucket: Bucket, run_id: str, dag_id: str = DAG_ID) -> None:
+        super().__init__(bucket, run_id, dag_id)
+
+    def find_plan(self) -> Plan | None:
+        """The plan, None when the first step did not get that far."""
+        found = self.bucket.find(self.key("plan.json"))
+        return None if found is None else Plan.model_validate_json(found)
+
+    def plan(self) -> Plan:
+        """The plan. Raises NoSuchObject."""
+        return Plan.model_validate_json(self.bucket.get(self.key("plan.json")))
+
+    def save(self, name: str, value: BaseModel) -> None:
+        """Save a model of this module (or the summary) under its name."""
+        self.bucket.put(self.key(name), value.model_dump_json(indent=1).encode(), "application/json")
+
+    def polled(self, number: int) -> Polled | None:
+        """What a group came to, None when it was not finished."""
+        found = self.bucket.find(self.chunk_key(number, "polled.json"))
+        return None if found is None else Polled.model_validate_json(found)
+
+    def save_polled(self, number: int, polled: Polled) -> None:
+        """The group is finished."""
+        self.bucket.put(
+            self.chunk_key(number, "polled.json"), polled.model_dump_json().encode(), "application/json"
+        )
+
+    def worked(self, name: str) -> Worked | None:
+        """What a step came to, None when it did not end."""
+        found = self.bucket.find(self.key(name))
+        return None if found is None else Worked.model_validate_json(found)
+
+    def seen(self, number: int, *, every: int = 1) -> Checkpoint:
+        """What was read of each request of a group."""
+        return Checkpoint(self.bucket, self.chunk_key(number, "seen.jsonl"), every=every)
+
+
+def seen_row(pr_id: str, reports: Sequence[Report]) -> dict[str, Any]:
+    """What was read of a request, as a row of a file; no reports: there was nothing to read."""
+    return {
+        "pr_id": pr_id,
+        "reports": [
+            {"seen": write_seen(report.seen), "errors": [error.to_json() for error in report.errors]}
+            for report in reports
+        ],
+    }
+
+
+def reports_of(row: Mapping[str, Any]) -> list[Report]:
+    """The reports of a row of the file."""
+    return [
+        Report(read_seen(each["seen"]), "POLL", tuple(ReadError(**error) for error in each["errors"]))
+        for each in row["reports"]
+    ]
+
+
+def rows_of(folder: SyncFolder, plan: Plan) -> Iterator[dict[str, Any]]:
+    """What all groups have read, each request once, also where a task did not come to its end."""
+    for group in plan.groups:
+        known: set[str] = set()
+        for row in folder.seen(group.number).rows():
+            if row["pr_id"] not in known:
+                known.add(row["pr_id"])
+                yield row
+
+
+def as_json(value: object) -> bytes:
+    """A small file for programs."""
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str).encode()

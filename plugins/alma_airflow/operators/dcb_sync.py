@@ -1,0 +1,159 @@
+"""The tasks of `dcb_status_sync`: each calls one step of `alma_etl.dcb.sync`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from airflow.sdk import Context
+
+from alma_airflow.hooks import dcb as dcb_hooks
+from alma_airflow.hooks.http import http_access
+from alma_airflow.hooks.store import open_bucket
+from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
+from alma_airflow.ui.links import ReportLink
+from alma_etl.dcb.deeds.actor import AlmaActor
+from alma_etl.dcb.sinks import close_sinks, open_sinks
+from alma_etl.dcb.sync import act, apply, poll, report, select, summary
+from alma_etl.dcb.sync.answers import SystemSources
+from alma_etl.dcb.sync.deadline import Deadline
+from alma_etl.dcb.sync.run import SyncFolder
+
+
+def _now() -> datetime:
+    # Through the module, where tests set another clock.
+    return dcb_hooks.now()
+
+
+class SyncOperator(EtlOperator):
+    """A task of a tick. `seconds`: how long it may take before it leaves the rest to the next tick."""
+
+    def __init__(self, *, seconds: float = 60, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seconds = seconds
+
+    @staticmethod
+    def folder(context: Context) -> SyncFolder:
+        """The working files of the run that the task belongs to."""
+        run = context["dag_run"]
+        return SyncFolder(open_bucket(), run.run_id, run.dag_id)
+
+
+class SelectDue(SyncOperator):
+    """Step 1: what is due and affordable, leased for this run; returns number and label of each group."""
+
+    def work(self, context: Context) -> list[dict[str, Any]]:
+        """Called by `execute`."""
+        params = context["params"]
+        with dcb_hooks.open_dcb() as dcb:
+            groups = select.select_due(
+                self.folder(context),
+                dcb.store,
+                dcb.settings,
+                dcb.systems,
+                now=_now(),
+                pr_ids=params["pr_ids"] or (),
+                limit=params["limit"],
+                dry_run=bool(params["dry_run"]),
+            )
+        return [{"number": group.number, "label": group.label} for group in groups]
+
+
+class Poll(SyncOperator):
+    """Step 2: read all sides of one group; `group` is an element of what `SelectDue` returned. Returns counts."""
+
+    template_fields: ClassVar[Sequence[str]] = ("group",)
+
+    def __init__(self, *, group: dict[str, Any], **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", "{{ task.group['label'] }}")
+        super().__init__(**kwargs)
+        self.group = group
+
+    def work(self, context: Context) -> dict[str, int]:
+        """Called by `execute`."""
+        with dcb_hooks.open_dcb() as dcb:
+            polled = poll.poll(
+                self.folder(context),
+                int(self.group["number"]),
+                store=dcb.store,
+                settings=dcb.settings,
+                systems=dcb.systems,
+                now=_now,
+                deadline=Deadline(self.seconds),
+            )
+        return {"polled": polled.polled, "frozen": polled.frozen, "late": polled.late}
+
+
+class Apply(SyncOperator):
+    """Step 3: what was seen goes through the state machine. Is to run always; returns counts."""
+
+    def work(self, context: Context) -> dict[str, int]:
+        """Called by `execute`."""
+        with dcb_hooks.open_dcb() as dcb:
+            return apply.apply(self.folder(context), store=dcb.store, settings=dcb.settings, now=_now)
+
+
+class Act(SyncOperator):
+    """Step 4: what the machine asked for is done in Alma. Is to run always; returns counts."""
+
+    def work(self, context: Context) -> dict[str, int]:
+        """Called by `execute`."""
+        with dcb_hooks.open_dcb() as dcb:
+            worked = act.act(
+                self.folder(context),
+                store=dcb.store,
+                settings=dcb.settings,
+                actor=AlmaActor(dcb.systems, _now),
+                open_system=SystemSources(dcb.systems).open,
+                now=_now,
+                deadline=Deadline(self.seconds),
+            )
+        return {"done": worked.done, "refused": worked.refused, "later": worked.later, "held": worked.held}
+
+
+class Publish(SyncOperator):
+    """Step 5: the sinks are told what happened. Is to run always; returns counts."""
+
+    def work(self, context: Context) -> dict[str, int]:
+        """Called by `execute`."""
+        with dcb_hooks.open_dcb() as dcb:
+            sinks = open_sinks(dcb.settings, http_access, now=_now, last_sent=dcb.store.last_sent)
+            try:
+                worked = act.publish(
+                    self.folder(context),
+                    store=dcb.store,
+                    settings=dcb.settings,
+                    sinks=sinks,
+                    now=_now,
+                    deadline=Deadline(self.seconds),
+                )
+            finally:
+                close_sinks(sinks)
+        return {"told": worked.done, "refused": worked.refused, "later": worked.later}
+
+
+class WriteSyncReport(SyncOperator):
+    """Step 6: the page and the numbers; returns their keys. Is to run always."""
+
+    operator_extra_links = (ReportLink(),)
+
+    def work(self, context: Context) -> dict[str, str]:
+        """Called by `execute`."""
+        with dcb_hooks.open_dcb() as dcb:
+            return report.report(
+                self.folder(context),
+                store=dcb.store,
+                settings=dcb.settings,
+                task_states=unsuccessful_tasks(context),
+            )
+
+
+class CheckSyncOutcome(SyncOperator):
+    """The last word: fails the run when people have to do something. Is to run always."""
+
+    operator_extra_links = (ReportLink(),)
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        sentence = summary.check_outcome(self.folder(context), unsuccessful_tasks(context))
+        self.log.info("%s", sentence)
+        return sentence
