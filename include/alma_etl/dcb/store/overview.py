@@ -5,17 +5,38 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
+from alma_etl.dcb.edges import TERMINAL
 from alma_etl.dcb.events import STATUS_CHANGED
 from alma_etl.dcb.store import requests
+from alma_etl.dcb.store.retention import HASHED
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
+from alma_etl.dcb.vocabulary import ActionType, Role, Status
 from alma_etl.store.dcb_models import leg_table, outbox_table, request_table
 
 _PAGE = 500
 _COLUMNS = tuple(OutboxRow.__slots__)
+_VIRTUAL = (Role.SUPPLIER, Role.PICKUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A side of a request in one system, of whatever generation, with the request's status."""
+
+    pr_id: str
+    role: Role
+    status: Status
+    request_id: str | None
+    item_pid: str | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its request has not ended."""
+        return self.status not in TERMINAL
 
 
 class Overview(ABC):
@@ -25,13 +46,21 @@ class Overview(ABC):
     def _transaction(self) -> AbstractContextManager[Connection]:
         """A connection for one transaction."""
 
-    def everything(self) -> Iterator[Tracked]:
-        """All requests that are kept, by id; read page by page, so that it is no snapshot."""
+    def live(self) -> Iterator[Tracked]:
+        """All requests that have not ended, by id; read page by page, so that it is no snapshot."""
+        return self._paged(request_table.c.status.not_in(TERMINAL))
+
+    def ended(self, since: datetime) -> Iterator[Tracked]:
+        """All requests that ended since then, by id; read page by page."""
+        table = request_table.c
+        return self._paged(table.status.in_(TERMINAL) & (table.status_since >= since))
+
+    def _paged(self, where: ColumnElement[bool]) -> Iterator[Tracked]:
         table, last = request_table.c, ""
         while True:
             with self._transaction() as connection:
-                query = select(table.pr_id).where(table.pr_id > last).order_by(table.pr_id).limit(_PAGE)
-                pr_ids = list(connection.execute(query).scalars())
+                query = select(table.pr_id).where(where, table.pr_id > last).order_by(table.pr_id)
+                pr_ids = list(connection.execute(query.limit(_PAGE)).scalars())
                 found = requests.find(connection, pr_ids)
             if not pr_ids:
                 return
@@ -45,15 +74,34 @@ class Overview(ABC):
             rows = connection.execute(select(table.status, func.count()).group_by(table.status)).all()
         return {str(status): int(count) for status, count in rows}
 
-    def known_holds(self, system_code: str) -> dict[str, str]:
-        """Every hold that is or was a side of a request in a system, with the request's id."""
+    def virtual_users(self) -> list[tuple[str, str]]:
+        """System and user id of every virtual patron of Alma's that stands in a request, while users' ids are kept."""
         table = leg_table.c
-        query = select(table.request_id, table.pr_id).where(
-            table.system_code == system_code, table.request_id.is_not(None)
+        query = (
+            select(table.system_code, table.user_id)
+            .where(table.role.in_(_VIRTUAL), table.system_kind == "ALMA")
+            .where(table.user_id.is_not(None), ~table.user_id.startswith(HASHED))
+            .distinct()
+            .order_by(table.system_code, table.user_id)
         )
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return {str(request_id): str(pr_id) for request_id, pr_id in rows}
+        return [(str(code), str(user_id)) for code, user_id in rows]
+
+    def sides_of(self, system_code: str, user_id: str) -> list[Side]:
+        """Every side that stands in a user's name in a system."""
+        table = leg_table.c
+        query = (
+            select(table.pr_id, table.role, request_table.c.status, table.request_id, table.item_pid)
+            .join(request_table, request_table.c.pr_id == table.pr_id)
+            .where(table.system_code == system_code, table.user_id == user_id)
+            .order_by(table.pr_id, table.generation)
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Side(row.pr_id, Role(row.role), Status(row.status), row.request_id, row.item_pid) for row in rows
+        ]
 
     def is_ours(self, system_code: str, *, request_id: str | None, item_pid: str | None) -> bool:
         """Whether a request has a side with this hold or this item in a system."""
@@ -78,6 +126,18 @@ class Overview(ABC):
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return [OutboxRow(**{name: getattr(row, name) for name in _COLUMNS}) for row in rows]
+
+    def not_done(self, pr_id: str, action: ActionType) -> list[str]:
+        """The rows of a deed that was refused or given up, by id; `revive` has them tried again."""
+        table = outbox_table.c
+        query = (
+            select(table.outbox_id)
+            .where(table.pr_id == pr_id, table.kind == "ALMA_ACTION", table.type == action)
+            .where(table.state.in_(("DEAD", "FAILED")))
+            .order_by(table.ord)
+        )
+        with self._transaction() as connection:
+            return [str(outbox_id) for outbox_id in connection.execute(query).scalars()]
 
     def last_sent(self, target: str, pr_id: str) -> datetime | None:
         """When a change of status of a request was last delivered to a sink."""

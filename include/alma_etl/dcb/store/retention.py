@@ -22,7 +22,8 @@ from alma_etl.store.dcb_models import (
     transition_table,
 )
 
-_HASHED = "sha256:"
+HASHED = "sha256:"
+"""What a user's id begins with once it was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def _anonymise(connection: Connection, before: datetime) -> int:
         select(table.pr_id, table.conf, leg_table.c.role, leg_table.c.generation, leg_table.c.user_id)
         .join(leg_table, leg_table.c.pr_id == table.pr_id)
         .where(table.status.in_(TERMINAL), table.status_since < before)
-        .where(leg_table.c.user_id.is_not(None), ~leg_table.c.user_id.startswith(_HASHED))
+        .where(leg_table.c.user_id.is_not(None), ~leg_table.c.user_id.startswith(HASHED))
     )
     touched: set[str] = set()
     for row in connection.execute(query).all():
@@ -94,7 +95,7 @@ def _anonymise(connection: Connection, before: datetime) -> int:
 
 
 def _hashed(pr_id: str, user_id: str) -> str:
-    return _HASHED + hashlib.sha256(f"{pr_id}|{user_id}".encode()).hexdigest()[:32]
+    return HASHED + hashlib.sha256(f"{pr_id}|{user_id}".encode()).hexdigest()[:32]
 
 
 def _without_users(pr_id: str, value: Any) -> Any:
