@@ -1,6 +1,7 @@
 """A DCB store of one test, on each of the databases that we know."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from alma_etl.dcb.store import DcbStore
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.deeds_world import Almas, SandboxSide, two_sandboxes
+from tests.unit.dcb.sync_world import SyncWorld, sync_world
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.heavy)])
@@ -41,3 +43,11 @@ def almas(sides: tuple[SandboxSide, SandboxSide]) -> Iterator[Almas]:
         side.reset()
     yield found
     found.close()
+
+
+@pytest.fixture
+def sync(almas: Almas, tmp_path: Path) -> Iterator[SyncWorld]:
+    """The tasks of a tick between both Almas."""
+    with sync_world(almas, tmp_path) as world:
+        world.pass_time(timedelta())
+        yield world
