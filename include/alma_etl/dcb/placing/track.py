@@ -1,0 +1,115 @@
+"""The last step: the request is handed over to `dcb_status_sync`, and the run says how it went."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from alma_etl.dcb.moments import Moment
+from alma_etl.dcb.observations import Ack, Observation
+from alma_etl.dcb.placing.progress import Placing, Progress
+from alma_etl.dcb.placing.sides import patron_roles, system_of
+from alma_etl.dcb.placing.steps import conf_to_track
+from alma_etl.dcb.placing.undo import sentence
+from alma_etl.dcb.reading import AlmaReader
+from alma_etl.dcb.store import NewRequest, Report
+from alma_etl.dcb.vocabulary import AckName, Role, Workflow
+from alma_etl.errors import NotAcceptable
+from alma_etl.reports.pages import render
+
+log = logging.getLogger(__name__)
+
+_STEPS = (
+    "check_patron",
+    "ensure_virtual_patron",
+    "place_supplier_request",
+    "create_virtual_item",
+    "place_borrower_request",
+    "track",
+)
+
+
+def track(placing: Placing, states: Mapping[str, str]) -> str:
+    """Track the request from now on, as confirmed and placed at the borrower; returns its status.
+
+    ``states``: tasks of the run that did not succeed. Is to run always: with some, it writes the page, and raises
+    NotAcceptable with what was undone, or what stands and how to go on.
+    """
+    progress = placing.find()
+    if states:
+        told = _failure(progress, states)
+        _report(placing, progress, told, failed=True)
+        raise NotAcceptable(told)
+    if placing.dry_run:
+        told = f"A rehearsal: the request {placing.place.pr_id} can be placed. Nothing was written."
+        status = "rehearsed"
+    else:
+        with placing.locked():
+            progress = placing.load()
+            status = progress.tracked or _hand_over(placing, progress)
+            progress.tracked = status
+            progress.note("track", f"The request is tracked and {status}.")
+            placing.save(progress)
+        told = f"The request {placing.place.pr_id} is placed and tracked: it is {status}."
+    _report(placing, progress, told)
+    log.info("%s", told)
+    return status
+
+
+def _hand_over(placing: Placing, progress: Progress) -> str:
+    tools, place = placing.tools, placing.place
+    assert progress.supplier is not None
+    legs = (progress.supplier, *(progress.legs[role] for role in patron_roles(place)))
+    new = NewRequest(place.pr_id, legs, Workflow(place.workflow), conf_to_track(placing, progress))
+    tools.store.add(new, tools.now())
+    # Two steps: what was seen of the lender's hold confirms it, and only then the borrower's side counts as placed.
+    tools.store.apply(place.pr_id, [_seen(placing, progress)], settings=tools.settings, now=tools.now())
+    applied = tools.store.apply(
+        place.pr_id, _placed(placing, progress), settings=tools.settings, now=tools.now()
+    )
+    return applied.status
+
+
+def _seen(placing: Placing, progress: Progress) -> Report:
+    """The lender's hold and item, as they are."""
+    assert progress.supplier is not None
+    code, _ = system_of(placing, Role.SUPPLIER)
+    at = Moment.at(placing.tools.now())
+    reader = AlmaReader(placing.tools.systems.alma(code))
+    observation = Observation(
+        Role.SUPPLIER, at, request=reader.request(progress.supplier), item=reader.item(progress.supplier)
+    )
+    return Report(observation, "POLL", tuple(reader.errors()))
+
+
+def _placed(placing: Placing, progress: Progress) -> list[Report]:
+    names = {Role.BORROWER: AckName.BORROWER_PLACED, Role.PICKUP: AckName.PICKUP_PLACED}
+    at = Moment.at(placing.tools.now())
+    return [
+        Report(Ack(names[role], at, role, barcode=progress.legs[role].barcode), "ACK")
+        for role in patron_roles(placing.place)
+    ]
+
+
+def _failure(progress: Progress, states: Mapping[str, str]) -> str:
+    if progress.problem:
+        return sentence(progress)
+    failed = ", ".join(task for task, state in states.items() if state == "failed") or ", ".join(states)
+    told = f"The request {progress.pr_id} is not placed: {failed} failed, its log says why."
+    if progress.stands:
+        told += f" What stands: {'; '.join(progress.stands)}. Clear {failed} with downstream to go on; "
+        told += "nothing is doubled."
+    return told
+
+
+def _report(placing: Placing, progress: Progress, told: str, *, failed: bool = False) -> None:
+    rows = [(step, line) for step in _STEPS for line in progress.lines.get(step, [])]
+    page = render(
+        "dcb_steps.html",
+        heading=f"Placing of request {placing.place.pr_id}",
+        run_id=placing.files.run_id,
+        sentence=told,
+        verdict_class="bad" if failed else ("rehearsal" if placing.dry_run else ""),
+        rows=rows,
+    )
+    placing.files.bucket.put(placing.files.key("report.html"), page, "text/html; charset=utf-8")

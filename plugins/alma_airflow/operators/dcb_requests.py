@@ -1,0 +1,213 @@
+"""The tasks of `dcb_place_request` and `dcb_cancel_request`: each calls one step of `alma_etl.dcb.placing`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from airflow.sdk import Context, Param
+from pydantic import BaseModel
+
+from alma_airflow.hooks import dcb as dcb_hooks
+from alma_airflow.hooks.store import store_url
+from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
+from alma_airflow.ui.links import ReportLink
+from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
+from alma_etl.dcb.placing import cancel, steps
+from alma_etl.dcb.placing.cancel import Cancelling
+from alma_etl.dcb.placing.progress import Placing, Tools
+from alma_etl.dcb.placing.track import track
+from alma_etl.store.locks import open_locks
+
+_PATIENCE = 60.0  # seconds to wait for another task of the same request before this one is tried again
+
+_TITLES = {
+    "pr_id": "Request",
+    "workflow": "Workflow",
+    "supplier": "Supplier",
+    "borrower": "Borrower",
+    "pickup": "Pickup",
+    "bib": "Title",
+    "item": "Item",
+    "note": "Note",
+    "reason": "Reason",
+}
+_DRY_RUN = Param(
+    False,
+    type="boolean",
+    title="Dry run",
+    description="Read, check and report what would be done; write nothing.",
+)
+
+
+def params_of(model: type[BaseModel]) -> dict[str, Param]:
+    """The form of a conf: one Param for each of its fields, and `dry_run`."""
+    schema = schema_of(model)
+    parts = schema.get("$defs", {})
+    params = {
+        name: _param(name, _inlined(field, parts), name in schema.get("required", ()))
+        for name, field in schema["properties"].items()
+    }
+    return {**params, "dry_run": _DRY_RUN}
+
+
+def _inlined(field: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """A field's schema by itself: references filled in, and "something or null" as the form knows it."""
+    if "$ref" in field:
+        part = parts[field["$ref"].rpartition("/")[2]]
+        properties = {name: _inlined(each, parts) for name, each in part["properties"].items()}
+        return {**part, "properties": properties}
+    options = field.get("anyOf", ())
+    rest = {name: value for name, value in field.items() if name != "anyOf"}
+    for option in options:
+        if option.get("type") != "null":
+            rest |= option
+            rest["type"] = [option["type"], "null"]
+    return rest
+
+
+def _param(name: str, schema: dict[str, Any], required: bool) -> Param:
+    schema = {
+        key: value for key, value in schema.items() if key not in ("title", "description", "default")
+    } | {
+        "title": _TITLES[name],
+        "description": _explained(schema),
+    }
+    default = {} if required else {"default": schema_default(name)}
+    return Param(**default, **schema)
+
+
+def schema_default(name: str) -> Any:
+    """The default of an optional field."""
+    fields = {**PlaceRequest.model_fields, **CancelRequest.model_fields}
+    return fields[name].get_default()
+
+
+def _explained(schema: Mapping[str, Any]) -> str:
+    """A field's description; of an object also what it consists of."""
+    told = str(schema.get("description", ""))
+    if "properties" not in schema:
+        return told
+    required = schema.get("required", ())
+    fields = [
+        f"{name} ({each.get('description', '')}{'' if name in required else '; optional'})"
+        for name, each in schema["properties"].items()
+    ]
+    return f"{told} As JSON: {', '.join(fields)}."
+
+
+PLACE_PARAMS = params_of(PlaceRequest)
+CANCEL_PARAMS = params_of(CancelRequest)
+
+
+@contextmanager
+def _tools() -> Iterator[Tools]:
+    with dcb_hooks.open_dcb() as dcb, open_locks(store_url(), patience=_PATIENCE) as locks:
+        yield Tools(dcb.settings, dcb.store, dcb.systems, dcb.bucket, locks, lambda: dcb_hooks.now())
+
+
+def _conf(context: Context) -> tuple[dict[str, Any], bool]:
+    """The conf of the run, and whether it is a rehearsal."""
+    params = dict(context["params"])
+    dry_run = params.pop("dry_run", False)
+    return {name: value for name, value in params.items() if value is not None}, bool(dry_run)
+
+
+class PlacingOperator(EtlOperator):
+    """A step of a placing; returns what it made, by ids alone."""
+
+    step: ClassVar[Callable[[Placing], str]]
+
+    @contextmanager
+    def placing(self, context: Context) -> Iterator[Placing]:
+        """The placing that the run is about."""
+        conf, dry_run = _conf(context)
+        with _tools() as tools:
+            place = read_place(conf, tools.settings)
+            yield Placing(tools, place, context["dag_run"].run_id, dry_run=dry_run)
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        with self.placing(context) as placing:
+            return type(self).step(placing)
+
+
+class CheckPatron(PlacingOperator):
+    """Step 1: everything that only has to be read; returns "checked", or the status of a request that is tracked."""
+
+    step = staticmethod(steps.check_patron)
+
+
+class EnsureVirtualPatron(PlacingOperator):
+    """Step 2: the virtual patron at the lender's; returns found, extended or created."""
+
+    step = staticmethod(steps.ensure_virtual_patron)
+
+
+class PlaceSupplierRequest(PlacingOperator):
+    """Step 3: the lender's hold; returns its id."""
+
+    step = staticmethod(steps.place_supplier_request)
+
+
+class CreateVirtualItem(PlacingOperator):
+    """Step 4: the virtual item of the patron's side; returns its pid."""
+
+    step = staticmethod(steps.create_virtual_item)
+
+
+class PlaceBorrowerRequest(PlacingOperator):
+    """Step 5: the patron's hold; returns its id."""
+
+    step = staticmethod(steps.place_borrower_request)
+
+
+class TrackRequest(PlacingOperator):
+    """Step 6: hands the request over to `dcb_status_sync`; returns its status. Is to run always."""
+
+    operator_extra_links = (ReportLink(),)
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        with self.placing(context) as placing:
+            return track(placing, unsuccessful_tasks(context))
+
+
+class CancellingOperator(EtlOperator):
+    """A step of a cancellation."""
+
+    @contextmanager
+    def cancelling(self, context: Context) -> Iterator[Cancelling]:
+        """The cancellation that the run is about."""
+        conf, dry_run = _conf(context)
+        asked = read_cancel(conf)
+        with _tools() as tools:
+            yield Cancelling(tools, asked, context["dag_run"].run_id, dry_run=dry_run)
+
+
+class CancelHolds(CancellingOperator):
+    """Step 1: cancels the patron's holds and tells the machine; returns the request's status."""
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        with self.cancelling(context) as run:
+            return cancel.cancel(run)
+
+
+class VerifyCancelled(CancellingOperator):
+    """Step 2: reads again whether they are gone; returns the request's status."""
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        with self.cancelling(context) as run:
+            return cancel.verify(run)
+
+
+class ReportCancellation(CancellingOperator):
+    """Step 3: the page; fails when the request was not cancelled. Is to run always."""
+
+    operator_extra_links = (ReportLink(),)
+
+    def work(self, context: Context) -> str:
+        """Called by `execute`."""
+        with self.cancelling(context) as run:
+            return cancel.report(run, unsuccessful_tasks(context))
