@@ -1,0 +1,316 @@
+"""What may become of a patron request: for each scenario what people do between two runs of the sync, what the sync
+must make of it, and what must be left of it in the end.
+
+A script does the people's part and yields the status that the next run of `dcb_status_sync` must bring the request to.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from alma_etl.dcb.deeds.marks import virtual_user
+from alma_etl.dcb.vocabulary import Role, Status
+from tests.e2e.dcb_world import PICKUP, Request
+
+S = Status
+Script = Callable[[Request], Iterator[Status]]
+
+PLACED = "CONFIRMED RPBA"
+TO_THE_SHELF = f"{PLACED} PICKUP_TRANSIT RECEIVED_AT_PICKUP READY_FOR_PICKUP"
+HOME = "RETURN_TRANSIT COMPLETED FINALISED"
+WHOLE_WAY = f"{TO_THE_SHELF} LOANED {HOME}"
+UNSUPPLIED = f"{PLACED} NOT_SUPPLIED NO_ITEMS FINALISED"
+PARKED = "AWAITING_RETURN CANCELLED FINALISED"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``path``: every status in turn, with a star where nobody saw it. ``flags``: all that were ever raised.
+    ``book_ends``: what the lender's Alma says of the copy in the end (a process type)."""
+
+    script: Script
+    path: str = WHOLE_WAY
+    flags: frozenset[str] = frozenset()
+    outcome: str | None = "SUPPLIED"
+    closure: str | None = None
+    book_ends: str = ""
+    borrower: str = "BORROWER"
+    patron: str = ""
+    row: str = ""
+
+
+def _to_the_shelf(r: Request) -> Iterator[Status]:
+    r.ship()
+    yield S.PICKUP_TRANSIT
+    r.arrive()
+    yield S.READY_FOR_PICKUP
+
+
+def _to_the_patron(r: Request) -> Iterator[Status]:
+    yield from _to_the_shelf(r)
+    r.borrow()
+    yield S.LOANED
+
+
+def _back_home(r: Request) -> Iterator[Status]:
+    r.give_back()
+    yield S.RETURN_TRANSIT
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def all_goes_well(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    (loan,) = r.world.lender.sandbox.loans.of_item(r.book.pid)
+    assert (loan.status, loan.user_id) == ("ACTIVE", r.tracked.legs[Role.SUPPLIER].user_id)
+    yield from _back_home(r)
+
+
+def lender_cancels(r: Request) -> Iterator[Status]:
+    r.cancelled_by_lender()
+    yield S.RPBA  # not there once: that proves nothing yet
+    yield S.FINALISED
+
+
+def patron_cancels_in_time(r: Request) -> Iterator[Status]:
+    r.cancelled_by_patron()
+    yield S.RPBA
+    yield S.FINALISED
+
+
+def patron_cancels_while_it_is_out(r: Request) -> Iterator[Status]:
+    yield from _to_the_shelf(r)
+    r.cancelled_by_patron()
+    yield S.READY_FOR_PICKUP
+    yield S.AWAITING_RETURN
+    assert r.world.borrower.made_bibs(r.pr_id), "nothing may be removed while the book is out"
+    r.send_back()
+    yield S.AWAITING_RETURN
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def hold_shelf_expires(r: Request) -> Iterator[Status]:
+    yield from _to_the_shelf(r)
+    for _ in range(3):
+        yield S.READY_FOR_PICKUP
+    r.world.borrower.control(f"requests/{r.hold(Role.BORROWER)}", expire=True)
+    yield S.READY_FOR_PICKUP
+    r.send_back()
+    yield S.AWAITING_RETURN
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def states_are_skipped(r: Request) -> Iterator[Status]:
+    r.ship()
+    r.arrive()
+    r.borrow()
+    yield S.LOANED
+    yield from _back_home(r)
+
+
+def loan_and_return_are_missed(r: Request) -> Iterator[Status]:
+    yield from _to_the_shelf(r)
+    r.borrow()
+    r.give_back()
+    yield S.RETURN_TRANSIT
+    assert r.world.lender.open_holds(r.pr_id) == [], "an open hold would catch the book when it comes home"
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def renewed_recalled_lost_and_found(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    world = r.world
+    mine = world.borrower.active_loan(r.tracked.legs[Role.BORROWER].item_pid or "")
+    world.borrower.call("POST", f"/users/{r.patron}/loans/{mine.id}?op=renew")
+    yield S.LOANED
+    assert "RENEWED" in r.tracked.state.flags
+    lent = world.lender.active_loan(r.book.pid)
+    due = world.clock.now() + timedelta(days=9)
+    world.lender.control(f"loans/{lent.id}", process_status="RECALL", due_date=due.isoformat())
+    yield S.LOANED
+    virtual = world.borrower.item(r.tracked.legs[Role.BORROWER].item_pid or "")
+    assert virtual is not None
+    assert virtual.codes["policy"] == "DCB_NO_RENEW", "the lender wants it back"
+    world.borrower.control(f"loans/{mine.id}", process_status="LOST")
+    yield S.LOANED
+    assert r.tracked.needs_attention
+    assert "BORROWER_ITEM_LOST" in r.tracked.state.standing
+    yield from _back_home(r)
+
+
+def straight_to_the_lender(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def local_hold_catches_it(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    hold = {"request_type": "HOLD", "pickup_location_type": "LIBRARY", "pickup_location_library": "MAIN"}
+    r.world.lender.call("POST", f"/users/patron046/requests?item_pid={r.book.pid}", hold)
+    yield S.LOANED
+    r.give_back()
+    yield S.RETURN_TRANSIT
+    assert r.come_home() == "HOLDSHELF"
+    yield S.FINALISED
+
+
+def lender_refuses_the_loan(r: Request) -> Iterator[Status]:
+    lender, user_id = r.world.lender, virtual_user("BORROWER", r.patron)
+    user = lender.call("GET", f"/users/{user_id}")
+    block = {
+        "block_type": {"value": "USER"},
+        "block_description": {"value": "02-GLOBAL"},
+        "block_status": "ACTIVE",
+    }
+    lender.call("PUT", f"/users/{user_id}", {**user, "user_block": [block]})
+    yield from _to_the_patron(r)
+    assert lender.active_loan(r.book.pid) is None
+    assert "SUPPLIER_LOAN_FAILED" in r.tracked.state.standing
+    r.give_back()
+    yield S.RETURN_TRANSIT
+    assert lender.open_holds(r.pr_id) == []
+    yield S.RETURN_TRANSIT  # and only the book's return completes it
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def lent_early(r: Request) -> Iterator[Status]:
+    r.world.lender.lend(r.barcode, "MAIN", virtual_user("BORROWER", r.patron))
+    yield S.PICKUP_TRANSIT
+    r.arrive()
+    yield S.READY_FOR_PICKUP
+    r.borrow()
+    yield S.LOANED
+    assert len(r.world.lender.sandbox.loans.of_item(r.book.pid)) == 1, "it is lent already"
+    yield from _back_home(r)
+
+
+def barcode_is_corrected(r: Request) -> Iterator[Status]:
+    r.barcode = f"{r.barcode}-new"
+    r.world.lender.control(f"items/{r.book.pid}", barcode=r.barcode)
+    yield S.RPBA
+    virtual = r.world.borrower.item(r.tracked.legs[Role.BORROWER].item_pid or "")
+    assert virtual is not None
+    assert virtual.barcode == r.barcode
+    yield from _to_the_patron(r)
+    yield from _back_home(r)
+
+
+def sent_to_somebody_else(r: Request) -> Iterator[Status]:
+    r.cancelled_by_lender()
+    assert r.world.lender.scan(r.barcode, PICKUP) == "TRANSIT"
+    yield S.RPBA  # in transit, but not for us
+    yield S.FINALISED
+
+
+def gone_once_then_back(r: Request) -> Iterator[Status]:
+    yield from _to_the_shelf(r)
+    path = f"/requests/{r.hold(Role.BORROWER)}$"
+    r.world.borrower.fault(kind="refuse", method="GET", path=path, code="401694", times=1)
+    yield S.READY_FOR_PICKUP
+    yield S.READY_FOR_PICKUP
+    r.borrow()
+    yield S.LOANED
+    yield from _back_home(r)
+
+
+def scanned_at_the_sharing_desk(r: Request) -> Iterator[Status]:
+    assert r.world.lender.scan(r.barcode, "STOR") == "HOLDSHELF"
+    yield S.RPBA
+    assert "DISPATCH_ON_WRONG_DESK" in r.tracked.state.standing
+    yield from _to_the_patron(r)
+    yield from _back_home(r)
+
+
+def in_folio(r: Request) -> Iterator[Status]:
+    r.ship()
+    yield S.PICKUP_TRANSIT
+    r.folio("AWAITING_PICKUP")
+    yield S.READY_FOR_PICKUP
+    r.folio("CHECK_OUT")
+    yield S.LOANED
+    r.folio("CHECK_IN")
+    yield S.RETURN_TRANSIT
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def withdrawn_by_the_dag(r: Request) -> Iterator[Status]:
+    run = r.world.run("dcb_cancel_request", {"pr_id": r.pr_id})
+    assert run.state == "success"
+    assert r.world.borrower.open_holds(r.pr_id) == []
+    assert r.status == S.CANCELLED
+    yield S.FINALISED
+
+
+NOBODY = frozenset[str]()
+SCENARIOS: dict[str, Scenario] = {
+    "well": Scenario(all_goes_well, patron="patron001"),
+    "lender-cancels": Scenario(lender_cancels, UNSUPPLIED, outcome="NOT_SUPPLIED", row="X1"),
+    "cancelled-in-time": Scenario(
+        patron_cancels_in_time, f"{PLACED} CANCELLED FINALISED", outcome="CANCELLED", row="X2"
+    ),
+    "cancelled-out": Scenario(
+        patron_cancels_while_it_is_out,
+        f"{TO_THE_SHELF} {PARKED}",
+        outcome="CANCELLED",
+        closure="CANCELED",
+        row="X3",
+    ),
+    "shelf-expired": Scenario(
+        hold_shelf_expires,
+        f"{TO_THE_SHELF} {PARKED}",
+        outcome="CANCELLED",
+        closure="HOLD_SHELF_EXPIRED",
+        row="X4",
+    ),
+    "skipped": Scenario(
+        states_are_skipped,
+        f"{PLACED} PICKUP_TRANSIT RECEIVED_AT_PICKUP* READY_FOR_PICKUP* LOANED {HOME}",
+        patron="patron001",
+        row="X5, X6",
+    ),
+    "missed": Scenario(
+        loan_and_return_are_missed,
+        f"{TO_THE_SHELF} LOANED* {HOME}",
+        frozenset({"LOAN_MISSED_BETWEEN_POLLS"}),
+        row="X7",
+    ),
+    "long-loan": Scenario(
+        renewed_recalled_lost_and_found,
+        flags=frozenset({"RENEWED", "RECALLED", "BORROWER_ITEM_LOST"}),
+        row="X8, X9, X10",
+    ),
+    "straight-home": Scenario(
+        straight_to_the_lender,
+        f"{TO_THE_SHELF} LOANED RETURN_TRANSIT* COMPLETED FINALISED",
+        frozenset({"RETURNED_DIRECT_TO_SUPPLIER"}),
+        row="X11",
+    ),
+    "local-hold": Scenario(local_hold_catches_it, book_ends="HOLDSHELF", row="L5"),
+    "refused-loan": Scenario(
+        lender_refuses_the_loan,
+        flags=frozenset({"SUPPLIER_LOAN_FAILED", "SUPPLIER_PATRON_BLOCKED"}),
+        row="X20",
+    ),
+    "lent-early": Scenario(lent_early, flags=frozenset({"SUPPLIER_LOANED_EARLY"}), row="X14"),
+    "barcode": Scenario(barcode_is_corrected, flags=frozenset({"SUPPLIER_BARCODE_CHANGED"}), row="X22"),
+    "false-dispatch": Scenario(
+        sent_to_somebody_else, UNSUPPLIED, outcome="NOT_SUPPLIED", book_ends="TRANSIT", row="X16"
+    ),
+    "gone-once": Scenario(gone_once_then_back, row="X18"),
+    "wrong-desk": Scenario(
+        scanned_at_the_sharing_desk, flags=frozenset({"DISPATCH_ON_WRONG_DESK"}), row="X15"
+    ),
+    "folio": Scenario(in_folio, borrower="FOLIO", patron="3c1b7a52-5a77-4d0e-8f6a-1d2e3f405162"),
+    "withdrawn": Scenario(
+        withdrawn_by_the_dag,
+        f"{PLACED} CANCELLED FINALISED",
+        outcome="CANCELLED",
+        closure="CANCELED",
+    ),
+}

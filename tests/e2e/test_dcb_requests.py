@@ -1,0 +1,180 @@
+"""Patron requests from their placing to their end, through the real DAGs: the happy path and what goes otherwise.
+
+All scenarios share one consortium and go on side by side: between two runs of `dcb_status_sync` the people of each do
+their part. The tests look at what came of it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.utils import db
+from sqlalchemy import create_engine, inspect, text
+
+from alma_etl.dcb.explain import explain
+from alma_etl.dcb.vocabulary import Role, Status
+from local.servers import S3Server
+from tests.conftest import Bucket as S3Bucket
+from tests.e2e.dcb_scenarios import SCENARIOS, Scenario
+from tests.e2e.dcb_world import KEYS, Request, World, small_world
+
+pytestmark = pytest.mark.heavy
+
+MOST_TICKS = 14
+
+
+@dataclass
+class Story:
+    """One scenario as it went. ``wrong``: where the sync did not do what the script says."""
+
+    scenario: Scenario
+    request: Request
+    wrong: list[str] = field(default_factory=list)
+    ticks: int = 0
+
+
+@dataclass
+class Told:
+    """Everything that happened in the shared world."""
+
+    world: World
+    stories: dict[str, Story]
+    runs: list[Any] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def told(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """All scenarios, played to their end."""
+    db.initdb()
+    client = s3_server.client()
+    client.create_bucket(Bucket="dcb-scenarios")
+    s3 = S3Bucket("dcb-scenarios", s3_server.endpoint_url, s3_server.access_key, s3_server.secret_key)
+    with small_world(s3, tmp_path_factory.mktemp("dcb")) as world:
+        stories = _begin(world)
+        found = Told(world, stories)
+        _play(found)
+        yield found
+
+
+def _begin(world: World) -> dict[str, Story]:
+    stories = {}
+    for number, (name, book) in enumerate(
+        zip(SCENARIOS, world.lender.books(len(SCENARIOS)), strict=True), start=1
+    ):
+        scenario = SCENARIOS[name]
+        patron = scenario.patron or f"patron{number:03d}"
+        stories[name] = Story(scenario, Request(world, f"pr-{name}", book, patron, scenario.borrower))
+    for story in stories.values():
+        run = world.run("dcb_place_request", story.request.conf)
+        assert run.state == "success", story.request.pr_id
+        assert story.request.status == Status.RPBA
+    return stories
+
+
+def _play(told: Told) -> None:
+    scripts = {name: story.scenario.script(story.request) for name, story in told.stories.items()}
+    for _ in range(MOST_TICKS):
+        told.world.tick()
+        expected = {}
+        for name, script in list(scripts.items()):
+            story = told.stories[name]
+            try:
+                expected[name] = next(script)
+            except StopIteration:
+                del scripts[name]
+            except AssertionError as error:
+                story.wrong.append(f"tick {story.ticks + 1}: {error}")
+                del scripts[name]
+        if not scripts:
+            return
+        told.runs.append(told.world.run("dcb_status_sync"))
+        for name, status in expected.items():
+            story = told.stories[name]
+            story.ticks += 1
+            if story.request.status != status:
+                story.wrong.append(f"tick {story.ticks}: {story.request.status}, not {status}")
+    raise AssertionError(f"not at their end after {MOST_TICKS} ticks: {', '.join(scripts)}")
+
+
+def test_every_run_succeeded(told: Told) -> None:
+    assert [str(run.state) for run in told.runs] == ["success"] * len(told.runs)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_request_goes_the_way_that_its_book_goes(told: Told, name: str) -> None:
+    story = told.stories[name]
+    history = told.world.history(story.request.pr_id)
+    path = " ".join(Status(each.to).name + ("*" if each.inferred else "") for each in history.transitions)
+    state = story.request.tracked.state
+    assert story.wrong == []
+    assert path == story.scenario.path
+    assert set(state.flags) == story.scenario.flags
+    assert state.standing == ()
+    assert state.outcome == story.scenario.outcome
+    if story.scenario.closure:
+        assert state.closure == story.scenario.closure
+    assert [each.seq for each in history.transitions] == list(range(1, len(history.transitions) + 1))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_nothing_is_left_in_any_library(told: Told, name: str) -> None:
+    story, world = told.stories[name], told.world
+    request = story.request
+    for library in (world.lender, world.borrower):
+        assert library.open_holds(request.pr_id) == []
+        assert library.made_bibs(request.pr_id) == []
+    book = world.lender.item(request.book.pid)
+    assert book is not None
+    assert book.process_type == story.scenario.book_ends
+    assert world.lender.active_loan(book.pid) is None
+    side = request.tracked.legs[Role.BORROWER]
+    if story.scenario.borrower == "FOLIO":
+        assert world.consortium.transactions.get(request.pr_id).status == "CLOSED"
+    else:
+        assert side.item_pid is not None
+        assert world.borrower.item(side.item_pid) is None
+        assert world.borrower.active_loan(side.item_pid) is None
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_its_history_explains_it_and_everything_was_told_once(told: Told, name: str) -> None:
+    request = told.stories[name].request
+    history = told.world.history(request.pr_id)
+    assert {row.state for row in history.outbox} <= {"SENT", "SUPERSEDED"} | (
+        {"FAILED"} if name == "refused-loan" else set()
+    )
+    events = [row for row in history.outbox if row.kind == "EVENT" and row.target == "log"]
+    changes = [row.payload["to"] for row in events if row.type == "dcb.status.changed"]
+    assert changes == [each.to for each in history.transitions]
+    assert len({row.payload["event_id"] for row in events}) == len(events)
+    assert explain(told.world.store, request.pr_id).agrees
+
+
+def test_no_patron_and_no_key_is_named_anywhere(told: Told, tmp_path: Path) -> None:
+    world = told.world
+    patrons = [
+        user for library in (world.lender, world.borrower) for user in library.sandbox.users.by_id.values()
+    ]
+    words = {*KEYS.values(), "@example.org", "Test Street"}
+    for user in patrons:
+        if str(user["primary_id"]).startswith("patron"):
+            words |= {str(user["full_name"]), str(user["user_identifier"][0]["value"])}
+    engine = create_engine(world.store_url)
+    with engine.connect() as connection:
+        rows = {
+            table: str(connection.execute(text(f'SELECT * FROM "{table}"')).all())
+            for table in inspect(engine).get_table_names()
+        }
+    engine.dispose()
+    objects = {
+        info.key: world.bucket.get(info.key).decode("utf-8", "replace") for info in world.bucket.list("")
+    }
+    lines = {"log": "\n".join(world.heard.lines)}
+    # The scan would see them: the ids that may be kept are there.
+    assert "patron001" in rows["dcb_leg"]
+    assert "pr-well" in lines["log"]
+    assert any("pr-well" in content for content in objects.values())
+    for place, content in {**rows, **objects, **lines}.items():
+        assert [word for word in words if word in content] == [], place
