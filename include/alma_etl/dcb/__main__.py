@@ -1,51 +1,114 @@
-"""`python -m alma_etl.dcb replay FILE.json` and `python -m alma_etl.dcb explain URL PR_ID`."""
+"""`python -m alma_etl.dcb`: replay, explain, nudge, operator."""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alma_etl.dcb.replay import replay_file
 from alma_etl.errors import InputProblem
 
+if TYPE_CHECKING:
+    from alma_etl.dcb.store import DcbStore
+
+_URL = "the state store: postgresql+psycopg://... or sqlite:///file"
+_DECISIONS = ("rollback", "retry", "close-lost", "cleanup")
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """0: done, and for `explain` the replay agrees; 1: bad input, or it does not agree."""
-    parser = argparse.ArgumentParser(prog="python -m alma_etl.dcb", description="Look into DCB requests.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("replay", help="run observations through the state machine, print JSON")
-    command.add_argument("file", type=Path, help="a JSON array of cases: name and observations")
-    command = commands.add_parser("explain", help="tell why a request is in its state, and check it")
-    command.add_argument("url", help="the state store: postgresql+psycopg://... or sqlite:///file")
-    command.add_argument("pr_id", help="the id of the patron request")
-    given = parser.parse_args(arguments)
+    """0: done, and for `explain` the replay agrees; 1: bad input, nothing was done, or the replay does not agree."""
+    given = _parser().parse_args(arguments)
     try:
         if given.command == "replay":
             sys.stdout.write(json.dumps(replay_file(given.file), indent=2, ensure_ascii=False) + "\n")
             return 0
-        return _explain(given.url, given.pr_id)
+        work: dict[str, Callable[[DcbStore, argparse.Namespace], int]] = {
+            "explain": _explain,
+            "nudge": _nudge,
+            "operator": _operator,
+        }
+        return _with_store(given, work[given.command])
     except InputProblem as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
 
 
-def _explain(url: str, pr_id: str) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m alma_etl.dcb", description="Look into DCB requests, and decide about them."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("replay", help="run observations through the state machine, print JSON")
+    command.add_argument("file", type=Path, help="a JSON array of cases: name and observations")
+    command = commands.add_parser("explain", help="tell why a request is in its state, and check it")
+    command.add_argument("url", help=_URL)
+    command.add_argument("pr_id", help="the id of the patron request")
+    command = commands.add_parser("nudge", help="let the next tick look at requests, at everything of them")
+    command.add_argument("url", help=_URL)
+    command.add_argument("pr_id", nargs="+", help="ids of patron requests")
+    command = commands.add_parser("operator", help="decide about a request; see the runbook dcb_status_sync")
+    command.add_argument("url", help=_URL)
+    command.add_argument("pr_id", help="the id of the patron request")
+    command.add_argument("decision", choices=_DECISIONS)
+    command.add_argument("--by", required=True, help="your login, for the history")
+    command.add_argument("--force", action="store_true", help="close although the book is out")
+    command.add_argument(
+        "--config", type=Path, help="a copy of config/dcb.yaml, where yours differs from the shipped one"
+    )
+    return parser
+
+
+def _with_store(given: argparse.Namespace, work: Callable[["DcbStore", argparse.Namespace], int]) -> int:
     # Replaying needs no store, nor the libraries that come with it.
-    from alma_etl.dcb.explain import explain
     from alma_etl.dcb.store import DcbStore
     from alma_etl.store.db import StoreUnavailable
 
     try:
-        with DcbStore(url) as store:
-            told = explain(store, pr_id)
+        with DcbStore(given.url) as store:
+            return work(store, given)
     except StoreUnavailable as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
+
+
+def _explain(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.dcb.explain import explain
+
+    told = explain(store, given.pr_id)
     if told is None:
-        sys.stderr.write(f"There is no request {pr_id} in the state store.\n")
-        return 1
+        raise InputProblem(f"There is no request {given.pr_id} in the state store.")
     sys.stdout.write(told.text)
     return 1 if told.agrees is False else 0
+
+
+def _nudge(store: "DcbStore", given: argparse.Namespace) -> int:
+    nudged = store.nudge(given.pr_id, datetime.now(UTC))
+    asked = len(set(given.pr_id))
+    sys.stdout.write(f"{nudged} of {asked} requests will be looked at by the next tick.\n")
+    if nudged < asked:
+        raise InputProblem("The others are settled, or not tracked.")
+    return 0
+
+
+def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.config import read_settings
+    from alma_etl.dcb.decisions import decide
+    from alma_etl.dcb.settings import DcbSettings, shipped_settings
+
+    settings = shipped_settings()
+    if given.config:
+        try:
+            text = given.config.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise InputProblem(f"{given.config} cannot be read: {type(problem).__name__}") from problem
+        settings = read_settings(text, DcbSettings, source=str(given.config))
+    now = datetime.now(UTC)
+    told = decide(store, settings, given.pr_id, given.decision, by=given.by, now=now, force=given.force)
+    sys.stdout.write(f"{told}\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -223,6 +223,11 @@ class DcbStore(Overview):
         with self._transaction() as connection:
             return outbox.revive(connection, outbox_id, now)
 
+    def revive_of(self, pr_id: str, now: datetime) -> list[str]:
+        """Try everything of a request once more that was given up or refused and is still wanted; the types."""
+        with self._transaction() as connection:
+            return outbox.revive_of(connection, pr_id, now)
+
     # --- ticks
 
     def changes_since(self, since: datetime) -> list[progress.Change]:

@@ -214,3 +214,20 @@ def revive(connection: Connection, outbox_id: str, now: datetime) -> bool:
     )
     alerts.close_alert(connection, f"OUTBOX_STALLED:{outbox_id}", now)
     return changed.rowcount > 0
+
+
+def revive_of(connection: Connection, pr_id: str, now: datetime) -> list[str]:
+    """Revive every row of a request that was given up or refused and is still wanted; their types, in order."""
+    table = outbox_table.c
+    query = (
+        select(table.outbox_id, table.kind, table.type, table.payload, request_table.c.status)
+        .join(request_table, request_table.c.pr_id == table.pr_id)
+        .where(table.pr_id == pr_id, table.state.in_(("DEAD", "FAILED")))
+        .order_by(table.ord)
+    )
+    revived = []
+    for row in connection.execute(query).all():
+        if row.kind == "EVENT" or is_wanted(ActionType(row.type), row.payload["args"], Status(row.status)):
+            revive(connection, row.outbox_id, now)
+            revived.append(row.type)
+    return revived
