@@ -14,6 +14,7 @@ from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
 from alma_etl.dcb.placing import cancel, steps
 from alma_etl.dcb.placing.cancel import Cancelling
+from alma_etl.dcb.placing.problems import keeping
 from alma_etl.dcb.placing.progress import Placing, Tools
 from alma_etl.dcb.placing.track import track
 from alma_etl.store.locks import open_locks
@@ -127,7 +128,7 @@ class PlacingOperator(EtlOperator):
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        with self.placing(context) as placing:
+        with self.placing(context) as placing, keeping(placing.files):
             return type(self).step(placing)
 
 
@@ -189,7 +190,7 @@ class CancelHolds(CancellingOperator):
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        with self.cancelling(context) as run:
+        with self.cancelling(context) as run, keeping(run.files):
             return cancel.cancel(run)
 
 
@@ -198,7 +199,7 @@ class VerifyCancelled(CancellingOperator):
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        with self.cancelling(context) as run:
+        with self.cancelling(context) as run, keeping(run.files):
             return cancel.verify(run)
 
 

@@ -14,6 +14,7 @@ from alma_etl.dcb.deeds.words import Impossible, Unsettled
 from alma_etl.dcb.edges import SETTLED, UNDER_WAY
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, RequestRead
+from alma_etl.dcb.placing.problems import kept
 from alma_etl.dcb.placing.progress import Tools
 from alma_etl.dcb.reading import AlmaReader, FolioReader
 from alma_etl.dcb.store import LegRecord, Report, Tracked
@@ -243,9 +244,10 @@ def report(run: Cancelling, states: Mapping[str, str]) -> str:
     pr_id = run.conf.pr_id
     if states:
         failed = ", ".join(task for task, state in states.items() if state == "failed") or ", ".join(states)
-        told = f"The request {pr_id} was not cancelled as asked: {failed} failed, its log says why."
+        why = kept(run.files) or "its log says why"
+        told = f"The request {pr_id} was not cancelled as asked, {failed} failed: {why}"
         if said.done:
-            told = f"The request {pr_id} was cancelled, but {failed} failed: its log says why."
+            told = f"The request {pr_id} was cancelled, but {failed} failed: {why}"
     elif run.dry_run:
         told = f"A rehearsal: the request {pr_id} can be cancelled. Nothing was written."
     else:

@@ -74,7 +74,7 @@ def _check_patron(placing: Placing) -> str:
     if tracked is not None:
         if tracked.conf != stored_conf(place):
             raise InputProblem(
-                f"The pr_id {place.pr_id} was used before, for another request: use another one"
+                f"The request {place.pr_id} cannot be placed: its pr_id was used before, for another one"
             )
         progress = placing.begin(place)
         progress.tracked = tracked.status

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import Ack, Observation
+from alma_etl.dcb.placing.problems import kept
 from alma_etl.dcb.placing.progress import Placing, Progress
 from alma_etl.dcb.placing.sides import patron_roles, system_of
 from alma_etl.dcb.placing.steps import conf_to_track
@@ -37,7 +38,7 @@ def track(placing: Placing, states: Mapping[str, str]) -> str:
     """
     progress = placing.find()
     if states:
-        told = _failure(progress, states)
+        told = _failure(placing, progress, states)
         _report(placing, progress, told, failed=True)
         raise NotAcceptable(told)
     if placing.dry_run:
@@ -91,12 +92,15 @@ def _placed(placing: Placing, progress: Progress) -> list[Report]:
     ]
 
 
-def _failure(progress: Progress, states: Mapping[str, str]) -> str:
+def _failure(placing: Placing, progress: Progress, states: Mapping[str, str]) -> str:
     if progress.problem:
         return sentence(progress)
     failed = ", ".join(task for task, state in states.items() if state == "failed") or ", ".join(states)
-    told = f"The request {progress.pr_id} is not placed: {failed} failed, its log says why."
-    if progress.stands:
+    told = kept(placing.files) or f"{failed} failed, its log says why."
+    if not told.startswith("The request "):
+        told = f"The request {progress.pr_id} is not placed: {told}"
+    if progress.stands and placing.tools.store.get(progress.pr_id) is None:
+        told = told.rstrip(".") + "."
         told += f" What stands: {'; '.join(progress.stands)}. Clear {failed} with downstream to go on; "
         told += "nothing is doubled."
     return told
