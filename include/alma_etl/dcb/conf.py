@@ -120,7 +120,26 @@ def read_place(conf: Mapping[str, Any] | None, settings: DcbSettings) -> PlaceRe
         raise InputProblem(
             f"supplier.system: {place.supplier.system} is not an Alma; requests are placed in Alma"
         )
+    _check_parts(place, settings)
     return place
+
+
+def _check_parts(place: PlaceRequest, settings: DcbSettings) -> None:
+    """Each system has the settings that its part in this request needs."""
+    needs = {
+        place.supplier.system: ["sharing_library", "user_group"],
+        place.borrower.system: ["location", "item_policy"],
+    }
+    if place.workflow == "RET-PUA":
+        needs[place.borrower.system].append("sharing_library")
+        needs[place.pickup.system] = ["location", "item_policy", "user_group"]
+    for code, names in needs.items():
+        system = settings.systems[code]
+        missing = system.lacks(*names) if system.kind == "alma" else []
+        if missing:
+            raise InputProblem(
+                f"The system {code} of config/dcb.yaml lacks {', '.join(missing)}, which its part in this request needs"
+            )
 
 
 def read_cancel(conf: Mapping[str, Any] | None) -> CancelRequest:

@@ -14,6 +14,7 @@ from alma_etl.store.bucket import Bucket
 
 CONFIG_KEY = "config/dcb.yaml"
 
+_USUAL_CONNECTIONS = {"mod_dcb": "mod_dcb_default", "dcb_nudge": "dcb_default"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -34,6 +35,12 @@ def _quoted(value: object) -> object:
 
 
 Span = Annotated[timedelta, BeforeValidator(_span)]
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 Code = Annotated[
     str, BeforeValidator(_quoted), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
 ]
@@ -47,7 +54,7 @@ class _Part(BaseModel):
 class SystemSettings(_Part):
     """One library system; the comments of the shipped file explain each setting."""
 
-    kind: Literal["alma", "mod_dcb"] = "alma"
+    kind: Annotated[Literal["alma", "mod_dcb"], BeforeValidator(_lower)] = "alma"
     alma_conn_id: Code | None = None
     conn_id: Code | None = None
     library: Code | None = None
@@ -61,22 +68,39 @@ class SystemSettings(_Part):
     cancel_reason: Code = "CancelledAtPatronRequest"
     hold_shelf_days: Annotated[int, Field(ge=1, le=365)] = 10
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, value: object) -> object:
+        if isinstance(value, dict) and _lower(value.get("kind")) == "mod_dcb":
+            return {**value, "conn_id": value.get("conn_id") or _USUAL_CONNECTIONS["mod_dcb"]}
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> "SystemSettings":
-        needed = ("alma_conn_id", "library", "location", "sharing_library", "user_group", "item_policy")
-        missing = [name for name in needed if getattr(self, name) is None]
+        missing = self.lacks("alma_conn_id", "library")
         if self.kind == "alma" and missing:
             raise ValueError(f"a system of kind alma also needs {', '.join(missing)}")
-        if self.kind == "mod_dcb" and self.conn_id is None:
-            raise ValueError("a system of kind mod_dcb also needs conn_id, its connection in Airflow")
         return self
+
+    def lacks(self, *names: str) -> list[str]:
+        """Those of these settings that are not given."""
+        return [name for name in names if getattr(self, name) is None]
 
 
 class SinkSettings(_Part):
-    """Who is told of changes."""
+    """Who is told of changes. The bare name of a sink stands for the sink with its usual connection."""
 
     type: Literal["log", "mod_dcb", "dcb_nudge", "webhook"]
     conn_id: Code | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, value: object) -> object:
+        told = {"type": value} if isinstance(value, str) else value
+        if not isinstance(told, dict):
+            return value
+        usual = _USUAL_CONNECTIONS.get(str(told.get("type")))
+        return {**told, "conn_id": told.get("conn_id") or usual} if usual else told
 
     @model_validator(mode="after")
     def _connected(self) -> "SinkSettings":

@@ -38,7 +38,7 @@ def test_the_shipped_file_says_what_the_code_takes_for_granted() -> None:
             "missing_min_gap: Value error, write a number and a unit",
         ),
         ("missing_confirmations: 2", "missing_confirmations: 1", "missing_confirmations"),
-        ("  - type: log", "  - {type: mod_dcb}", "the sink mod_dcb needs conn_id"),
+        ("  - type: log", "  - {type: webhook}", "the sink webhook needs conn_id"),
         (
             "{first: 5m,  longest: 30m}",
             "{first: 2h,  longest: 30m}",
@@ -62,8 +62,12 @@ def test_a_fault_is_told_with_its_line(old: str, new: str, told: str) -> None:
 def test_a_system_lacks_what_its_kind_needs() -> None:
     with pytest.raises(InputProblem, match=r"line 2: .*also needs alma_conn_id, library"):
         read("systems:\n  A: {kind: alma}\n")
-    with pytest.raises(InputProblem, match="kind mod_dcb also needs conn_id"):
-        read("systems:\n  F: {kind: mod_dcb}\n")
+
+
+def test_what_goes_without_saying() -> None:
+    settings = read("systems:\n  F: {kind: MOD_DCB}\nsinks: [log, mod_dcb, dcb_nudge]\n")
+    assert (settings.systems["F"].kind, settings.systems["F"].conn_id) == ("mod_dcb", "mod_dcb_default")
+    assert settings.sink_names == ("log", "mod_dcb:mod_dcb_default", "dcb_nudge:dcb_default")
 
 
 def test_the_same_sink_twice() -> None:
@@ -118,6 +122,30 @@ PLACE: dict[str, Any] = {
 def test_a_complete_conf() -> None:
     place = read_place(PLACE, shipped_settings())
     assert (place.workflow, place.item.material_type, place.note) == ("RET-STD", "BOOK", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "setting"),
+    [
+        ("LENDER", "sharing_library"),
+        ("LENDER", "user_group"),
+        ("BORROWER", "location"),
+        ("BORROWER", "item_policy"),
+    ],
+)
+def test_a_system_needs_what_its_part_asks_for(code: str, setting: str) -> None:
+    shipped = shipped_settings()
+    system = shipped.systems[code].model_copy(update={setting: None})
+    settings = shipped.model_copy(update={"systems": {**shipped.systems, code: system}})
+    with pytest.raises(InputProblem, match=f"The system {code} of config/dcb.yaml lacks {setting}"):
+        read_place(PLACE, settings)
+
+
+def test_a_system_that_only_borrows_needs_no_sharing_library() -> None:
+    shipped = shipped_settings()
+    borrower = shipped.systems["BORROWER"].model_copy(update={"sharing_library": None, "user_group": None})
+    settings = shipped.model_copy(update={"systems": {**shipped.systems, "BORROWER": borrower}})
+    assert read_place(PLACE, settings).pr_id == PLACE["pr_id"]
 
 
 def without(*path: str) -> dict[str, Any]:
