@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from alma_etl.dcb.deeds.holds import HoldWish, place_hold
 from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
@@ -95,6 +97,8 @@ class SyncWorld:
         self.url = f"sqlite:///{folder / 'store.db'}"
         upgrade(self.url)
         self.store = DcbStore(self.url)
+        # A test's store need not survive a crash of the machine.
+        event.listen(self.store._engine, "connect", lambda db, _: db.execute("PRAGMA synchronous = OFF"))
         self.bucket = MemoryBucket()
         self.clock = Clock()
         self.ears = Ears()
