@@ -67,20 +67,9 @@ def _inlined(field: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, An
 
 
 def _param(name: str, schema: dict[str, Any], required: bool) -> Param:
-    schema = {
-        key: value for key, value in schema.items() if key not in ("title", "description", "default")
-    } | {
-        "title": _TITLES[name],
-        "description": _explained(schema),
-    }
-    default = {} if required else {"default": schema_default(name)}
-    return Param(**default, **schema)
-
-
-def schema_default(name: str) -> Any:
-    """The default of an optional field."""
-    fields = {**PlaceRequest.model_fields, **CancelRequest.model_fields}
-    return fields[name].get_default()
+    default, explained = schema.pop("default", None), _explained(schema)
+    schema |= {"title": _TITLES[name], "description": explained}
+    return Param(**schema) if required else Param(default, **schema)
 
 
 def _explained(schema: Mapping[str, Any]) -> str:

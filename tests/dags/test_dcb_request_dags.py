@@ -1,0 +1,89 @@
+"""The wiring and the forms of `dcb_place_request` and `dcb_cancel_request`."""
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+from tests.airflow_home import CHECKOUT
+
+BAG = DagBag(str(CHECKOUT / "dags"))
+PLACE, CANCEL = BAG.dags["dcb_place_request"], BAG.dags["dcb_cancel_request"]
+CONF = {
+    "pr_id": "0b6f1c1e-7b1f-4f53-9d2f-3f1a5f6f0c11",
+    "supplier": {
+        "system": "LENDER",
+        "mms_id": "9900000000004401",
+        "holding_id": "2200000000004401",
+        "item_pid": "2300000000004401",
+    },
+    "borrower": {"system": "BORROWER", "user_id": "patron-1"},
+    "pickup": {"system": "BORROWER", "library": "MAIN", "circ_desk": None},
+    "bib": {"title": "A title"},
+    "item": {"barcode": "32101000000001"},
+}
+
+
+def test_a_placing_goes_step_by_step_and_tells_its_end_whatever_happens():
+    assert [task.task_id for task in PLACE.topological_sort()] == [
+        "check_patron",
+        "ensure_virtual_patron",
+        "place_supplier_request",
+        "create_virtual_item",
+        "place_borrower_request",
+        "track",
+    ]
+    assert PLACE.task_dict["track"].trigger_rule == "all_done"
+    assert {task.pool for task in PLACE.tasks} == {"alma_api"}
+
+
+def test_a_cancellation_is_verified_and_reported():
+    assert [task.task_id for task in CANCEL.topological_sort()] == ["cancel", "verify", "report"]
+    assert CANCEL.task_dict["report"].trigger_rule == "all_done"
+
+
+def checked(dag, conf):
+    """What Airflow makes of a conf that comes by its REST API."""
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    return stored.params.deep_merge(conf).validate()
+
+
+def test_the_form_takes_the_conf_of_the_documents_and_fills_in_the_rest():
+    found = checked(PLACE, CONF)
+    assert found == {**CONF, "workflow": "RET-STD", "note": None, "dry_run": False}
+    assert checked(CANCEL, {"pr_id": "PR-1"}) == {"pr_id": "PR-1", "reason": None, "dry_run": False}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pr_id": "../../etc"},
+        {"pr_id": "x" * 65},
+        {"workflow": "RET-ANY"},
+        {"supplier": {**CONF["supplier"], "mms_id": "not digits"}},
+        {"supplier": {"system": "LENDER"}},
+        {"borrower": {"system": "BORROWER"}},
+        {"borrower": "patron-1"},
+        {"pickup": {**CONF["pickup"], "more": "than is known"}},
+        {"item": {"barcode": "with a space"}},
+        {"note": 5},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_malformed_conf_starts_no_run(change):
+    with pytest.raises(ParamValidationError):
+        checked(PLACE, {**CONF, **change})
+
+
+@pytest.mark.parametrize("missing", sorted(CONF))
+def test_what_must_be_given_is_not_made_up(missing):
+    conf = {name: value for name, value in CONF.items() if name != missing}
+    with pytest.raises(ParamValidationError):
+        checked(PLACE, conf)
+
+
+def test_the_form_says_what_the_parts_consist_of():
+    supplier = PLACE.params.get_param("supplier")
+    for field in ("system", "mms_id", "holding_id", "item_pid"):
+        assert field in supplier.description
+        assert field in supplier.schema["required"]
