@@ -10,13 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 from airflow.api_fastapi.app import init_auth_manager, purge_cached_app
 from fastapi.routing import APIRoute
 
+import alma_sandbox
 from alma_airflow.ui import listening
 from alma_airflow.ui.pages import app
 from alma_etl.alma.webhooks import signature
-from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
+from alma_etl.dcb.vocabulary import Role
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.records import START, dump, new_request
 
@@ -187,6 +190,29 @@ def test_a_long_body_is_cut_off() -> None:
 def test_a_store_that_does_not_answer_asks_for_another_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", "sqlite:////nowhere/store.db")
     assert post(message()).status_code == 503
+
+
+@pytest.mark.heavy
+def test_what_the_sandbox_sends_is_understood(airflow: str) -> None:
+    with alma_sandbox.serve(alma_sandbox.Settings(titles=5, per_second=0)) as running:
+        key = {"Authorization": "apikey sandbox", "Accept": "application/json"}
+        api, hold = f"{running.url}/almaws/v1", {"request_type": "HOLD", "pickup_location_type": "LIBRARY"}
+        members = requests.get(f"{api}/conf/sets/59000000000024401/members?limit=20", headers=key, timeout=30)
+        for member in members.json()["member"]:
+            pid = member["link"].rpartition("/")[2]
+            where = f"{api}/users/patron001/requests?item_pid={pid}"
+            body = {**hold, "pickup_location_library": "STOR"}
+            if requests.post(where, json=body, headers=key, timeout=30).ok:
+                break
+        bodies = [json.dumps(each["body"]).encode() for each in running.sandbox.events.kept]
+    request_id = json.loads(bodies[-1])["user_request"]["request_id"]
+    leg = LegRecord(Role.SUPPLIER, "LENDER", request_id=request_id, item_pid=pid)
+    with DcbStore(airflow) as store:
+        store.add(NewRequest("PR-1", (leg,)), START)
+    assert [post(body).status_code for body in bodies] == [200] * len(bodies)
+    assert [(row["event"], row["request_id"], row["item_pid"]) for row in hints(airflow)][-1:] == [
+        ("REQUEST_CREATED", request_id, pid)
+    ]
 
 
 def test_two_codes_of_one_alma_share_its_messages(airflow: str, monkeypatch: pytest.MonkeyPatch) -> None:
