@@ -33,14 +33,15 @@ class Demo:
     tell: Callable[[str], None]
     begun: float = field(default_factory=monotonic)
 
-    def run_dag(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Triggers a run by Airflow's REST API and follows it to its success; returns its id.
+    def run_dag(self, dag_id: str, conf: dict[str, Any], *, quiet: bool = False) -> str:
+        """Triggers a run by Airflow's REST API and follows it to its success; returns its id. `quiet`: without a word.
 
         Raises DemoFailedError with the logs of what failed.
         """
         self._wait_for_dag(dag_id)
         run_id = self.api.trigger(dag_id, conf)
-        self.tell(f"Triggered {dag_id}: {self.addresses.ui}/dags/{dag_id}/runs/{run_id}")
+        if not quiet:
+            self.tell(f"Triggered {dag_id}: {self.addresses.ui}/dags/{dag_id}/runs/{run_id}")
         deadline = monotonic() + RUN_SECONDS
         seen: dict[str, Counter[str]] = {}
         state = "queued"
@@ -52,7 +53,8 @@ class Demo:
             self.stack.supervisor.look()
             sleep(1)
             state = self.api.run_state(dag_id, run_id)
-            seen = self._tell_progress(seen, self.api.task_states(dag_id, run_id))
+            if not quiet:
+                seen = self._tell_progress(seen, self.api.task_states(dag_id, run_id))
         if state != "success":
             raise DemoFailedError(f"{dag_id} ended as {state}.\n{self._why(dag_id, run_id)}")
         return run_id
