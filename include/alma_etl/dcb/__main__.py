@@ -1,4 +1,4 @@
-"""`python -m alma_etl.dcb`: replay, explain, nudge, operator."""
+"""`python -m alma_etl.dcb`: replay, explain, nudge, operator, alerts, acknowledge."""
 
 import argparse
 import json
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
             "explain": _explain,
             "nudge": _nudge,
             "operator": _operator,
+            "alerts": _alerts,
+            "acknowledge": _acknowledge,
         }
         return _with_store(given, work[given.command])
     except InputProblem as problem:
@@ -58,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--config", type=Path, help="a copy of config/dcb.yaml, where yours differs from the shipped one"
     )
+    command = commands.add_parser("alerts", help="list what is open, the oldest first")
+    command.add_argument("url", help=_URL)
+    command = commands.add_parser("acknowledge", help="somebody is at an alert: it turns no run red any more")
+    command.add_argument("url", help=_URL)
+    command.add_argument("key", help="the alert's key, as `alerts` lists it")
+    command.add_argument("--by", required=True, help="your login")
     return parser
 
 
@@ -90,6 +98,22 @@ def _nudge(store: "DcbStore", given: argparse.Namespace) -> int:
     sys.stdout.write(f"{nudged} of {asked} requests will be looked at by the next tick.\n")
     if nudged < asked:
         raise InputProblem("The others are settled, or not tracked.")
+    return 0
+
+
+def _alerts(store: "DcbStore", given: argparse.Namespace) -> int:
+    for alert in store.open_alerts():
+        since = f"{alert.first_seen:%Y-%m-%d %H:%M}" if alert.first_seen else ""
+        sys.stdout.write("\t".join([alert.severity, since, alert.key, alert.acked_by or ""]).rstrip() + "\n")
+    return 0
+
+
+def _acknowledge(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.dcb.decisions import checked_login
+
+    if not store.acknowledge(given.key, checked_login(given.by)):
+        raise InputProblem(f"There is no open alert {given.key}.")
+    sys.stdout.write(f"{given.key} is acknowledged until it is over.\n")
     return 0
 
 

@@ -41,10 +41,7 @@ def decide(
     up or refused is tried again. ``close-lost``: the book is lost, the request ends. ``cleanup``: it ends for any other
     reason; while the book is out only by ``force``. Raises InputProblem when it cannot be done.
     """
-    if not _LOGIN.fullmatch(by):
-        raise InputProblem(
-            "Give your login by --by: letters, digits, dots, dashes; no name or e-mail, since it is kept"
-        )
+    checked_login(by)
     before = store.get(pr_id)
     if before is None:
         raise InputProblem(f"There is no request {pr_id} in the state store")
@@ -58,6 +55,15 @@ def decide(
         return _nothing(f"{pr_id} is {before.status}: {decision} does not fit")
     again = _tried_again(store, pr_id, now) if decision == "rollback" else None
     return f"{pr_id}: {before.status} -> {applied.status}." + (f" {again}" if again else "")
+
+
+def checked_login(by: str) -> str:
+    """A login that may be kept. Raises InputProblem for anything else."""
+    if not _LOGIN.fullmatch(by):
+        raise InputProblem(
+            "Give your login by --by: letters, digits, dots, dashes; no name or e-mail, since it is kept"
+        )
+    return by
 
 
 def _tried_again(store: DcbStore, pr_id: str, now: datetime) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alma_etl.dcb.__main__ import main
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import Ack
 from alma_etl.dcb.reconcile.findings import Code
@@ -131,7 +132,9 @@ def test_what_is_over_is_no_longer_stuck(nights: Nights) -> None:
     assert not [code for code in nights.alerts() if code.startswith("STUCK")]
 
 
-def test_an_error_is_urgent_at_once_until_somebody_takes_note(nights: Nights) -> None:
+def test_an_error_is_urgent_at_once_until_somebody_takes_note(
+    nights: Nights, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     since = follow(nights.store, "V01", 1)
     failed = Ack(AckName.ACTION_FAILED, Moment.at(since + HOUR), action=ActionType.PLACE_AT_BORROWER)
     told(nights.store, Report(failed, "ACK"), at=since + HOUR)
@@ -139,7 +142,12 @@ def test_an_error_is_urgent_at_once_until_somebody_takes_note(nights: Nights) ->
     assert "STUCK_ERROR" in nights.codes(since + 2 * HOUR)
     with pytest.raises(NotAcceptable, match="STUCK_ERROR PR-1"):
         check_outcome(nights.folder(), {})
-    assert nights.store.acknowledge("STUCK_ERROR:PR-1", "somebody")
+    assert main(["alerts", store_url]) == 0
+    listed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [(line[0], line[2]) for line in listed if "STUCK" in line[2]] == [("urgent", "STUCK_ERROR:PR-1")]
+    assert main(["acknowledge", store_url, "STUCK_ERROR:PR-1", "--by", "Ada Lovelace"]) == 1
+    assert main(["acknowledge", store_url, "STUCK_ERROR:PR-9", "--by", "ada"]) == 1
+    assert main(["acknowledge", store_url, "STUCK_ERROR:PR-1", "--by", "ada"]) == 0
     assert "STUCK_ERROR" in nights.codes(since + 3 * HOUR)
     assert "1 findings" in check_outcome(nights.folder(), {})
 
