@@ -228,7 +228,11 @@ def _place_side(placing: Placing, progress: Progress, role: Role) -> LegRecord:
     if system.kind == "mod_dcb":
         _, lender = system_of(placing, Role.SUPPLIER)
         body = folio.transaction_body(place, role, system, lender)
-        folio.begin(placing.tools.systems.mod_dcb(code), place.pr_id, body)
+        try:
+            folio.begin(placing.tools.systems.mod_dcb(code), place.pr_id, body)
+        except Impossible:
+            progress.begun.remove(f"place_borrower_request:{role}")  # what is there is not ours to undo
+            raise
         return sides.folio_leg(place, role, code)
     item = progress.items[role]
     user_id = user_of(place, progress, role)

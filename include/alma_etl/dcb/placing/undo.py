@@ -10,7 +10,7 @@ from alma_etl.dcb.deeds import folio
 from alma_etl.dcb.deeds.holds import cancel_hold, find_hold
 from alma_etl.dcb.deeds.marks import hold_mark
 from alma_etl.dcb.deeds.removal import remove
-from alma_etl.dcb.deeds.words import Impossible, Unsettled
+from alma_etl.dcb.deeds.words import Impossible, Unsettled, known
 from alma_etl.dcb.placing.progress import Placing, Progress
 from alma_etl.dcb.placing.sides import system_of, user_of
 from alma_etl.dcb.vocabulary import Role, Txn
@@ -75,10 +75,12 @@ def _cancel(placing: Placing, progress: Progress, role: Role) -> bool:
     """Cancel the hold with our mark, or the transaction; False when there was none."""
     code, system = system_of(placing, role)
     if system.kind == "mod_dcb":
-        known = role in progress.legs
-        folio.move(placing.tools.systems.mod_dcb(code), progress.pr_id, Txn.CANCELLED, role)
+        mod_dcb = placing.tools.systems.mod_dcb(code)
         progress.legs.pop(role, None)
-        return known
+        if known(mod_dcb.status(progress.pr_id), "The FOLIO transaction") is None:
+            return False
+        folio.move(mod_dcb, progress.pr_id, Txn.CANCELLED, role)
+        return True
     alma = placing.tools.systems.alma(code)
     user_id = user_of(placing.place, progress, role)
     leg = progress.supplier if role is Role.SUPPLIER else progress.legs.get(role)
