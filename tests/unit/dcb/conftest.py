@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from alma_etl.dcb.store import DcbStore
+from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade
+from tests.unit.dcb.deeds_desk import Desk
 from tests.unit.dcb.deeds_world import Almas, SandboxSide, two_sandboxes
 from tests.unit.dcb.sync_world import SyncWorld, sync_world
 
@@ -29,7 +31,7 @@ def store(store_url: str) -> Iterator[DcbStore]:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sides() -> Iterator[tuple[SandboxSide, SandboxSide]]:
     with two_sandboxes() as found:
         yield found
@@ -51,3 +53,24 @@ def sync(almas: Almas, tmp_path: Path) -> Iterator[SyncWorld]:
     with sync_world(almas, tmp_path) as world:
         world.pass_time(timedelta())
         yield world
+
+
+@pytest.fixture(scope="session")
+def placing_bucket(s3_server) -> Bucket:
+    client = s3_server.client()
+    client.create_bucket(Bucket="placing-tests")
+    return Bucket(client, "placing-tests")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("placing") / "empty.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def desk(almas, placing_bucket, empty_store, tmp_path) -> Iterator[Desk]:
+    made = Desk(almas, placing_bucket, empty_store, tmp_path)
+    yield made
+    made.close()

@@ -93,6 +93,7 @@ class Almas:
     borrower: SandboxSide
     settings: DcbSettings = field(default_factory=shipped_settings)
     folios: dict[str, ModDcb] = field(default_factory=dict)
+    others: dict[str, SandboxSide] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._clients: dict[str, AlmaClient] = {}
@@ -103,7 +104,7 @@ class Almas:
     # what `Systems` asks for
 
     def alma(self, conn_id: str) -> AlmaClient:
-        side = {"alma_default": self.lender, "alma_borrower": self.borrower}[conn_id]
+        side = {"alma_default": self.lender, "alma_borrower": self.borrower, **self.others}[conn_id]
         client = AlmaClient(
             side.url,
             KEY,

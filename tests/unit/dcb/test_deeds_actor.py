@@ -9,21 +9,15 @@ from alma_etl.alma.errors import AlmaUnauthorized
 from alma_etl.dcb import flags
 from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.deeds import loans, marks, sides
-from alma_etl.dcb.deeds.actor import AlmaActor
-from alma_etl.dcb.deeds.circulation import place_side
-from alma_etl.dcb.deeds.hand import Hand
-from alma_etl.dcb.deeds.holds import HoldWish, cancel_hold, place_hold
+from alma_etl.dcb.deeds.holds import cancel_hold
 from alma_etl.dcb.deeds.removal import remove
-from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
-from alma_etl.dcb.http_access import HttpAccess
-from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.ports import Done, Later, Refused
+from alma_etl.dcb.ports import Later, Refused
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.state import Leg
 from alma_etl.dcb.store import LegRecord
 from alma_etl.dcb.vocabulary import AckName, ActionType, Outcome, Role, Status
-from alma_sandbox.consortium import serve_consortium
-from tests.unit.dcb.deeds_world import NOW, PATRON, Almas, row, supplier_leg, tracked
+from tests.unit.dcb.deeds_course import Course, acks
+from tests.unit.dcb.deeds_world import NOW, PATRON, row, supplier_leg, tracked
 
 pytestmark = pytest.mark.heavy
 
@@ -31,67 +25,9 @@ A, S = ActionType, Status
 VP = marks.virtual_user("BORROWER", PATRON)
 
 
-class Course:
-    """A request whose both sides are placed, and somebody who acts for it."""
-
-    def __init__(self, almas: Almas, *, number: int = 0, **conf) -> None:
-        self.almas = almas
-        self.place = almas.place(number=number, **conf)
-        ensure_virtual_patron(almas.at_lender, almas.lender_settings, VP, NOW)
-        book = almas.book(number)
-        hold = place_hold(
-            almas.at_lender,
-            HoldWish(
-                VP,
-                book.mms_id,
-                book.holding_id,
-                book.pid,
-                "STOR",
-                None,
-                marks.hold_mark("PR-1", Role.SUPPLIER),
-            ),
-        )
-        self.supplier = supplier_leg(almas, hold.request_id, VP, number)
-        self.borrower = LegRecord(Role.BORROWER, "BORROWER", user_id=PATRON)
-        self.actor = almas.actor()
-
-    def placed(self):
-        """The borrower's side is placed as well."""
-        request = self.tracked(S.CONFIRMED)
-        hand = Hand(self.almas.systems, self.almas.tick, request, row(A.PLACE_AT_BORROWER))
-        (self.borrower,) = place_side(hand, Role.BORROWER).legs
-        return self
-
-    def tracked(self, status, change=lambda state: None):
-        return tracked(self.place, status, self.supplier, self.borrower, change=change)
-
-    def do(self, action, status, *args, change=lambda state: None):
-        return self.actor.perform(row(action, *args), self.tracked(status, change))
-
-    def item(self, role=Role.BORROWER):
-        leg = self.borrower if role is Role.BORROWER else self.supplier
-        alma = self.almas.at_borrower if role is Role.BORROWER else self.almas.at_lender
-        return alma.items.read(leg.mms_id, leg.holding_id, leg.item_pid).value
-
-    def desk(self, **body):
-        """Something that staff of the borrower do with the virtual item."""
-        self.almas.borrower.control("POST", "desk", {"pid": self.borrower.item_pid, **body})
-
-    def ship(self):
-        self.almas.lender.control(
-            "POST", "desk", {"pid": self.supplier.item_pid, "library": self.almas.book().library}
-        )
-
-
 @pytest.fixture
 def course(almas):
     return Course(almas)
-
-
-def acks(answer):
-    assert isinstance(answer, Done), answer
-    assert all(report.source == "ACK" for report in answer.reports)
-    return [report.seen.name for report in answer.reports]
 
 
 # --- placing
@@ -379,76 +315,3 @@ def test_a_system_that_left_the_settings_waits_for_somebody(course):
     answer = course.do(A.CANCEL_SUPPLIER_HOLD, S.CANCELLED)
     assert isinstance(answer, Later)
     assert "There is no system 'GONE' in config/dcb.yaml" in answer.reason
-
-
-# --- a FOLIO library as the borrower
-
-
-@pytest.fixture
-def folio(almas):
-    with serve_consortium() as running, ModDcb(HttpAccess(running.url, api_key="sandbox")) as mod_dcb:
-        systems = {**almas.settings.systems, "FOLIO": {"kind": "mod_dcb", "conn_id": "mod_dcb_default"}}
-        almas.settings = DcbSettings(systems=systems, mode="drive")
-        almas.folios["mod_dcb_default"] = mod_dcb
-        almas.systems = type(almas.systems)(almas.settings, almas)
-        yield FolioCourse(almas, running)
-
-
-class FolioCourse(Course):
-    def __init__(self, almas, running) -> None:
-        self.almas, self.running = almas, running
-        conf = almas.conf(
-            borrower={"system": "FOLIO", "user_id": "b0c0a3b8-4c2f-4e0c-9a55-3b2f0f6f9a10"},
-            pickup={"system": "FOLIO", "library": "5c9b7f4e-4bb0-4f0f-9f6f-b1a2a9c3d4e5"},
-        )
-        self.place = read_place(conf, almas.settings)
-        self.supplier = supplier_leg(almas, None, VP)
-        self.borrower = LegRecord(Role.BORROWER, "FOLIO", "MOD_DCB", txn_id="PR-1")
-        self.actor = AlmaActor(almas.systems, almas.tick)
-
-    def status(self):
-        return self.almas.folios["mod_dcb_default"].status("PR-1").value
-
-
-def test_a_folio_transaction_is_begun_once(folio):
-    answer = folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)
-    assert acks(answer) == [AckName.BORROWER_PLACED]
-    (leg,) = answer.legs
-    assert (leg.system_kind, leg.txn_id, leg.request_id) == ("MOD_DCB", "PR-1", None)
-    assert acks(folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)) == [AckName.BORROWER_PLACED]
-    (made,) = folio.running.consortium.transactions.by_id.values()
-    assert (made.role, made.status) == ("BORROWING-PICKUP", "CREATED")
-    assert made.details["item"]["barcode"] == folio.almas.book().barcode
-
-
-def test_a_folio_transaction_is_moved_on_and_ended(folio):
-    folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)
-    assert acks(folio.do(A.BORROWER_SCAN_IN, S.PICKUP_TRANSIT, "TRANSIT")) == []
-    assert folio.status() == "OPEN"
-    assert acks(folio.do(A.CLEANUP, S.CANCELLED)) == [AckName.CLEANED_UP]
-    assert folio.status() == "CANCELLED"
-    assert acks(folio.do(A.CLEANUP, S.CANCELLED)) == [AckName.CLEANED_UP]
-
-
-def test_without_another_lender_a_folio_transaction_is_cancelled(folio):
-    folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)
-    assert acks(folio.do(A.RESOLVE_NEXT_SUPPLIER, S.NOT_SUPPLIED)) == [AckName.NO_ITEMS]
-    assert folio.status() == "CANCELLED"
-
-
-def test_what_mod_dcb_cannot_do_is_refused_and_what_it_does_not_know_is_told(folio):
-    folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)
-    answer = folio.do(A.SYNC_BARCODE, S.RPBA, "SUPPLIER", "NEW-BARCODE")
-    assert isinstance(answer, Refused)
-    assert "do it in FOLIO" in answer.reason
-    folio.borrower = replace(folio.borrower, txn_id="ANOTHER")
-    answer = folio.do(A.BORROWER_SCAN_IN, S.PICKUP_TRANSIT, "TRANSIT")
-    assert isinstance(answer, Refused)
-    assert "has no transaction ANOTHER" in answer.reason
-
-
-def test_a_recall_blocks_renewals_in_folio(folio):
-    folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)
-    assert acks(folio.do(A.PREVENT_RENEWAL_AT_BORROWER, S.LOANED)) == []
-    (made,) = folio.running.consortium.transactions.by_id.values()
-    assert made.renewal_blocked
