@@ -35,6 +35,7 @@ class Scenario:
     closure: str | None = None
     book_ends: str = ""
     borrower: str = "BORROWER"
+    pickup: str = "BORROWER"
     patron: str = ""
     row: str = ""
 
@@ -239,6 +240,21 @@ def in_folio(r: Request) -> Iterator[Status]:
     yield S.FINALISED
 
 
+def fetched_at_a_third_library(r: Request) -> Iterator[Status]:
+    r.ship()
+    yield S.PICKUP_TRANSIT
+    r.folio("AWAITING_PICKUP")
+    yield S.READY_FOR_PICKUP
+    r.folio("CHECK_OUT")
+    yield S.LOANED
+    mine = r.world.borrower.active_loan(r.tracked.legs[Role.BORROWER].item_pid or "")
+    assert mine.user_id == r.patron, "the patron's own library knows of the loan"
+    r.folio("CHECK_IN")
+    yield S.RETURN_TRANSIT
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
 def withdrawn_by_the_dag(r: Request) -> Iterator[Status]:
     run = r.world.run("dcb_cancel_request", {"pr_id": r.pr_id})
     assert run.state == "success"
@@ -306,7 +322,15 @@ SCENARIOS: dict[str, Scenario] = {
     "wrong-desk": Scenario(
         scanned_at_the_sharing_desk, flags=frozenset({"DISPATCH_ON_WRONG_DESK"}), row="X15"
     ),
-    "folio": Scenario(in_folio, borrower="FOLIO", patron="3c1b7a52-5a77-4d0e-8f6a-1d2e3f405162"),
+    "third-library": Scenario(
+        fetched_at_a_third_library,
+        WHOLE_WAY.replace("RPBA", "RPBA RPPA"),
+        pickup="FOLIO",
+        row="2.3",
+    ),
+    "folio": Scenario(
+        in_folio, borrower="FOLIO", pickup="FOLIO", patron="3c1b7a52-5a77-4d0e-8f6a-1d2e3f405162"
+    ),
     "withdrawn": Scenario(
         withdrawn_by_the_dag,
         f"{PLACED} CANCELLED FINALISED",

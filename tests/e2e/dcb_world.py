@@ -30,6 +30,7 @@ from tests.airflow_home import CHECKOUT
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TICK = timedelta(hours=30)  # longer than the longest interval: whatever waits is looked at in each tick
 KEYS = {"LENDER": "lender-key-7f31c0", "BORROWER": "borrower-key-2b9d44", "FOLIO": "folio-key-90ae15"}
+SERVICE_POINT = "6f2d8c3e-0d7e-4c55-9a53-7a1f3b0c9d21"  # where FOLIO's patrons fetch books
 PICKUP = "SCI"  # virtual items belong to MAIN, so that the book travels at the borrower's, too
 
 CONFIG = """
@@ -165,6 +166,7 @@ class Request:
     book: Item
     patron: str
     borrower: str = "BORROWER"
+    pickup: str = "BORROWER"
     barcode: str = ""
 
     def __post_init__(self) -> None:
@@ -173,9 +175,10 @@ class Request:
     @property
     def conf(self) -> dict[str, Any]:
         """The conf that places it."""
-        library = PICKUP if self.borrower == "BORROWER" else "6f2d8c3e-0d7e-4c55-9a53-7a1f3b0c9d21"
+        library = PICKUP if self.pickup == "BORROWER" else SERVICE_POINT
         return {
             "pr_id": self.pr_id,
+            "workflow": "RET-STD" if self.pickup == self.borrower else "RET-PUA",
             "supplier": {
                 "system": "LENDER",
                 "mms_id": self.book.mms_id,
@@ -183,7 +186,7 @@ class Request:
                 "item_pid": self.book.pid,
             },
             "borrower": {"system": self.borrower, "user_id": self.patron},
-            "pickup": {"system": self.borrower, "library": library},
+            "pickup": {"system": self.pickup, "library": library},
             "bib": {"title": f"Annals, lent for {self.pr_id}"},
             "item": {"barcode": self.barcode},
         }
@@ -293,6 +296,12 @@ class World:
         requests.post(
             f"{self.consortium_url}/sandbox/clock", json={"now": now.isoformat(), "stopped": True}, timeout=30
         ).raise_for_status()
+
+    def reconcile(self) -> dict[str, Any]:
+        """Run the nightly comparison; what it wrote, and the ``state`` in which it ended."""
+        run = self.run("dcb_reconcile")
+        compared = json.loads(self.bucket.get(f"runs/dcb_reconcile/{run.run_id}/compared.json"))
+        return {**compared, "state": str(run.state)}
 
     def history(self, pr_id: str) -> History:
         """What happened to a request."""
