@@ -276,7 +276,7 @@ def _free_items(lender: Running, count: int, skip: int) -> list[tuple[Any, Any]]
         bib = catalogue.bib(mms_id)
         for item in catalogue.items_of_bib(mms_id) if bib and not bib.suppressed else ():
             holding = catalogue.holding(item.holding_id)
-            free = not item.in_temp_location and item.codes.get("policy") == "01"
+            free = not (item.in_temp_location or item.process_type) and item.codes.get("policy") == "01"
             if free and holding and holding.library not in ("STOR", "") and not holding.suppressed:
                 found.append((item, holding))
                 break

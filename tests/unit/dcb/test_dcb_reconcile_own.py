@@ -301,3 +301,13 @@ def test_everybody_has_a_turn() -> None:
     assert sorted(user for turn in turns for user in turn) == sorted(users)
     assert all(turns)
     assert tonight([], START, 10) == []
+
+
+def test_each_night_drops_what_is_not_kept_for_ever(nights: Nights) -> None:
+    ended = follow(nights.store, "V01")
+    nights.night(ended + 31 * DAY, dry_run=True)
+    users = {leg["user_id"] for leg in dump(str(nights.store._url))["dcb_leg"]}
+    assert users == {"vp-1", "patron-1"}
+    nights.night(ended + 31 * DAY)
+    users = {leg["user_id"] for leg in dump(str(nights.store._url))["dcb_leg"]}
+    assert all(user.startswith("sha256:") for user in users)

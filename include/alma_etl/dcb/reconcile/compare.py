@@ -1,4 +1,4 @@
-"""Step 1: make the checks, mend what may be mended, keep the alerts."""
+"""Step 1: make the checks, mend what may be mended, keep the alerts, and drop what is not kept for ever."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ def compare(
         nudged = tools.store.nudge(ledger.nudged, tools.now)
         ledger.settle(tools.store, tools.now)
         note_run(bucket, tools.now)
+        thinned = tools.store.thin_out(tools.settings, tools.now)
+        log.info("dropped with age: %s", thinned)
     compared = Compared(
         run_id=folder.run_id,
         at=tools.now,
