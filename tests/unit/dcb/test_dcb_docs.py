@@ -6,15 +6,17 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from alma_etl.dcb import flags
-from alma_etl.dcb.conf import read_cancel, read_place
+from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
 from alma_etl.dcb.edges import is_legal
 from alma_etl.dcb.settings import shipped_settings
 from alma_etl.dcb.vocabulary import Role, Status
 from tests.unit.dcb.records import VECTORS
 
-TEXT = (Path(__file__).parents[3] / "docs" / "dcb.md").read_text("utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+TEXT = (DOCS / "dcb.md").read_text("utf-8")
 
 
 def test_the_diagram_shows_every_legal_edge_and_no_other() -> None:
@@ -52,3 +54,11 @@ def test_the_examples_are_accepted(place: int) -> None:
         assert read_place(examples[0], shipped_settings()).pr_id == examples[0]["pr_id"]
     else:
         assert read_cancel(examples[1]).reason == examples[1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("dcb_place_request", PlaceRequest), ("dcb_cancel_request", CancelRequest)]
+)
+def test_the_schemas_of_the_confs_are_those_of_the_code(name: str, model: type[BaseModel]) -> None:
+    kept = json.loads((DOCS / "schemas" / f"{name}.json").read_text("utf-8"))
+    assert kept == schema_of(model)

@@ -37,7 +37,7 @@ _ON_A_SIDE: Mapping[ActionType, tuple[Role, Callable[[Hand, LegRecord], Result]]
 
 
 class AlmaActor:
-    """Implements `ports.Actor`. Not for several threads, as `Systems` is not.
+    """Implements `ports.Actor`. Safe for several threads once the clients of the requests' systems are open.
 
     ``now`` is asked after each write, before anything is read back: its time goes into the ack. What ends the run
     (`AlmaStop`: no right, no calls left, a system that does not answer) is raised as it is.
