@@ -167,7 +167,7 @@ def _of_supplier(status: Status, leg: Leg, look: Look, settings: DcbSettings) ->
     if not (look.full or _is_old(leg, look, settings)):
         return set()
     if status is S.LOANED:
-        return {Part.LOAN} if leg.lent else {Part.ITEM, Part.LOAN}
+        return {Part.ITEM, Part.LOAN}  # the item tells whether somebody there waits for the book
     return {Part.ITEM}
 
 

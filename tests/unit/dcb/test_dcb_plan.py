@@ -119,7 +119,7 @@ def seen_at(state: State, role: Role, when: datetime) -> State:
         (shipped(), S, (), (ITEM,)),
         (shipped(), B, (REQUEST,), (REQUEST, ITEM)),
         (on_shelf(), B, (REQUEST,), (REQUEST, ITEM)),
-        (loaned(), S, (), (LOAN,)),
+        (loaned(), S, (), (ITEM, LOAN)),
         (loaned(), B, (LOAN,), (LOAN,)),
         (returned(), S, (ITEM, LOAN), (ITEM, LOAN)),
         (returned(), B, (), ()),

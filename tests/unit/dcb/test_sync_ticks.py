@@ -367,3 +367,27 @@ def test_a_task_that_failed_or_a_plan_that_was_not_made_is_a_red_run(sync):
     with pytest.raises(NotAcceptable, match="No plan was made"):
         check_outcome(sync.folder(), {})
     assert sync.report({"select_due": "failed"}).due == 0
+
+
+def test_when_somebody_waits_for_the_book_at_the_lenders_the_patron_renews_no_more(sync):
+    sync.place()
+    sync.tick()
+    sync.ship()
+    sync.later()
+    sync.arrive()
+    sync.later()
+    sync.borrow()
+    sync.later()
+    sync.later()
+    assert sync.status() == "LOANED"
+    hold = {"request_type": "HOLD", "pickup_location_type": "LIBRARY", "pickup_location_library": "MAIN"}
+    book = sync.store.get("PR-1").legs[Role.SUPPLIER]
+    sync.almas.at_lender.requests.create("patron011", hold, item_pid=book.item_pid)
+    sync.later()
+    assert "RECALLED" in sync.store.get("PR-1").state.flags
+    virtual = sync.store.get("PR-1").legs[Role.BORROWER]
+    item = sync.almas.at_borrower.items.read(virtual.mms_id, virtual.holding_id, virtual.item_pid).value
+    assert item.item_policy == "DCB_NO_RENEW"
+    sync.later()
+    deeds = [row.type for row in sync.history().outbox if row.kind == "ALMA_ACTION"]
+    assert deeds.count("PREVENT_RENEWAL_AT_BORROWER") == 1
