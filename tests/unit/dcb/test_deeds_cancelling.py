@@ -113,6 +113,23 @@ def test_a_cancellation_that_alma_refuses_is_told(desk, almas):
     assert desk.left() == ONE
 
 
+def test_when_clocks_run_apart_the_hold_goes_and_the_machine_learns_it_by_its_own_looking(desk, almas):
+    desk.place(almas.conf())
+    almas.now -= timedelta(hours=1)
+    told = desk.cancel()
+    assert told.startswith(
+        "The patron's hold of the request PR-1 is cancelled. The request is REQUEST_PLACED_AT_BORR"
+    )
+    assert "decided by dcb_status_sync" in desk.page("cancel-2")
+    assert desk.left()["borrower holds"] == 0
+    almas.now += timedelta(hours=2)
+    gone = RequestRead(False), ItemRead(True, "1"), LoanRead(False)
+    for minutes in (0, 11):
+        almas.now += timedelta(minutes=minutes)
+        status = desk.apply(Observation(Role.BORROWER, Moment.at(almas.now), *gone))
+    assert status is Status.CANCELLED
+
+
 def test_a_rehearsed_cancellation_cancels_nothing(desk, almas):
     desk.place(almas.conf())
     assert "A rehearsal: the request PR-1 can be cancelled" in desk.cancel(dry_run=True)

@@ -23,8 +23,12 @@ def read_item(alma: AlmaClient, leg: LegRecord) -> Item:
 
 
 def scan_in(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
-    """Scan an item, read a moment ago, in at the library that owns it. Raises Impossible, Unsettled, AlmaStop."""
-    written = writes.scan_in(alma, item, library=item.library, circ_desk=system.circ_desk)
+    """Scan an item, read a moment ago, in at the library that owns it. Raises Impossible, Unsettled, AlmaStop.
+
+    The system's desk is one of its own library; every other library has Alma's default one.
+    """
+    desk = system.circ_desk if item.library == system.library else "DEFAULT_CIRC_DESK"
+    written = writes.scan_in(alma, item, library=item.library, circ_desk=desk)
     return settled(written, f"The item {item.pid} could not be scanned in")
 
 

@@ -24,6 +24,8 @@ _MEANINGS = {
     "401666": "Alma does not know one of the codes; look at config/dcb.yaml",
     "401676": "Alma does not know the user group; look at user_group in config/dcb.yaml",
     "401822": "the loan cannot be renewed",
+    "401861": "Alma does not know the user",
+    "401890": "Alma does not know the user",
     "401851": "another user has this identifier",
     "401895": "the library has no such desk",
     "402212": "Alma does not know the library or location; look at config/dcb.yaml",
