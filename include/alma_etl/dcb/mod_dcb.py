@@ -205,6 +205,11 @@ def _verdict(txn_id: str, now: Txn | None, target: Txn, role: str) -> Done | Lat
         return Refused(f"the transaction {txn_id} is cancelled and cannot become {target}")
     if target in _BY_CIRCULATION.get(role, frozenset()):
         return Done()
+    if role == "LENDER" and now is Txn.CREATED:
+        # Some versions of mod-dcb refuse to walk over OPEN, which stands for the check-in at the lender.
+        return Later(
+            f"FOLIO has not seen the item of the transaction {txn_id} leave: check it in at the lender"
+        )
     if role in ("BORROWING-PICKUP", "PICKUP") and target is Txn.CLOSED and now is not Txn.ITEM_CHECKED_IN:
         if now is Txn.ITEM_CHECKED_OUT:
             return Later(f"FOLIO still has the book of the transaction {txn_id} lent: check it in there")

@@ -12,6 +12,7 @@ from alma_etl.dcb.http_access import HttpAccess, ServiceRefused, ServiceUnauthor
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.ports import Done, Later, Refused
 from alma_etl.dcb.vocabulary import Role, Txn
+from alma_sandbox.consortium import RunningConsortium, serve_consortium
 from tests.unit.alma.scripted import Say, Scripted, as_json, sent, serve
 
 CHAIN = [Txn.CREATED, Txn.OPEN, Txn.AWAITING_PICKUP, Txn.ITEM_CHECKED_OUT, Txn.ITEM_CHECKED_IN, Txn.CLOSED]
@@ -57,7 +58,7 @@ def allowed(role: str, now: Txn, target: Txn) -> bool:
         return False
     if role in ("BORROWING-PICKUP", "PICKUP"):
         return (now, target) in {(Txn.CREATED, Txn.OPEN), (Txn.ITEM_CHECKED_IN, Txn.CLOSED)}
-    return not (role == "LENDER" and target is Txn.CLOSED)
+    return not (role == "LENDER" and (target is Txn.CLOSED or now is Txn.CREATED))
 
 
 @pytest.mark.parametrize("role", ["LENDER", "BORROWER", "BORROWING-PICKUP", "PICKUP"])
@@ -76,8 +77,7 @@ def test_only_what_mod_dcb_accepts_is_ever_sent(folio: ModDcb, server: Scripted,
             assert answer == Done()
             assert not wrote
         # a step that PUT can make, and that circulation does not make by itself, is never left out
-        by_itself = role == "LENDER" and target is Txn.OPEN
-        if allowed(role, now, target) and not by_itself:
+        if allowed(role, now, target):
             assert wrote, (now, target)
 
 
@@ -91,6 +91,8 @@ def sent_status(body: bytes) -> str:
 @pytest.mark.parametrize(
     ("role", "now", "target", "kind"),
     [
+        ("LENDER", "CREATED", Txn.OPEN, Done),  # as the check-in that sends the book off opens it
+        ("LENDER", "CREATED", Txn.ITEM_CHECKED_OUT, Later),  # which nobody has made
         ("LENDER", "ITEM_CHECKED_IN", Txn.CLOSED, Done),  # the check-in at the lender will close it
         ("BORROWING-PICKUP", "OPEN", Txn.AWAITING_PICKUP, Done),  # expected of circulation
         ("BORROWING-PICKUP", "ITEM_CHECKED_OUT", Txn.CLOSED, Later),  # nobody has checked it in
@@ -218,3 +220,40 @@ def test_orders(folio: ModDcb, server: Scripted) -> None:
         assert isinstance(order("1"), Refused)
         server.says(as_json({}, 500))
         assert isinstance(order("1"), Later)
+
+
+@pytest.fixture(scope="module")
+def consortium() -> Iterator[RunningConsortium]:
+    with serve_consortium() as running:
+        yield running
+
+
+@pytest.mark.parametrize("role", ["LENDER", "BORROWER", "BORROWING-PICKUP", "PICKUP"])
+def test_the_sandbox_refuses_none_of_our_moves(consortium: RunningConsortium, role: str) -> None:
+    """From every state to every target: what is sent is accepted, and what is done stands at the target or beyond."""
+    world = consortium.consortium
+    world.reset()
+    access = HttpAccess(f"{consortium.url}/dcbService", api_key=world.settings.api_key)
+    body = {
+        "role": role,
+        "item": {"id": "1", "barcode": "31", "title": "A title", "lendingLibraryCode": "L"},
+        "patron": {"id": "2", "barcode": "p", "group": "g", "borrowingLibraryCode": "B"},
+        "pickup": {"servicePointId": "3", "servicePointName": "desk", "libraryCode": "B"},
+    }
+    moved = 0
+    with ModDcb(access, sleep=lambda _: None) as folio:
+        for now, target in product(
+            [*CHAIN, Txn.CANCELLED, Txn.EXPIRED, Txn.ERROR], [*CHAIN[1:], Txn.CANCELLED]
+        ):
+            txn_id = f"{now}-{target}"
+            assert folio.create(txn_id, body).outcome is Outcome.CREATED
+            world.transactions.get(txn_id).move(now, world.clock.now())
+            answer = folio.move_to(txn_id, target, Role.BORROWER)
+            shown = world.transactions.get(txn_id).status
+            if isinstance(answer, Done):
+                waits = shown == now  # there already, beyond, expired, or for circulation to do
+                assert shown == target or waits, (now, target, shown)
+            moved += shown != now
+    entries = world.log.entries
+    assert [(each.path, each.status) for each in entries if each.method == "PUT" and each.status != 200] == []
+    assert moved >= 3
