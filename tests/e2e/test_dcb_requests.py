@@ -4,6 +4,7 @@ All scenarios share one consortium and go on side by side: between two runs of `
 their part. The tests look at what came of it.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import settings
 from airflow.utils import db
 from sqlalchemy import create_engine, inspect, text
 
@@ -198,29 +200,48 @@ def test_what_is_wrong_is_found(told: Told) -> None:
     assert compared["state"] == "success"
 
 
-def test_no_patron_and_no_key_is_named_anywhere(told: Told, tmp_path: Path) -> None:
-    world = told.world
-    patrons = [
-        user for library in (world.lender, world.borrower) for user in library.sandbox.users.by_id.values()
-    ]
-    words = {*KEYS.values(), "@example.org", "Test Street"}
-    for user in patrons:
-        if str(user["primary_id"]).startswith("patron"):
-            words |= {str(user["full_name"]), str(user["user_identifier"][0]["value"])}
+def _kept_by_airflow() -> dict[str, str]:
+    """What Airflow's database holds of the DCB DAGs: conf, XComs, rendered fields; and the log files of their tasks."""
+    found = {}
+    with settings.engine.connect() as connection:
+        for table in inspect(settings.engine).get_table_names():
+            if "dag_id" in {column["name"] for column in inspect(settings.engine).get_columns(table)}:
+                rows = connection.execute(text(f"SELECT * FROM {table} WHERE dag_id LIKE 'dcb_%'")).all()
+                found[f"Airflow's {table}"] = str(rows)
+    logs = Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"])
+    found |= {str(path): path.read_text("utf-8", "replace") for path in logs.rglob("*dcb_*/**/*.log")}
+    return found
+
+
+def _kept_by_us(world: World) -> dict[str, str]:
+    """The state store, the bucket, and what loggers wrote."""
     engine = create_engine(world.store_url)
     with engine.connect() as connection:
-        rows = {
+        found = {
             table: str(connection.execute(text(f'SELECT * FROM "{table}"')).all())
             for table in inspect(engine).get_table_names()
         }
     engine.dispose()
-    objects = {
-        info.key: world.bucket.get(info.key).decode("utf-8", "replace") for info in world.bucket.list("")
-    }
-    lines = {"log": "\n".join(world.heard.lines)}
-    # The scan would see them: the ids that may be kept are there.
-    assert "patron001" in rows["dcb_leg"]
-    assert "pr-well" in lines["log"]
-    assert any("pr-well" in content for content in objects.values())
-    for place, content in {**rows, **objects, **lines}.items():
+    for info in world.bucket.list(""):
+        assert info.key.endswith((".json", ".jsonl", ".html", ".csv", ".yaml")), (
+            f"{info.key} would not be seen into"
+        )
+        found[info.key] = world.bucket.get(info.key).decode()
+    return {**found, "log": "\n".join(world.heard.lines)}
+
+
+def test_no_patron_and_no_key_is_named_anywhere(told: Told) -> None:
+    world = told.world
+    words = {*KEYS.values(), "@example.org", "Test Street"}
+    for library in (world.lender, world.borrower):
+        for primary_id, user in library.sandbox.users.by_id.items():
+            if primary_id.startswith("patron"):
+                words |= {str(user["full_name"]), str(user["user_identifier"][0]["value"])}
+    kept = {**_kept_by_us(world), **_kept_by_airflow()}
+    # The scan would see them: ids, which may be kept, are there.
+    assert "patron001" in kept["dcb_leg"]
+    assert "patron001" in kept["Airflow's dag_run"]
+    assert "pr-well" in kept["log"]
+    assert any("pr-well" in kept[key] for key in kept if key.endswith("report.html"))
+    for place, content in kept.items():
         assert [word for word in words if word in content] == [], place
