@@ -53,6 +53,13 @@ def test_a_placing_that_is_refused_leaves_nothing_and_says_that_it_failed(course
     assert almas.borrower.contents()["bibs"] == {}
 
 
+def test_a_request_that_others_placed_is_not_placed_by_guessing(course):
+    request = replace(course.tracked(S.CONFIRMED), conf={})
+    answer = course.actor.perform(row(A.PLACE_AT_BORROWER), request)
+    assert isinstance(answer, Refused)
+    assert "not placed by dcb_place_request" in answer.reason
+
+
 def test_with_the_next_lender_the_virtual_item_follows_and_the_hold_stays(course, almas):
     course.placed()
     hold = course.borrower.request_id

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import ValidationError
+
 from alma_etl.alma.items import Item
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.deeds import folio, loans, scans, sides, virtual_item
@@ -24,7 +26,12 @@ _AFTER_A_LOST_ANSWER = (2.0, 8.0)
 def place_side(hand: Hand, role: Role) -> Result:
     """Virtual item and hold (or FOLIO transaction) of the patron's or the pickup library's side, by the conf that
     the request was placed with. What was begun is taken away again when it is refused."""
-    place = PlaceRequest.model_validate(hand.tracked.conf)
+    try:
+        place = PlaceRequest.model_validate(hand.tracked.conf)
+    except ValidationError:
+        raise Impossible(
+            "What was asked for is not known: the request was not placed by dcb_place_request"
+        ) from None
     code = place.borrower.system if role is Role.BORROWER else place.pickup.system
     name = AckName.BORROWER_PLACED if role is Role.BORROWER else AckName.PICKUP_PLACED
     system = hand.systems.settings(code)
@@ -41,7 +48,7 @@ def place_side(hand: Hand, role: Role) -> Result:
         if role is Role.PICKUP:
             user_id = ensure_virtual_patron(alma, system, user_id, hand.now()).user_id
         wish = sides.wish_of(place, barcode)
-        item = sides.make_item(alma, system, wish, hand.now(), _AFTER_A_LOST_ANSWER)
+        item = virtual_item.create(alma, system, wish, hand.now(), patience=_AFTER_A_LOST_ANSWER)
         hold = sides.hold_on_virtual_item(alma, system, place, role, user_id, item)
     except Impossible:
         remove(alma, place.pr_id)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.deeds.holds import INDEX_LAG, HoldWish, place_hold
 from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
-from alma_etl.dcb.deeds.virtual_item import VirtualItem, VirtualWish, create
+from alma_etl.dcb.deeds.virtual_item import VirtualItem, VirtualWish
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.dcb.vocabulary import Role
@@ -100,14 +97,3 @@ def folio_leg(place: PlaceRequest, role: Role, system_code: str) -> LegRecord:
         barcode=place.item.barcode,
         pickup_library=place.pickup.library,
     )
-
-
-def make_item(
-    alma: AlmaClient,
-    system: SystemSettings,
-    wish: VirtualWish,
-    now: datetime,
-    patience: Sequence[float] = (),
-) -> VirtualItem:
-    """The virtual item of a side, see `virtual_item.create`."""
-    return create(alma, system, wish, now, patience=patience)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alma_etl.dcb.conf import PlaceRequest
-from alma_etl.dcb.deeds import folio, marks, sides
+from alma_etl.dcb.deeds import folio, marks, sides, virtual_item
 from alma_etl.dcb.deeds.holds import HoldWish, place_hold
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron as ensure
 from alma_etl.dcb.deeds.words import Impossible
@@ -186,12 +186,12 @@ def create_virtual_item(placing: Placing) -> str:
                 )
             elif role not in progress.items:
                 sent_before = _begin(placing, progress, name, role)
-                item = sides.make_item(
+                item = virtual_item.create(
                     placing.tools.systems.alma(code),
                     system,
                     sides.wish_of(placing.place, progress.supplier_barcode),
                     placing.tools.now(),
-                    _AFTER_A_LOST_ANSWER if sent_before else (),
+                    patience=_AFTER_A_LOST_ANSWER if sent_before else (),
                 )
                 progress.items[role] = item
                 progress.note(
