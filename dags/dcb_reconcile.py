@@ -59,7 +59,7 @@ with DAG(
         "execution_timeout": timedelta(hours=3),
     },
     params=PARAMS,
-    tags=["alma", "dcb"],
+    tags=["alma", "dcb", "writes"],
     doc_md=__doc__,
     description="DCB requests compared with Alma and the partners, nightly",
 ):

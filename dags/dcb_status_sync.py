@@ -81,11 +81,21 @@ with DAG(
     doc_md=__doc__,
     description="DCB patron requests followed and moved on",
 ):
-    # An empty list of groups skips poll; the rest runs all the same, since deeds and events may still be due.
+    # An empty list of groups skips poll; the rest runs all the same, since deeds and events may still be due. Nobody
+    # waits for a whole delivery: of what waits for a slot of the pool, these come first.
     groups = SelectDue(task_id="select_due")
-    polled = Poll.partial(task_id="poll", pool="alma_api", seconds=150).expand(group=groups.output)
+    polled = Poll.partial(
+        task_id="poll", pool="alma_api", seconds=150, priority_weight=10, weight_rule="absolute"
+    ).expand(group=groups.output)
     applied = Apply(task_id="apply", trigger_rule=TriggerRule.ALL_DONE)
-    acted = Act(task_id="act", pool="alma_api", seconds=90, trigger_rule=TriggerRule.ALL_DONE)
+    acted = Act(
+        task_id="act",
+        pool="alma_api",
+        seconds=90,
+        trigger_rule=TriggerRule.ALL_DONE,
+        priority_weight=10,
+        weight_rule="absolute",
+    )
     told = Publish(task_id="publish", trigger_rule=TriggerRule.ALL_DONE)
     reported = WriteSyncReport(task_id="report", trigger_rule=TriggerRule.ALL_DONE)
     checked = CheckSyncOutcome(task_id="check_outcome", trigger_rule=TriggerRule.ALL_DONE, retries=0)

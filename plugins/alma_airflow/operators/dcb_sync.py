@@ -106,6 +106,7 @@ class Act(SyncOperator):
                 open_system=SystemSources(dcb.systems).open,
                 now=_now,
                 deadline=Deadline(self.seconds),
+                dry_run=bool(context["params"]["dry_run"]),
             )
         return {"done": worked.done, "refused": worked.refused, "later": worked.later, "held": worked.held}
 
@@ -125,6 +126,7 @@ class Publish(SyncOperator):
                     sinks=sinks,
                     now=_now,
                     deadline=Deadline(self.seconds),
+                    dry_run=bool(context["params"]["dry_run"]),
                 )
             finally:
                 close_sinks(sinks)

@@ -195,7 +195,7 @@ class SyncWorld:
     def apply(self) -> dict[str, int]:
         return apply.apply(self.folder(), store=self.store, settings=self.almas.settings, now=self.clock)
 
-    def act(self, actor: Any = None, seconds: float = 600) -> Worked:
+    def act(self, actor: Any = None, seconds: float = 600, *, dry_run: bool = False) -> Worked:
         from alma_etl.dcb.deeds.actor import AlmaActor
 
         return act.act(
@@ -206,9 +206,10 @@ class SyncWorld:
             open_system=SystemSources(self.almas.systems).open,
             now=self.clock,
             deadline=Deadline(seconds),
+            dry_run=dry_run,
         )
 
-    def publish(self, sinks: Sequence[Any] = (), seconds: float = 600) -> Worked:
+    def publish(self, sinks: Sequence[Any] = (), seconds: float = 600, *, dry_run: bool = False) -> Worked:
         return act.publish(
             self.folder(),
             store=self.store,
@@ -216,6 +217,7 @@ class SyncWorld:
             sinks=sinks or [self.ears],
             now=self.clock,
             deadline=Deadline(seconds),
+            dry_run=dry_run,
         )
 
     def report(self, states: Mapping[str, str] | None = None) -> Summary:
@@ -229,9 +231,10 @@ class SyncWorld:
         self.new_run()
         for number in self.select(pr_ids, **more):
             self.poll(number)
+        rehearsal = bool(more.get("dry_run"))
         self.apply()
-        self.act()
-        self.publish()
+        self.act(dry_run=rehearsal)
+        self.publish(dry_run=rehearsal)
         return self.report()
 
     def later(self, hours: float = 30, **more: Any) -> Summary:

@@ -47,14 +47,15 @@ def act(
     open_system: Callable[[str, str], None],
     now: Callable[[], datetime],
     deadline: Deadline,
+    dry_run: bool = False,
 ) -> Worked:
     """Do the deeds that are due, and those that their outcomes ask for in turn. Not in a dry run, nor in ``observe``.
 
     ``open_system`` (code, kind) makes a system's client ready; it is called from this thread alone.
     """
-    skipped = _why_not(folder, settings)
-    if skipped:
-        return _save(folder, "acted.json", Worked(skipped=skipped))
+    if dry_run or settings.mode != "drive":
+        why = "a dry run does nothing" if dry_run else "config/dcb.yaml says mode: observe"
+        return _save(folder, "acted.json", Worked(skipped=why))
     gate = _Gate(actor, open_system)
     tally = Tally()
     worker = Worker(
@@ -71,13 +72,6 @@ def act(
         "%s deeds done, %s refused, %s later, %s held", tally.done, tally.refused, tally.later, tally.held
     )
     return _save(folder, "acted.json", tally.worked())
-
-
-def _why_not(folder: SyncFolder, settings: DcbSettings) -> str:
-    plan = folder.find_plan()
-    if plan is not None and plan.dry_run:
-        return "a dry run does nothing"
-    return "" if settings.mode == "drive" else "config/dcb.yaml says mode: observe"
 
 
 class _Gate:
@@ -130,10 +124,10 @@ def publish(
     sinks: Sequence[Sink],
     now: Callable[[], datetime],
     deadline: Deadline,
+    dry_run: bool = False,
 ) -> Worked:
     """Tell each sink its events, each request's in order. A sink that is down keeps none of the others waiting."""
-    plan = folder.find_plan()
-    if plan is not None and plan.dry_run:
+    if dry_run:
         return _save(folder, "published.json", Worked(skipped="a dry run tells nobody"))
     tally = Tally()
     worker = Worker(

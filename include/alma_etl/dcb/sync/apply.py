@@ -23,8 +23,8 @@ def apply(
 
     A group whose task failed is applied as far as it came; what was not read stays due.
     """
-    plan = folder.plan()
-    if plan.dry_run:
+    plan = folder.find_plan()
+    if plan is None or plan.dry_run:
         return {"applied": 0, "changed": 0}
     applied = changed = 0
     for row in rows_of(folder, plan):
