@@ -333,6 +333,8 @@ def test_nobody_is_named(sync: SyncWorld, nights: Nights, caplog: pytest.LogCapt
     alerts = json.dumps([[each.key, dict(each.detail)] for each in sync.store.open_alerts()])
     patron = sync.almas.at_borrower.users.read(PATRON).value.raw
     assert patron["last_name"]
-    for text in [*written, alerts, caplog.text]:
+    logged = "\n".join(each.getMessage() for each in caplog.records if each.name.startswith("alma_etl"))
+    assert "ORPHAN_HOLD" in logged
+    for text in [*written, alerts, logged]:
         for word in (PATRON, VIRTUAL, KEY, patron["last_name"], "@"):
             assert word not in text
