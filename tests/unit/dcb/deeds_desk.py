@@ -1,11 +1,13 @@
 """The steps of `dcb_place_request` and `dcb_cancel_request` without Airflow, and a look at what they leave."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
 from alma_etl.alma.errors import AlmaStop
+from alma_etl.alma.transport import Transport
 from alma_etl.dcb.conf import CancelRequest, read_place
 from alma_etl.dcb.deeds.marks import virtual_user
 from alma_etl.dcb.deeds.words import Unsettled
@@ -19,6 +21,7 @@ from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
+from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.dcb.deeds_world import PATRON, Almas
 
 VP = virtual_user("BORROWER", PATRON)
@@ -134,3 +137,42 @@ def refused(desk, conf):
     told = desk.place(conf)
     assert told == desk.problem
     return told
+
+
+def kills(monkeypatch, begin, *steps) -> Iterator[int]:
+    """Do ``steps`` again and again, each time on what ``begin`` makes, and die once at the next of all deeds that
+    change something; the step that died is begun again. Yields after each, with the number of the deed.
+
+    A death after a mere reading leaves the world as the death before it did.
+    """
+    reaper, reads = Reaper(monkeypatch), set()
+    for name in ("add", "apply"):
+        reaper._watch(monkeypatch, DcbStore, name)
+    exchange = Transport.exchange
+
+    def noted(target, call, *args, **kwargs):
+        answer = exchange(target, call, *args, **kwargs)
+        if not call.writes:
+            reads.add(reaper.deeds)
+        return answer
+
+    monkeypatch.setattr(Transport, "exchange", noted)
+
+    def go(kill_at):
+        reaper.fresh_process()
+        subject = begin()
+        reads.clear()
+        reaper.fresh_process(kill_at)
+        for step in steps:
+            try:
+                step(subject)
+            except WorkerKilled:
+                reaper.fresh_process()
+                step(subject)
+        return reaper.deeds
+
+    last = go(None)
+    for deed in sorted(set(range(1, last + 1)) - reads):
+        go(deed)
+        reaper.fresh_process()
+        yield deed

@@ -1,5 +1,6 @@
 """Cancelling against two sandboxes: as long as the book is not lent, and seen to be gone."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -9,10 +10,8 @@ from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import Ack, ItemRead, LoanRead, Observation, RequestRead
 from alma_etl.dcb.placing import cancel
 from alma_etl.dcb.placing.cancel import Cancelling
-from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.vocabulary import AckName, Closure, Outcome, Role, Status
-from tests.e2e.death import Reaper, WorkerKilled
-from tests.unit.dcb.deeds_desk import ONE
+from tests.unit.dcb.deeds_desk import ONE, kills
 from tests.unit.dcb.deeds_world import PATRON
 
 pytestmark = pytest.mark.heavy
@@ -145,29 +144,20 @@ def test_a_cancellation_whose_answer_is_lost_is_done_once(kind, desk, almas):
 
 
 def test_a_worker_killed_at_any_deed_and_begun_again_cancels_once(desk, almas, monkeypatch):
-    reaper = Reaper(monkeypatch)
-    reaper._watch(monkeypatch, DcbStore, "apply")
-    for kill_at in range(1, 50):
-        reaper.fresh_process()
+    numbers = itertools.count()
+
+    def begin():
         desk.forget()
         for side in (almas.lender, almas.borrower):
             side.reset()
         desk.place(almas.conf())
-        run = Cancelling(desk.tools, CancelRequest(pr_id="PR-1"), f"killed-{kill_at}")
-        died = False
-        reaper.fresh_process(kill_at)
-        for step in (cancel.cancel, cancel.verify, lambda each: cancel.report(each, {})):
-            try:
-                step(run)
-            except WorkerKilled:
-                died = True
-                reaper.fresh_process()
-                step(run)
+        return Cancelling(desk.tools, CancelRequest(pr_id="PR-1"), f"killed-{next(numbers)}")
+
+    count = 0
+    steps = (cancel.cancel, cancel.verify, lambda run: cancel.report(run, {}))
+    for count, _ in enumerate(kills(monkeypatch, begin, *steps), 1):
         history = desk.tools.store.history("PR-1")
         assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA, Status.CANCELLED]
         assert desk.left()["borrower holds"] == 0
-        assert "is cancelled: CANCELLED" in desk.page(f"killed-{kill_at}")
-        if not died:
-            assert kill_at > 10
-            return
-    raise AssertionError("the cancellation never came to its end")
+        assert "is cancelled: CANCELLED" in desk.page(f"killed-{count}")
+    assert count > 4

@@ -6,11 +6,9 @@ import pytest
 
 from alma_etl.dcb.placing import steps
 from alma_etl.dcb.placing.track import track
-from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.vocabulary import Status
 from alma_etl.errors import InputProblem
-from tests.e2e.death import Reaper, WorkerKilled
-from tests.unit.dcb.deeds_desk import NOTHING, ONE, STEPS
+from tests.unit.dcb.deeds_desk import NOTHING, ONE, STEPS, kills
 
 pytestmark = pytest.mark.heavy
 
@@ -83,32 +81,17 @@ def test_every_post_may_lose_its_answer(kind, desk, almas):
 
 
 def test_a_worker_killed_at_any_deed_and_begun_again_places_once(desk, almas, monkeypatch):
-    reaper = Reaper(monkeypatch)
-    for name in ("add", "apply"):
-        reaper._watch(monkeypatch, DcbStore, name)
-    for kill_at in range(1, 200):
-        reaper.fresh_process()
+    def begin():
         desk.forget()
         for side in (almas.lender, almas.borrower):
             side.reset()
-        pr_id = f"PR-{kill_at}"
-        conf, died = almas.conf(pr_id), False
-        reaper.fresh_process(kill_at)
-        placing = desk.placing(conf)
-        for step in (*STEPS, lambda each: track(each, {})):
-            try:
-                step(placing)
-            except WorkerKilled:
-                died = True
-                reaper.fresh_process()
-                step(placing)
-        assert desk.left() == ONE, f"killed at deed {kill_at}"
-        assert desk.tools.store.get(pr_id).status is Status.RPBA
-        assert [each.to for each in desk.tools.store.history(pr_id).transitions] == [
-            Status.CONFIRMED,
-            Status.RPBA,
-        ]
-        if not died:
-            assert kill_at > 20
-            return
-    raise AssertionError("the placing never came to its end")
+        return desk.placing(almas.conf())
+
+    killed = []
+    for deed in kills(monkeypatch, begin, *STEPS, lambda placing: track(placing, {})):
+        killed.append(deed)
+        assert desk.left() == ONE, f"killed at deed {deed}"
+        history = desk.tools.store.history("PR-1")
+        assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA]
+        assert desk.tools.store.get("PR-1").status is Status.RPBA
+    assert len(killed) > 20
