@@ -110,16 +110,15 @@ def test_each_request_has_one_deed_at_a_time_and_all_systems_are_made_ready_firs
 
 def test_a_deed_that_cannot_be_done_now_is_tried_ever_more_seldom_and_then_given_up(bench):
     confirmed(bench)
-    pauses = []
-    for attempt in range(8):
-        before = bench.clock.time
-        worked = bench.act(Actor(Later("Alma failed")))
-        assert (worked.later, worked.given_up) == ((1, 0) if attempt < 7 else (0, 1))
-        while not bench.store.lease_outbox("ALMA_ACTION", bench.clock.time, 1, "peek") and attempt < 7:
-            bench.clock.time += timedelta(minutes=1)
-        bench.store.release_outbox("peek")
-        pauses.append((bench.clock.time - before) // timedelta(minutes=1))
-    assert pauses[:7] == [5, 10, 20, 40, 80, 160, 320]
+    failing = Actor(Later("Alma failed"))
+    assert bench.act(failing).later == 1
+    for pause in (5, 10, 20, 40, 80, 160, 320):
+        bench.clock.time += timedelta(minutes=pause - 1)
+        assert len(bench.act(failing).problems) == 0
+        bench.clock.time += timedelta(minutes=2)
+        worked = bench.act(failing)
+        assert (worked.later, worked.given_up) == ((1, 0) if pause < 320 else (0, 1))
+    assert len(failing.asked) == 8
     assert bench.rows() == [("PLACE_AT_BORROWER", "DEAD")]
     (alert,) = bench.store.open_alerts()
     assert (alert.code, alert.detail["error"]) == ("OUTBOX_STALLED", "Alma failed")
