@@ -150,6 +150,8 @@ def test_a_rehearsal_writes_nothing_and_says_what_would_be_done(desk, almas):
         "The request PR-1 cannot be placed"
     )
     assert desk.place(almas.conf()) == Status.RPBA
+    assert desk.place(almas.conf(), dry_run=True, run_id="again") == "rehearsed"
+    assert "is tracked already and REQUEST_PLACED_AT_BORROWING_AGENCY" in desk.page("again")
 
 
 def test_two_tasks_never_work_on_one_request_at_once(desk, almas):

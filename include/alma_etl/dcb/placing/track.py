@@ -43,6 +43,10 @@ def track(placing: Placing, states: Mapping[str, str]) -> str:
         raise NotAcceptable(told)
     if placing.dry_run:
         told = f"A rehearsal: the request {placing.place.pr_id} can be placed. Nothing was written."
+        if progress.tracked:
+            told = (
+                f"A rehearsal: the request {placing.place.pr_id} is tracked already and {progress.tracked}."
+            )
         status = "rehearsed"
     else:
         with placing.locked():
