@@ -26,7 +26,7 @@ LEASE = timedelta(minutes=30)
 MOST = 2000
 """Requests of one tick, about what Alma's rate allows to read in its time."""
 
-_GROUP = 250
+_GROUP = MOST // 4  # as many tasks as the pool alma_api has slots: none begins when time is up
 
 
 def select_due(
