@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from alma_etl.alma.errors import AlmaRefused
 
 JSON = "application/json"
 XML = "application/xml"
+_WHOSE = re.compile(r"^/users/(?!operation/)[^/]+")
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Call:
 
     @property
     def name(self) -> str:
-        """How errors and logs call it: method and path, without the query."""
-        return f"{self.method} {self.path}"
+        """How errors and logs call it."""
+        return named(self.method, self.path)
 
     def repeated(self) -> Call:
         """The same call, which may be repeated after a lost answer."""
@@ -43,6 +45,12 @@ class Call:
     def writes(self) -> bool:
         """Whether the call may change something in Alma."""
         return self.method != "GET"
+
+
+def named(method: str, path_: str) -> str:
+    """Method and path for errors and logs: without the query, and without the user's id, which is an e-mail address
+    in some libraries."""
+    return f"{method} {_WHOSE.sub('/users/-', path_)}"
 
 
 def path(*segments: str) -> str:

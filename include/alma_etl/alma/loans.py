@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
 from alma_etl.alma.answers import Answer, ask
-from alma_etl.alma.call import Call, json_call, params, path
+from alma_etl.alma.call import Call, json_call, named, params, path
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.items import NO_ITEM
 from alma_etl.alma.paging import LIMIT, every, page
@@ -80,7 +80,7 @@ class Loans:
 
         def read() -> list[Loan]:
             return every(
-                f"GET {where}",
+                named("GET", where),
                 lambda offset: self._client.call(
                     Call(
                         "GET",

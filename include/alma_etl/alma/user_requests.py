@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
 from alma_etl.alma.answers import Answer, ask
-from alma_etl.alma.call import Call, json_call, params, path
+from alma_etl.alma.call import Call, json_call, named, params, path
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.items import NO_ITEM
@@ -86,7 +86,7 @@ class UserRequests:
 
         def read() -> list[UserRequest]:
             return every(
-                f"GET {where}",
+                named("GET", where),
                 lambda offset: self._client.call(
                     Call(
                         "GET",

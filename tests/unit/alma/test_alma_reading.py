@@ -205,6 +205,23 @@ def test_an_id_that_would_change_the_path_is_refused_before_sending(wrong, alma,
     assert not alma.asked
 
 
+def test_an_error_names_the_call_but_not_whose(alma, client, caplog):
+    asked = [
+        lambda: client.users.read("jane@example.org"),
+        lambda: client.requests.read("jane@example.org", "17"),
+        lambda: client.requests.of_user("jane@example.org"),
+        lambda: client.loans.of_user("jane@example.org"),
+    ]
+    for ask in asked:
+        alma.says(*[Say(b"", 500)] * 9)
+        answer = ask()
+        assert isinstance(answer, Unknown)
+        assert answer.error.call.startswith("GET /users/-")
+        assert "jane" not in f"{answer.error!s}{answer.error!r}"
+    assert "/users/-/requests/17" in caplog.text
+    assert "jane" not in caplog.text
+
+
 def test_other_characters_of_an_id_are_quoted(alma, client):
     alma.says(refusal("402204"))
     client.bibs.read("9 9?x=1#é")

@@ -123,6 +123,7 @@ def test_a_system_that_is_down_freezes_only_the_requests_that_need_it(sync):
     assert summary.unread == ("alma_borrower",)
     (problem,) = problems_of(summary, {})
     assert problem.startswith("Nothing could be read by the connection alma_borrower")
+    assert "patron003" not in "".join(body.decode() for body in sync.bucket.objects.values())
     asked = len(sync.almas.borrower.calls("GET"))
     sync.almas.borrower.control("DELETE", "faults")
     sync.arrive(0)
