@@ -121,6 +121,14 @@ def loan_and_return_are_missed(r: Request) -> Iterator[Status]:
     yield S.FINALISED
 
 
+def _cannot_be_renewed(r: Request) -> None:
+    """The lender wants the book back, so the patron's own library renews it no more."""
+    virtual = r.world.borrower.item(r.tracked.legs[Role.BORROWER].item_pid or "")
+    assert virtual is not None
+    assert "RECALLED" in r.tracked.state.flags
+    assert virtual.codes["policy"] == "DCB_NO_RENEW"
+
+
 def renewed_recalled_lost_and_found(r: Request) -> Iterator[Status]:
     yield from _to_the_patron(r)
     world = r.world
@@ -132,9 +140,7 @@ def renewed_recalled_lost_and_found(r: Request) -> Iterator[Status]:
     due = world.clock.now() + timedelta(days=9)
     world.lender.control(f"loans/{lent.id}", process_status="RECALL", due_date=due.isoformat())
     yield S.LOANED
-    virtual = world.borrower.item(r.tracked.legs[Role.BORROWER].item_pid or "")
-    assert virtual is not None
-    assert virtual.codes["policy"] == "DCB_NO_RENEW", "the lender wants it back"
+    _cannot_be_renewed(r)
     world.borrower.control(f"loans/{mine.id}", process_status="LOST")
     yield S.LOANED
     assert r.tracked.needs_attention
@@ -152,7 +158,9 @@ def local_hold_catches_it(r: Request) -> Iterator[Status]:
     yield from _to_the_patron(r)
     hold = {"request_type": "HOLD", "pickup_location_type": "LIBRARY", "pickup_location_library": "MAIN"}
     r.world.lender.call("POST", f"/users/patron046/requests?item_pid={r.book.pid}", hold)
-    yield S.LOANED
+    yield S.LOANED  # the first look at the lender's loan makes it known
+    yield S.LOANED  # and from then on whoever else wants the book counts
+    _cannot_be_renewed(r)
     r.give_back()
     yield S.RETURN_TRANSIT
     assert r.come_home() == "HOLDSHELF"
@@ -307,7 +315,9 @@ SCENARIOS: dict[str, Scenario] = {
         frozenset({"RETURNED_DIRECT_TO_SUPPLIER"}),
         row="X11",
     ),
-    "local-hold": Scenario(local_hold_catches_it, book_ends="HOLDSHELF", row="L5"),
+    "local-hold": Scenario(
+        local_hold_catches_it, flags=frozenset({"RECALLED"}), book_ends="HOLDSHELF", row="L5, X9"
+    ),
     "refused-loan": Scenario(
         lender_refuses_the_loan,
         flags=frozenset({"SUPPLIER_LOAN_FAILED", "SUPPLIER_PATRON_BLOCKED"}),
