@@ -17,6 +17,7 @@ from alma_etl.alma import (
     Found,
     Unknown,
 )
+from alma_etl.alma.call import named
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Act, Bench
 from tests.unit.alma.writing import PATRON, Scene, scene
@@ -126,7 +127,7 @@ def ask(read, client):
 
 def check_words(error, fault, call):
     words = str(error)
-    assert f"GET {call}:" in words
+    assert f"{named('GET', call)}:" in words
     assert KEY not in words + repr(error)
     if fault.answered:
         assert error.tracking_id
