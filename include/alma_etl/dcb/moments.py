@@ -17,7 +17,10 @@ def read_time(text: str) -> datetime:
     if day:
         return datetime.combine(date.fromisoformat(day[1]), time(), UTC)
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:  # the last hours of the year 9999, elsewhere
+        raise ValueError(f"{text!r} is out of the range of dates") from error
 
 
 @dataclass(frozen=True, slots=True)

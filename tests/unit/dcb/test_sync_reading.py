@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from alma_etl.alma.errors import AlmaUnauthorized
+from alma_etl.alma.loans import loan
 from alma_etl.dcb.observations import ItemRead, LoanRead, PatronRead, RequestRead
-from alma_etl.dcb.reading import AlmaReader, FolioReader
+from alma_etl.dcb.reading import AlmaReader, FolioReader, shapes
 from alma_etl.dcb.vocabulary import Closure, Role
+from tests.unit.dcb.deeds_world import NOW
 from tests.unit.dcb.sync_world import PICKUP
 
 pytestmark = pytest.mark.heavy
@@ -45,6 +47,18 @@ def test_an_open_hold_is_read_with_its_raw_words_and_dates(placed):
     assert read.item_id == leg(placed).item_pid
     assert read.expiry_date > read.request_date
     assert read.closure is None
+
+
+@pytest.mark.parametrize(
+    "told", ["9999-12-31Z", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "soon", "", None]
+)
+def test_a_date_that_means_never_or_nothing_spoils_no_answer(told):
+    row = loan(
+        {"loan_id": "1", "loan_status": "ACTIVE", "due_date": told, "loan_date": "2026-03-02T08:00:00Z"}
+    )
+    read = shapes.of_loan(row)
+    assert (read.due_date, read.loan_status) == (None, "ACTIVE")
+    assert read.loan_date == NOW
 
 
 def test_a_hold_that_is_gone_is_found_to_be_gone(placed):

@@ -14,6 +14,8 @@ from alma_etl.dcb.observations import ItemRead, LoanRead, RequestRead
 from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.dcb.vocabulary import Closure, Role
 
+_NEVER = 9000
+
 
 def gone(hint: str | None) -> RequestRead:
     """The hold is not there; ``hint`` is how it ended, where a webhook told it."""
@@ -71,9 +73,11 @@ def of_loan(loan: Loan) -> LoanRead:
 
 
 def _time(value: object) -> datetime | None:
-    """A date or time of Alma's. One that cannot be read says nothing, and must not spoil what is beside it."""
+    """A date or time of Alma's. One that cannot be read says nothing, and must not spoil what is beside it; no more
+    does one that means "never", from which nothing can be reckoned on."""
     text = shapes.text(value)
     try:
-        return read_time(text) if text else None
+        moment = read_time(text) if text else None
     except ValueError:
         return None
+    return moment if moment is None or moment.year < _NEVER else None
