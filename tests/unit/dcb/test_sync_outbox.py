@@ -1,6 +1,7 @@
 """Working off the outbox: deeds one after the other for each request, sinks that are down, rows that are given up."""
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -233,6 +234,20 @@ def test_a_sink_that_is_down_keeps_no_other_waiting_and_is_left_alone(bench):
     assert len(deaf.told) < 30
     assert worked.done == 30
     assert bench.store.count_open("EVENT") == {"webhook:hook": 30}
+
+
+def test_a_slow_sink_has_no_more_than_its_share_of_the_time(bench):
+    class Slow(Deaf):
+        def deliver(self, row, tracked):
+            time.sleep(0.3)
+            return super().deliver(row, tracked)
+
+    two_sinks(bench)
+    confirmed(bench, *(f"PR-{number:02d}" for number in range(20)))
+    slow, ears = Slow(), Ears()
+    assert bench.publish(slow, ears, seconds=2 * 0.25).late
+    assert len(slow.told) == 8  # those that were under way when its time was up
+    assert len(ears.told) >= 8
 
 
 def test_a_refused_event_is_no_reason_to_wait(bench):

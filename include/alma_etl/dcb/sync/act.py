@@ -126,19 +126,22 @@ def publish(
     deadline: Deadline,
     dry_run: bool = False,
 ) -> Worked:
-    """Tell each sink its events, each request's in order. A sink that is down keeps none of the others waiting."""
+    """Tell each sink its events, each request's in order.
+
+    A sink that is down keeps none of the others waiting, and one that is slow has no more than its share of the time.
+    """
     if dry_run:
         return _save(folder, "published.json", Worked(skipped="a dry run tells nobody"))
     tally = Tally()
-    worker = Worker(
-        store,
-        settings,
-        owner=f"{folder.run_id}/publish",
-        run_id=folder.run_id,
-        now=now,
-        deadline=deadline,
-    )
-    for sink in sinks:
+    for number, sink in enumerate(sinks):
+        worker = Worker(
+            store,
+            settings,
+            owner=f"{folder.run_id}/publish",
+            run_id=folder.run_id,
+            now=now,
+            deadline=deadline.share(len(sinks) - number),
+        )
         worker.work_off("EVENT", sink.deliver, tally, target=sink.name, patience=_PATIENCE)
     log.info("%s events told, %s refused, %s later", tally.done, tally.refused, tally.later)
     return _save(folder, "published.json", tally.worked())

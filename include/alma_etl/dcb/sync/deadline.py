@@ -13,6 +13,10 @@ class Deadline:
         self._monotonic = monotonic
         self._end = monotonic() + seconds
 
+    def share(self, parts: int) -> Deadline:
+        """The end of an equal part of what is left, for the first of so many."""
+        return Deadline(max(0.0, self._end - self._monotonic()) / parts, self._monotonic)
+
     @property
     def over(self) -> bool:
         """Whether to begin nothing further."""
