@@ -132,6 +132,37 @@ def test_a_system_that_is_down_freezes_only_the_requests_that_need_it(sync):
     assert len(sync.almas.borrower.calls("GET")) > asked
 
 
+def test_those_of_a_system_that_is_down_do_not_take_all_turns(sync):
+    sync.place("PR-far", 0)
+    sync.tick()
+    sync.ship(0)
+    sync.later()
+    sync.place("PR-near", 1, patron="patron009")
+    sync.almas.borrower.strike("refuse", "GET", "", code="UNAUTHORIZED", message="no")
+    sync.pass_time(timedelta(hours=30))
+    first, second = sync.tick(limit=1), sync.later(hours=1 / 12, limit=1)
+    assert (first.frozen, second.frozen, second.polled) == (1, 0, 1)
+    assert sync.status("PR-near") == "CONFIRMED"
+    sync.almas.borrower.control("DELETE", "faults")
+    sync.arrive(0)
+    sync.later(hours=1 / 4, limit=1)
+    assert sync.status("PR-far") == "READY_FOR_PICKUP"
+
+
+def test_those_that_the_day_has_no_calls_for_do_not_take_all_turns(sync):
+    for number, patron in enumerate(("patron003", "patron009")):
+        sync.place(f"PR-{number}", number, patron)
+    sync.tick()
+    sync.ship(0)
+    sync.later()  # PR-0 is under way, which goes before what is only placed
+    sync.almas.settings = sync.almas.settings.model_copy(update={"calls_per_day": 10_000})
+    sync.pass_time(timedelta(hours=10))
+    sync.store.count_calls(sync.clock.time.date(), "alma_borrower", 10_000)
+    first, second = sync.tick(limit=1), sync.later(hours=1 / 12, limit=1)
+    assert (first.due, first.left) == (1, 1)
+    assert (second.due, second.polled) == (1, 1)
+
+
 def test_an_outage_costs_one_call_however_many_wait(sync):
     for number in range(4):
         sync.place(f"PR-{number}", number)

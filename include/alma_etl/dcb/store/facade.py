@@ -118,6 +118,11 @@ class DcbStore(Overview):
             requests.put_off(connection, pr_id, until)
             requests.release(connection, [pr_id], owner)
 
+    def wait(self, pr_ids: Sequence[str], until: datetime) -> None:
+        """What could not be read now lets others go first until then; nothing else of it changes."""
+        with self._transaction() as connection:
+            requests.wait(connection, pr_ids, until)
+
     def release(self, pr_ids: Sequence[str], owner: str) -> None:
         """Give leases back unused."""
         with self._transaction() as connection:

@@ -124,6 +124,16 @@ def put_off(connection: Connection, pr_id: str, until: datetime | None) -> None:
     )
 
 
+def wait(connection: Connection, pr_ids: Sequence[str], until: datetime) -> None:
+    """Their turn comes again ``until`` then, not before; nothing else changes, and no look is counted."""
+    for part in _parts(pr_ids):
+        connection.execute(
+            update(request_table)
+            .where(request_table.c.pr_id.in_(part), request_table.c.next_poll_at < until)
+            .values(next_poll_at=until)
+        )
+
+
 def release(connection: Connection, pr_ids: Sequence[str], owner: str) -> None:
     """Give leases back that were not used; the requests stay due."""
     for part in _parts(pr_ids):

@@ -13,6 +13,7 @@ from alma_etl.dcb.sync.answers import SystemSources
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.gather import Circuits, Gather, Looked
 from alma_etl.dcb.sync.run import Polled, SyncFolder, seen_row
+from alma_etl.dcb.sync.select import STEP_BACK
 from alma_etl.dcb.systems import Systems
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,9 @@ def poll(
             finally:
                 meter.read()
             seen.add_all(_rows(looked, counts))
+            if plan.full and not plan.dry_run:
+                frozen = [each.tracked.pr_id for each in looked if each.frozen is not None]
+                store.wait(frozen, now() + STEP_BACK)
     polled = Polled(
         polled=counts["polled"],
         frozen=counts["frozen"],

@@ -35,7 +35,8 @@ class Plan(_Part):
 
     ``due`` requests were due (as far as ``limit`` looked), ``left`` of them the budget did not allow. ``nudged`` of
     the run's ``asked`` were made due, ``unknown`` are not tracked, or settled so that there is nothing to poll.
-    ``budgets``: calls left of the day for each connection, before this tick.
+    ``budgets``: calls left of the day for each connection, before this tick. ``full``: more may be due than one run
+    takes, so that what cannot be read has to let others go first.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class Plan(_Part):
     asked: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     budgets: dict[str, int] = {}
+    full: bool = False
 
     @property
     def pr_ids(self) -> list[str]:

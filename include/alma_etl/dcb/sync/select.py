@@ -23,6 +23,10 @@ TICK = timedelta(minutes=5)
 LEASE = timedelta(minutes=30)
 """Longer than a run may last: the run gives its leases back itself, unless it was killed."""
 
+STEP_BACK = timedelta(minutes=15)
+"""How long a request that cannot be read lets others go first, where more are due than one run takes: else those of a
+system that is down would fill each run, and nobody else's turn would come."""
+
 MOST = 2000
 """Requests of one tick, about what Alma's rate allows to read in its time."""
 
@@ -59,8 +63,11 @@ def select_due(
     left_today = _left_today(store, settings, systems, now)
     taken = _admitted(due, set(asked), settings, systems, left_today, now)
     not_taken = [each.pr_id for each in due if each.pr_id not in taken]
+    full = len(due) >= limit
     if not dry_run:
         store.release(not_taken, folder.run_id)
+        if full:
+            store.wait(not_taken, now + STEP_BACK)
     plan = Plan(
         run_id=folder.run_id,
         dry_run=dry_run,
@@ -72,6 +79,7 @@ def select_due(
         asked=asked,
         unknown=tuple(pr_id for pr_id in asked if pr_id not in polled),
         budgets=left_today,
+        full=full,
     )
     folder.save("plan.json", plan)
     log.info("%s requests are due, %s of them wait for more calls", plan.due, plan.left)
