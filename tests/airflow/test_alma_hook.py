@@ -3,13 +3,14 @@
 import json
 
 import pytest
+import requests
 from airflow.sdk import BaseHook
 
 import alma_sandbox
 from alma_airflow.get_provider_info import get_provider_info
 from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
 from alma_airflow.hooks.store import redis_url, store_url
-from alma_etl.alma.errors import AlmaReadOnly, AlmaUnauthorized
+from alma_etl.alma.errors import AlmaReadOnly, AlmaTimeout, AlmaUnauthorized
 from alma_etl.errors import InputProblem
 from alma_etl.store.upgrade import upgrade
 
@@ -50,6 +51,25 @@ def test_the_extra_reaches_the_client(connect, sandbox_url):
     connect(host=sandbox_url, password="sandbox", extra={"read_only": True})
     with AlmaHook().client() as alma, pytest.raises(AlmaReadOnly):
         alma.test.write("bibs")
+
+
+def test_work_that_comes_again_soon_may_be_hasty(connect, sandbox_url):
+    def faults(how, **rule):
+        requests.request(
+            how, f"{sandbox_url}/sandbox/faults", json=rule or None, timeout=10
+        ).raise_for_status()
+
+    connect(host=sandbox_url, password="sandbox", extra={"timeout": 60})
+    faults("POST", kind="slow", method="GET", path="/conf/general", ms=2000)
+    try:
+        with (
+            AlmaHook().client(attempts=1, longest=0.2) as alma,
+            pytest.raises(AlmaTimeout, match="no whole answer"),
+        ):
+            alma.conf.general()
+        assert alma.calls_made == 1
+    finally:
+        faults("DELETE")
 
 
 @pytest.mark.parametrize(

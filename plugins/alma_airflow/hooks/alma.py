@@ -58,10 +58,12 @@ class AlmaHook(BaseHook):
         self.alma_conn_id = alma_conn_id
 
     @contextmanager
-    def client(self) -> Iterator[AlmaClient]:
+    def client(self, *, attempts: int | None = None, longest: float | None = None) -> Iterator[AlmaClient]:
         """A client that is closed when the block ends.
 
-        Raises InputProblem when the connection cannot be used as it stands.
+        ``attempts``: how often a call that may be repeated is tried; ``longest``: seconds that bound the connection's
+        timeout; both for work that comes again soon and must not wait for an Alma that is ill. Raises InputProblem when
+        the connection cannot be used as it stands.
         """
         connection = self.get_connection(self.alma_conn_id)
         settings = _settings(connection)
@@ -71,7 +73,10 @@ class AlmaHook(BaseHook):
             budget=self.alma_conn_id,
             requests_per_second=settings.requests_per_second,
         )
-        with _client(connection, settings, limiter) as client:
+        if longest is not None:
+            settings = settings.model_copy(update={"timeout": min(settings.timeout, longest)})
+        options = {} if attempts is None else {"attempts": attempts}
+        with _client(connection, settings, limiter, **options) as client:
             yield client
 
     def webhook_secret(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -36,13 +37,14 @@ class Dcb:
 class _Connections:
     """Opens clients by their connections and closes them all with the stack."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, **haste: Any) -> None:
         self._stack = stack
+        self._haste = haste
 
     def alma(self, conn_id: str) -> AlmaClient:
         """Called by `Systems`."""
         try:
-            return self._stack.enter_context(AlmaHook(conn_id).client())
+            return self._stack.enter_context(AlmaHook(conn_id).client(**self._haste))
         except AirflowNotFoundException as problem:
             raise InputProblem(
                 f"There is no connection {conn_id}, which config/dcb.yaml names: create it, of type alma"
@@ -56,10 +58,18 @@ class _Connections:
 
 
 @contextmanager
-def open_dcb() -> Iterator[Dcb]:
-    """The tools, closed when the block ends. Raises InputProblem for settings or connections that cannot be used."""
+def open_dcb(*, attempts: int | None = None, longest: float | None = None) -> Iterator[Dcb]:
+    """The tools, closed when the block ends; ``attempts``, ``longest``: see `AlmaHook.client`.
+
+    Raises InputProblem for settings or connections that cannot be used.
+    """
     bucket = open_bucket()
     settings = read_dcb_settings(bucket)
     with ExitStack() as stack:
         store = stack.enter_context(DcbStore(store_url()))
-        yield Dcb(settings, store, Systems(settings, _Connections(stack)), bucket)
+        yield Dcb(
+            settings,
+            store,
+            Systems(settings, _Connections(stack, attempts=attempts, longest=longest)),
+            bucket,
+        )

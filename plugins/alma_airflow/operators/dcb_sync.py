@@ -18,6 +18,12 @@ from alma_etl.dcb.sync.answers import SystemSources
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import SyncFolder
 
+# The next tick asks again: an Alma that is ill must not use up the time of those that are well.
+_ATTEMPTS = 2
+_LONGEST = (
+    30.0  # seconds for one answer; deeds have the connection's own time, since a scan may take a minute
+)
+
 
 def _now() -> datetime:
     # Through the module, where tests set another clock.
@@ -70,7 +76,7 @@ class Poll(SyncOperator):
 
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
-        with dcb_hooks.open_dcb() as dcb:
+        with dcb_hooks.open_dcb(attempts=_ATTEMPTS, longest=_LONGEST) as dcb:
             polled = poll.poll(
                 self.folder(context),
                 int(self.group["number"]),
@@ -97,7 +103,7 @@ class Act(SyncOperator):
 
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
-        with dcb_hooks.open_dcb() as dcb:
+        with dcb_hooks.open_dcb(attempts=_ATTEMPTS) as dcb:
             worked = act.act(
                 self.folder(context),
                 store=dcb.store,

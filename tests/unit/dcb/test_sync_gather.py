@@ -183,6 +183,45 @@ def test_an_outage_freezes_those_that_needed_the_system_and_is_met_once(look):
     assert (B, Part.REQUEST) not in books.asked[before:]
 
 
+class Silent(Books):
+    """The borrower's system takes calls and gives no answer; ``but``: only these requests' calls."""
+
+    def __init__(self, but=()):
+        super().__init__()
+        self.but = but
+
+    def ask(self, questions, *, listed):
+        told = super().ask(questions, listed=listed)
+        (leg, *_) = (each.leg for each in questions)
+        mute = leg.role is B and (not self.but or leg.request_id in self.but)
+        return (
+            [Told({"request": RequestRead(None)}, [ReadError("request", None, "AlmaTimeout")])]
+            if mute
+            else told
+        )
+
+
+def test_a_system_that_gives_no_answer_is_not_asked_once_for_each_request(look):
+    books, circuits = Silent(), Circuits()
+    away = [tracked(shipped().state, f"PR-{number}", user=f"patron-{number}") for number in range(30)]
+    looked = look(books, *away, tracked(State(), "PR-near", roles=(S,)), circuits=circuits)
+    assert [each.frozen for each in looked] == ["BORROWER"] * 30 + [None]
+    assert books.asked.count((B, Part.REQUEST)) == 1
+    assert circuits.closed == {"BORROWER": "it gave no answer in time"}
+
+
+def test_one_call_that_always_takes_too_long_does_not_speak_for_its_system_for_ever():
+    away = [tracked(shipped().state, f"PR-{number}", user=f"patron-{number}") for number in range(4)]
+    read = []
+    for minute in range(4):
+        now = START + timedelta(days=20, seconds=minute)
+        books = Silent(but=("PR-2-BORROWER",))
+        gather = Gather(books, SETTINGS, Circuits(), now=lambda now=now: now, deadline=Deadline(60))
+        read.append([each.frozen is None for each in gather.read(away)])
+    assert read.count([True] * 4) == 3
+    assert read.count([False] * 4) == 1
+
+
 def test_a_connection_that_cannot_be_opened_is_an_outage_too(look):
     books = Books()
     books.down["LENDER"] = InputProblem("There is no connection alma_default")

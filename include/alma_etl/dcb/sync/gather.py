@@ -30,6 +30,7 @@ from alma_etl.errors import RunStopped
 log = logging.getLogger(__name__)
 
 _THREADS = 24
+_SILENCE = frozenset({"AlmaTimeout", "AlmaConnectionError", "AlmaNoConnectionError"})
 _PATRON_ROLES = (Role.BORROWER, Role.PICKUP)
 
 
@@ -143,8 +144,10 @@ class Gather:
         ]
         for order in orders:
             self._open(order)
+        # Another one each time, so that a call which always takes too long does not speak for its system for ever.
+        began = int(self._now().timestamp()) % len(orders) if orders else 0
         first: dict[str, _Order] = {}
-        for order in orders:
+        for order in orders[began:] + orders[:began]:
             if not self._circuits.answered[order.budget]:
                 first.setdefault(order.budget, order)
         answers = [(order.call, self._ask(order)) for order in first.values()]
@@ -173,8 +176,17 @@ class Gather:
                 log.warning("Reading %s ends for this tick: %s", order.call.system, problem)
             self._circuits.closed[order.budget] = str(problem)
             return [None] * len(order.questions)
+        if not self._circuits.answered[order.budget] and all(map(_is_silence, told)):
+            log.warning("Reading %s ends for this tick: no answer in time", order.call.system)
+            self._circuits.closed[order.budget] = "it gave no answer in time"
+            return [None] * len(order.questions)
         self._circuits.answered[order.budget] += 1
         return [(at, each) for each in told]
+
+
+def _is_silence(told: Told) -> bool:
+    """Whether the system gave no answer at all, not even an error."""
+    return bool(told.errors) and all(error.code in _SILENCE for error in told.errors)
 
 
 Answer = tuple[datetime, Told] | None
