@@ -151,6 +151,8 @@ def parts_wanted(
         wanted = _of_supplier(state.status, leg, look, settings)
     else:
         wanted = _of_patron_side(state.status, leg, look, settings)
+    if flags.PATRON_GONE in state.standing:
+        wanted.add(Part.ITEM)  # holds and loans are read by their user; the item is read by itself
     if got is not None:
         wanted |= _raised_by(leg, got)
         wanted -= {part for part in (Part.REQUEST, Part.ITEM, Part.LOAN) if getattr(got, part) is not None}

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from alma_etl.dcb import flags
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, RequestRead, read_seen
 from alma_etl.dcb.plan import PRIORITY, Look, Part, is_shipping, is_tracked, next_poll, parts_wanted
@@ -134,6 +135,13 @@ def test_each_status_reads_what_can_move_it_and_the_other_side_once_a_day(
     assert parts_wanted(seen_at(story.state, role, NOW - DAY), role, Look(NOW), SETTINGS) == old
     asked = parts_wanted(seen_at(story.state, role, NOW - HOUR), role, Look(NOW, full=True), SETTINGS)
     assert set(asked) >= set(recent)
+
+
+def test_where_the_patron_is_gone_the_item_is_read_which_needs_no_user() -> None:
+    state = loaned().state.copy()
+    assert ITEM not in parts_wanted(state, B, Look(NOW), SETTINGS)
+    state.standing += (flags.PATRON_GONE,)
+    assert ITEM in parts_wanted(state, B, Look(NOW), SETTINGS)
 
 
 def test_a_book_on_its_way_makes_us_look_for_a_cancellation() -> None:

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event, text
 
 from alma_etl.dcb.__main__ import main
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.moments import Moment
+from alma_etl.dcb.observations import Ack, Observation, RequestRead
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report
 from alma_etl.dcb.store.applying import UnknownRequest
 from alma_etl.dcb.vocabulary import AckName, Role, Status
@@ -295,6 +296,11 @@ def test_a_nudge_makes_due_at_once_and_first(store: DcbStore) -> None:
     assert store.nudge(["PR-2", "PR-9"], START + MINUTE) == 1
     (one,) = store.lease_due(START + MINUTE, 5, "me")
     assert (one.pr_id, one.nudged) == ("PR-2", True)
+    unread = Observation(Role.SUPPLIER, Moment.at(START + MINUTE / 2), request=RequestRead(None))
+    store.apply("PR-2", [Report(unread)], settings=SETTINGS, now=START + MINUTE)
+    tracked = store.get("PR-2")
+    assert tracked is not None
+    assert tracked.nudged, "a look that failed was none"
     store.apply(
         "PR-2",
         [seen("SUPPLIER", START + MINUTE, "IN_PROCESS", "in place")],

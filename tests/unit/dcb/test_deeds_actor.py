@@ -1,7 +1,7 @@
 """Every deed of the outbox, against two sandboxes and a pretend mod-dcb: done once, refused, or put off."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +12,7 @@ from alma_etl.dcb.deeds import loans, marks, sides
 from alma_etl.dcb.deeds.holds import cancel_hold
 from alma_etl.dcb.deeds.removal import remove
 from alma_etl.dcb.ports import Later, Refused
+from alma_etl.dcb.reading import shapes
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.state import Leg
 from alma_etl.dcb.store import LegRecord
@@ -202,6 +203,20 @@ def test_the_lenders_loan_is_renewed_once_for_one_renewal_of_the_patrons(course,
     assert renewed.isoformat()[:10] > loan.due_date[:10]
     almas.lender.control("POST", "clock", {"advance_s": 86400})
     assert course.do(A.RENEW_SUPPLIER_LOAN, S.LOANED).reports[0].seen.loan.due_date == renewed
+
+
+@pytest.mark.parametrize(
+    ("known_days", "writes"), [(-1, 0), (0, 1)], ids=["due later than known", "as known"]
+)
+def test_a_loan_that_runs_longer_than_was_known_was_renewed(course, almas, known_days, writes):
+    """Where Alma tells no date of renewal, the due date tells."""
+    loan = loans.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    due = shapes.of_loan(loan).due_date
+    almas.lender.control("POST", "clock", {"advance_s": 86400})
+    before = len(almas.lender.calls("POST"))
+    never = datetime(9000, 1, 1, tzinfo=UTC)
+    loans.renew(almas.at_lender, VP, course.supplier.item_pid, never, due + timedelta(days=known_days))
+    assert len(almas.lender.calls("POST")) - before == writes
 
 
 def test_renewals_are_prevented_and_the_barcode_follows_the_book(course):

@@ -88,7 +88,8 @@ def lend(hand: Hand, leg: LegRecord) -> Result:
 def renew(hand: Hand, leg: LegRecord) -> Result:
     """The lender's loan is renewed, as the patron renewed his."""
     user_id, pid = _user_and_item(leg)
-    loan = loans.renew(hand.alma(leg), user_id, pid, hand.row.created_at)
+    known_due = hand.tracked.state.leg(leg.role).due
+    loan = loans.renew(hand.alma(leg), user_id, pid, hand.row.created_at, known_due)
     return Result((Ack(AckName.LOAN_RENEWED, hand.moment(), leg.role, loan=shapes.of_loan(loan)),))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, time
 
 from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
@@ -35,15 +35,27 @@ def lend(
     return settled(written, "The item could not be lent")
 
 
-def renew(alma: AlmaClient, user_id: str, item_pid: str, since: datetime) -> Loan:
-    """Renew the active loan of an item, once: one that was renewed at or after ``since`` is done.
+def renew(alma: AlmaClient, user_id: str, item_pid: str, since: datetime, known_due: datetime | None) -> Loan:
+    """Renew the active loan of an item, once: one that was renewed at or after ``since``, or that is due later than
+    it was when last seen (``known_due``), is done.
 
     Raises Impossible when there is no loan or it cannot be renewed, Unsettled, AlmaStop.
     """
     before = find_loan(alma, user_id, item_pid)
     if before is None:
         raise Impossible("The loan could not be renewed: there is none any more")
-    renewed = shapes.of_loan(before).last_renew_date
-    if renewed is not None and renewed >= since:
+    if _is_renewed(before, since, known_due):
         return before
     return settled(writes.renew_loan(alma, before), "The loan could not be renewed")
+
+
+def _is_renewed(loan: Loan, since: datetime, known_due: datetime | None) -> bool:
+    read = shapes.of_loan(loan)
+    if known_due is not None and read.due_date is not None and read.due_date > known_due:
+        return True
+    renewed = read.last_renew_date
+    if renewed is None:
+        return False
+    # Where Alma tells the day alone, one renewal a day is enough.
+    day_alone = renewed.time() == time.min
+    return renewed.date() >= since.date() if day_alone else renewed >= since

@@ -325,7 +325,7 @@ def _keep_request(
         "state": state.to_json(),
         "updated_at": now,
     }
-    if any(seen is not SeenAs.STALE for seen in result.seen):
+    if any(seen not in (SeenAs.STALE, SeenAs.ERROR) for seen in result.seen):
         values["nudged"] = False
     if result.transitions:
         values["status_since"] = now
