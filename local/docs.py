@@ -85,7 +85,7 @@ def _schedule(dag: Any) -> str:
 def _param(name: str, param: Any) -> list[str]:
     schema = param.schema
     what = ": ".join(text for text in (schema.get("title"), param.description) if text)
-    default = "" if param.value is None else f"`{param.value}`"
+    default = f"`{param.value}`" if param.has_value else ""
     return [f"`{name}`", what, _values(schema), default]
 
 
