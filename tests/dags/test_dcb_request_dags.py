@@ -1,5 +1,7 @@
 """The wiring and the forms of `dcb_place_request` and `dcb_cancel_request`."""
 
+import json
+
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
@@ -87,3 +89,11 @@ def test_the_form_says_what_the_parts_consist_of():
     for field in ("system", "mms_id", "holding_id", "item_pid"):
         assert field in supplier.description
         assert field in supplier.schema["required"]
+
+
+@pytest.mark.parametrize("name", ["supplier", "borrower", "pickup", "bib", "item"])
+def test_the_form_shows_an_example_that_it_would_take(name):
+    param = PLACE.params.get_param(name)
+    example = json.loads(param.schema["description_md"].split("```json")[1].split("```")[0])
+    assert checked(PLACE, {**CONF, name: example})[name] == example
+    assert "examples" not in param.schema

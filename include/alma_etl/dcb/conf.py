@@ -26,6 +26,19 @@ class _Part(BaseModel):
 class Supplier(_Part):
     """The copy that is asked for, in the lender's Alma."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "system": "LENDER",
+                    "mms_id": "990010000000004401",
+                    "holding_id": "220010000000004401",
+                    "item_pid": "230010000000004401",
+                }
+            ]
+        }
+    )
+
     system: System = Field(description="Code of the lender's system in config/dcb.yaml")
     mms_id: AlmaId = Field(description="MMS id of the title")
     holding_id: AlmaId = Field(description="Id of the holding")
@@ -35,12 +48,22 @@ class Supplier(_Part):
 class Borrower(_Part):
     """Who asks, in the borrower's system."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"system": "BORROWER", "user_id": "patron001"}]}
+    )
+
     system: System = Field(description="Code of the borrower's system in config/dcb.yaml")
     user_id: Name = Field(description="Primary identifier of the patron there")
 
 
 class Pickup(_Part):
     """Where the patron fetches the book."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"system": "BORROWER", "library": "SCI", "circ_desk": "DEFAULT_CIRC_DESK"}]
+        }
+    )
 
     system: System = Field(description="Code of the system of the pickup library")
     library: Name = Field(description="Alma code of the pickup library")
@@ -50,6 +73,10 @@ class Pickup(_Part):
 class Bib(_Part):
     """What the virtual title shows to staff and patron."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "A title", "author": "An author", "isbn": "9780000000002"}]}
+    )
+
     title: Line = Field(description="Title")
     author: Line | None = Field(None, description="Author")
     isbn: Name | None = Field(None, description="ISBN")
@@ -57,6 +84,10 @@ class Bib(_Part):
 
 class Item(_Part):
     """What the virtual item shows: the barcode is that of the book, so that it can be scanned."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"barcode": "31000000000000", "material_type": "BOOK"}]}
+    )
 
     barcode: Barcode = Field(description="Barcode of the lender's item")
     material_type: Name = Field("BOOK", description="Alma code of the physical material type")

@@ -1,6 +1,7 @@
 """The tasks of `dcb_place_request` and `dcb_cancel_request`: each calls one step of `alma_etl.dcb.placing`."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -67,22 +68,27 @@ def _inlined(field: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, An
 
 
 def _param(name: str, schema: dict[str, Any], required: bool) -> Param:
-    default, explained = schema.pop("default", None), _explained(schema)
-    schema |= {"title": _TITLES[name], "description": explained}
+    default, examples = schema.pop("default", None), schema.pop("examples", ())
+    schema |= {"title": _TITLES[name], **_explained(schema, examples)}
     return Param(**schema) if required else Param(default, **schema)
 
 
-def _explained(schema: Mapping[str, Any]) -> str:
-    """A field's description; of an object also what it consists of."""
+def _explained(schema: Mapping[str, Any], examples: Sequence[Any]) -> dict[str, str]:
+    """A field's description; of an object also what it consists of, and one to copy into the form's editor."""
     told = str(schema.get("description", ""))
     if "properties" not in schema:
-        return told
+        return {"description": told}
     required = schema.get("required", ())
     fields = [
-        f"{name} ({each.get('description', '')}{'' if name in required else '; optional'})"
+        (name, f"{each.get('description', '')}{'' if name in required else ' (optional)'}")
         for name, each in schema["properties"].items()
     ]
-    return f"{told} As JSON: {', '.join(fields)}."
+    rows = "\n".join(f"- `{name}`: {what}" for name, what in fields)
+    blocks = "".join(f"\n\n```json\n{json.dumps(each, indent=2)}\n```" for each in examples)
+    return {
+        "description": f"{told} As JSON: {'; '.join(f'{name}: {what}' for name, what in fields)}.",
+        "description_md": f"{told} For example (replace it by yours):{blocks}\n\n{rows}",
+    }
 
 
 PLACE_PARAMS = params_of(PlaceRequest)
