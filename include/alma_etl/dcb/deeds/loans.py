@@ -35,7 +35,9 @@ def lend(
     return settled(written, "The item could not be lent")
 
 
-def renew(alma: AlmaClient, user_id: str, item_pid: str, since: datetime, known_due: datetime | None) -> Loan:
+def renew(
+    alma: AlmaClient, user_id: str, item_pid: str, since: datetime, known_due: datetime | None = None
+) -> Loan:
     """Renew the active loan of an item, once: one that was renewed at or after ``since``, or that is due later than
     it was when last seen (``known_due``), is done.
 
