@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import (
 from alma_airflow.sensors.alma_job import AlmaJobSensor
 from tests.airflow.conftest import KEY
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 SENTENCE = "ended as {0}: The job ended as {0}. See its report in Alma"
 
 

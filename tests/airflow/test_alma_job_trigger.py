@@ -8,7 +8,7 @@ from airflow.serialization.serialized_objects import BaseSerialization
 
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 
 async def next_payload(trigger):

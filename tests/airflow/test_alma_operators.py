@@ -30,7 +30,7 @@ from alma_etl.alma.errors import AlmaError, AlmaUnreachable
 from tests.airflow.conftest import ALL_TITLES, EMPTY_SET, ITEM_SET, KEY, WorkerKilled
 from tests.airflow_home import CHECKOUT
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 EXPORT = "Export Bibliographic Records"
 RUN = "/jobs/M48.op=run"
 

@@ -23,7 +23,7 @@ from tests.conftest import Bucket as S3Bucket
 from tests.e2e.dcb_scenarios import SCENARIOS, Scenario
 from tests.e2e.dcb_world import KEYS, Request, World, small_world
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 
 MOST_TICKS = 14
 

@@ -16,7 +16,7 @@ from alma_etl.intake.starting import new_starts
 from tests.e2e.conftest import LOGICAL_DATE
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

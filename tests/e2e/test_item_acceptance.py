@@ -11,7 +11,7 @@ from lxml import etree
 from tests.e2e.death import Death
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 PLACES = [("MAIN", "stacks"), ("SCI", "stacks"), ("LAW", "stacks"), ("STOR", "archive")]
 COLUMNS = ["mms_id", "barcode", "library", "location", "item_policy", "public_note"]

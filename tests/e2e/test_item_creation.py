@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.conftest import LOGICAL_DATE
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 KEY = "items/incoming/gifts/march.txt"
 

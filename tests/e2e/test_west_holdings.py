@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.alma import KEY, SandboxView
 from tests.e2e.conftest import LOGICAL_DATE
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 DELIVERY = "west/deliveries/ZZMAIN.alma.archived.20261120"
 ALL_TITLES, EMPTY_SET, ITEM_SET = "59000000000004401", "59000000000014401", "59000000000024401"

@@ -29,7 +29,7 @@ from alma_etl.west.run import RunFolder
 from alma_sandbox import FaultRule, Running, Settings, serve
 from tests.unit.west.builders import read_marc
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 TITLES, KEY = 30, "sandbox"
 MOMENT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)

@@ -18,7 +18,7 @@ import requests
 from local import servers
 from tests.servers.processes import existing, listening
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 START: dict[str, Callable[..., servers.Server]] = {

@@ -16,7 +16,7 @@ import pytest
 from alma_sandbox import Running, Settings, serve
 from alma_sandbox.catalogue import ids
 
-pytestmark = [pytest.mark.witness, pytest.mark.heavy]
+pytestmark = [pytest.mark.witness, pytest.mark.heavy, pytest.mark.timeout(600)]
 
 CLIENTS = Path(__file__).parent / "clients"
 TITLES = 150
