@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from .airflow_api import AirflowApi
 from .airflow_site import COMPONENTS, AirflowSite
+from .dcb_settings import put_dcb_settings
 from .folders import credentials, environment, prepared
 from .ports import choose_port
 from .process import Process, Server, StartFailedError, tail
@@ -119,6 +120,7 @@ class Stack:
             "S3 server",
             lambda: start_s3(self.folder / "s3", port=ports["s3"], logs=self.logs, buckets=(BUCKET,)),
         )
+        put_dcb_settings(s3)
         # Generated, since Airflow replaces a password by *** wherever it stands: "sandbox" is in many a line.
         keys = {
             name: credentials(prepared(self.folder / name))["password"] for name in ("sandbox", "borrower")
