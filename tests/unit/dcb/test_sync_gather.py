@@ -193,12 +193,16 @@ class Silent(Books):
     def ask(self, questions, *, listed):
         told = super().ask(questions, listed=listed)
         (leg, *_) = (each.leg for each in questions)
-        mute = leg.role is B and (not self.but or leg.request_id in self.but)
-        return (
-            [Told({"request": RequestRead(None)}, [ReadError("request", None, "AlmaTimeout")])]
-            if mute
-            else told
-        )
+        if leg.role is not B or (self.but and leg.request_id not in self.but):
+            return told
+        return [_silence(each.part) for each in questions]
+
+
+UNKNOWN = {Part.REQUEST: RequestRead(None), Part.ITEM: ItemRead(None), Part.LOAN: LoanRead(None)}
+
+
+def _silence(part):
+    return Told({READS[part][0]: UNKNOWN[part]}, [ReadError(READS[part][0], None, "AlmaTimeout")])
 
 
 def test_a_system_that_gives_no_answer_is_not_asked_once_for_each_request(look):
@@ -220,6 +224,42 @@ def test_one_call_that_always_takes_too_long_does_not_speak_for_its_system_for_e
         read.append([each.frozen is None for each in gather.read(away)])
     assert read.count([True] * 4) == 3
     assert read.count([False] * 4) == 1
+
+
+class Evasive(Books):
+    """Answers, but leaves out these parts of what it is asked; ``instead``: and gives another in their place."""
+
+    def __init__(self, *parts, instead=None):
+        super().__init__()
+        self.parts, self.instead = parts, instead or {}
+
+    def ask(self, questions, *, listed):
+        return [
+            Told(self.instead) if each.part in self.parts else told
+            for each, told in zip(questions, super().ask(questions, listed=listed), strict=True)
+        ]
+
+
+@pytest.mark.parametrize("instead", [{}, {"request": None, "item": None, "loan": None}, {"patron": None}])
+@pytest.mark.parametrize("parts", [(Part.REQUEST,), (Part.ITEM,), (Part.LOAN,), tuple(Part)])
+@pytest.mark.parametrize("story", [placed, shipped, loaned])
+def test_no_question_is_asked_twice_in_one_look_whatever_the_source_leaves_out(
+    look, story, parts, instead, caplog
+):
+    books = Evasive(*parts, instead=instead)
+    (looked,) = look(books, tracked(story().state, nudged=True))
+    assert len(books.asked) == len(set(books.asked))
+    left_out = [(role, part) for role, part in books.asked if part in parts]
+    told = [(each.seen.role, error) for each in looked.reports() for error in each.errors]
+    assert sorted(told, key=str) == sorted(
+        ((role, ReadError(part, None, "NOT_ANSWERED")) for role, part in left_out), key=str
+    )
+    for report in looked.reports():  # not answered is not known, never not there
+        for _, part in (each for each in left_out if each[0] is report.seen.role):
+            assert getattr(report.seen, part).found is None
+    for role, part in left_out:
+        system = {S: "LENDER", B: "BORROWER"}[role]
+        assert f"{system} was asked for the {part} of PR-1 and did not answer it" in caplog.text
 
 
 def test_a_connection_that_cannot_be_opened_is_an_outage_too(look):

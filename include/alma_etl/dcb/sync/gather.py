@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.parallel import in_parallel
 from alma_etl.dcb import flags
 from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Observation, PatronRead
+from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, PatronRead, RequestRead
 from alma_etl.dcb.plan import Look, Part, is_shipping, parts_wanted
 from alma_etl.dcb.reads import Call, Wish, calls_for
 from alma_etl.dcb.settings import DcbSettings
@@ -32,6 +33,12 @@ log = logging.getLogger(__name__)
 _THREADS = 24
 _SILENCE = frozenset({"AlmaTimeout", "AlmaConnectionError", "AlmaNoConnectionError"})
 _PATRON_ROLES = (Role.BORROWER, Role.PICKUP)
+_NOT_ANSWERED = "NOT_ANSWERED"
+_UNKNOWN: Mapping[Part, Any] = {
+    Part.REQUEST: RequestRead(None),
+    Part.ITEM: ItemRead(None),
+    Part.LOAN: LoanRead(None),
+}
 
 
 @dataclass
@@ -215,8 +222,14 @@ def _take(looked: Looked, wish: Wish, answer: Answer) -> None:
     at, told = answer
     side = looked.sides[wish.role]
     before = side.seen or Observation(wish.role, Moment.at(at), generation=side.leg.generation)
-    side.seen = replace(before, **told.parts)
+    # What an answer leaves empty takes nothing away that another has told.
+    side.seen = replace(before, **{name: part for name, part in told.parts.items() if part is not None})
     side.errors += told.errors
+    if side.leg.system_kind != "MOD_DCB" and getattr(side.seen, wish.part) is None:
+        # Else the plan would ask for it again, and so without end.
+        log.error("%s was asked for the %s of %s and did not answer it", wish.system, wish.part, wish.pr_id)
+        side.seen = replace(side.seen, **{wish.part: _UNKNOWN[wish.part]})
+        side.errors.append(ReadError(wish.part, None, _NOT_ANSWERED))
     if told.user_seen is not None:
         side.user_seen = told.user_seen
 
