@@ -13,6 +13,8 @@ from enum import IntEnum
 
 from pymarc import Field
 
+from alma_etl.identifiers import comparable
+
 ACTION = "committed to retain"
 
 
@@ -57,9 +59,9 @@ def read_commitment(
 
 def _judge(note: Field, programme: str, on: date, marc_org_code: str | None) -> Commitment:
     action = " ".join((_first(note, "a") or "").split())
-    if action.rstrip(" .;,").lower() != ACTION:
+    if comparable(action).rstrip(" .;,").lower() != ACTION:
         return Commitment(Standing.OTHER_ACTION, errors=("583RETAIN",))
-    programmes = [value for value in note.get_subfields("f") if value.strip()]
+    programmes = [value for value in map(comparable, note.get_subfields("f")) if value]
     errors: list[str] = []
     if not programmes:
         errors.append("583f")
@@ -93,7 +95,7 @@ def _warnings(note: Field, action: str, marc_org_code: str | None) -> list[str]:
 
 
 def _names(programme: str, value: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(programme.strip())}(?!\w)", value, re.IGNORECASE) is not None
+    return re.search(rf"(?<!\w){re.escape(comparable(programme))}(?!\w)", value, re.IGNORECASE) is not None
 
 
 def _first(note: Field, code: str) -> str | None:

@@ -150,3 +150,28 @@ def test_the_nearest_note_speaks_for_the_record_in_any_order(best):
 def test_of_two_equal_notes_the_first_speaks():
     assert judge(note(begin=None), note(end=None)).errors == ("583c",)
     assert judge(note(end=None), note(begin=None)).errors == ("583d",)
+
+
+@pytest.mark.parametrize(
+    ("action", "programme"),
+    [
+        ("\u202dcommitted to retain\u202c", "WEST"),
+        ("committed\u00a0to\u00a0retain", "WEST"),
+        ("committed to re\u00adtain", "WEST"),
+        ("committed to retain\u200b", "WEST"),
+        ("\ufeffcommitted to retain", "WEST"),
+        ("\uff43ommitted to retain", "WEST"),
+        ("committed to retain", "\u202dWEST\u202c"),
+        ("committed to retain", "WE\u200bST"),
+        ("committed to retain", "\uff37\uff25\uff33\uff34"),
+        ("committed to retain", "\u00a0WEST"),
+        ("committed to retain", "WEST\ufe0f"),
+        ("committed to retain", "WEST\u2003Bronze"),
+    ],
+)
+def test_words_are_compared_without_what_cannot_be_seen(action, programme):
+    assert judge(note(action, programmes=[programme])).standing is Standing.VALID
+
+
+def test_a_programme_of_nothing_but_invisible_characters_is_no_programme():
+    assert judge(note(programmes=["\u200b\u202c"])).errors == ("583f",)
