@@ -91,6 +91,17 @@ def test_what_the_jobs_share_knows_no_job_and_no_job_knows_another():
     assert found == []
 
 
+def test_the_reader_of_tables_knows_nothing_but_identifiers_and_errors():
+    allowed = ("alma_etl.tabular", "alma_etl.identifiers", "alma_etl.errors")
+    found = [
+        f"{shown(path)}:{line} imports {name}"
+        for path in modules(ETL / "tabular")
+        for line, name in imports(path)
+        if name.startswith("alma_etl") and not name.startswith(allowed)
+    ]
+    assert found == []
+
+
 def test_the_domain_reads_no_environment():
     words = {"environ", "environb", "getenv", "getenvb", "expandvars", "expanduser", "putenv"}
     found = []

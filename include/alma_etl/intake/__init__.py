@@ -1,1 +1,1 @@
-"""Files that people drop into the bucket: noticing them, reading them whatever program wrote them, filing them."""
+"""Which dropped files there are, and which have had their run."""

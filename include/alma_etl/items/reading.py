@@ -11,7 +11,6 @@ from typing import Any
 from alma_etl.errors import InputProblem
 from alma_etl.intake.arrivals import Arrival
 from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
-from alma_etl.intake.tables import Columns, Table, open_table
 from alma_etl.items.fields import COLUMNS
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result
 from alma_etl.items.profiles import ItemProfile, ItemProfiles, profile_named, read_profiles
@@ -20,6 +19,7 @@ from alma_etl.items.run import INPUT, REJECTED, ROWS, Codes, LoadFolder, Plan, S
 from alma_etl.items.staging import Staging, staging
 from alma_etl.store.bucket import NoSuchObject, ObjectInfo, json_line
 from alma_etl.store.folder import Chunk
+from alma_etl.tabular.tables import Columns, Table, open_table
 
 log = logging.getLogger(__name__)
 

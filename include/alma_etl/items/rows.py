@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 
 from alma_etl.alma.ids import is_mms_id
-from alma_etl.intake.tables import SourceRow
 from alma_etl.items.fields import FIELDS, field_problem
 from alma_etl.items.outcomes import ItemRow
+from alma_etl.tabular.tables import SourceRow
 
 MAX_BARCODE = 100  # characters
 _ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE | re.ASCII)

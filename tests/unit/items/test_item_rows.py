@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alma_etl.intake.tables import SourceRow
 from alma_etl.items.fields import COLUMNS, FIELDS, as_date, field_problem, item_body
 from alma_etl.items.rows import BadRow, check, item_row
+from alma_etl.tabular.tables import SourceRow
 
 GOOD = {"mms_id": "991008836536904082", "barcode": "31166002949495"}
 DEFAULTS = {"library": "MAIN", "location": "stacks", "item_policy": "01", "public_note": "Gift"}

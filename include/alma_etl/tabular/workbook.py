@@ -13,7 +13,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from alma_etl.errors import InputProblem
-from alma_etl.intake.tables import Columns, Header, SourceRow, clean, no_table
+from alma_etl.tabular.tables import Columns, Header, SourceRow, clean, no_table
 
 MAX_UNPACKED = 1_000_000_000  # bytes of all parts together
 MAX_RATIO = 500  # unpacked to packed; a list of ids comes to about 10

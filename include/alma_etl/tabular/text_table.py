@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from alma_etl.intake.kinds import Kind
-from alma_etl.intake.lines import Line, TextFile
-from alma_etl.intake.tables import Columns, Header, SourceRow, checked, clean, no_table
+from alma_etl.tabular.kinds import Kind
+from alma_etl.tabular.lines import Line, TextFile
+from alma_etl.tabular.tables import Columns, Header, SourceRow, checked, clean, no_table
 
 _SEPARATORS = ",\t;|"
 _LOOK_AT = 1_000  # lines in which a file without a header must show its form

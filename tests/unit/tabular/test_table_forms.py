@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alma_etl.errors import InputProblem
-from alma_etl.intake.lines import MAX_LINE
-from alma_etl.intake.tables import Columns, SourceRow, open_table
+from alma_etl.tabular.lines import MAX_LINE
+from alma_etl.tabular.tables import Columns, SourceRow, open_table
 
 COLUMNS = Columns(
     known=("mms_id", "barcode", "library", "location", "public_note"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from alma_etl.errors import InputProblem
-from alma_etl.intake.kinds import Kind, kind_of
+from alma_etl.tabular.kinds import Kind, kind_of
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def open_table(path: Path, columns: Columns) -> Table:
     """
     kind = kind_of(path)
     if kind is Kind.XLSX:
-        from alma_etl.intake.workbook import Workbook  # openpyxl takes a while to import
+        from alma_etl.tabular.workbook import Workbook  # openpyxl takes a while to import
 
         return Workbook(path, columns)
-    from alma_etl.intake.text_table import TextTable
+    from alma_etl.tabular.text_table import TextTable
 
     return TextTable(path, kind, columns)
 

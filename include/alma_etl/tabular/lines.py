@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alma_etl.errors import InputProblem
-from alma_etl.intake.kinds import Kind
+from alma_etl.tabular.kinds import Kind
 
 MAX_LINE = 1_000_000  # characters
 _MARKS = {

@@ -1,0 +1,1 @@
+"""Reading the lists that people made: lines of text, CSV, TSV, Excel workbooks."""
