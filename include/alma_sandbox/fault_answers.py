@@ -1,7 +1,9 @@
 """What a fault makes of a call: the spoilt answers."""
 
+import json
 from collections.abc import AsyncIterator
 
+from lxml import etree
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -75,12 +77,35 @@ def answer(
         case "charset":
             text = content.decode("utf-8")
             return Response(text.encode(rule.encoding, "replace"), status, headers={"content-type": kind})
+        case "short" | "miscount":
+            return Response(_listed(rule, content), status, headers={"content-type": kind})
         case "huge":
             return StreamingResponse(_huge(rule.bytes, json=json), status, headers={"content-type": kind})
         case _:
             return Response(
                 rule.text, rule.status or 200, headers={"content-type": rule.content_type or HTML_TYPE}
             )
+
+
+def _listed(rule: FaultRule, content: bytes) -> bytes:
+    """A list that does not name what it counts; anything else stays as it is."""
+    if content.lstrip().startswith(b"{"):
+        document = json.loads(content)
+        rows = next((value for value in document.values() if isinstance(value, list)), [])
+        if rule.kind == "short":
+            gone = [row for row in rows if rule.text in json.dumps(row)][-rule.rows :]
+            rows[:] = [row for row in rows if not any(row is each for each in gone)]
+        elif "total_record_count" in document:
+            document["total_record_count"] += rule.by
+        return json.dumps(document).encode()
+    root = etree.fromstring(content)
+    if rule.kind == "short" and root.get("total_record_count") is not None:
+        rows = [row for row in root if rule.text in etree.tostring(row, encoding="unicode")]
+        for row in rows[-rule.rows :]:
+            root.remove(row)
+    elif root.get("total_record_count") is not None:
+        root.set("total_record_count", str(int(root.get("total_record_count", "0")) + rule.by))
+    return etree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
 async def _huge(size: int, *, json: bool) -> AsyncIterator[bytes]:

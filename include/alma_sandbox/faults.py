@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Kind = Literal[
     "refuse", "per_second", "daily", "server_error", "bad_gateway", "maintenance", "xml_error", "drop",
     "truncated", "malformed", "slow", "charset", "huge", "body",
+    "short", "miscount",
 ]  # fmt: skip
 
 # Kinds that spoil the answer of a call that took effect; the others strike before any effect.
-_AFTER = {"drop", "truncated", "malformed", "slow", "charset", "huge"}
+_AFTER = {"drop", "truncated", "malformed", "slow", "charset", "huge", "short", "miscount"}
 
 
 class FaultRule(BaseModel):
@@ -28,7 +29,9 @@ class FaultRule(BaseModel):
     (200 HTML), ``xml_error`` (an XML error even on a JSON call), ``drop`` (no answer, connection closed),
     ``truncated`` (half of the body, then closed), ``malformed`` (complete, but no XML or JSON), ``slow`` (after
     ``ms``), ``charset`` (the body in ``encoding`` while the header says UTF-8), ``huge`` (a body of ``bytes``),
-    ``body`` (``text`` with ``status`` and ``content_type``). Per-second and daily refusals strike before any
+    ``body`` (``text`` with ``status`` and ``content_type``), ``short`` (a list without its last ``rows`` rows, or
+    without those that hold ``text``, its count left as it is), ``miscount`` (a list that counts ``by`` more than it
+    names, or fewer when negative). Per-second and daily refusals strike before any
     effect; ``applied`` overrides when a kind strikes: true = the call takes effect, only its answer is spoilt.
     """
 
@@ -52,6 +55,8 @@ class FaultRule(BaseModel):
     bytes: int = Field(default=100_000_000, ge=0, le=2_000_000_000)
     encoding: str = "utf-16"
     text: str = ""
+    rows: int = Field(default=1, ge=1)
+    by: int = 1
     content_type: str | None = None
 
     @field_validator("path")

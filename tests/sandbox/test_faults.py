@@ -156,3 +156,25 @@ def test_rules_can_be_read_and_lifted(alma: Caller) -> None:
     assert alma.control("DELETE", "faults/mine") == {"removed": 1}
     assert alma.control("DELETE", "faults") == {"removed": 1}
     assert alma.control("GET", "faults") == []
+
+
+def test_a_list_that_does_not_name_what_it_counts(alma: Caller) -> None:
+    holdings = f"{BIB}/holdings"
+    whole = alma.call("GET", holdings).json()
+    alma.fault(kind="short", path="/holdings$", first=1)
+    alma.fault(kind="miscount", path="/holdings$", by=2)
+    short, counted = alma.call("GET", holdings).json(), alma.call("GET", holdings).json()
+    assert short["total_record_count"] == whole["total_record_count"]
+    assert len(short["holding"]) == len(whole["holding"]) - 1
+    assert counted["total_record_count"] == whole["total_record_count"] + 2
+    assert counted["holding"] == whole["holding"]
+
+
+def test_a_batch_that_leaves_out_a_bib(alma: Caller) -> None:
+    mms_ids = [ids.mms_id(number) for number in range(3)]
+    alma.fault(kind="short", path="mms_id=", text=mms_ids[1])
+    root = etree.fromstring(
+        alma.call("GET", f"/bibs?mms_id={','.join(mms_ids)}", accept="application/xml").content
+    )
+    assert {each.text for each in root.iterfind("bib/mms_id")} == {mms_ids[0], mms_ids[2]}
+    assert root.get("total_record_count") == "3"

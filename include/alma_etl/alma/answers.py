@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from alma_etl.alma.errors import AlmaError, AlmaRefused, AlmaTransient
+from alma_etl.alma.errors import AlmaError, AlmaRefused, AlmaShortList, AlmaTransient
 
 T = TypeVar("T")
 
@@ -37,7 +37,17 @@ class Unknown:
     error: AlmaError
 
 
+@dataclass(frozen=True)
+class PartlyFound(Unknown, Generic[T]):
+    """A list that names fewer rows than it counts (`counted`): `rows` are there, of all others nothing is
+    known. Where they can be read singly, that is the way to know."""
+
+    rows: list[T]
+    counted: int
+
+
 Answer = Found[T] | Absent | Unknown
+ListAnswer = Found[list[T]] | PartlyFound[T] | Absent | Unknown
 
 
 def ask(question: Callable[[], T], absent: frozenset[str]) -> Answer[T]:
@@ -48,3 +58,26 @@ def ask(question: Callable[[], T], absent: frozenset[str]) -> Answer[T]:
         return Absent(error) if error.code in absent else Unknown(error)
     except AlmaTransient as error:
         return Unknown(error)
+
+
+def ask_list(question: Callable[[], list[T]], absent: frozenset[str]) -> ListAnswer[T]:
+    """Put a question whose answer is a list: PartlyFound for one that names fewer rows than it counts."""
+    answer = ask(question, absent)
+    if isinstance(answer, Unknown) and isinstance(answer.error, AlmaShortList):
+        return PartlyFound(answer.error, answer.error.named, answer.error.counted)
+    return answer
+
+
+def rows_of(answer: ListAnswer[T]) -> list[T]:
+    """The rows that a list names, be it whole or not; none when it could not be read."""
+    if isinstance(answer, Found):
+        return answer.value
+    return answer.rows if isinstance(answer, PartlyFound) else []
+
+
+def first_of(answer: ListAnswer[T], wanted: Callable[[T], bool]) -> Answer[T]:
+    """The first row that is wanted. Absent only when the list is whole and names none."""
+    for row in rows_of(answer):
+        if wanted(row):
+            return Found(row)
+    return Absent() if isinstance(answer, Found) else answer

@@ -21,7 +21,7 @@ def read_bibs(
     client: AlmaClient, mms_ids: Sequence[str], *, availability: bool
 ) -> dict[str, Found[Bib] | Absent | Unknown]:
     """Three answers for each id. A batch that times out or cannot be read is halved, down to the title at
-    fault."""
+    fault. An id that the answer leaves out costs a request of its own before it counts as absent."""
     alone = len(mms_ids) == 1
     try:
         bibs = _read_batch(client, mms_ids, availability=availability)
@@ -35,8 +35,11 @@ def read_bibs(
             **read_bibs(client, mms_ids[:half], availability=availability),
             **read_bibs(client, mms_ids[half:], availability=availability),
         }
-    # Alma leaves out unknown ids without a word: not in the answer is the answer.
-    return {mms_id: Found(bibs[mms_id]) if mms_id in bibs else Absent() for mms_id in mms_ids}
+    # Alma leaves out unknown ids without a word, and has been seen to leave out known ones: each is asked for.
+    return {
+        mms_id: Found(bibs[mms_id]) if mms_id in bibs else client.bibs.read(mms_id, availability=availability)
+        for mms_id in mms_ids
+    }
 
 
 def _read_batch(client: AlmaClient, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from alma_etl.alma import xml
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma import shapes, xml
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import XML, Call, params, path, xml_call
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
+from alma_etl.alma.paging import Page, whole
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -65,7 +66,7 @@ class Bibs:
         timeout: float | None = None,
     ) -> dict[str, Bib]:
         """GET /bibs: up to 100 bibs in one call, by MMS id. Ids that Alma does not know are not in the
-        result.
+        result; one that is missing from it need not be unknown (`batches.read_bibs` asks again).
 
         `availability` adds the AVA rows (expand=p_avail), which costs Alma by the number of items: when it
         times out, or the answer is malformed, ask for half. Raises AlmaRefused (402203 for the whole call
@@ -80,7 +81,7 @@ class Bibs:
             params(mms_id=",".join(mms_ids), view="full", expand="p_avail" if availability else None),
             accept=XML,
         )
-        bibs = self._client.call(call, _bibs, attempts=attempts, timeout=timeout)
+        bibs = self._client.call(call, _bibs, attempts=attempts, timeout=timeout).rows
         wanted = set(mms_ids)
         return {bib.mms_id: bib for bib in bibs if bib.mms_id in wanted}
 
@@ -92,11 +93,14 @@ class Bibs:
         expand = params(view="full", expand="p_avail" if availability else None)
         return self._client.call(Call("GET", path("bibs", mms_id), expand, accept=XML), _one)
 
-    def by_system_number(self, number: str) -> Answer[list[Bib]]:
+    def by_system_number(self, number: str) -> ListAnswer[Bib]:
         """GET /bibs?other_system_id=: the bibs with exactly this value in a 035 $a, for example (OCoLC)123.
         An empty list when there are none. A record made a moment ago may not be found yet."""
         call = Call("GET", "/bibs", params(other_system_id=number, view="full"), accept=XML)
-        return ask(lambda: self._client.call(call, _bibs), frozenset())
+        return ask_list(
+            lambda: whole(call.name, lambda: self._client.call(call, _bibs), lambda each: each.mms_id),
+            frozenset(),
+        )
 
     def whole(self, mms_id: str) -> Answer[bytes]:
         """GET /bibs/{mms_id}: the serialised <bib> as it must be sent back by `update`."""
@@ -169,8 +173,11 @@ def _whole(reply: Reply) -> bytes:
     return xml.serialise(xml.named(reply.xml(), "bib"))
 
 
-def _bibs(reply: Reply) -> list[Bib]:
-    return [bib(element) for element in xml.children(xml.named(reply.xml(), "bibs"), "bib")]
+def _bibs(reply: Reply) -> Page[Bib]:
+    root = xml.named(reply.xml(), "bibs")
+    rows = [bib(element) for element in xml.children(root, "bib")]
+    name = "total_record_count"
+    return Page(rows, shapes.total({name: root.get(name)}, least=len(rows)))
 
 
 def bib(element: etree._Element) -> Bib:

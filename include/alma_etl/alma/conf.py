@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from alma_etl.alma import shapes
 from alma_etl.alma.call import Call, params, path
 from alma_etl.alma.envelope import Reply
+from alma_etl.alma.paging import Page, page, whole
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -51,6 +53,9 @@ class CodeRow:
     default: bool
 
 
+_Coded = TypeVar("_Coded", Library, Location, CodeRow)
+
+
 class Conf:
     """The calls about Alma's configuration."""
 
@@ -63,30 +68,30 @@ class Conf:
 
     def libraries(self) -> list[Library]:
         """GET /conf/libraries (not paged). Raises AlmaError."""
-        return self._client.call(
-            Call("GET", "/conf/libraries"), lambda reply: [_library(row) for row in _rows(reply, "library")]
-        )
+        return self._listed(Call("GET", "/conf/libraries"), "library", _library)
 
     def locations(self, library: str) -> list[Location]:
         """GET /conf/libraries/{library}/locations (not paged). Raises AlmaError."""
-        return self._client.call(
-            Call("GET", path("conf", "libraries", library, "locations")),
-            lambda reply: [_location(library, row) for row in _rows(reply, "location")],
-        )
+        call = Call("GET", path("conf", "libraries", library, "locations"))
+        return self._listed(call, "location", lambda row: _location(library, row))
 
     def code_table(self, name: str, *, scope: str | None = None) -> list[CodeRow]:
         """GET /conf/code-tables/{name}, for example PhysicalMaterialType, ItemPolicy,
         RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises AlmaError."""
         call = Call("GET", path("conf", "code-tables", name), params(scope=scope))
-        return self._client.call(call, lambda reply: [_row(row) for row in _rows(reply, "row")])
+        return self._listed(call, "row", _row)
 
+    def _listed(self, call: Call, name: str, make: Callable[[shapes.Json], _Coded]) -> list[_Coded]:
+        """A list that may lack its count, but not be of another kind. Raises AlmaShortList when it counts
+        more than it names."""
+        rows = page(name, make, counted=False)
 
-def _rows(reply: Reply, name: str) -> list[shapes.Json]:
-    """Rows of a list that may lack its count, but not be of another kind."""
-    document = reply.json()
-    if name not in document and "total_record_count" not in document and "name" not in document:
-        raise ValueError(f"{name} is missing")
-    return shapes.listed(document, name)
+        def read(reply: Reply) -> Page[_Coded]:
+            if not {name, "total_record_count", "name"} & set(reply.json()):
+                raise ValueError(f"{name} is missing")
+            return rows(reply)
+
+        return whole(call.name, lambda: self._client.call(call, read), lambda each: each.code)
 
 
 def _library(row: shapes.Json) -> Library:

@@ -10,7 +10,9 @@ what Ex Libris support asks for. All of them can be pickled, since workers hand 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 
 class AlmaError(Exception):
@@ -70,6 +72,26 @@ class AlmaServerError(AlmaTransient):
 
 class AlmaMalformed(AlmaTransient):
     """Something else than the answer: HTML, a truncated or unreadable body, more bytes than allowed."""
+
+
+class AlmaShortList(AlmaMalformed):
+    """A list that counts more rows (`counted`) than it names (`named`), however often it was read: of anything
+    that it does not name it proves nothing."""
+
+    def __init__(
+        self,
+        call: str,
+        status: int | None,
+        code: str,
+        message: str,
+        tracking_id: str = "",
+        effect_unknown: bool = False,
+        named: Sequence[Any] = (),
+        counted: int = 0,
+    ) -> None:
+        super().__init__(call, status, code, message, tracking_id, effect_unknown)
+        self.named = list(named)
+        self.counted = counted
 
 
 class AlmaThrottled(AlmaTransient):

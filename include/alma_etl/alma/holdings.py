@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from alma_etl.alma import shapes, xml
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import XML, Call, path, xml_call
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
+from alma_etl.alma.paging import page, whole
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -51,11 +52,18 @@ class Holdings:
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 
-    def list(self, mms_id: str) -> Answer[list[HoldingSummary]]:
+    def list(self, mms_id: str) -> ListAnswer[HoldingSummary]:
         """GET /bibs/{mms_id}/holdings: all holdings, suppressed ones too (not paged). An empty list for a bib
-        without holdings; Absent when the bib does not exist (402203, 402204)."""
-        return ask(
-            lambda: self._client.call(Call("GET", path("bibs", mms_id, "holdings")), _summaries), NO_BIB
+        without holdings; PartlyFound when it names fewer than it counts; Absent when the bib does not exist
+        (402203, 402204)."""
+        call = Call("GET", path("bibs", mms_id, "holdings"))
+        return ask_list(
+            lambda: whole(
+                call.name,
+                lambda: self._client.call(call, page("holding", _summary)),
+                lambda each: each.holding_id,
+            ),
+            NO_BIB,
         )
 
     def read(self, mms_id: str, holding_id: str) -> Answer[Holding]:
@@ -102,14 +110,6 @@ def _one(reply: Reply, mms_id: str) -> Holding:
 
 def _whole(reply: Reply) -> bytes:
     return xml.serialise(xml.named(reply.xml(), "holding"))
-
-
-def _summaries(reply: Reply) -> list[HoldingSummary]:
-    document = reply.json()
-    rows = shapes.listed(document, "holding")
-    if not rows and shapes.total(document):
-        raise ValueError("holdings are counted but not listed")
-    return [_summary(row) for row in rows]
 
 
 def _summary(row: shapes.Json) -> HoldingSummary:

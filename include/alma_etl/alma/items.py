@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.deleting import delete
@@ -51,7 +51,7 @@ class Items:
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 
-    def list(self, mms_id: str, holding_id: str = "ALL", *, expand: str | None = None) -> Answer[list[Item]]:
+    def list(self, mms_id: str, holding_id: str = "ALL", *, expand: str | None = None) -> ListAnswer[Item]:
         """GET .../items: all items of a holding, or of the whole bib, 100 a call. `expand`: due_date,
         due_date_policy. An empty list when there are none; Absent when bib or holding is unknown."""
         where = path("bibs", mms_id, "holdings", holding_id, "items")
@@ -73,7 +73,7 @@ class Items:
                 lambda each: each.pid,
             )
 
-        return ask(read, NO_ITEM)
+        return ask_list(read, NO_ITEM)
 
     def read(self, mms_id: str, holding_id: str, pid: str, *, expand: str | None = None) -> Answer[Item]:
         """GET .../items/{pid}. Alma does not check the holding id here; the item's `holding_id` is the real

@@ -8,9 +8,10 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
+from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
 
@@ -68,14 +69,20 @@ class Jobs:
 
     def find(self, *, name: str | None = None, type: str | None = None) -> list[Job]:
         """GET /conf/jobs: all pages; `name` keeps those of exactly this name, `type` is MANUAL, SCHEDULED or
-        OTHER. Raises AlmaError."""
-        jobs = every(
-            "GET /conf/jobs",
-            lambda offset: self._client.call(
-                Call("GET", "/conf/jobs", params(type=type, limit=LIMIT, offset=offset)), page("job", _job)
-            ),
-            lambda each: each.id,
-        )
+        OTHER. Raises AlmaError, AlmaShortList too when the list is not whole and names none of them."""
+        try:
+            jobs = every(
+                "GET /conf/jobs",
+                lambda offset: self._client.call(
+                    Call("GET", "/conf/jobs", params(type=type, limit=LIMIT, offset=offset)),
+                    page("job", _job),
+                ),
+                lambda each: each.id,
+            )
+        except AlmaShortList as short:
+            jobs = [job for job in short.named if job.name == name]
+            if not jobs:
+                raise
         return [job for job in jobs if name is None or job.name == name]
 
     def run(self, job_id: str, parameters: Mapping[str, str]) -> str:
@@ -95,7 +102,7 @@ class Jobs:
         call = Call("GET", path("conf", "jobs", job_id, "instances", instance_id))
         return ask(lambda: self._client.call(call, lambda reply: _instance(reply.json())), NO_INSTANCE)
 
-    def instances(self, job_id: str, submitted_from: date, submitted_to: date) -> Answer[list[JobInstance]]:
+    def instances(self, job_id: str, submitted_from: date, submitted_to: date) -> ListAnswer[JobInstance]:
         """GET /conf/jobs/{job_id}/instances: all that were submitted on these days. Absent: no such job."""
         where = path("conf", "jobs", job_id, "instances")
 
@@ -118,7 +125,7 @@ class Jobs:
                 lambda each: each.id,
             )
 
-        return ask(read, NO_JOB)
+        return ask_list(read, NO_JOB)
 
 
 def _job(row: Json) -> Job:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, named, params, path
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.items import NO_ITEM
@@ -74,10 +74,20 @@ class Loans:
         )
         return self._client.call(call, _loan)
 
-    def of_user(self, user_id: str, *, loan_status: str = "Active") -> Answer[list[Loan]]:
-        """GET /users/{user_id}/loans: all pages. `loan_status` Active or Complete. Absent: no such user."""
-        where = path("users", user_id, "loans")
+    def of_user(self, user_id: str, *, loan_status: str = "Active") -> ListAnswer[Loan]:
+        """GET /users/{user_id}/loans: all pages. `loan_status` Active or Complete. Absent: no such user. Of a loan
+        that a PartlyFound does not name, `read` tells."""
+        return self._listed(path("users", user_id, "loans"), loan_status, NO_USER)
 
+    def of_item(
+        self, mms_id: str, holding_id: str, pid: str, *, loan_status: str = "Active"
+    ) -> ListAnswer[Loan]:
+        """GET .../items/{pid}/loans: all pages. Absent when item, holding or bib is unknown."""
+        return self._listed(
+            path("bibs", mms_id, "holdings", holding_id, "items", pid, "loans"), loan_status, NO_ITEM
+        )
+
+    def _listed(self, where: str, loan_status: str, absent: frozenset[str]) -> ListAnswer[Loan]:
         def read() -> list[Loan]:
             return every(
                 named("GET", where),
@@ -92,18 +102,7 @@ class Loans:
                 lambda each: each.loan_id,
             )
 
-        return ask(read, NO_USER)
-
-    def of_item(
-        self, mms_id: str, holding_id: str, pid: str, *, loan_status: str = "Active"
-    ) -> Answer[list[Loan]]:
-        """GET .../items/{pid}/loans: one page of 100, which no active list exceeds."""
-        call = Call(
-            "GET",
-            path("bibs", mms_id, "holdings", holding_id, "items", pid, "loans"),
-            params(loan_status=loan_status, limit=LIMIT),
-        )
-        return ask(lambda: self._client.call(call, page("item_loan", loan)).rows, NO_ITEM)
+        return ask_list(read, absent)
 
     def read(self, user_id: str, loan_id: str) -> Answer[Loan]:
         """GET /users/{user_id}/loans/{loan_id}. Absent: 401823."""

@@ -1,4 +1,9 @@
-"""Lists that Alma gives in pages of at most 100."""
+"""Lists that Alma gives whole, or in pages of at most 100, and the one check of all of them.
+
+A list counts its rows (`total_record_count`) beside naming them, and the two need not agree: pages shift while
+they are read, and some lists count what they do not show. A list that names fewer than it counts says that the
+named rows are there and nothing about others, so it must not be taken for the whole.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from alma_etl.alma import shapes
 from alma_etl.alma.envelope import Reply
-from alma_etl.alma.errors import AlmaMalformed
+from alma_etl.alma.errors import AlmaShortList
 
 T = TypeVar("T")
 
@@ -25,13 +30,16 @@ class Page(Generic[T]):
     total: int
 
 
-def page(name: str, make: Callable[[dict[str, Any]], T]) -> Callable[[Reply], Page[T]]:
-    """How to read a page whose rows are under `name`. Rows that are counted but not there, on the first page
-    of a list that is not empty, are the caller's to notice (`every` does)."""
+def page(
+    name: str, make: Callable[[dict[str, Any]], T], *, counted: bool = True
+) -> Callable[[Reply], Page[T]]:
+    """How to read a page whose rows are under `name`. Whether it names what it counts is for `every` and
+    `whole` to see. `counted=False`: a list of Alma's configuration, which may lack its count."""
 
     def read(reply: Reply) -> Page[T]:
         document = reply.json()
-        return Page([make(row) for row in shapes.listed(document, name)], shapes.total(document))
+        rows = [make(row) for row in shapes.listed(document, name)]
+        return Page(rows, shapes.total(document) if counted else shapes.total(document, least=len(rows)))
 
     return read
 
@@ -40,22 +48,37 @@ def every(call_name: str, get: Callable[[int], Page[T]], key: Callable[[T], str]
     """All rows of a list; `get` fetches the page at an offset, `key` tells rows apart.
 
     Records that come and go shift the pages, so that a row may be met twice or not at all: unless as many
-    different rows were met as the list counts, it is read again. Raises AlmaMalformed when it does not come
-    to rest."""
+    different rows were met as the list counts, it is read again. Raises AlmaShortList, with all rows that
+    were met, when no reading meets them all. A count that is too low does not end the reading."""
+    met: dict[str, T] = {}
     for _ in range(_READINGS):
-        found: dict[str, T] = {}
-        offset = 0
-        for _ in range(_MAX_PAGES):
-            part = get(offset)
-            found.update((key(row), row) for row in part.rows)
-            offset += len(part.rows)
-            if not part.rows or offset >= part.total:
-                break
-        if len(found) == part.total:
+        found, total = _reading(get, key)
+        if len(found) >= total:
             return list(found.values())
-    raise AlmaMalformed(
-        call_name,
-        None,
-        "",
-        f"the list counts {part.total} rows but gives {len(found)}; it changed while it was read",
-    )
+        met.update(found)
+    message = f"the list counts {total} rows but gives {len(found)} in {_READINGS} readings"
+    raise AlmaShortList(call_name, None, "", message, named=list(met.values()), counted=total)
+
+
+def whole(call_name: str, get: Callable[[], Page[T]], key: Callable[[T], str]) -> list[T]:
+    """All rows of a list that is not paged. Raises AlmaShortList like `every`."""
+    return every(call_name, lambda offset: get() if offset == 0 else Page([], 0), key)
+
+
+def _reading(get: Callable[[int], Page[T]], key: Callable[[T], str]) -> tuple[dict[str, T], int]:
+    """What one reading names, and the count of its last page that had rows."""
+    found: dict[str, T] = {}
+    offset = total = 0
+    for _ in range(_MAX_PAGES):
+        part = get(offset)
+        before = len(found)
+        found.update((key(row), row) for row in part.rows)
+        offset += len(part.rows)
+        if not part.rows:
+            # an empty page behind the end of a list may count nothing
+            total = part.total if offset == 0 else max(total, part.total)
+            break
+        total = part.total
+        if offset >= total and (len(found) <= total or len(found) == before):
+            break
+    return found, total

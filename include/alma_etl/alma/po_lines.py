@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, params, path
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.paging import LIMIT, every, page, whole
 from alma_etl.alma.shapes import Json
 
 if TYPE_CHECKING:
@@ -61,18 +60,17 @@ class PoLines:
             lambda each: each.number,
         )
 
-    def items(self, number: str) -> Answer[list[tuple[str, str]]]:
+    def items(self, number: str) -> ListAnswer[tuple[str, str]]:
         """GET /acq/po-lines/{number}/items: (barcode, link) of each item."""
         call = Call("GET", path("acq", "po-lines", *number.split("/"), "items"))
-        return ask(lambda: self._client.call(call, _items), NO_PO_LINE)
+        return ask_list(
+            lambda: whole(call.name, lambda: self._client.call(call, page("item", _item)), " ".join),
+            NO_PO_LINE,
+        )
 
 
-def _items(reply: Reply) -> list[tuple[str, str]]:
-    rows = shapes.listed(reply.json(), "item")
-    return [
-        (shapes.text((row.get("item_data") or row).get("barcode")), shapes.text(row.get("link")))
-        for row in rows
-    ]
+def _item(row: Json) -> tuple[str, str]:
+    return shapes.text((row.get("item_data") or row).get("barcode")), shapes.text(row.get("link"))
 
 
 def _po_line(row: Json) -> PoLine:

@@ -52,9 +52,15 @@ def listed(document: Mapping[str, Any], name: str) -> list[Json]:
     return value
 
 
-def total(document: Mapping[str, Any]) -> int:
-    """total_record_count. Raises KeyError when it is missing: without it a page proves nothing."""
-    return number(document["total_record_count"])
+def total(document: Mapping[str, Any], *, least: int | None = None) -> int:
+    """total_record_count. Raises KeyError when it is missing, since without it a page proves nothing; `least` is
+    its value then, for lists that may lack it. Raises ValueError for what is no count."""
+    if least is not None and document.get("total_record_count") is None:
+        return least
+    count = int(text(document["total_record_count"]))
+    if count < 0:
+        raise ValueError(f"total_record_count is {count}")
+    return count
 
 
 def required(document: Mapping[str, Any], name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from alma_etl.alma import updates, writes
 from alma_etl.alma.answers import Absent, Answer, Unknown
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.items import Item
 from alma_etl.alma.safe_write import Outcome, Written
 from alma_etl.alma.sets import AlmaSet
@@ -99,7 +100,17 @@ def _members(client: AlmaClient, set_id: str, size: int) -> set[str]:
     pages = client.in_parallel(
         lambda offset: client.sets.members_page(set_id, offset, limit=PAGE).ids, range(0, size, PAGE)
     )
-    return {member for _, ids in pages for member in ids}
+    members = {member for _, ids in pages for member in ids}
+    if len(members) < size:
+        raise AlmaShortList(
+            f"GET /conf/sets/{set_id}/members",
+            None,
+            "",
+            f"the set counts {size} members but names {len(members)}, so that nobody knows which are missing",
+            named=sorted(members),
+            counted=size,
+        )
+    return members
 
 
 def update_one_item(

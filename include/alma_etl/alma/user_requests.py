@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, named, params, path
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.items import NO_ITEM
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.paging import LIMIT, every, page, whole
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.users import NO_USER
 
@@ -78,10 +78,10 @@ class UserRequests:
 
     def of_user(
         self, user_id: str, *, request_type: str | None = None, status: str = "active"
-    ) -> Answer[list[UserRequest]]:
+    ) -> ListAnswer[UserRequest]:
         """GET /users/{user_id}/requests: all pages. `request_type` HOLD, DIGITIZATION, BOOKING; `status`
         active or history (kept only where the library does not anonymise). Absent when there is no such user.
-        """
+        Of a request that a PartlyFound does not name, `read` tells."""
         where = path("users", user_id, "requests")
 
         def read() -> list[UserRequest]:
@@ -98,12 +98,19 @@ class UserRequests:
                 lambda each: each.request_id,
             )
 
-        return ask(read, NO_USER)
+        return ask_list(read, NO_USER)
 
-    def of_item(self, mms_id: str, holding_id: str, pid: str) -> Answer[list[UserRequest]]:
+    def of_item(self, mms_id: str, holding_id: str, pid: str) -> ListAnswer[UserRequest]:
         """GET .../items/{pid}/requests: the active requests of an item (not paged)."""
         call = Call("GET", path("bibs", mms_id, "holdings", holding_id, "items", pid, "requests"))
-        return ask(lambda: self._client.call(call, page("user_request", request)).rows, NO_ITEM)
+        return ask_list(
+            lambda: whole(
+                call.name,
+                lambda: self._client.call(call, page("user_request", request)),
+                lambda each: each.request_id,
+            ),
+            NO_ITEM,
+        )
 
     def read(self, user_id: str, request_id: str) -> Answer[UserRequest]:
         """GET /users/{user_id}/requests/{request_id}. Absent when it is gone, as after fulfilment or

@@ -19,13 +19,13 @@ All return a `Written` and raise AlmaStop only while nothing was written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alma_etl.alma import shapes, xml
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown, ask
+from alma_etl.alma.answers import Absent, Answer, Found, ListAnswer, Unknown, ask_list, first_of, rows_of
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.errors import AlmaMalformed, AlmaRefused
 from alma_etl.alma.holdings import Holding
@@ -46,13 +46,15 @@ T = TypeVar("T")
 BARCODE_ELSEWHERE = "BARCODE_ELSEWHERE"
 
 
-def _only(call: str, rows: Sequence[T]) -> Answer[T]:
-    """The one that is there; with several, nobody can say which is ours."""
+def _only(call: str, answer: ListAnswer[T], wanted: Callable[[T], bool] = lambda row: True) -> Answer[T]:
+    """The one row that is wanted; with several, nobody can say which is ours. Absent only when the list is
+    whole and names none."""
+    rows = [row for row in rows_of(answer) if wanted(row)]
     if len(rows) > 1:
         return Unknown(
             AlmaMalformed(call, None, "", f"{len(rows)} candidates, which is not decided by guessing")
         )
-    return Found(rows[0]) if rows else Absent()
+    return first_of(answer, wanted)
 
 
 def create_item(client: AlmaClient, mms_id: str, holding_id: str, body: Json) -> Written[Item]:
@@ -85,16 +87,12 @@ def create_holding(
     library, location = _place(record)
 
     def look() -> Answer[Holding]:
-        answer = client.holdings.list(mms_id)
-        if not isinstance(answer, Found):
-            return answer
-        new = [
-            row.holding_id
-            for row in answer.value
-            if row.holding_id not in known and (row.library, row.location) == (library, location)
-        ]
-        only = _only(f"GET /bibs/{mms_id}/holdings", new)
-        return client.holdings.read(mms_id, only.value) if isinstance(only, Found) else only
+        only = _only(
+            f"GET /bibs/{mms_id}/holdings",
+            client.holdings.list(mms_id),
+            lambda row: row.holding_id not in known and (row.library, row.location) == (library, location),
+        )
+        return client.holdings.read(mms_id, only.value.holding_id) if isinstance(only, Found) else only
 
     return write(
         lambda: client.holdings.create(mms_id, record, suppressed=suppressed),
@@ -130,8 +128,7 @@ def create_bib(
         raise ValueError(f"{marker} must stand in a 035 $a of the record, by which it can be found again")
 
     def look() -> Answer[Bib]:
-        answer = client.bibs.by_system_number(marker)
-        return _only("GET /bibs", answer.value) if isinstance(answer, Found) else answer
+        return _only("GET /bibs", client.bibs.by_system_number(marker))
 
     return write(
         lambda: client.bibs.create(record, suppressed=suppressed, **options),
@@ -168,10 +165,7 @@ def create_request(
     marked = body if marker in comment else {**body, "comment": f"{comment} {marker}".strip()}
 
     def look() -> Answer[UserRequest]:
-        answer = client.requests.of_user(user_id)
-        if not isinstance(answer, Found):
-            return answer
-        return next((Found(each) for each in answer.value if marker in each.comment), Absent())
+        return first_of(client.requests.of_user(user_id), lambda each: marker in each.comment)
 
     return write(
         lambda: client.requests.create(
@@ -198,10 +192,7 @@ def create_loan(
     """POST a loan; an active loan of this item by this user is adopted."""
 
     def look() -> Answer[Loan]:
-        answer = client.loans.of_user(user_id)
-        if not isinstance(answer, Found):
-            return answer
-        return next((Found(each) for each in answer.value if each.item_pid == item_pid), Absent())
+        return first_of(client.loans.of_user(user_id), lambda each: each.item_pid == item_pid)
 
     return write(
         lambda: client.loans.create(
@@ -280,8 +271,8 @@ def create_set(client: AlmaClient, name: str, content: str, *, description: str 
 
 
 def _found_set(client: AlmaClient, name: str) -> Answer[AlmaSet]:
-    answer = ask(lambda: client.sets.find(name), frozenset())
-    return _only("GET /conf/sets", answer.value) if isinstance(answer, Found) else answer
+    answer = ask_list(lambda: client.sets.find(name), frozenset())
+    return _only("GET /conf/sets", answer, lambda each: each.name == name)
 
 
 def add_members(
@@ -338,17 +329,19 @@ def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> W
         )
     name = parameters.get("job_name")
 
+    known = {each.id for each in before.value}
+
     def look() -> Answer[str]:
-        now = _instances(client, job_id)
-        if not isinstance(now, Found):
-            return now
-        new = [each.id for each in now.value if name in (None, each.name)]
-        known = {each.id for each in before.value}
-        return _only(f"GET /conf/jobs/{job_id}/instances", [each for each in new if each not in known])
+        only = _only(
+            f"GET /conf/jobs/{job_id}/instances",
+            _instances(client, job_id),
+            lambda each: each.id not in known and name in (None, each.name),
+        )
+        return Found(only.value.id) if isinstance(only, Found) else only
 
     return write(lambda: client.jobs.run(job_id, parameters), look, pause=client.pause, guarded=False)
 
 
-def _instances(client: AlmaClient, job_id: str) -> Answer[list[JobInstance]]:
+def _instances(client: AlmaClient, job_id: str) -> ListAnswer[JobInstance]:
     today = client.today()
     return client.jobs.instances(job_id, today - timedelta(days=1), today + timedelta(days=1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.bibs import NO_BIB, Bib
 from alma_etl.alma.errors import AlmaDailyThreshold, AlmaRefused
 from alma_etl.alma.holdings import NO_HOLDING, Holding, HoldingSummary
@@ -27,7 +27,7 @@ def refused(code: str) -> AlmaRefused:
 class FakeAlma:
     """``bibs_known`` and ``held`` are the catalogue; ``trouble`` makes calls go wrong; ``asked`` is what came in.
 
-    ``trouble`` maps ("bibs" | "list" | "read" | "members", id) to an exception, or to a list of exceptions that
+    ``trouble`` maps ("bibs" | "bib" | "list" | "read" | "members", id) to an exception, or to a list of exceptions that
     are used up one a call. ``answers_left`` ends the client after so many answers, as a used-up allowance does.
     """
 
@@ -36,6 +36,9 @@ class FakeAlma:
     summaries: dict[str, list[HoldingSummary]] = field(default_factory=dict)
     trouble: dict[tuple[str, str], Exception | list[Exception]] = field(default_factory=dict)
     answers_left: int | None = None
+    left_out: set[str] = field(
+        default_factory=set
+    )  # titles that a batch passes over, although they are there
     members: Callable[[int, int], tuple[list[str], int]] = lambda offset, limit: ([], 0)
     found_set: AlmaSet | None = None
     asked: list[tuple[str, Any]] = field(default_factory=list)
@@ -91,14 +94,27 @@ class _Bibs:
         assert len(mms_ids) <= 100
         self._alma.note("bibs", tuple(mms_ids), mms_ids)
         known = self._alma.bibs_known
-        return {mms_id: known[mms_id] for mms_id in mms_ids if mms_id in known}
+        return {
+            mms_id: known[mms_id]
+            for mms_id in mms_ids
+            if mms_id in known and mms_id not in self._alma.left_out
+        }
+
+    def read(self, mms_id: str, *, availability: bool = False) -> Answer[Bib]:
+        def question() -> Bib:
+            self._alma.note("bib", mms_id, [mms_id])
+            if mms_id not in self._alma.bibs_known:
+                raise refused("402203")
+            return self._alma.bibs_known[mms_id]
+
+        return ask(question, NO_BIB)
 
 
 class _Holdings:
     def __init__(self, alma: FakeAlma) -> None:
         self._alma = alma
 
-    def list(self, mms_id: str) -> Answer[list[HoldingSummary]]:
+    def list(self, mms_id: str) -> ListAnswer[HoldingSummary]:
         def question() -> list[HoldingSummary]:
             self._alma.note("list", mms_id, [mms_id])
             if mms_id not in self._alma.held:
@@ -110,7 +126,7 @@ class _Holdings:
                 for each in self._alma.held[mms_id]
             ]
 
-        return ask(question, NO_BIB)
+        return ask_list(question, NO_BIB)
 
     def read(self, mms_id: str, holding_id: str) -> Answer[Holding]:
         def question() -> Holding:
