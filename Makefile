@@ -1,41 +1,47 @@
 # Each target is one line that calls a script. PYTHON=... names the Python that .venv is made with.
 PY := .venv/bin/python
 
-.PHONY: venv demo up down test quick check witness bench docs constraints
+.PHONY: help venv demo up down test quick stacks nightly check third-party bench docs constraints
 .DEFAULT_GOAL := help
 
-help: ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-venv: ## creates .venv, and nothing else
+venv: ## create .venv, and nothing else
 	@PYTHON="$(PYTHON)" sh local/venv.sh
 
-demo: venv ## the whole thing once: starts the stack, delivers, shows what was delivered, stops everything
+demo: venv ## start the stack, deliver holdings, load files, lend a book, show the results, stop everything
 	@$(PY) -m local demo
 
-up: venv ## starts the local stack in the background and prints where it answers
+up: venv ## start the local stack in the background and print its addresses
 	@$(PY) -m local up
 
-down: venv ## stops it
+down: venv ## stop the local stack; its data stays
 	@$(PY) -m local down
 
-test: venv ## the whole test suite (without `witness`)
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not witness"
+quick: venv ## run the fast tests, at least one of every package and DAG (about a minute on 2 cores)
+	@$(PY) -m local.suite quick
 
-quick: venv ## its fast part, about a minute
-	@$(PY) -m pytest -q -n auto -m "not witness and not heavy"
+test: venv ## run the test suite (less than 20 minutes on 2 cores); the three targets below are apart
+	@$(PY) -m local.suite test
 
-check: venv ## ruff, mypy, generated docs fresh
+stacks: venv ## run the tests of whole stacks: many processes, make up and demo, browser (at most 25 minutes)
+	@$(PY) -m local.suite stacks
+
+third-party: venv ## test the sandbox with Alma clients from PyPI and audit the dependencies (needs PyPI)
+	@$(PY) -m local.third_party
+
+nightly: venv ## run the exhaustive tests: the full fault matrix and other long ones
+	@$(PY) -m local.suite nightly
+
+check: venv ## run ruff and mypy, and check that the generated docs are up to date
 	@$(PY) -m local.check
 
-witness: venv ## independent Alma clients from PyPI against the sandbox, and the audit of the dependencies
-	@$(PY) -m local.witness
-
-bench: venv ## the benchmarks, as ratios
+bench: venv ## run the benchmarks and print them as ratios
 	@$(PY) -m benchmarks
 
-docs: venv ## writes docs/DAGS.md from the DAGs
+docs: venv ## write docs/DAGS.md from the DAGs
 	@$(PY) -m local.docs
 
-constraints: ## resolves the requirements anew and writes constraints.txt
+constraints: ## resolve the requirements again and write constraints.txt
 	@PYTHON="$(PYTHON)" sh local/venv.sh constraints

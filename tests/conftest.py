@@ -25,6 +25,24 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+MARKERS_BY_FOLDER = {
+    "browser": ("stacks", "heavy"),
+    "distributed": ("stacks", "heavy"),
+    "stack": ("stacks", "heavy"),
+    "sandbox/third_party": ("third_party", "heavy"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of whole folders, so that no file is forgotten."""
+    here = Path(__file__).parent
+    for item in items:
+        for folder, markers in MARKERS_BY_FOLDER.items():
+            if here / folder in item.path.parents:
+                for marker in markers:
+                    item.add_marker(marker)
+
+
 def pytest_unconfigure() -> None:
     """Take Airflow's temporary home away."""
     airflow_home.remove(_airflow)

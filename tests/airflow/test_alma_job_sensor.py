@@ -58,6 +58,7 @@ def test_a_job_that_has_ended_is_seen_at_once(job_alma, context, deferrable):
     assert job_alma.sent("GET", "/instances/") == 1
 
 
+@pytest.mark.quick
 def test_it_looks_once_then_defers_and_ends_with_the_event(job_alma, context):
     task = sensor(job_alma.start(), job_id="M48", deferrable=True, poke_interval=90, timeout=3600)
     with pytest.raises(TaskDeferred) as raised:

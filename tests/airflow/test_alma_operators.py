@@ -255,6 +255,7 @@ def add_members(set_id, ids, **kwargs):
     return AlmaAddSetMembersOperator(task_id="fill_set", set_id=set_id, member_ids=ids, **kwargs)
 
 
+@pytest.mark.quick
 def test_a_set_is_made_once(job_alma, context):
     job_alma.faults({"kind": "drop", "method": "POST", "path": "/conf/sets$", "nth": 1})
     set_id = create_set(description="For people").execute(context)

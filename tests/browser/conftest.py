@@ -21,16 +21,20 @@ expect.set_options(timeout=PATIENCE_MS)
 @pytest.fixture(scope="package")
 def chromium() -> str:
     """The program of the browser: ALMA_CHROMIUM, else what is installed under a usual name."""
-    named = os.environ.get("ALMA_CHROMIUM")
-    found = named if named else next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found or not shutil.which(found):
+    found = browser_program(os.environ.get("ALMA_CHROMIUM"))
+    if found is None:
         pytest.fail(
-            f"There is no browser {named!r}: ALMA_CHROMIUM must name a Chromium or Chrome."
-            if named
+            f"There is no browser {os.environ['ALMA_CHROMIUM']!r}: ALMA_CHROMIUM must name a Chromium or Chrome."
+            if os.environ.get("ALMA_CHROMIUM")
             else "The browser tests need a Chromium. Install one (Debian and Ubuntu: apt-get install chromium), "
             "or let ALMA_CHROMIUM name the program of a Chromium or Chrome."
         )
     return found
+
+
+def browser_program(named: str | None) -> str | None:
+    """The program of the browser named, or of the first that is installed; None where there is none."""
+    return next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,6 @@ from alma_etl.alma.limiter import FRESH, PacedLimiter
 from alma_etl.alma.limiter_budget import PAUSE, SLOWER
 from alma_etl.store import open_limiter
 
-pytestmark = pytest.mark.heavy
 SKEWS = (0.0, -3600.0, 7200.0, 0.5, -0.5, 86_400.0, -30.0, 12.0)
 MOMENT = 0.1  # what a loaded machine may take between a permit and the note of it
 
@@ -143,6 +142,7 @@ def test_after_a_refusal_all_pause_and_go_slower(store: str, crew: Crews) -> Non
     assert len(later) <= 2 * 20 * (SLOWER + 0.05) + 1
 
 
+@pytest.mark.quick
 def test_one_excess_slows_once_however_many_processes_meet_it(store: str) -> None:
     limiters = [limiter_of(store) for _ in range(8)]
     for limiter in limiters:

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.alma import SandboxView
 from tests.stack.real import RealStack, real_stack
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 DAG, TASK = "west_holdings", "fetch_holdings"
 RUN_AFTER = "2026-01-15T09:30:00Z"

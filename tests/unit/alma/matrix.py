@@ -1,11 +1,12 @@
 """The bench of the fault matrix: a sandbox, clients without waiting times, and the faults."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import requests
 
 from alma_etl.alma import (
@@ -70,6 +71,41 @@ FAULTS: dict[str, Fault] = {
     "charset": Fault({"kind": "charset", "encoding": "cp500"}, AlmaMalformed, applied=True),
     "huge": Fault({"kind": "huge", "bytes": 3 * MAX_BODY}, AlmaMalformed, applied=True),
 }
+
+
+def cells(
+    names: Collection[str], faults: Collection[str], impossible: Collection[tuple[str, str]] = ()
+) -> list[Any]:
+    """The parameters ``name, fault`` of the matrix. `make test` runs each name and each fault at least once; the other
+    cells are `nightly`."""
+    kept = representative(names, faults, impossible)
+    return [
+        pytest.param(
+            name, fault, id=f"{name}-{fault}", marks=() if (name, fault) in kept else pytest.mark.nightly
+        )
+        for name in names
+        for fault in faults
+        if (name, fault) not in impossible
+    ]
+
+
+def representative(
+    names: Collection[str], faults: Collection[str], impossible: Collection[tuple[str, str]] = ()
+) -> set[tuple[str, str]]:
+    """Cells that hold every name and every fault: a diagonal, and what it misses."""
+
+    def first(cells: Iterable[tuple[str, str]]) -> tuple[str, str]:
+        return next(cell for cell in cells if cell not in impossible)
+
+    rows, columns = list(names), list(faults)
+    kept = {
+        first((name, columns[(at + step) % len(columns)]) for step in range(len(columns)))
+        for at, name in enumerate(rows)
+    }
+    for at, fault in enumerate(columns):
+        if fault not in {covered for _, covered in kept}:
+            kept.add(first((rows[(at + step) % len(rows)], fault) for step in range(len(rows))))
+    return kept
 
 
 @dataclass

@@ -19,7 +19,7 @@ from alma_etl.alma import (
 )
 from alma_etl.alma.call import named
 from alma_sandbox import Running, Settings, serve
-from tests.unit.alma.matrix import FAULTS, KEY, Act, Bench
+from tests.unit.alma.matrix import FAULTS, KEY, Act, Bench, cells, representative
 from tests.unit.alma.writing import PATRON, Scene, scene
 
 pytestmark = pytest.mark.heavy
@@ -134,9 +134,9 @@ def check_words(error, fault, call):
         assert f"tracking id {error.tracking_id}" in words
 
 
-@pytest.mark.parametrize("read", READS.values(), ids=READS)
-@pytest.mark.parametrize("fault", FAULTS_OF_READS.values(), ids=FAULTS_OF_READS)
-def test_a_fault_that_passes(fault, read, bench, at):
+@pytest.mark.parametrize(("name", "what"), cells(READS, FAULTS_OF_READS))
+def test_a_fault_that_passes(name, what, bench, at):
+    read, fault = READS[name], FAULTS_OF_READS[what]
     expected = ask(read, prepared(bench, at))
     assert not isinstance(expected, AlmaError)
     before, state = bench.sent(), bench.state()
@@ -160,9 +160,9 @@ def test_a_fault_that_passes(fault, read, bench, at):
     assert bench.state() == state
 
 
-@pytest.mark.parametrize("read", READS.values(), ids=READS)
-@pytest.mark.parametrize("fault", FAULTS_OF_READS.values(), ids=FAULTS_OF_READS)
-def test_a_fault_that_stays(fault, read, bench, at):
+@pytest.mark.parametrize(("name", "what"), cells(READS, FAULTS_OF_READS))
+def test_a_fault_that_stays(name, what, bench, at):
+    read, fault = READS[name], FAULTS_OF_READS[what]
     call = read.path.format(**vars(at))
     bench.strike(fault, method="GET", path=f"{call}($|\\?)")
     client = prepared(bench, at, timeout=fault.timeout, attempts=2)
@@ -181,3 +181,15 @@ def _after_one_answer(bench, read, client, call):
     other = "/conf/test" if call != "/conf/test" else "/bibs/test"
     assert client.test.read(other.split("/")[1])
     return ask(read, client)
+
+
+def test_make_test_runs_every_resource_and_every_fault_of_the_matrix():
+    impossible = {("a", "x"), ("b", "x"), ("c", "y")}
+    kept = representative("abc", "vwxyz", impossible)
+    assert {name for name, _ in kept} == set("abc")
+    assert {fault for _, fault in kept} == set("vwxyz")
+    assert not kept & impossible
+    chosen = [param.values for param in cells(READS, FAULTS_OF_READS) if not param.marks]
+    assert {name for name, _ in chosen} == READS.keys()
+    assert {fault for _, fault in chosen} == FAULTS_OF_READS.keys()
+    assert len(cells(READS, FAULTS_OF_READS)) == len(READS) * len(FAULTS_OF_READS)

@@ -13,7 +13,7 @@ import pytest
 from alma_etl.alma import AlmaDailyThreshold, AlmaError, AlmaStop, AlmaThrottled
 from alma_etl.alma.safe_write import Outcome
 from alma_sandbox import Running, Settings, serve
-from tests.unit.alma.matrix import FAULTS, KEY, Bench
+from tests.unit.alma.matrix import FAULTS, KEY, Bench, cells
 from tests.unit.alma.writing import WRITES, scene
 
 pytestmark = pytest.mark.heavy
@@ -25,12 +25,7 @@ BY_CLIENT = (*DELETIONS, "change due date")  # which the client repeats by itsel
 
 # A 204 has no body that could be spoilt.
 BODILESS = {(name, spoilt) for name in DELETIONS for spoilt in ("truncated", "malformed", "charset", "huge")}
-CELLS = [
-    pytest.param(fault, name, id=f"{name}-{what}")
-    for name in WRITES
-    for what, fault in FAULTS.items()
-    if (name, what) not in BODILESS
-]
+CELLS = cells(WRITES, FAULTS, BODILESS)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +103,9 @@ def check_words(error: AlmaError, fault, write):
         assert f"tracking id {error.tracking_id}" in words
 
 
-@pytest.mark.parametrize(("fault", "name"), CELLS)
-def test_a_fault_that_passes(fault, name, bench, fault_free):
-    write = WRITES[name]
+@pytest.mark.parametrize(("name", "what"), CELLS)
+def test_a_fault_that_passes(name, what, bench, fault_free):
+    write, fault = WRITES[name], FAULTS[what]
     cell = Cell(bench, write)
     bench.strike(fault, method=write.method, path=cell.path, first=1)
 
@@ -136,10 +131,10 @@ def test_a_fault_that_passes(fault, name, bench, fault_free):
     assert len(bench.limiter.closed) == (fault.error is AlmaDailyThreshold)
 
 
-@pytest.mark.parametrize(("fault", "name"), CELLS)
-def test_a_fault_that_stays(fault, name, bench, fault_free):
+@pytest.mark.parametrize(("name", "what"), CELLS)
+def test_a_fault_that_stays(name, what, bench, fault_free):
     """The write itself never gets a good answer; the looks do."""
-    write = WRITES[name]
+    write, fault = WRITES[name], FAULTS[what]
     cell = Cell(bench, write)
     bench.strike(fault, method=write.method, path=cell.path)
 

@@ -40,6 +40,7 @@ def test_the_machine_is_told_in_the_right_order_and_nothing_is_left_to_place(des
     assert desk.tools.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test") == []
 
 
+@pytest.mark.quick
 def test_placing_costs_few_calls(desk, almas):
     almas.book()
     for side in (almas.lender, almas.borrower):

@@ -41,6 +41,7 @@ def calls(world, work):
     return world.almas.borrower.calls("GET")[before:]
 
 
+@pytest.mark.quick
 def test_an_open_hold_is_read_with_its_raw_words_and_dates(placed):
     read = reader(placed).request(leg(placed))
     assert (read.found, read.request_status, read.task_name) == (True, "IN_PROCESS", "Pickup From Shelf")

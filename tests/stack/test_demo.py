@@ -15,7 +15,7 @@ import pytest
 
 from local.ownership import end_leftovers, marked
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
 

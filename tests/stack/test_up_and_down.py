@@ -21,7 +21,7 @@ from local.ownership import Lock, end_leftovers, marked
 from local.stack import Addresses
 from tests.servers.processes import listening
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ import pytest
 from alma_sandbox import Running, Settings, serve
 from alma_sandbox.catalogue import ids
 
-pytestmark = [pytest.mark.witness, pytest.mark.heavy, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 CLIENTS = Path(__file__).parent / "clients"
 TITLES = 150
@@ -30,7 +30,7 @@ def alma() -> Iterator[Running]:
         yield running
 
 
-def witness(folder: Path, url: str, script: str, *packages: str) -> dict[str, Any]:
+def seen_by(folder: Path, url: str, script: str, *packages: str) -> dict[str, Any]:
     """What a client saw: installed into a new environment, run against the sandbox."""
     environment = folder / "environment"
     python = environment / "bin" / "python"
@@ -71,7 +71,7 @@ def check_made(alma: Running, made: dict[str, str], title: str) -> None:
 
 
 def test_almapy(alma: Running, tmp_path: Path) -> None:
-    seen = witness(tmp_path, alma.url, "use_almapy.py", "almapy==9.3.1")
+    seen = seen_by(tmp_path, alma.url, "use_almapy.py", "almapy==9.3.1")
     assert seen["members"] == seen["bibs"] == MEMBERS[:60]
     assert seen["total"] == TITLES
     first = alma.sandbox.catalogue.holdings_of(MEMBERS[0])[0]
@@ -95,7 +95,7 @@ def test_almapy(alma: Running, tmp_path: Path) -> None:
 
 def test_almapiwrapper(alma: Running, tmp_path: Path) -> None:
     packages = ("almapiwrapper==1.9.7", "requests==2.34.2", "lxml==6.1.3", "pandas", "openpyxl")
-    seen = witness(tmp_path, alma.url, "use_almapiwrapper.py", *packages)
+    seen = seen_by(tmp_path, alma.url, "use_almapiwrapper.py", *packages)
     assert seen["members"] == MEMBERS
     bib = alma.sandbox.catalogue.bib(MEMBERS[0])
     assert bib is not None
@@ -114,7 +114,7 @@ def test_almapiwrapper(alma: Running, tmp_path: Path) -> None:
 
 
 def test_almapipy(alma: Running, tmp_path: Path) -> None:
-    seen = witness(tmp_path, alma.url, "use_almapipy.py", "almapipy==1.0.3", "requests==2.34.2")
+    seen = seen_by(tmp_path, alma.url, "use_almapipy.py", "almapipy==1.0.3", "requests==2.34.2")
     assert seen["members"] == MEMBERS[:100]
     assert seen["total"] == TITLES
     assert seen["bibs"] == MEMBERS[:20]
