@@ -50,6 +50,13 @@ class Bib:
     record: bytes | None = field(repr=False)
     availability: tuple[AvailabilityRow, ...]
 
+    @property
+    def names_all_holdings(self) -> bool:
+        """Whether availability can stand for the list of holdings: there are rows, and each names its holding. A
+        row without one is of items in a temporary location, whose own holding need not be shown at all.
+        Suppressed holdings are never shown."""
+        return bool(self.availability) and all(row.holding_id for row in self.availability)
+
 
 class Bibs:
     """The calls about bibs."""

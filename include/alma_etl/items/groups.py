@@ -90,11 +90,14 @@ def groups_of(rows: Iterable[ItemRow]) -> list[Group]:
     return list(groups.values())
 
 
-def choose(group: Group, candidates: Sequence[Candidate], profile: ItemProfile) -> GroupResult | None:
+def choose(
+    group: Group, candidates: Sequence[Candidate], profile: ItemProfile, *, doubt: str = ""
+) -> GroupResult | None:
     """The holding among a title's holdings that is at the group's place; None when none is.
 
     A suppressed holding counts only where there is no other. Of several the one with the lowest id is taken,
-    unless the profile leaves the choice to people.
+    unless the profile leaves the choice to people. ``doubt`` says why the title may have more holdings than
+    these: then nothing is concluded from what is not among them.
     """
     at_place = {
         each.holding_id: each
@@ -103,7 +106,11 @@ def choose(group: Group, candidates: Sequence[Candidate], profile: ItemProfile) 
     }
     visible = [each for each in at_place.values() if not each.suppressed] or list(at_place.values())
     if not visible:
-        return None
+        return (
+            group.ends(Outcome.FAILED, f"no holding at {group.place} is known, but {doubt}")
+            if doubt
+            else None
+        )
     visible.sort(key=lambda each: (len(each.holding_id), each.holding_id))
     first = visible[0]
     ids = ", ".join(each.holding_id for each in visible[:10])
@@ -113,7 +120,14 @@ def choose(group: Group, candidates: Sequence[Candidate], profile: ItemProfile) 
             f"the title has {len(visible)} holdings at {group.place} ({ids}): merge them in Alma, or give the row "
             "another place",
         )
+    if doubt and (profile.on_several_holdings == "fail" or first.suppressed):
+        return group.ends(
+            Outcome.FAILED,
+            f"whether {first.holding_id} is the only holding at {group.place} is not known: {doubt}",
+        )
     remarks = []
+    if doubt:
+        remarks.append(f"other holdings at {group.place} may exist: {doubt}")
     if len(visible) > 1:
         remarks.append(f"the first of {len(visible)} holdings at {group.place} was taken ({ids})")
     if first.suppressed:

@@ -160,10 +160,11 @@ class _Resolving:
         return unavailable
 
     def _unavailable(self, bib: Bib, groups: Sequence[Group]) -> Iterator[Group]:
+        # A row of items in a temporary location hides their holding, which may be at any place.
         shown = [
             Candidate(row.holding_id, row.library, row.location, row.call_number)
             for row in bib.availability
-            if row.holding_id
+            if row.holding_id and bib.names_all_holdings
         ]
         for group in groups:
             found = choose(group, shown, self._plan.profile)

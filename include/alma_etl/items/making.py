@@ -7,10 +7,10 @@ from datetime import date
 from typing import Literal
 
 from alma_etl.alma import writes
-from alma_etl.alma.answers import Absent, Found, Unknown
+from alma_etl.alma.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.holdings import Holding
+from alma_etl.alma.holdings import Holding, HoldingSummary
 from alma_etl.alma.safe_write import Outcome as WriteOutcome
 from alma_etl.items.callnumbers import CallNumber, call_number_in, call_number_of, holding_record
 from alma_etl.items.existing import look_by_barcode
@@ -50,24 +50,40 @@ class Maker:
             case Absent():
                 message = f"Alma does not know the title {bib.mms_id}"
                 done.groups = [group.ends(Outcome.BIB_NOT_FOUND, message) for group in groups]
+            case PartlyFound() as short:
+                known = _candidates(short.rows)
+                listed = {each.holding_id for each in known}
+                known += [
+                    Candidate(row.holding_id, row.library, row.location, row.call_number)
+                    for row in bib.availability
+                    if row.holding_id and row.holding_id not in listed
+                ]
+                named = len({each.holding_id for each in known})
+                doubt = (
+                    ""
+                    if named >= short.counted
+                    else f"the title's list of holdings is not whole: {short.error}"
+                )
+                for group in groups:
+                    self._settle_group(bib, group, known, done, doubt)
             case Unknown(error):
                 # Not to know is not the same as to know that there is none: nothing is made.
                 message = f"the title's holdings could not be read: {error}"
                 done.groups = [group.ends(Outcome.FAILED, message) for group in groups]
             case Found(summaries):
-                known = [
-                    Candidate(each.holding_id, each.library, each.location, each.call_number, each.suppressed)
-                    for each in summaries
-                ]
+                known = _candidates(summaries)
                 for group in groups:
                     self._settle_group(bib, group, known, done)
         return done
 
-    def _settle_group(self, bib: Bib, group: Group, known: list[Candidate], done: TitleResult) -> None:
-        found = choose(group, known, self.profile)
+    def _settle_group(
+        self, bib: Bib, group: Group, known: list[Candidate], done: TitleResult, doubt: str = ""
+    ) -> None:
+        found = choose(group, known, self.profile, doubt=doubt)
         if found is not None:
             # Sent for in an attempt that ended before it could note the answer: made by this run all the same.
-            done.groups.append(found | {"made": True} if self.was_begun(group) else found)
+            made = bool(found["holding_id"]) and self.was_begun(group)
+            done.groups.append(found | {"made": True} if made else found)
             return
         if not self.profile.create_holding:
             done.groups.append(
@@ -130,6 +146,13 @@ class Maker:
         except ValueError as error:
             log.warning("No call number for %s: its record cannot be read: %s", bib.mms_id, error)
             return None
+
+
+def _candidates(rows: Sequence[HoldingSummary]) -> list[Candidate]:
+    return [
+        Candidate(each.holding_id, each.library, each.location, each.call_number, each.suppressed)
+        for each in rows
+    ]
 
 
 def _call_number_of(holding: Holding) -> str:
