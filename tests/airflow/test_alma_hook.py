@@ -113,6 +113,13 @@ def test_the_test_button_says_who_answers_and_what_the_key_may_read(connect, san
     assert "bibs" in sentence
 
 
+def test_the_test_button_works_below_the_floor(connect, sandbox_url):
+    connect(host=sandbox_url, password="sandbox", extra={"quota_floor": 10_000_000})
+    works, sentence = AlmaHook().test_connection()
+    assert works, sentence
+    assert "may read: bibs, conf, users, acq" in sentence
+
+
 @pytest.mark.parametrize("key", ["wrong-key", "sandbox-bibs"])
 def test_the_test_button_tells_a_key_that_does_not_suffice(connect, sandbox_url, key):
     connect(host=sandbox_url, password=key)

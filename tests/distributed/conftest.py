@@ -98,8 +98,8 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture
 def crew(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Crew]]:
-    """A factory: `crew(url, size, rate, threads=6, busy=0.3, skews=(0.0,), call=None)` starts so many processes
-    and has them take permits until `end()`."""
+    """A factory: `crew(url, size, rate, threads=6, busy=0.3, skews=(0.0,), call=None, alma=None, floors=(0, 0),
+    writes=False)` starts so many processes and has them take permits, or call Alma, until `end()`."""
     started: list[Worker] = []
 
     def start(
@@ -110,12 +110,17 @@ def crew(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Crew]]:
         busy: float = 0.3,
         skews: tuple[float, ...] = (0.0,),
         call: str | None = None,
+        alma: str | None = None,
+        floors: tuple[int, int] = (0, 0),
+        writes: bool = False,
     ) -> Crew:
+        mine = len(started)
         for number in range(size):
-            output = tmp_path / f"worker-{number}.txt"
-            job = {"url": url, "rate": rate, "threads": threads, "busy": busy, "call": call}
+            output = tmp_path / f"worker-{len(started)}.txt"
+            job: dict[str, Any] = {"url": url, "rate": rate, "threads": threads, "busy": busy, "call": call}
+            job |= {"alma": alma, "floors": floors, "writes": writes}
             started.append(Worker(nursery, output, **job, skew=skews[number % len(skews)]))
-        return Crew(started)
+        return Crew(started[mine:])
 
     yield start
     for worker in started:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from alma_etl.alma import AlmaClient
 from alma_etl.alma.limiter import FRESH, PacedLimiter
 from alma_etl.alma.limiter_budget import PAUSE, SLOWER
 from alma_etl.store import open_limiter
@@ -152,6 +153,50 @@ def test_one_excess_slows_once_however_many_processes_meet_it(store: str) -> Non
     state = limiters[0].state()
     assert state.refused == 8
     assert state.speed == pytest.approx(SLOWER)
+
+
+def has_stopped(workers: Any, threads: int) -> Callable[[], bool]:
+    return lambda: all(len(worker.said("floor")) == threads for worker in workers.workers)
+
+
+def test_below_the_floor_no_process_sends_anything_and_writing_goes_on(
+    store: str, crew: Crews, sandbox: Callable[..., Any]
+) -> None:
+    """Eleven tasks (four on SQLite) start when 4,982 calls are left and 5,000 are kept."""
+    server = sandbox(titles=5, per_second=0, daily=4_983)
+    floors = (5_000, 4_970)
+    with AlmaClient(server.url, "sandbox", limiter=limiter_of(store), quota_floor=0) as first:
+        first.conf.general()
+    size = 4 if store.startswith("sqlite") else 11
+    readers = crew(store, size, 100, busy=0, alma=server.url, floors=floors)
+    readers.wait_until(has_stopped(readers, 6))
+    readers.end()
+    assert calls_left(server) == 4_982
+    writers = crew(store, 3, 100, busy=0, alma=server.url, floors=floors, writes=True)
+    writers.wait_until(has_stopped(writers, 6))
+    writers.end()
+    assert calls_left(server) in (4_970, 4_971)
+
+
+def test_processes_that_start_above_the_floor_stop_at_it_however_slow_alma_is(
+    store: str, crew: Crews, sandbox: Callable[..., Any]
+) -> None:
+    """With a second for each call a hundred are under way when the first answer is there."""
+    server = sandbox(titles=5, per_second=0, daily=1_201, latency_ms=1000)
+    with AlmaClient(server.url, "sandbox", limiter=limiter_of(store), quota_floor=0) as first:
+        first.conf.general()
+    size = 4 if store.startswith("sqlite") else 8
+    readers = crew(store, size, 100, threads=24, busy=0, alma=server.url, floors=(1_000, 0))
+    readers.wait_until(has_stopped(readers, 24))
+    readers.end()
+    print(f"{store.partition(':')[0]}: {calls_left(server)} calls left, 1000 were to be kept")
+    assert calls_left(server) >= 1_000 - size  # not a hundred below
+    assert calls_left(server) < 1_150
+
+
+def calls_left(server: Any) -> int:
+    left: int = requests.get(f"{server.url}/sandbox/counts", timeout=10).json()["calls_left"]
+    return left
 
 
 def test_forks_do_not_share_connections(postgres_store: str) -> None:

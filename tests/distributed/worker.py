@@ -7,16 +7,19 @@ these tests bearable. A process connects, says `ready`, begins at SIGUSR1 and en
 It says `permit SECONDS` for each permit, by `time.monotonic()`, which is one clock for all processes of a machine.
 """
 
+import functools
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import requests
 
+from alma_etl.alma import AlmaClient, AlmaQuotaFloor
 from alma_etl.alma.limiter import LimiterClosed
 from alma_etl.store import limiter_redis, limiter_sql, open_limiter
 
@@ -28,7 +31,8 @@ def run(job: dict[str, Any]) -> None:
     """Do a job until it is over.
 
     `call`: a URL to GET with each permit, or none; `busy`: seconds that a thread is away after each permit besides;
-    `skew`: how wrong this process' wall clock is.
+    `skew`: how wrong this process' wall clock is; `alma`: a gateway whose configuration a client reads instead until
+    it is stopped, `floors`: its floors for reading and writing, `writes`: whether it writes instead.
     """
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -50,6 +54,14 @@ def run(job: dict[str, Any]) -> None:
                     say("answer", requests.get(job["call"], timeout=60).status_code)
                 time.sleep(job["busy"])
 
+    def read(client: AlmaClient) -> None:
+        try:
+            while True:
+                (client.test.write if job["writes"] else client.test.read)("bibs")
+                time.sleep(job["busy"])
+        except AlmaQuotaFloor:
+            say("floor", time.monotonic())
+
     right_time = time.time
     time.time = lambda: right_time() + job["skew"]
     url = job["url"]
@@ -62,8 +74,16 @@ def run(job: dict[str, Any]) -> None:
     limiter.state()
     say("ready")
     if signal.sigwait({signal.SIGUSR1, signal.SIGTERM}) == signal.SIGUSR1:
+        if job["alma"]:
+            reading, writing = job["floors"]
+            client = AlmaClient(
+                job["alma"], "sandbox", limiter=limiter, quota_floor=reading, quota_floor_writes=writing
+            )
+            task: Callable[[], None] = functools.partial(read, client)
+        else:
+            task = work
         for _ in range(job["threads"]):
-            threading.Thread(target=work, daemon=True).start()
+            threading.Thread(target=task, daemon=True).start()
         nursery = job["nursery"]
         while os.getppid() == nursery and signal.SIGTERM not in signal.sigpending():
             time.sleep(0.05)

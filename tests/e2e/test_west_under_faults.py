@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from alma_etl.alma import AlmaClient
 from alma_etl.alma.errors import AlmaError
+from alma_etl.alma.limiter import Permit
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.assembly import assemble_delivery
 from alma_etl.west.converting import convert_to_marc21
@@ -114,7 +115,7 @@ class MortalLimiter:
     def __init__(self, fate: Fate) -> None:
         self.fate = fate
 
-    def acquire(self) -> None:
+    def acquire(self, floor: int = 0) -> None:
         self.fate.deed()
 
     def throttled(self) -> None:
@@ -123,7 +124,7 @@ class MortalLimiter:
     def close(self, until: datetime, reason: str) -> None:
         raise AssertionError("no rule is about the daily threshold")
 
-    def note_remaining(self, calls_left: int) -> None:
+    def note_remaining(self, calls_left: int, permit: Permit | None = None) -> None:
         pass
 
 

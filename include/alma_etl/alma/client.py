@@ -1,7 +1,7 @@
 """The client: one budget, one pool of connections, one policy for everything that goes wrong.
 
-* before each request sent (repeats and redirects too): the read-only switch, the quota floor, the shared
-  limiter
+* before each request sent (repeats and redirects too): the read-only switch, the shared limiter and the quota
+  floor, by the smaller of what Alma said to this client and to all
 * a per-second refusal comes before any effect: everybody slows, and any call is repeated
 * 5xx, HTML, broken answers, timeouts: calls that only read are repeated with jitter; a call that writes is
   not, its error is marked `effect_unknown` and the caller looks before it repeats (`safe_write`)
@@ -41,7 +41,7 @@ from alma_etl.alma.errors import (
 from alma_etl.alma.holdings import Holdings
 from alma_etl.alma.items import Items
 from alma_etl.alma.jobs import Jobs
-from alma_etl.alma.limiter import Limiter, LimiterClosed, LimiterUnavailable
+from alma_etl.alma.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
 from alma_etl.alma.loans import Loans
 from alma_etl.alma.parallel import in_parallel
 from alma_etl.alma.po_lines import PoLines
@@ -230,17 +230,7 @@ class AlmaClient:
 
     def _send(self, call: Call, url: str, *, first: bool, timeout: float) -> Reply:
         with self._slots:
-            self._keep_floor(call)
-            try:
-                self._limiter.acquire()
-            except LimiterClosed as closed:
-                raise AlmaDailyThreshold(
-                    call.name, None, "", f"no call was made: {closed.reason}", "", False, closed.until
-                ) from None
-            except LimiterUnavailable as problem:
-                raise AlmaBudgetUnknown(
-                    call.name, None, "", f"no call was made, since the shared rate limiter failed: {problem}"
-                ) from problem
+            permit = self._permit(call)
             with self._lock:
                 self._calls_made += 1
             reply = self._transport.exchange(call, url, with_params=first, timeout=timeout)
@@ -249,8 +239,26 @@ class AlmaClient:
             if reply.calls_left is not None:
                 self._left = (reply.calls_left, self._now())
         if reply.calls_left is not None:
-            self._limiter.note_remaining(reply.calls_left)
+            self._limiter.note_remaining(reply.calls_left, permit)
         return reply
+
+    def _permit(self, call: Call) -> Permit | None:
+        floor = self._floors[call.writes]
+        self._keep_floor(call, floor)
+        try:
+            permit = self._limiter.acquire(floor)
+        except LimiterAtFloor as low:
+            raise _at_floor(call, low.calls_left, floor) from None
+        except LimiterClosed as closed:
+            raise AlmaDailyThreshold(
+                call.name, None, "", f"no call was made: {closed.reason}", "", False, closed.until
+            ) from None
+        except LimiterUnavailable as problem:
+            raise AlmaBudgetUnknown(
+                call.name, None, "", f"no call was made, since the shared rate limiter failed: {problem}"
+            ) from problem
+        self._keep_floor(call, floor)  # by the answers that came while it waited
+        return permit
 
     def _target(self, call: Call, url: str, reply: Reply) -> str | None:
         """Where to go on, None when the reply is no redirect. Only reading calls are redirected, only within
@@ -263,16 +271,10 @@ class AlmaClient:
             raise AlmaMalformed(call.name, reply.status, "", words, reply.request_id)
         return target
 
-    def _keep_floor(self, call: Call) -> None:
-        left, floor = self.calls_left, self._floors[call.writes]
+    def _keep_floor(self, call: Call, floor: int) -> None:
+        left = self.calls_left
         if left is not None and left <= floor:
-            raise AlmaQuotaFloor(
-                call.name,
-                None,
-                "",
-                f"Alma has {left} calls left for today and {floor} are kept for the library's other work; "
-                "run again after midnight UTC or lower the quota floor of the connection",
-            )
+            raise _at_floor(call, left, floor)
 
     def _unreachable(self, error: AlmaError, *, patient: bool) -> AlmaUnreachable | None:
         """Count a call that got no answer at all; the error to raise instead when it is one too many. A write
@@ -290,6 +292,16 @@ class AlmaClient:
             f"Alma does not answer at {self._transport.base_url}: {error.message}; "
             "check the host of the connection, the network, and Ex Libris' status page, then run again",
         )
+
+
+def _at_floor(call: Call, left: int, floor: int) -> AlmaQuotaFloor:
+    return AlmaQuotaFloor(
+        call.name,
+        None,
+        "",
+        f"Alma has {left} calls left for today and {floor} are kept for the library's other work; "
+        "run again after midnight UTC or lower the quota floor of the connection",
+    )
 
 
 def _may_repeat(call: Call, error: BaseException) -> bool:

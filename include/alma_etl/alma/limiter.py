@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from alma_etl.alma.limiter_budget import Budget, BudgetState, LocalBudget
+from alma_etl.alma.limiter_budget import Budget, BudgetState, LocalBudget, left_today
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,9 @@ LEAD = 0.05
 BATCH = 0.25
 """A process reserves at most the slots of about this many seconds: what is lost when it dies."""
 NOTE_EVERY = 5.0
-"""Seconds between two notes of the calls left."""
+"""Seconds between two notes of the calls left, ..."""
+NEAR = 1000
+"""... but with so few calls above the floor, or fewer, each answer is noted at once."""
 
 
 class LimiterClosed(Exception):
@@ -48,17 +50,36 @@ class LimiterClosed(Exception):
         return f"No Alma calls until {self.until:%Y-%m-%d %H:%M:%S %Z}: {self.reason}"
 
 
+class LimiterAtFloor(Exception):
+    """No request may be sent that keeps this floor: so many calls, `calls_left`, are left for today."""
+
+    def __init__(self, calls_left: int) -> None:
+        super().__init__(calls_left)
+        self.calls_left = calls_left
+
+
 class LimiterUnavailable(Exception):
     """The store that keeps the shared budget did not answer: nobody knows whether a request may be sent."""
+
+
+@dataclass(frozen=True)
+class Permit:
+    """The right to send one request; `number` counts those of the `day` (since 1970, UTC) over all processes."""
+
+    due: float  # time.monotonic()
+    generation: int
+    day: int
+    number: int
 
 
 class Limiter(Protocol):
     """One budget of Alma calls per second. All methods may be called from any thread."""
 
-    def acquire(self) -> None:
-        """Block this thread until it may send one request, now.
+    def acquire(self, floor: int = 0) -> Permit | None:
+        """Block this thread until it may send one request, now. `floor`: the calls that it must leave for today.
 
-        Raises LimiterClosed while the budget is closed, LimiterUnavailable when its store cannot be reached.
+        Raises LimiterClosed while the budget is closed, LimiterAtFloor when no more calls than the floor are left
+        by what all processes know of today, LimiterUnavailable when its store cannot be reached.
         """
 
     def throttled(self) -> None:
@@ -70,8 +91,9 @@ class Limiter(Protocol):
         The last word wins; a time that is past opens the budget at once.
         """
 
-    def note_remaining(self, calls_left: int) -> None:
-        """Record the calls left today (`X-Exl-Api-Remaining`) for the pages; cheap, so call it every time."""
+    def note_remaining(self, calls_left: int, permit: Permit | None = None) -> None:
+        """Share the calls left today (`X-Exl-Api-Remaining` of the answer to `permit`'s request) with all
+        processes; cheap, so call it every time."""
 
 
 def bounded(offset: float, lowest: float, highest: float) -> float:
@@ -82,12 +104,6 @@ def bounded(offset: float, lowest: float, highest: float) -> float:
     others, and follows a clock that drifts or is set.
     """
     return min(max(offset, lowest), highest)
-
-
-@dataclass(frozen=True)
-class _Permit:
-    due: float  # time.monotonic()
-    generation: int
 
 
 class PacedLimiter:
@@ -113,7 +129,7 @@ class PacedLimiter:
         self._lock = threading.Lock()  # held for moments; never while waiting for the line
         self._granted = threading.Condition(self._lock)  # wakes threads that have no permit yet
         self._changed = threading.Condition(self._lock)  # wakes threads that sleep until their slot
-        self._permits: deque[_Permit] = deque()
+        self._permits: deque[Permit] = deque()
         self._waiting = 0  # threads without a permit
         self._asking = False  # one of them is about to fetch
         self._looking = False
@@ -124,15 +140,22 @@ class PacedLimiter:
         self._seen_at = -math.inf
         self._lead = LEAD
         self._noted_at = -math.inf
+        self._floor = 0  # the highest that was asked for
 
     # What the client calls
 
-    def acquire(self) -> None:
+    def acquire(self, floor: int = 0) -> Permit:
         self._mind_forks()
         with self._lock:
+            self._floor = max(self._floor, floor)
             while True:
-                if self._in_time(self._next_permit()):
-                    return
+                permit = self._next_permit(floor)
+                if self._in_time(permit):
+                    left = self._left_before(permit)
+                    if left is None or left > floor:
+                        return permit
+                    self.wasted += 1
+                    raise LimiterAtFloor(left)
                 self.wasted += 1
 
     def throttled(self) -> None:
@@ -145,15 +168,16 @@ class PacedLimiter:
         self._mind_forks()
         self._exchange(lambda: self._budget.shut(until.timestamp(), reason))
 
-    def note_remaining(self, calls_left: int) -> None:
+    def note_remaining(self, calls_left: int, permit: Permit | None = None) -> None:
         self._mind_forks()
         with self._lock:
             now = time.monotonic()
-            if now - self._noted_at < NOTE_EVERY:
+            if now - self._noted_at < NOTE_EVERY and calls_left > self._floor + NEAR:
                 return
             self._noted_at = now
+        day, number = (permit.day, permit.number) if permit else (None, None)
         try:
-            self._exchange(lambda: self._budget.note_calls_left(calls_left))
+            self._exchange(lambda: self._budget.note_calls_left(calls_left, day, number))
         except LimiterUnavailable as problem:  # the call that brought the number was good
             log.warning("The number of calls left was not recorded. %s", problem)
 
@@ -164,12 +188,13 @@ class PacedLimiter:
 
     # How a thread comes by its permit. The lock is held, but for the exchanges.
 
-    def _next_permit(self) -> _Permit:
+    def _next_permit(self, floor: int) -> Permit:
         failures = self._failed[0]
         self._waiting += 1
         try:
             while True:
-                self._refuse_if_closed()
+                if time.monotonic() - self._seen_at <= FRESH:
+                    self._refuse(floor)
                 if self._permits:
                     return self._permits.popleft()
                 if self._asking:
@@ -177,11 +202,13 @@ class PacedLimiter:
                     if self._failed[0] != failures:
                         raise LimiterUnavailable(self._failed[1])
                 else:
-                    self._fetch()
+                    self._fetch(floor)
+                    if not self._permits:
+                        self._refuse(floor)
         finally:
             self._waiting -= 1
 
-    def _fetch(self) -> None:
+    def _fetch(self, floor: int) -> None:
         """Ask for as many slots as threads wait, when the last one reserved is about to be due."""
         self._asking = True
         fetched = 0
@@ -191,7 +218,7 @@ class PacedLimiter:
             wanted = min(self._waiting, self._batch())
             self._lock.release()
             try:
-                self._exchange(lambda: self._budget.take(wanted, self._rate), wanted)
+                self._exchange(lambda: self._budget.take(wanted, self._rate, floor), taking=True)
             finally:
                 self._lock.acquire()
             fetched = len(self._permits)
@@ -203,7 +230,7 @@ class PacedLimiter:
             # The asking thread takes one of them, so one of those woken finds none and asks next.
             self._granted.notify(fetched or self._waiting)
 
-    def _in_time(self, permit: _Permit) -> bool:
+    def _in_time(self, permit: Permit) -> bool:
         """Sleep until the slot. False if the permit is void or its time has passed."""
         while permit.generation == self._generation:
             fresh = self._seen_at + FRESH >= permit.due
@@ -238,14 +265,33 @@ class PacedLimiter:
         # At the pace of the last answer, which may be far below our own rate: others are slower, or Alma refused.
         return max(1, round(BATCH / self._state.step)) if self._state else 1
 
-    def _refuse_if_closed(self) -> None:
+    def _refuse(self, floor: int) -> None:
+        """Raise what keeps a thread from sending, by what was learnt last."""
         state = self._state
-        now = time.monotonic()
-        if state is None or now - self._seen_at > FRESH or state.closed_until <= now - self._offset:
+        if state is None:
             return
-        raise LimiterClosed(datetime.fromtimestamp(state.closed_until, UTC), state.closed_reason)
+        now = time.monotonic() - self._offset
+        left = left_today(state, now)
+        if state.closed_until > now:
+            problem: Exception = LimiterClosed(
+                datetime.fromtimestamp(state.closed_until, UTC), state.closed_reason
+            )
+        elif left is not None and left <= floor and not self._permits:
+            problem = LimiterAtFloor(left)
+        else:
+            return
+        self._granted.notify()  # this thread may have been the one woken to ask for all
+        raise problem
 
-    def _exchange(self, question: Callable[[], BudgetState], wanted: int = 0) -> BudgetState:
+    def _left_before(self, permit: Permit) -> int | None:
+        """The calls left for today when the permits before this one are used."""
+        state = self._state
+        left = left_today(state, time.monotonic() - self._offset) if state else None
+        if state is None or left is None or permit.day != state.day:
+            return left
+        return left + 1 + max(0, state.granted - permit.number)
+
+    def _exchange(self, question: Callable[[], BudgetState], *, taking: bool = False) -> BudgetState:
         """Ask the store and learn from its answer; without the lock, since it takes a round trip."""
         with self._line:
             sent = time.monotonic()
@@ -253,8 +299,8 @@ class PacedLimiter:
             received = time.monotonic()
             with self._lock:
                 self._learn(state, sent, received)
-                if not state.closed:
-                    self._keep(state, wanted)
+                if taking:
+                    self._keep(state)
         return state
 
     def _learn(self, state: BudgetState, sent: float, received: float) -> None:
@@ -269,11 +315,12 @@ class PacedLimiter:
             self._changed.notify_all()
             self._granted.notify_all()
 
-    def _keep(self, state: BudgetState, wanted: int) -> None:
-        first = state.next_slot - wanted * state.step + self._offset
-        for number in range(wanted):
+    def _keep(self, state: BudgetState) -> None:
+        first = state.next_slot - state.handed * state.step + self._offset
+        for number in range(state.handed):
             self._last_due = first + number * state.step
-            self._permits.append(_Permit(self._last_due, state.generation))
+            granted = state.granted - state.handed + number + 1
+            self._permits.append(Permit(self._last_due, state.generation, state.day, granted))
 
     def _mind_forks(self) -> None:
         if self._pid != os.getpid():

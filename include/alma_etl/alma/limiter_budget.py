@@ -32,6 +32,9 @@ RECOVERY = 0.01
 RATE_MEMORY = 60.0
 """Of the rates that processes are configured with, the lowest one asked for in this many seconds holds."""
 DAY = 86_400.0
+SETTLING = 120.0
+"""Calls left that were met in the first seconds of a day hold no longer than these: Alma's counter may turn a moment
+after the store's clock, and what it said of yesterday must not stop all of today."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,14 @@ class BudgetState:
     speed_at: float = 0.0  # ... and since when it recovers
     closed_until: float = 0.0
     closed_reason: str = ""
-    calls_left: int | None = None  # X-Exl-Api-Remaining ...
+    calls_left: int | None = None  # X-Exl-Api-Remaining, less the slots handed out since ...
     calls_left_at: float = 0.0  # ... and when it was met
     day: int = 0  # days since 1970 (UTC), of the two counters
     granted: int = 0
     refused: int = 0
+    handed: int = (
+        0  # slots that the last `take` handed out: those numbered `granted - handed + 1` to `granted`
+    )
 
     @property
     def closed(self) -> bool:
@@ -66,8 +72,9 @@ class Budget(Protocol):
     All raise `LimiterUnavailable` when the store does not answer after a few tries.
     """
 
-    def take(self, wanted: int, rate: float) -> BudgetState:
-        """Reserve `wanted` slots, the last of them one `step` before `next_slot`; none when it is closed."""
+    def take(self, wanted: int, rate: float, floor: int = 0) -> BudgetState:
+        """Reserve `wanted` slots, the last of them one `step` before `next_slot`; none when it is closed, and none
+        that would leave fewer calls than `floor` for today."""
 
     def look(self) -> BudgetState:
         """Read the state, changing nothing."""
@@ -78,8 +85,10 @@ class Budget(Protocol):
     def shut(self, until: float, reason: str) -> BudgetState:
         """Grant nothing before `until`."""
 
-    def note_calls_left(self, calls_left: int) -> BudgetState:
-        """Write down the calls left today."""
+    def note_calls_left(
+        self, calls_left: int, day: int | None = None, number: int | None = None
+    ) -> BudgetState:
+        """Write down the calls left today, as Alma said in answer to the call of slot `number` of `day`."""
 
     def forget_connections(self) -> None:
         """Called first in a forked process: what is open belongs to the parent and must not be touched."""
@@ -105,12 +114,25 @@ def speed(state: BudgetState, now: float) -> float:
     return min(1.0, state.speed + RECOVERY * max(0.0, now - state.speed_at))
 
 
-def taken(state: BudgetState, now: float, wanted: int, rate: float) -> BudgetState:
+def left_today(state: BudgetState, now: float) -> int | None:
+    """The calls that today's allowance has when all slots handed out are used; None when nobody knows."""
+    midnight = now // DAY * DAY
+    met = state.calls_left_at
+    if not midnight <= met < midnight + DAY or met < midnight + SETTLING <= now:
+        return None
+    return state.calls_left
+
+
+def taken(state: BudgetState, now: float, wanted: int, rate: float, floor: int = 0) -> BudgetState:
     """`wanted` slots are reserved from the first free one on, which never lies in the past: idling saves
-    nothing up. Processes configured with different rates all get the lowest."""
+    nothing up. Processes configured with different rates all get the lowest. Each slot is taken off the calls left
+    at once, so that calls under way cannot carry the institution below the floor."""
     lowest = rate <= state.rate or now - state.rate_at > RATE_MEMORY
     held = rate if lowest else state.rate
+    left = left_today(state, now)
     count = 0 if state.closed_until > now else wanted
+    if left is not None:
+        count = max(0, min(count, left - floor))
     step = 1.0 / (PACE * held * speed(state, now))
     state = touched(state, now)
     return replace(
@@ -120,6 +142,8 @@ def taken(state: BudgetState, now: float, wanted: int, rate: float) -> BudgetSta
         rate=held,
         rate_at=now if lowest else state.rate_at,
         granted=state.granted + count,
+        calls_left=state.calls_left if left is None else left - count,
+        handed=count,
     )
 
 
@@ -147,9 +171,23 @@ def shut(state: BudgetState, now: float, until: float, reason: str) -> BudgetSta
     )
 
 
-def noted(state: BudgetState, now: float, calls_left: int) -> BudgetState:
-    """The state with what Alma's last answer said is left for today."""
-    return replace(touched(state, now), calls_left=calls_left, calls_left_at=now)
+def noted(
+    state: BudgetState, now: float, calls_left: int, day: int | None = None, number: int | None = None
+) -> BudgetState:
+    """The state with what Alma said is left in answer to the call of slot `number` of `day`.
+
+    Of the slots handed out after that one, Alma may have counted all when it answered, or none: what is left lies
+    between the two, and what is known already holds as long as it lies there, too. An answer to a call of another
+    day says nothing about today.
+    """
+    known = left_today(state, now)
+    state = touched(state, now)
+    if day is not None and day != state.day:
+        return state
+    later = 0 if number is None else max(0, state.granted - number)
+    lowest = max(0, calls_left - later)
+    left = lowest if known is None else min(max(known, lowest), calls_left)
+    return replace(state, calls_left=left, calls_left_at=now)
 
 
 class LocalBudget:
@@ -160,8 +198,8 @@ class LocalBudget:
         self._clock = clock or (lambda: started + time.monotonic())
         self._state = BudgetState()
 
-    def take(self, wanted: int, rate: float) -> BudgetState:
-        self._state = taken(self._state, self._clock(), wanted, rate)
+    def take(self, wanted: int, rate: float, floor: int = 0) -> BudgetState:
+        self._state = taken(self._state, self._clock(), wanted, rate, floor)
         return self._state
 
     def look(self) -> BudgetState:
@@ -175,8 +213,10 @@ class LocalBudget:
         self._state = shut(self._state, self._clock(), until, reason)
         return self._state
 
-    def note_calls_left(self, calls_left: int) -> BudgetState:
-        self._state = noted(self._state, self._clock(), calls_left)
+    def note_calls_left(
+        self, calls_left: int, day: int | None = None, number: int | None = None
+    ) -> BudgetState:
+        self._state = noted(self._state, self._clock(), calls_left, day, number)
         return self._state
 
     def forget_connections(self) -> None:

@@ -38,8 +38,15 @@ local granted, refused = number('granted', 0), number('refused', 0)
 local rate, rate_at = number('rate', 0), number('rate_at', 0)
 local speed, speed_at = number('speed', 1), number('speed_at', 0)
 local closed_until, closed_reason = number('closed_until', 0), s.closed_reason or ''
-local calls_left, calls_left_at = s.calls_left or '', number('calls_left_at', 0)
+local calls_left, calls_left_at = tonumber(s.calls_left), number('calls_left_at', 0)
+local handed = number('handed', 0)
 local speed_now = math.min(1, speed + {rules.RECOVERY} * math.max(0, now - speed_at))
+
+local midnight = math.floor(now / {rules.DAY}) * {rules.DAY}
+local settled = midnight + {rules.SETTLING}
+local left = calls_left
+if calls_left_at < midnight or calls_left_at >= midnight + {rules.DAY}
+  or (calls_left_at < settled and now >= settled) then left = nil end
 
 if ARGV[1] ~= 'look' then
   next_slot = next_slot + math.min(0, now - clock)
@@ -52,6 +59,11 @@ if ARGV[1] == 'take' then
   local wanted, asked = tonumber(ARGV[3]), tonumber(ARGV[4])
   if asked <= rate or now - rate_at > {rules.RATE_MEMORY} then rate, rate_at = asked, now end
   if closed_until > now then wanted = 0 end
+  if left then
+    wanted = math.max(0, math.min(wanted, left - tonumber(ARGV[5])))
+    calls_left = left - wanted
+  end
+  handed = wanted
   step = 1 / ({rules.PACE} * rate * speed_now)
   next_slot = math.max(next_slot, now) + wanted * step
   granted = granted + wanted
@@ -66,7 +78,13 @@ elseif ARGV[1] == 'slow_down' then
 elseif ARGV[1] == 'shut' then
   closed_until, closed_reason, generation = tonumber(ARGV[3]), ARGV[4], generation + 1
 elseif ARGV[1] == 'note_calls_left' then
-  calls_left, calls_left_at = ARGV[3], now
+  local said, of_day, slot = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+  if not of_day or of_day == day then
+    local later = slot and math.max(0, granted - slot) or 0
+    local lowest = math.max(0, said - later)
+    calls_left = left and math.min(math.max(left, lowest), said) or lowest
+    calls_left_at = now
+  end
 end
 
 local function exact(value) return string.format('%.17g', value) end
@@ -74,8 +92,8 @@ local answer = {{
   'clock', exact(clock), 'next_slot', exact(next_slot), 'step', exact(step), 'generation', exact(generation),
   'rate', exact(rate), 'rate_at', exact(rate_at), 'speed', exact(speed), 'speed_at', exact(speed_at),
   'closed_until', exact(closed_until), 'closed_reason', closed_reason,
-  'calls_left', calls_left, 'calls_left_at', exact(calls_left_at),
-  'day', exact(day), 'granted', exact(granted), 'refused', exact(refused),
+  'calls_left', calls_left and exact(calls_left) or '', 'calls_left_at', exact(calls_left_at),
+  'day', exact(day), 'granted', exact(granted), 'refused', exact(refused), 'handed', exact(handed),
 }}
 if ARGV[1] ~= 'look' then redis.call('HSET', KEYS[1], unpack(answer)) end
 return answer
@@ -97,8 +115,8 @@ class RedisBudget:
         self._key = f"alma:budget:{name}"
         self._connect()
 
-    def take(self, wanted: int, rate: float) -> BudgetState:
-        return self._ask("take", wanted, rate)
+    def take(self, wanted: int, rate: float, floor: int = 0) -> BudgetState:
+        return self._ask("take", wanted, rate, floor)
 
     def look(self) -> BudgetState:
         return self._ask("look")
@@ -109,8 +127,12 @@ class RedisBudget:
     def shut(self, until: float, reason: str) -> BudgetState:
         return self._ask("shut", until, reason)
 
-    def note_calls_left(self, calls_left: int) -> BudgetState:
-        return self._ask("note_calls_left", calls_left)
+    def note_calls_left(
+        self, calls_left: int, day: int | None = None, number: int | None = None
+    ) -> BudgetState:
+        return self._ask(
+            "note_calls_left", calls_left, "" if day is None else day, "" if number is None else number
+        )
 
     def forget_connections(self) -> None:
         self._connect()

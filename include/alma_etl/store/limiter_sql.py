@@ -22,6 +22,7 @@ from sqlalchemy import (
     bindparam,
     case,
     inspect,
+    not_,
     or_,
     select,
     update,
@@ -89,13 +90,24 @@ class Statements:
         lowest = or_(rate <= row.rate, row.now - row.rate_at > rules.RATE_MEMORY)
         held = case((lowest, rate), else_=row.rate)
         step = 1.0 / (rules.PACE * held * speed)
-        count = case((row.closed_until > row.now, 0), else_=bindparam("wanted", type_=BigInteger))
+        wanted = bindparam("wanted", type_=BigInteger)
+        midnight = today * rules.DAY
+        of_today = and_(row.calls_left_at >= midnight, row.calls_left_at < midnight + rules.DAY)
+        doubtful = and_(row.calls_left_at < midnight + rules.SETTLING, row.now >= midnight + rules.SETTLING)
+        left = case((and_(of_today, not_(doubtful)), row.calls_left))
+        room = left - bindparam("floor", type_=BigInteger)
+        count = case(
+            (row.closed_until > row.now, 0), (left.is_(None), wanted), (room <= 0, 0), (room < wanted, room),
+            else_=wanted,
+        )  # fmt: skip
         self.take = change(
             next_slot=greatest(moved_slot, row.now) + count * step,
             step=step,
             rate=held,
             rate_at=case((lowest, row.now), else_=row.rate_at),
             granted=granted + count,
+            calls_left=case((left.is_(None), row.calls_left), else_=left - count),
+            handed=count,
         )
 
         known = and_(row.speed_at - rules.PAUSE <= row.now, row.now < row.speed_at + rules.SAME_REFUSAL)
@@ -112,8 +124,19 @@ class Statements:
             closed_reason=bindparam("reason"),
             generation=row.generation + 1,
         )
+        said, number = bindparam("calls_left", type_=BigInteger), bindparam("number", type_=BigInteger)
+        day = bindparam("of_day", type_=BigInteger)
+        later = case((or_(number.is_(None), granted < number), 0), else_=granted - number)
+        lowest_left = case((said < later, 0), else_=said - later)
+        other_day = and_(day.is_not(None), day != today)
         self.note_calls_left = change(
-            calls_left=bindparam("calls_left", type_=BigInteger), calls_left_at=row.now
+            calls_left=case(
+                (other_day, row.calls_left),
+                (or_(left.is_(None), left < lowest_left), lowest_left),
+                (left > said, said),
+                else_=left,
+            ),
+            calls_left_at=case((other_day, row.calls_left_at), else_=row.now),
         )
         others = [table.c[name] for name in names if name != "clock"]
         self.look = select(now.label("clock"), *others).where(table.c.name == bindparam("budget"))
@@ -135,8 +158,8 @@ class SqlBudget:
         self._sql = statements
         self._engine: Engine | None = None
 
-    def take(self, wanted: int, rate: float) -> BudgetState:
-        return self._ask(self._sql.take, wanted=wanted, rate=rate)
+    def take(self, wanted: int, rate: float, floor: int = 0) -> BudgetState:
+        return self._ask(self._sql.take, wanted=wanted, rate=rate, floor=floor)
 
     def look(self) -> BudgetState:
         return self._ask(self._sql.look)
@@ -147,8 +170,10 @@ class SqlBudget:
     def shut(self, until: float, reason: str) -> BudgetState:
         return self._ask(self._sql.shut, until=until, reason=reason)
 
-    def note_calls_left(self, calls_left: int) -> BudgetState:
-        return self._ask(self._sql.note_calls_left, calls_left=calls_left)
+    def note_calls_left(
+        self, calls_left: int, day: int | None = None, number: int | None = None
+    ) -> BudgetState:
+        return self._ask(self._sql.note_calls_left, calls_left=calls_left, of_day=day, number=number)
 
     def forget_connections(self) -> None:
         if self._engine is not None:
@@ -171,6 +196,10 @@ class SqlBudget:
             return retrying(self._ask_once, statement, values)
         except errors.NoSuchTableError:
             advice = "it has not been set up: run `python -m alma_etl.store upgrade` with its address"
+        except errors.ProgrammingError as problem:  # a column that this version knows is not there
+            advice = (
+                f"{first_line(problem, self._url)}: run `python -m alma_etl.store upgrade` with its address"
+            )
         except errors.SQLAlchemyError as problem:
             advice = f"{first_line(problem, self._url)}. Check that it runs, and the connection alma_etl_db"
         raise LimiterUnavailable(f"The rate limiter cannot use {place(self._url)}: {advice}.")

@@ -42,6 +42,7 @@ class ApiBudget(Base):
     day: Mapped[int] = mapped_column(BigInteger)
     granted: Mapped[int] = mapped_column(BigInteger)
     refused: Mapped[int] = mapped_column(BigInteger)
+    handed: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class LoadedItem(Base):

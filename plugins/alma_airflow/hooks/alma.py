@@ -94,7 +94,8 @@ class AlmaHook(BaseHook):
         """The Test button: which Alma answers, and which areas the key may read. Costs at most eight requests."""
         try:
             connection = self.get_connection(self.alma_conn_id)
-            settings = _settings(connection)
+            # However few calls are left: who presses the button wants to know.
+            settings = _settings(connection).model_copy(update={"quota_floor": 0})
             with _client(
                 connection, settings, LocalLimiter(settings.requests_per_second), attempts=2
             ) as alma:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alma_etl.alma import AlmaClient
-from alma_etl.alma.limiter import LimiterClosed
+from alma_etl.alma.limiter import LimiterClosed, Permit
 from tests.unit.alma.scripted import KEY, Scripted, serve
 
 NOW = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
@@ -23,7 +23,7 @@ class NotingLimiter:
     closed: LimiterClosed | None = None
     remaining: list[int] = dataclasses.field(default_factory=list)
 
-    def acquire(self) -> None:
+    def acquire(self, floor: int = 0) -> None:
         if self.closed:
             raise self.closed
         self.granted += 1
@@ -34,7 +34,7 @@ class NotingLimiter:
     def close(self, until: datetime, reason: str) -> None:
         self.closed = LimiterClosed(until, reason)
 
-    def note_remaining(self, calls_left: int) -> None:
+    def note_remaining(self, calls_left: int, permit: Permit | None = None) -> None:
         self.remaining.append(calls_left)
 
 

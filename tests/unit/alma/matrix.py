@@ -22,6 +22,7 @@ from alma_etl.alma import (
     AlmaTimeout,
     AlmaUnauthorized,
 )
+from alma_etl.alma.limiter import Permit
 from alma_sandbox import FaultRule, Running
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -114,7 +115,7 @@ class CountingLimiter:
     slowed: int = 0
     closed: list[str] = field(default_factory=list)
 
-    def acquire(self) -> None:
+    def acquire(self, floor: int = 0) -> None:
         self.granted += 1
 
     def throttled(self) -> None:
@@ -123,7 +124,7 @@ class CountingLimiter:
     def close(self, until: object, reason: str) -> None:
         self.closed.append(reason)
 
-    def note_remaining(self, calls_left: int) -> None:
+    def note_remaining(self, calls_left: int, permit: Permit | None = None) -> None:
         pass
 
 

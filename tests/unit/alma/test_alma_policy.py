@@ -29,6 +29,8 @@ from alma_etl.alma import (
 from alma_etl.alma.call import Call
 from alma_etl.alma.errors import AlmaNoConnectionError
 from alma_etl.alma.limiter import LimiterUnavailable
+from alma_etl.store.limiter_sql import SqlLimiter
+from alma_etl.store.upgrade import upgrade
 from tests.unit.alma.scripted import HTML, Say, as_json, as_xml, gateway, refusal
 
 GENERAL = as_json({"institution": {"value": "01SBX_INST", "desc": "Sandbox"}, "environment_type": "SANDBOX"})
@@ -236,6 +238,36 @@ def test_reading_and_writing_stop_at_their_floors(alma, make_client, limiter):
     assert len(alma.asked) == 2
 
 
+def test_a_client_that_starts_below_the_shared_floor_sends_nothing(alma, make_client, tmp_path):
+    upgrade(store := f"sqlite:///{tmp_path / 'store.db'}")
+
+    def started():
+        return make_client(
+            limiter=SqlLimiter(store, "alma_default", 1000), quota_floor=5000, quota_floor_writes=1000
+        )
+
+    alma.says(as_json(json.loads(GENERAL.body), X_Exl_Api_Remaining="4982"))
+    started().conf.general()
+    with pytest.raises(AlmaQuotaFloor, match="4982 calls left for today and 5000 are kept"):
+        started().conf.general()
+    assert len(alma.asked) == 1
+    alma.says(as_json({}, X_Exl_Api_Remaining="1000"))
+    started().call(WRITE, nothing)  # goes on to its own floor
+    for client in (started(), started()):
+        with pytest.raises(AlmaQuotaFloor, match="1000 calls left"):
+            client.call(WRITE, nothing)
+    assert len(alma.asked) == 2
+
+
+def test_what_a_client_heard_itself_counts_where_it_is_the_smaller(alma, make_client, limiter):
+    client = make_client(quota_floor=50)
+    alma.says(as_json(json.loads(GENERAL.body), X_Exl_Api_Remaining="49"))
+    client.conf.general()  # the limiter of this test shares nothing
+    with pytest.raises(AlmaQuotaFloor, match="49 calls left"):
+        client.conf.general()
+    assert limiter.granted == 1
+
+
 def test_yesterdays_remaining_calls_do_not_stop_today(alma, make_client):
     clock = [datetime(2026, 11, 3, 23, 59, tzinfo=UTC)]
     client = make_client(now=lambda: clock[0])
@@ -260,7 +292,7 @@ def test_a_read_only_connection_refuses_to_write_before_sending(alma, make_clien
 
 
 def test_a_limiter_without_its_store_ends_the_run(alma, make_client, limiter, monkeypatch):
-    def broken():
+    def broken(floor):
         raise LimiterUnavailable("the store does not answer")
 
     monkeypatch.setattr(limiter, "acquire", broken)

@@ -2,32 +2,49 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Double, bindparam
 
 from alma_etl.alma import limiter_budget as rules
 from alma_etl.alma.limiter_budget import Budget, BudgetState, LocalBudget
+from alma_etl.store.db import open_engine
 from alma_etl.store.limiter_redis import RedisBudget
 from alma_etl.store.limiter_sql import SqlBudget, Statements
+from alma_etl.store.models import ApiBudget
 
 START = 1_790_000_000.0  # some day in 2026
+TO_MIDNIGHT = rules.DAY - START % rules.DAY + 1
+TODAY = int(START // rules.DAY)
 numbers = itertools.count()
 
 # One step of a history: how far the clock went (a little back, too), then an operation with its arguments.
 ticks = st.one_of(
-    st.sampled_from([0.0, 0.25, 1.0, 1.5, 30.0, 61.0, 86_400.0, -0.5, -3600.0]), st.floats(0, 5)
+    st.sampled_from([0.0, 0.25, 1.0, 1.5, 30.0, 61.0, TO_MIDNIGHT, 86_400.0, -0.5, -3600.0]),
+    st.floats(0, 5),
 )
 operations = st.one_of(
-    st.tuples(st.just("take"), st.integers(1, 50), st.sampled_from([0.5, 1.0, 2.5, 20.0, 200.0])),
+    st.tuples(
+        st.just("take"),
+        st.integers(1, 50),
+        st.sampled_from([0.5, 1.0, 2.5, 20.0, 200.0]),
+        st.sampled_from([0, 0, 10, 1000]),
+    ),
     st.tuples(st.just("slow_down")),
     st.tuples(
         st.just("shut"), st.floats(-10, 40), st.sampled_from(["daily threshold", "", "Größe: «voll» 📚"])
     ),
-    st.tuples(st.just("note_calls_left"), st.integers(0, 6_000_000)),
+    st.tuples(
+        st.just("note_calls_left"),
+        st.one_of(st.integers(0, 100), st.integers(900, 1100), st.integers(0, 6_000_000)),
+        st.sampled_from([TODAY, TODAY, TODAY - 1, None]),
+        st.one_of(st.none(), st.integers(0, 300)),
+    ),
     st.tuples(st.just("look")),
 )
 histories = st.lists(st.tuples(ticks, operations), min_size=1, max_size=20)
@@ -203,3 +220,86 @@ def test_the_day_of_the_counters_is_utc() -> None:
     clock.now += 1
     state = budget.take(2, 20.0)
     assert (state.day, state.granted, state.refused) == (20_001, 2, 0)
+
+
+def test_calls_left_are_handed_out_once_however_many_are_under_way() -> None:
+    clock = Clock()
+    budget = LocalBudget(clock)
+    budget.take(1, 20.0)
+    budget.note_calls_left(1010, TODAY, 1)
+    handed = [budget.take(4, 20.0, 1000).handed for _ in range(6)]
+    assert handed == [4, 4, 2, 0, 0, 0]
+    state = budget.look()
+    assert state.calls_left == 1000
+    assert budget.take(4, 20.0, 500).handed == 4  # who may go lower does
+
+
+def test_an_answer_takes_into_account_what_was_handed_out_after_its_call() -> None:
+    clock = Clock()
+    budget = LocalBudget(clock)
+    budget.take(10, 20.0)
+    # Alma answers the third: of the seven after it some may be counted in what it says, or none.
+    assert budget.note_calls_left(1000, TODAY, 3).calls_left == 993
+    assert budget.note_calls_left(998, TODAY, 5).calls_left == 993  # as was known
+    assert budget.note_calls_left(990, TODAY, 10).calls_left == 990  # others call, too
+    budget.take(5, 20.0)
+    # Slots that nobody used come back with the first answer to a later one.
+    assert budget.note_calls_left(989, TODAY, 15).calls_left == 989
+
+
+def test_a_raised_allowance_is_seen_and_a_late_answer_does_not_lower_it() -> None:
+    clock = Clock()
+    budget = LocalBudget(clock)
+    budget.take(5, 20.0)
+    budget.note_calls_left(10, TODAY, 5)
+    assert budget.note_calls_left(50_000, TODAY, 5).calls_left == 50_000
+    budget.take(100, 20.0)
+    # An answer that took its time: it may count the hundred, or not.
+    assert budget.note_calls_left(49_905, TODAY, 5).calls_left == 49_900
+
+
+def test_what_alma_said_of_another_day_stops_nobody() -> None:
+    clock = Clock()
+    clock.now = (TODAY + 1) * rules.DAY - 10
+    budget = LocalBudget(clock)
+    budget.take(3, 20.0)
+    budget.note_calls_left(7, TODAY, 3)
+    assert budget.take(1, 20.0, 1000).handed == 0
+    clock.now += 10
+    assert budget.take(9, 20.0, 1000).handed == 9
+    # The answer to a call of yesterday that comes today.
+    assert rules.left_today(budget.note_calls_left(6, TODAY, 4), clock.now) is None
+    assert budget.take(9, 20.0, 1000).handed == 9
+
+
+def test_what_alma_says_just_after_midnight_may_be_of_yesterday_and_does_not_stop_the_day() -> None:
+    clock = Clock()
+    clock.now = (TODAY + 1) * rules.DAY + 1
+    budget = LocalBudget(clock)
+    budget.take(1, 20.0, 1000)
+    budget.note_calls_left(7, TODAY + 1, 1)
+    assert budget.take(1, 20.0, 1000).handed == 0
+    clock.now += rules.SETTLING
+    assert budget.take(1, 20.0, 1000).handed == 1
+    budget.note_calls_left(8, TODAY + 1, 2)
+    clock.now += 40_000
+    assert budget.take(1, 20.0, 1000).handed == 0
+
+
+def test_a_hash_and_a_row_of_the_version_before_are_understood(valkey: str, sqlite_store: str) -> None:
+    clock = Clock()
+    client = redis.Redis.from_url(valkey)
+    client.hset(
+        "alma:budget:old", mapping={"clock": repr(START), "calls_left": "", "day": str(TODAY), "granted": "5"}
+    )
+    assert RedisBudgetWithClock(valkey, "old", clock).take(3, 20.0, 1000).handed == 3
+    client.hset("alma:budget:old", mapping={"calls_left": "1002", "calls_left_at": repr(START)})
+    assert RedisBudgetWithClock(valkey, "old", clock).take(3, 20.0, 1000).handed == 2
+    client.close()
+    engine = open_engine(sqlite_store)
+    state = asdict(BudgetState(calls_left=1002, calls_left_at=START, day=TODAY)) | {"name": "old"}
+    del state["handed"]
+    with engine.begin() as connection:
+        connection.execute(ApiBudget.__table__.insert(), state)  # type: ignore[attr-defined]
+    engine.dispose()
+    assert SqlBudgetWithClock(sqlite_store, "old", clock).take(3, 20.0, 1000).handed == 2

@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alma_etl.alma import limiter as limiter_module
-from alma_etl.alma.limiter import LimiterClosed, LimiterUnavailable, LocalLimiter, PacedLimiter, bounded
+from alma_etl.alma.limiter import (
+    LimiterAtFloor,
+    LimiterClosed,
+    LimiterUnavailable,
+    LocalLimiter,
+    PacedLimiter,
+    bounded,
+)
 from alma_etl.alma.limiter_budget import PAUSE, BudgetState, LocalBudget
 
 HANG = 30  # seconds after which a thread that should have ended counts as hanging
@@ -23,15 +30,17 @@ class Recorder(LocalBudget):
         self.wanted: list[int] = []
         self.broken = False
 
-    def take(self, wanted: int, rate: float) -> BudgetState:
+    def take(self, wanted: int, rate: float, floor: int = 0) -> BudgetState:
         self.wanted.append(wanted)
-        return self._record("take", lambda: super(Recorder, self).take(wanted, rate))
+        return self._record("take", lambda: super(Recorder, self).take(wanted, rate, floor))
 
     def look(self) -> BudgetState:
         return self._record("look", super().look)
 
-    def note_calls_left(self, calls_left: int) -> BudgetState:
-        return self._record("note", lambda: super(Recorder, self).note_calls_left(calls_left))
+    def note_calls_left(
+        self, calls_left: int, day: int | None = None, number: int | None = None
+    ) -> BudgetState:
+        return self._record("note", lambda: super(Recorder, self).note_calls_left(calls_left, day, number))
 
     def _record(self, name: str, answer: Callable[[], BudgetState]) -> BudgetState:
         self.asked.append(name)
@@ -57,6 +66,18 @@ def in_threads(count: int, work: Callable[[], None]) -> list[BaseException]:
         thread.join(HANG)
     assert not any(thread.is_alive() for thread in threads)
     return raised
+
+
+def midday() -> float:
+    """A clock that no test sees turn the day."""
+    return 86_400.0 * 20_000 + 43_200 + time.monotonic() % 20_000
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANG
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -111,8 +132,8 @@ def test_a_process_with_a_high_rate_does_not_hoard_the_slots_of_a_slow_budget() 
 
 def test_a_permit_that_comes_too_late_is_thrown_away() -> None:
     class Late(Recorder):
-        def take(self, wanted: int, rate: float) -> BudgetState:
-            state = super().take(wanted, rate)
+        def take(self, wanted: int, rate: float, floor: int = 0) -> BudgetState:
+            state = super().take(wanted, rate, floor)
             if len(self.wanted) <= 2:
                 time.sleep(limiter_module.SLACK * 3)  # the process is held up with the answer in its hands
             return state
@@ -237,10 +258,10 @@ def test_all_who_wait_are_told_when_the_store_is_gone_and_it_may_come_back() -> 
 def test_calls_left_are_noted_now_and_then_and_never_fail_a_good_call() -> None:
     budget = Recorder()
     limiter = PacedLimiter(budget, 20)
-    for calls_left in range(1000, 900, -1):
+    for calls_left in range(10_000, 9_900, -1):
         limiter.note_remaining(calls_left)
     assert budget.asked == ["note"]
-    assert limiter.state().calls_left == 1000
+    assert limiter.state().calls_left == 10_000
 
     broken = Recorder()
     broken.broken = True
@@ -260,3 +281,58 @@ def test_an_exchange_bounds_where_the_clock_of_the_store_can_be() -> None:
     assert exchange(offset, 1002.0, 1002.001, 102.0005) == pytest.approx(900.0005)  # quicker: known better
     assert exchange(offset, 1003.0, 1003.001, 3600.0) == pytest.approx(1003.001 - 3600)  # set forward
     assert exchange(-2597.0, 1004.0, 1004.001, 104.0) == pytest.approx(900.0)  # and back
+
+
+def test_close_to_the_floor_every_answer_is_noted() -> None:
+    budget = Recorder(midday)
+    limiter = PacedLimiter(budget, 100)
+    limiter.acquire(5000)
+    for calls_left in range(6_020, 5_980, -1):
+        limiter.note_remaining(calls_left)
+    assert budget.asked == ["take", *["note"] * (1 + 20)]
+
+
+def test_who_starts_below_the_floor_sends_nothing_and_others_go_on_to_theirs() -> None:
+    budget = Recorder(midday)
+    limiter = PacedLimiter(budget, 200)
+    limiter.note_remaining(1010)
+    raised = in_threads(8, lambda: limiter.acquire(5000))
+    assert [type(problem) for problem in raised] == [LimiterAtFloor] * 8
+    assert budget.look().granted == 0  # a refused request costs the others nothing
+    raised = in_threads(20, lambda: limiter.acquire(1000))
+    assert [type(problem) for problem in raised] == [LimiterAtFloor] * (10 + limiter.wasted)
+    assert budget.look().calls_left == 1000
+
+
+def test_threads_that_wait_all_hear_of_the_floor() -> None:
+    """One that is woken to ask for the others, and stops instead, wakes the next."""
+    for _ in range(20):
+        limiter = PacedLimiter(Recorder(midday), 400)
+        limiter.note_remaining(1004)
+        raised = in_threads(12, lambda: limiter.acquire(1000))  # noqa: B023
+        assert len(raised) == 12 - 4 + limiter.wasted
+
+
+def test_permits_that_are_reserved_are_not_used_once_the_floor_is_known_to_be_passed() -> None:
+    budget = Recorder(midday)
+    limiter = PacedLimiter(budget, 4)
+    sent = limiter.acquire(1000)
+    raised: list[BaseException] = []
+    waiting = threading.Thread(target=lambda: raised.extend(in_threads(2, lambda: limiter.acquire(1000))))
+    waiting.start()
+    until(lambda: budget.asked.count("take") == 2)
+    limiter.note_remaining(900, sent)
+    waiting.join(HANG)
+    assert [type(problem) for problem in raised] == [LimiterAtFloor] * 2
+
+
+def test_after_midnight_the_run_starts_although_little_was_left_the_day_before() -> None:
+    clock = [86_400.0 * 20_000 - 0.01]
+    budget = Recorder(lambda: clock[0])
+    limiter = PacedLimiter(budget, 100)
+    limiter.note_remaining(3)
+    with pytest.raises(LimiterAtFloor):
+        limiter.acquire(1000)
+    clock[0] += 1
+    limiter.state()
+    assert limiter.acquire(1000).day == 20_000
