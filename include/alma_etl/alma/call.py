@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from alma_etl.alma.errors import AlmaRefused
 
@@ -51,6 +51,15 @@ def named(method: str, path_: str) -> str:
     """Method and path for errors and logs: without the query, and without the user's id, which is an e-mail address
     in some libraries."""
     return f"{method} {_WHOSE.sub('/users/-', path_)}"
+
+
+def without_user(path_: str, text: str) -> str:
+    """A text about a call without the user's id, which Alma repeats in some of its own words."""
+    match = _WHOSE.match(path_)
+    if match is None:
+        return text
+    user_id = unquote(match[0].removeprefix("/users/"))
+    return re.sub(rf"(?<!\w){re.escape(user_id)}(?!\w)", "-", text, flags=re.IGNORECASE)
 
 
 def path(*segments: str) -> str:

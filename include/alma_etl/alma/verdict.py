@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from alma_etl.alma.call import Call
+from alma_etl.alma.call import Call, without_user
 from alma_etl.alma.envelope import Reply, UnreadableError
 from alma_etl.alma.errors import (
     AlmaDailyThreshold,
@@ -37,7 +37,7 @@ def failure(call: Call, reply: Reply, now: datetime, scrub: Callable[[str], str]
         why = _NO_ANSWER.get(kind, "")
     status = reply.status
     code = said.code if said else ""
-    words = scrub(said.message)[:1000] if said else ""
+    words = without_user(call.path, scrub(said.message))[:1000] if said else ""
     tracking_id = (said.tracking_id if said else "") or reply.request_id
 
     def make(type_: type[AlmaError], message: str, effect_unknown: bool = False) -> AlmaError:

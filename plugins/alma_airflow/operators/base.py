@@ -1,18 +1,70 @@
 """What all operators of this package share."""
 
+import logging
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.log import redact
 
 from alma_etl.alma.errors import AlmaStop, AlmaUnreachable
 from alma_etl.errors import RunStopped
 
+PROBLEM = "problem"  # the XCom of a failed task, which the run's page shows
+_WIDTH = 120
 
-class EtlOperator(BaseOperator):
-    """Runs one function of the domain, and tells Airflow which of its errors a retry cannot mend.
+_log = logging.getLogger(__name__)
+
+
+class KnownErrors(BaseOperator):
+    """First base of operators and sensors: what made one fail is the end of its log, and stands on the run's page."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # After the callbacks of the DAG's author, so that the sentence is the last line whatever they log.
+        self.on_failure_callback = [*self.on_failure_callback, say_why]
+        self.on_retry_callback = [*self.on_retry_callback, say_why]
+
+
+def say_why(context: Context) -> None:
+    """Log the sentence of a known error as the last line, and keep it for the run's page.
+
+    Airflow logs its traceback before the callbacks, and opens a group that the UI shows folded up.
+    """
+    sentence = sentence_of(context.get("exception"), context)
+    if not sentence:
+        return
+    try:
+        context["ti"].xcom_push(key=PROBLEM, value=sentence)
+    except Exception as error:  # noqa: BLE001 - the log is what matters, and Airflow may be what failed
+        _log.warning("The reason could not be kept for the run's page: %s", type(error).__name__)
+    _log.info("::endgroup::")
+    _log.error("%s", "\n".join(textwrap.fill(line, _WIDTH, **_WHOLE_WORDS) for line in sentence.splitlines()))
+
+
+_WHOLE_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
+
+
+def sentence_of(error: object, context: Context) -> str:
+    """What a known error says, without secrets; "" for any other, whose traceback is all that is known."""
+    if isinstance(error, AirflowTaskTimeout):
+        return (
+            f"The task took longer than its execution_timeout of {context['task'].execution_timeout}: see what it "
+            "did last, then clear it, and it goes on from there"
+        )
+    package = type(error).__module__.partition(".")[0]
+    if package in ("botocore", "boto3"):
+        return str(redact(f"The bucket cannot be used: {error}")).strip()
+    if package == "alma_etl" or isinstance(error, AirflowException):
+        return str(redact(str(error))).strip()
+    return ""
+
+
+class EtlOperator(KnownErrors):
+    """Runs one function of the domain, and tells Airflow which of its errors a retry cannot fix.
 
     Subclasses write `work`. Bad input, a shut gate, a wrong key and a used-up daily allowance fail the task at
     once, with their sentence as the last line of the log; anything else is retried as the DAG says.

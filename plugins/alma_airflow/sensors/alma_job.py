@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue, conf, timezone
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferralError
 from airflow.triggers.base import BaseTrigger
 
 from alma_airflow.hooks.alma import AlmaHook
-from alma_airflow.operators.base import errors_for_airflow
+from alma_airflow.operators.base import KnownErrors, errors_for_airflow
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.job_runs import ANY_JOB, JobEnd, check_job, look_at_job
 
 
-class AlmaJobWaiter(BaseSensorOperator):
+class AlmaJobWaiter(KnownErrors, BaseSensorOperator):
     """What the sensor and `AlmaRunJobOperator` share: they look at once, then wait without a worker.
 
     Waiting is done by the triggerer when `deferrable`, else by Airflow's rescheduling (`mode="reschedule"`, the
@@ -84,13 +84,26 @@ class AlmaJobWaiter(BaseSensorOperator):
         waited = timezone.utcnow() - datetime.fromisoformat(since)
         left = timedelta(seconds=self.timeout) - waited
         if left <= timedelta(0):
-            raise AirflowSensorTimeout(
-                f"The Alma job has not come to its end within {self.timeout:.0f} seconds"
-            )
+            raise AirflowSensorTimeout(self._too_late())
         trigger = self.trigger(context)
         if isinstance(trigger, AlmaJobTrigger):
             self.defer(trigger=trigger, method_name="execute_complete", timeout=left)
         self.defer(trigger=trigger, method_name="look_or_defer", kwargs={"since": since}, timeout=left)
+
+    def _too_late(self) -> str:
+        return f"The Alma job has not come to its end within {self.timeout:.0f} seconds"
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow when the task goes on after a wait, or when the wait failed in the triggerer."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(self._too_late()) from error
+        except TaskDeferralError as error:
+            reason = "".join((next_kwargs or {}).get("traceback") or ()).strip().rpartition("\n")[2]
+            raise TaskDeferralError(
+                f"Waiting for the Alma job failed in the triggerer: {reason or error}"
+            ) from error
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Called by Airflow when the trigger has fired."""

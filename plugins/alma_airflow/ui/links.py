@@ -1,4 +1,4 @@
-"""Buttons on task instances in the Airflow UI."""
+"""Buttons on task instances in the Airflow UI, and addresses in it."""
 
 from urllib.parse import quote, urlsplit
 
@@ -8,12 +8,16 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.types import TaskInstanceKey
 
 
+def airflow_prefix() -> str:
+    """The path below which Airflow is served, which its base URL tells; "" for the root."""
+    return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+
+
 class ReportLink(BaseOperatorLink):
     """Opens the run's report."""
 
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The page's path; Airflow may be served below a prefix, which its base URL tells."""
-        prefix = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
-        return f"{prefix}/alma/report/{quote(ti_key.dag_id)}/{quote(ti_key.run_id)}"
+        """The page's path."""
+        return f"{airflow_prefix()}/alma/report/{quote(ti_key.dag_id)}/{quote(ti_key.run_id)}"

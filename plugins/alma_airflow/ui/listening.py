@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from alma_airflow.hooks import dcb as dcb_hooks
 from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import open_bucket, store_url
-from alma_etl.alma.webhooks import SIGNATURE_HEADER, Event, event, is_authentic
+from alma_etl.alma.webhooks import SIGNATURE_HEADER, Event, challenge_answer, event, is_authentic
 from alma_etl.dcb.settings import read_dcb_settings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.hints import Hint
@@ -55,6 +55,19 @@ class _Listeners:
 
 
 listeners = _Listeners()
+
+
+def answer_challenge(system: str, challenge: str) -> tuple[int, str]:
+    """The HTTP status and the text for Alma's question whether a system of ``config/dcb.yaml`` is listened to.
+
+    Only one whose connection has a ``webhook_secret`` is: the messages of any other would all be refused.
+    """
+    try:
+        known = listeners.of(system) is not None
+    except (StoreUnavailable, InputProblem) as problem:
+        _log.warning("A challenge of %s could not be answered: %s", system, problem)
+        return 503, "not now"
+    return (200, challenge_answer(challenge).decode()) if known else (404, "Not Found")
 
 
 def take_message(system: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:

@@ -19,10 +19,13 @@ router = APIRouter()
 
 @router.get("/webhooks/{system}")
 def challenge(system: _System, challenge: Annotated[str, Query(min_length=1, max_length=1000)]) -> Response:
-    """Alma asks whether somebody listens: the challenge comes back as JSON."""
-    from alma_etl.alma.webhooks import challenge_answer
+    """Alma asks whether somebody listens: the challenge comes back as JSON, 404 for a system that may not send."""
+    from alma_airflow.ui.listening import answer_challenge
 
-    return Response(challenge_answer(challenge), media_type="application/json", headers=_NO_STORE)
+    status, text = answer_challenge(system, challenge)
+    if status != 200:
+        return PlainTextResponse(text, status_code=status)
+    return Response(text, media_type="application/json", headers=_NO_STORE)
 
 
 @router.post("/webhooks/{system}")
