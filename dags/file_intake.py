@@ -9,8 +9,8 @@ rings. By hand at any time; it finds the files by itself.
 **Input.** What lies in the incoming folders. A file that still changes is left alone until it rests for three seconds;
 names that programs use while they write (`.part`, `.tmp`, `.filepart`, `~$`, a leading dot) are passed over.
 
-**Output.** A run of `item_creation` for each file. Its id is made of the file's key,
-entity tag and time: the same version never starts twice, the same file dropped again is a new run.
+**Output.** A run of `item_creation` for each file. Its id begins with the file's name, its note has key and size, and
+the log of `start_load` links to it. The same version never starts twice; the same file dropped again is a new run.
 
 **Safe to run again?** Yes. Runs that exist are skipped.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from alma_etl.intake.places import run_mark
 from alma_etl.store.bucket import Bucket
 from tests.e2e.alma import KEY, SandboxView
 
@@ -140,7 +141,7 @@ class Loaded:
         self.bucket = bucket
         self.run = run
         self.state = str(run.state)
-        self._names = f"{stem}.{run.run_id}"
+        self._names = f"{stem}.{run_mark(run.run_id)}"
 
     def report(self, ending: str) -> bytes:
         """A report by its ending."""

@@ -1,6 +1,7 @@
 """`file_intake` by `dag.test()`: a run for every dropped file, and only one for each version of it."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -72,6 +73,56 @@ def test_a_version_starts_once_even_when_the_note_of_it_is_lost(jobs, drop, inta
     run, states = intake()
     assert (run.state, states["start_load", 0]) == ("success", "skipped")
     assert len(loads()) == 1
+
+
+def test_a_run_tells_its_file_by_its_id_and_its_note_and_is_named_in_the_log(jobs, drop, intake, capfd):
+    key = drop("march gifts.txt", b"991|12")
+    intake()
+    (run_id,) = loads()
+    assert re.fullmatch(r"march-gifts__\d{8}T\d{6}Z__[0-9a-f]{16}", run_id)
+    with create_session() as session:
+        found = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
+        assert found.note == f"`{key}`, 6 bytes"
+    assert f"/dags/item_creation/runs/{run_id}" in "".join(capfd.readouterr())
+
+
+def test_names_that_differ_only_in_what_an_id_leaves_out_have_a_run_each(jobs, drop, intake):
+    names = [
+        "日本語.txt",
+        "中文.txt",
+        "a b.txt",
+        "a-b.txt",
+        "a_b.csv",
+        "manual.txt",
+        "backfill",
+        "x" * 240 + ".txt",
+    ]
+    keys = {drop(name) for name in names}
+    run, _ = intake()
+    assert run.state == "success"
+    assert {conf["key"] for conf in loads().values()} == keys
+
+
+def test_what_the_version_before_started_is_not_started_again_even_without_a_note(jobs, drop, intake):
+    key = drop("march.txt")
+    (arrival,) = arrivals.settled(jobs.bucket, settle=timedelta(0))
+    jobs.bucket.put(STARTED, json.dumps({"started": [f"file__{arrival.mark}"]}).encode())
+    intake()
+    assert loads() == {}
+    jobs.bucket.delete([STARTED])
+    former = DagRun(
+        dag_id="item_creation",
+        run_id=f"file__{arrival.mark}",
+        run_type="manual",
+        state="success",
+        conf={"key": key},
+        run_after=LOGICAL_DATE,
+    )
+    with create_session() as session:
+        session.add(former)
+    run, states = intake()
+    assert (run.state, states["start_load", 0]) == ("success", "skipped")
+    assert set(loads()) == {f"file__{arrival.mark}"}
 
 
 def test_the_same_file_dropped_again_is_a_new_run(jobs, drop, intake):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from alma_etl.intake.places import AREAS, Area, is_upload_in_transit
+from alma_etl.intake.places import AREAS, Area, is_upload_in_transit, run_mark, slug
 
 if TYPE_CHECKING:
     from alma_etl.store.bucket import Bucket
@@ -40,10 +40,15 @@ class Arrival:
         return f"{self.etag}@{self.last_modified.astimezone(UTC).isoformat(timespec='seconds')}"
 
     @property
-    def run_id(self) -> str:
-        """The id of the one run for this version: readable by its time, unique by key, entity tag and time."""
+    def mark(self) -> str:
+        """The version's time, and a hash of key, entity tag and time: one of its kind."""
         digest = hashlib.sha256("\n".join((self.key, self.version)).encode()).hexdigest()
-        return f"file__{self.last_modified.astimezone(UTC):%Y%m%dT%H%M%SZ}__{digest[:16]}"
+        return f"{self.last_modified.astimezone(UTC):%Y%m%dT%H%M%SZ}__{digest[:16]}"
+
+    @property
+    def run_id(self) -> str:
+        """The id of the one run for this version: readable by the file's name, unique by the mark."""
+        return f"{slug(self.key.rpartition('/')[2])}__{self.mark}"
 
 
 def settled(bucket: Bucket, *, settle: timedelta, areas: Sequence[Area] = AREAS) -> list[Arrival]:
@@ -68,24 +73,26 @@ def _lying(bucket: Bucket, area: Area) -> Iterator[Arrival]:
 def not_started(bucket: Bucket, arrivals: Sequence[Arrival]) -> list[Arrival]:
     """Those of the arrivals for which no run was started."""
     started = _started(bucket)
-    return [arrival for arrival in arrivals if arrival.run_id not in started]
+    return [arrival for arrival in arrivals if arrival.mark not in started]
 
 
 def remember_started(bucket: Bucket, run_ids: Collection[str]) -> None:
     """Note runs as started, and forget those whose files have left. To be called by one task at a time."""
-    present = {arrival.run_id for area in AREAS for arrival in _lying(bucket, area)}
-    known = (set(_started(bucket)) | set(run_ids)) & present
-    body = json.dumps({"started": sorted(known)}, indent=1).encode()
+    known = _started(bucket) | {run_mark(run_id) for run_id in run_ids}
+    present = (arrival for area in AREAS for arrival in _lying(bucket, area))
+    started = sorted(arrival.run_id for arrival in present if arrival.mark in known)
+    body = json.dumps({"started": started}, indent=1).encode()
     bucket.put(STARTED, body, "application/json")
 
 
-def _started(bucket: Bucket) -> Collection[str]:
+def _started(bucket: Bucket) -> set[str]:
+    """The marks of the runs that were started; the version before noted other ids with the same marks."""
     found = bucket.find(STARTED)
     if found is None:
-        return ()
+        return set()
     try:
         document = json.loads(found)
     except ValueError:
-        return ()  # a damaged note costs a few starts that the database refuses, nothing more
+        return set()  # a damaged note costs a few starts that the database refuses, nothing more
     runs = document.get("started") if isinstance(document, Mapping) else None
-    return {str(run) for run in runs} if isinstance(runs, list) else ()
+    return {run_mark(str(run)) for run in runs} if isinstance(runs, list) else set()

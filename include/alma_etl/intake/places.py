@@ -10,6 +10,17 @@ _IN_TRANSIT = re.compile(r"^(\.|~\$)|\.(part|partial|filepart|tmp|crdownload|dow
 _UNSAFE = re.compile(r"[^\w.()+, -]|(?<=\.)\.+")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MAX_STEM = 100  # characters of a file's name that go into the names of its reports
+_MAX_SLUG = 60  # and into the id of its run
+_MARK = r"[0-9]{8}T[0-9]{6}Z__[0-9a-f]{16}"
+_RUN_OF_A_FILE = re.compile(rf"[A-Za-z0-9-]{{1,{_MAX_SLUG}}}__({_MARK})")
+# How rejects are called: the run's mark, the whole id as the version before wrote it, or the id of a run by hand
+# (of which Airflow's own have a time with a dot; colons do not outlive every download).
+_REJECTED = re.compile(
+    rf"\.(?:(?:file__)?{_MARK}|[a-z_]+__\d{{4}}-\d\d-\d\dT[A-Za-z0-9_.~:+-]+?|[A-Za-z0-9_~:+-]+)\.rejected$"
+)
+# Airflow refuses or misreads an id that begins with one of these and two underscores. Its other run types have an
+# underscore in their names, which no slug has.
+_RUN_TYPES = frozenset({"manual", "scheduled", "backfill"})
 
 
 @dataclass(frozen=True)
@@ -26,15 +37,15 @@ class Area:
 
     def filed(self, *, loaded: bool, stem: str, run_id: str, extension: str) -> str:
         """The key under which a file rests after its run."""
-        return f"{self.folder}/{'done' if loaded else 'failed'}/{stem}.{run_id}{extension}"
+        return f"{self.folder}/{'done' if loaded else 'failed'}/{stem}.{run_mark(run_id)}{extension}"
 
     def report(self, stem: str, run_id: str, ending: str) -> str:
         """The key of a report; `ending` is what follows the run, such as `.csv`."""
-        return f"{self.folder}/reports/{stem}.{run_id}{ending}"
+        return f"{self.folder}/reports/{stem}.{run_mark(run_id)}{ending}"
 
     def rejects(self, stem: str, run_id: str, extension: str) -> str:
         """The key of the rows that were not loaded, in the format in which they came."""
-        return f"{self.folder}/rejects/{stem}.{run_id}.rejected{extension}"
+        return f"{self.folder}/rejects/{stem}.{run_mark(run_id)}.rejected{extension}"
 
 
 ITEMS = Area("items", "item_creation")
@@ -83,13 +94,40 @@ def extension_of(name: str) -> str:
 
 
 def safe_stem(name: str) -> str:
-    """A name without its extension, every character that could do harm in a key or a file name replaced by `_`."""
+    """A name without its extension, every character that could do harm in a key or a file name replaced by `_`.
+
+    The ending that rejects get is no part of it, so that names do not grow when rejects are dropped again.
+    """
+    return _UNSAFE.sub("_", _plain_stem(name))[:_MAX_STEM].strip(" .") or "file"
+
+
+def slug(name: str) -> str:
+    """What the id of a run has of a file's name: ASCII letters, digits and `-`; `file` when nothing is left."""
+    letters = unicodedata.normalize("NFKD", _plain_stem(name)).encode("ascii", "ignore").decode()
+    found = re.sub(r"[^A-Za-z0-9]+", "-", letters).strip("-")[:_MAX_SLUG].rstrip("-")
+    return "file" if not found or found in _RUN_TYPES else found
+
+
+def run_mark(run_id: str) -> str:
+    """What the names of a run's objects have of its id: the time and hash of a file's run, else the whole id."""
+    match = _RUN_OF_A_FILE.fullmatch(run_id)
+    return match[1] if match else run_id
+
+
+def former_run_id(run_id: str) -> str:
+    """How the version before this one called the run of the same version of a file."""
+    return f"file__{run_mark(run_id)}"
+
+
+def _plain_stem(name: str) -> str:
     plain = "".join(
         "_" if unicodedata.category(char)[0] == "C" else char for char in unicodedata.normalize("NFC", name)
     )
     extension = extension_of(plain)
-    stem = _UNSAFE.sub("_", plain.removesuffix(plain[len(plain) - len(extension) :]) if extension else plain)
-    return stem[:_MAX_STEM].strip(" .") or "file"
+    stem = plain[: len(plain) - len(extension)]
+    while (shorter := _REJECTED.sub("", stem)) and shorter != stem:
+        stem = shorter
+    return stem
 
 
 def dropped_file(area: Area, key: str, *, profile: str | None = None) -> DroppedFile:

@@ -24,6 +24,7 @@ class Start(TypedDict):
     trigger_dag_id: str
     trigger_run_id: str
     conf: dict[str, Any]
+    note: str
 
 
 def new_starts(
@@ -72,7 +73,14 @@ def _start(arrival: Arrival) -> Start:
         trigger_dag_id=arrival.area.dag_id,
         trigger_run_id=arrival.run_id,
         conf={"key": arrival.key, "version": arrival.version},
+        note=_note(arrival),
     )
+
+
+def _note(arrival: Arrival) -> str:
+    """What the run is about, for the list of runs in the UI: Markdown, of at most 1,000 characters."""
+    shown = printable(arrival.key).replace("`", "'")
+    return f"`{shown}`, {arrival.size} bytes"
 
 
 def watched_folders() -> str:

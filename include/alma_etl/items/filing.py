@@ -4,9 +4,10 @@ import logging
 
 from botocore.exceptions import ClientError
 
-from alma_etl.errors import InputProblem
+from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.intake.arrivals import Arrival
-from alma_etl.intake.places import ITEMS, dropped_file, printable
+from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
+from alma_etl.items.profiles import profile_named, read_profiles
 from alma_etl.items.run import INPUT, LoadFolder, names_of
 from alma_etl.items.summary import find_summary
 from alma_etl.store.bucket import NoSuchObject
@@ -14,21 +15,26 @@ from alma_etl.store.bucket import NoSuchObject
 log = logging.getLogger(__name__)
 
 
-def file_away(folder: LoadFolder, key: str) -> str:
+def file_away(
+    folder: LoadFolder, key: str, *, profile: str | None = None, dry_run: bool | None = None
+) -> str:
     """Put the file under `items/done/`, or under `items/failed/` when no row of it could be loaded; its key comes back.
 
     What is filed is the version that the run read. If the file was replaced in the meantime, the new one stays
     where it is: it has a run of its own. Doing it again, after a cleared run came to another end, moves the filed
-    copy. A file that was not dropped, but named by hand elsewhere in the area, stays. "" comes back when there is
-    nothing to file.
+    copy. A file that was not dropped, but named by hand elsewhere in the area, stays, and so does that of a dry
+    run. "" comes back when there is nothing to file. `profile` and `dry_run` are those that the run was given.
     """
     folder.stop_if_superseded()
-    summary = find_summary(folder)
-    loaded = summary is not None and summary.loaded > 0
     try:
-        file = dropped_file(ITEMS, key)
+        file = dropped_file(ITEMS, key, profile=profile)
     except InputProblem:
         file = None
+    if _is_dry_run(folder, file, dry_run):
+        log.info("A dry run: %s stays where it is", printable(key))
+        return folder.filed_key() or ""
+    summary = find_summary(folder)
+    loaded = summary is not None and summary.loaded > 0
     stem, extension = names_of(file, key)
     target = ITEMS.filed(loaded=loaded, stem=stem, run_id=folder.run_id, extension=extension)
     kept = _keep(folder, key, target)
@@ -41,6 +47,19 @@ def file_away(folder: LoadFolder, key: str) -> str:
     _clear_incoming(folder, key)
     log.info("%s is filed as %s", printable(key), target)
     return target
+
+
+def _is_dry_run(folder: LoadFolder, file: DroppedFile | None, asked: bool | None) -> bool:
+    """Whether nothing was to be written; also of a file that could not be read."""
+    plan = folder.find_plan()
+    if plan is not None:
+        return plan.dry_run
+    if asked is not None or file is None:
+        return bool(asked)
+    try:
+        return profile_named(read_profiles(folder.bucket), file.profile).dry_run
+    except RunStopped:
+        return False
 
 
 def _keep(folder: LoadFolder, key: str, target: str) -> bool:

@@ -13,7 +13,7 @@ from alma_etl.items.collecting import Collection, collected, used_holdings
 from alma_etl.items.outcomes import COLUMNS, LOADED, MEANING, Outcome, RowResult, cells
 from alma_etl.items.reading import opened
 from alma_etl.items.run import LoadFolder, Plan, names_of
-from alma_etl.items.summary import Summary, problems_of, verdict_of, write_summary
+from alma_etl.items.summary import Summary, find_summary, problems_of, verdict_of, write_summary
 from alma_etl.reports.pages import render
 from alma_etl.reports.tables import CsvWriter, XlsxWriter
 from alma_etl.store.bucket import Bucket, NoSuchObject
@@ -35,12 +35,15 @@ def write_reports(folder: LoadFolder, key: str, task_states: Mapping[str, str]) 
     folder.stop_if_superseded()
     names = _Names(folder, key)
     plan = folder.find_plan()
+    earlier = find_summary(folder)
     if plan is None:
         summary = _report_unread(folder, names, key, task_states)
     else:
         with collected(folder, plan) as ends:
             summary = _report_rows(folder, names, plan, ends, task_states)
     write_summary(folder, summary)
+    if earlier is not None:  # an attempt of the version before called them otherwise
+        folder.bucket.delete(set(earlier.keys.values()) - set(summary.keys.values()))
     for kind, written in summary.keys.items():
         log.info("%s: %s", kind, written)
     log.info("%s", ", ".join(f"{count} {word}" for word, count in summary.counts.items() if count))

@@ -6,9 +6,12 @@ from typing import Any, ClassVar
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.utils.helpers import build_airflow_dagrun_url
 
 from alma_airflow.hooks.store import open_bucket
-from alma_airflow.operators.base import EtlOperator
+from alma_airflow.operators.base import EtlOperator, KnownErrors
+from alma_etl.intake.places import former_run_id
 from alma_etl.intake.starting import new_starts, note_starts
 
 
@@ -30,7 +33,7 @@ class ListNewFiles(EtlOperator):
         return [dict(start) for start in new_starts(open_bucket(), at_most=self.at_most, settle=settle)]
 
 
-class StartLoad(TriggerDagRunOperator):
+class StartLoad(KnownErrors, TriggerDagRunOperator):
     """Starts one run; skipped when the run exists already, since the same version of a file starts only once.
 
     Takes its arguments as they are: a file's name is data from outside and must never be read as a template.
@@ -41,6 +44,18 @@ class StartLoad(TriggerDagRunOperator):
     def __init__(self, **kwargs: Any) -> None:
         # Without a logical date, of which a DAG has each only once; two files may arrive at the same moment.
         super().__init__(**{"logical_date": None, "skip_when_already_exists": True, **kwargs})
+
+    def execute(self, context: Context) -> None:
+        """Called by Airflow."""
+        run_id = str(self.trigger_run_id)
+        former = former_run_id(run_id)
+        if former != run_id and context["ti"].get_dr_count(self.trigger_dag_id, run_ids=[former]):
+            raise AirflowSkipException(
+                f"The run of this file was started before the upgrade, as {former}: "
+                f"{build_airflow_dagrun_url(self.trigger_dag_id, former)}"
+            )
+        self.log.info("The run: %s", build_airflow_dagrun_url(self.trigger_dag_id, run_id))
+        super().execute(context)
 
 
 class ReportIntake(EtlOperator):

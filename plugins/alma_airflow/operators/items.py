@@ -128,11 +128,17 @@ class WriteItemReports(ItemOperator):
 
 
 class FileAway(ItemOperator):
-    """Step 6: the file leaves the incoming folder; returns where it rests."""
+    """Step 6: the file leaves the incoming folder, but for a dry run; returns where it rests."""
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        return file_away(self.folder(context), context["params"]["key"])
+        params = context["params"]
+        return file_away(
+            self.folder(context),
+            params["key"],
+            profile=params["profile"] or None,
+            dry_run=params["dry_run"],
+        )
 
 
 class CheckItemOutcome(ItemOperator):

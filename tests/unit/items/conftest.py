@@ -63,7 +63,8 @@ class Load:
     def finish(self, states: dict[str, str] | None = None) -> Loaded:
         """The steps that come whatever happened."""
         write_reports(self.folder, self.params["key"], states or {})
-        file_away(self.folder, self.params["key"])
+        asked = {name: self.params[name] for name in ("profile", "dry_run") if name in self.params}
+        file_away(self.folder, self.params["key"], **asked)
         try:
             self.problem = ""
             check_outcome(self.folder, states or {})

@@ -3,13 +3,18 @@
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import openpyxl
 import pytest
 
 from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.errors import RunStopped
+from alma_etl.intake.arrivals import remember_started
+from alma_etl.intake.starting import new_starts, note_starts
 from alma_etl.items.run import Superseded
+from alma_etl.items.summary import find_summary, write_summary
+from tests.e2e.items import PROFILES
 from tests.unit.items.conftest import Load
 
 pytestmark = pytest.mark.heavy
@@ -349,6 +354,44 @@ def test_a_dry_run_tells_what_it_would_do_and_writes_nothing(loader, alma, gift,
     assert "dry run" in loaded.page()
     real = loader.load(lines((gift, "A")))
     assert real.ends() == [(1, "created")]
+
+
+@pytest.mark.parametrize("body", ["990019999999994401|A\n", "%PDF-1.7 ..."], ids=["a list", "no list"])
+@pytest.mark.parametrize(("profile", "asked"), [("gifts", {"dry_run": True}), ("trial", {})])
+def test_a_dry_run_leaves_the_file_and_intake_does_not_start_it_again(loader, bucket, body, profile, asked):
+    bucket.put("config/item_profiles.yaml", f"{PROFILES}  trial: {{dry_run: true}}\n".encode())
+    key = loader.drop(body, profile=profile)
+    starts = new_starts(bucket, at_most=9, settle=timedelta(0))
+    note_starts(bucket, starts, ["success"])
+    loaded = Load(loader, key, **asked).whole()
+    assert bucket.info(key) is not None
+    assert loaded.keys("items/done/") == loaded.keys("items/failed/") == []
+    remember_started(bucket, [])  # as intake does when another file arrives
+    assert new_starts(bucket, at_most=9, settle=timedelta(0)) == []
+
+    Load(loader, key, dry_run=False).whole()  # by hand with the key
+    assert bucket.info(key) is None
+
+
+def test_a_dry_run_that_is_cleared_as_a_real_one_files_the_file(loader, bucket, gift):
+    load = Load(loader, loader.drop(lines((gift, "A"))), dry_run=True)
+    load.whole()
+    load.params["dry_run"] = False
+    loaded = load.whole()
+    assert bucket.info(load.params["key"]) is None
+    assert len(loaded.keys("items/done/")) == 1
+
+
+def test_a_run_of_the_version_before_that_is_cleared_leaves_each_report_once(loader, bucket, gift):
+    load = Load(loader, loader.drop(lines((gift, "A"), (gift, ""))))
+    loaded = load.whole()
+    summary = find_summary(load.folder)
+    former = {kind: key.replace("march.", "march.file__", 1) for kind, key in summary.keys.items()}
+    for kind, key in summary.keys.items():
+        bucket.copy(key, former[kind])
+    write_summary(load.folder, summary.model_copy(update={"keys": former}))
+    load.whole()
+    assert set(loaded.keys("items/reports/") + loaded.keys("items/rejects/")) == set(summary.keys.values())
 
 
 def test_the_rejects_file_corrected_and_dropped_again_loads_the_rest(loader, alma, gift, titles):
