@@ -10,21 +10,24 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from alma_etl.tabular.cells import Holds
+
 _MAX_TEXT = 1_000  # characters
 
 
 @dataclass(frozen=True)
 class ItemField:
-    """One field: its column, where it stands in Alma's object, and whether it is a code."""
+    """One field: its column, where it stands in Alma's object, whether it is a code, and what its column holds."""
 
     column: str
     section: str
     name: str
     coded: bool = False
+    holds: Holds = Holds.IDENTIFIER
 
 
-def _data(*names: str, coded: bool = False) -> list[ItemField]:
-    return [ItemField(name, "item_data", name, coded) for name in names]
+def _data(*names: str, coded: bool = False, holds: Holds = Holds.IDENTIFIER) -> list[ItemField]:
+    return [ItemField(name, "item_data", name, coded, holds) for name in names]
 
 
 # In the order of the columns that the job's page names; the last two rows are fields beyond them.
@@ -35,18 +38,26 @@ FIELDS: dict[str, ItemField] = {
         ItemField("material_type", "item_data", "physical_material_type", coded=True),
         *_data("po_line"),
         ItemField("copy_id", "holding_data", "copy_id"),
-        *_data("description"),
-        *_data(*(f"enumeration_{letter}" for letter in "abcdefgh")),
-        *_data(*(f"chronology_{letter}" for letter in "ijklm")),
-        *_data("public_note", "internal_note_1", "internal_note_2", "internal_note_3", "fulfillment_note"),
-        *_data("inventory_number", "arrival_date"),
-        *_data("pages", "pieces", "year_of_issue", "inventory_price", "storage_location_id"),
-        *_data("statistics_note_1", "statistics_note_2", "statistics_note_3"),
+        *_data("description", holds=Holds.TEXT),
+        *_data(*(f"enumeration_{letter}" for letter in "abcdefgh"), holds=Holds.LABEL),
+        *_data(*(f"chronology_{letter}" for letter in "ijklm"), holds=Holds.LABEL),
+        *_data("public_note", "internal_note_1", "internal_note_2", "internal_note_3", holds=Holds.TEXT),
+        *_data("fulfillment_note", holds=Holds.TEXT),
+        *_data("inventory_number"),
+        *_data("arrival_date", holds=Holds.DATE),
+        *_data("pages", "pieces", "year_of_issue", holds=Holds.LABEL),
+        *_data("inventory_price", holds=Holds.AMOUNT),
+        *_data("storage_location_id"),
+        *_data("statistics_note_1", "statistics_note_2", "statistics_note_3", holds=Holds.TEXT),
         *_data("provenance", "physical_condition", coded=True),
     )
 }
 
-COLUMNS: tuple[str, ...] = ("mms_id", "barcode", "library", "location", *FIELDS)
+_PLACES = ("mms_id", "barcode", "library", "location")
+COLUMNS: tuple[str, ...] = (*_PLACES, *FIELDS)
+HOLDS: dict[str, Holds] = dict.fromkeys(_PLACES, Holds.IDENTIFIER) | {
+    name: field.holds for name, field in FIELDS.items()
+}
 
 
 def field_problem(column: str, value: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Outcome(StrEnum):
@@ -46,7 +46,10 @@ COLUMNS = (
 
 
 class ItemRow(TypedDict):
-    """One row that may be loaded: what it says, laid over what the profile says. `values` are item fields."""
+    """One row that may be loaded: what it says, laid over what the profile says.
+
+    `values` are item fields; `cleaned` names what was done to the values of the row, for its message.
+    """
 
     line: int
     mms_id: str
@@ -54,6 +57,7 @@ class ItemRow(TypedDict):
     library: str
     location: str
     values: dict[str, str]
+    cleaned: NotRequired[str]  # absent in the rows of a run that began before an upgrade
 
 
 class RowResult(TypedDict):
@@ -73,7 +77,7 @@ class RowResult(TypedDict):
 def result(
     row: ItemRow, outcome: Outcome, message: str = "", *, holding_id: str = "", item_pid: str = ""
 ) -> RowResult:
-    """A row's end."""
+    """A row's end; its message names what was cleaned in the row, too."""
     return RowResult(
         line=row["line"],
         mms_id=row["mms_id"],
@@ -83,7 +87,7 @@ def result(
         outcome=outcome.value,
         holding_id=holding_id,
         item_pid=item_pid,
-        message=message,
+        message="; ".join(part for part in (message, row.get("cleaned", "")) if part),
     )
 
 

@@ -1,5 +1,6 @@
 """Profiles: what holds for all rows of the files in one folder, unless a row says otherwise."""
 
+import re
 from datetime import date, datetime
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from alma_etl.config import read_settings
 from alma_etl.errors import InputProblem
 from alma_etl.items.callnumbers import SCHEMES
 from alma_etl.items.fields import FIELDS, as_date, field_problem
+from alma_etl.items.rows import BARCODE_PATTERN
 from alma_etl.store.bucket import Bucket
 
 CONFIG_KEY = "config/item_profiles.yaml"
@@ -49,6 +51,7 @@ class ItemProfile(BaseModel):
     create_holding: bool = True
     on_several_holdings: Literal["first", "fail"] = "first"
     call_number_from: tuple[str, ...] = ()
+    barcode_pattern: str = BARCODE_PATTERN
     fields: dict[str, Code] = {}
     dry_run: bool = False
 
@@ -68,6 +71,15 @@ class ItemProfile(BaseModel):
             return ()
         tags = [value] if isinstance(value, str | int) else value
         return tuple(_tag(tag) for tag in tags) if isinstance(tags, list | tuple) else value
+
+    @field_validator("barcode_pattern")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
 
     @field_validator("fields")
     @classmethod

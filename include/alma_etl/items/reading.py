@@ -11,7 +11,7 @@ from typing import Any
 from alma_etl.errors import InputProblem
 from alma_etl.intake.arrivals import Arrival
 from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
-from alma_etl.items.fields import COLUMNS
+from alma_etl.items.fields import COLUMNS, HOLDS
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result
 from alma_etl.items.profiles import ItemProfile, ItemProfiles, profile_named, read_profiles
 from alma_etl.items.rows import BadRow, check, item_row
@@ -24,7 +24,7 @@ from alma_etl.tabular.tables import Columns, Table, open_table
 log = logging.getLogger(__name__)
 
 MAX_CHUNKS = 1_000  # Airflow maps a task over at most 1,024
-TABLE = Columns(known=COLUMNS, required=("mms_id", "barcode"), headless=("mms_id", "barcode"))
+TABLE = Columns(known=COLUMNS, required=("mms_id", "barcode"), headless=("mms_id", "barcode"), holds=HOLDS)
 
 
 def read_file(folder: LoadFolder, params: Mapping[str, Any], *, day: date) -> list[Chunk]:
@@ -120,7 +120,7 @@ def _cut(
 ) -> list[Chunk]:
     counted = _Counted()
     with folder.bucket.writer(folder.key(REJECTED)) as rejected:
-        for row in _judged(table, stage, profile.values(day), counted):
+        for row in _judged(table, stage, profile, day, counted):
             rejected.write(json_line(row))
     if not counted.rows:
         raise InputProblem("The file has no rows: there is nothing to load")
@@ -180,14 +180,15 @@ class _Counted:
 
 
 def _judged(
-    table: Table, stage: Staging, defaults: Mapping[str, str], counted: _Counted
+    table: Table, stage: Staging, profile: ItemProfile, day: date, counted: _Counted
 ) -> Iterator[RowResult]:
     """Put the good rows on the stage; the ends of the bad ones come back."""
+    defaults = profile.values(day)
     for source in table.rows():
         counted.rows += 1
         row = item_row(source, defaults)
         try:
-            check(source, row)
+            check(source, row, profile.barcode_pattern)
         except BadRow as problem:
             yield result(row, Outcome.INVALID_ROW, str(problem))
             continue

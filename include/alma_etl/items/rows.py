@@ -4,12 +4,15 @@ import re
 from collections.abc import Mapping
 
 from alma_etl.alma.ids import is_mms_id
+from alma_etl.identifiers import read_identifier
 from alma_etl.items.fields import FIELDS, field_problem
 from alma_etl.items.outcomes import ItemRow
 from alma_etl.tabular.tables import SourceRow
 
 MAX_BARCODE = 100  # characters
-_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE | re.ASCII)
+# What a barcode is unless a profile has a pattern of its own: no blank, and no begin as of a formula. That all of it
+# can be printed holds for every identifier.
+BARCODE_PATTERN = rf"[^\s=+\-@]\S{{0,{MAX_BARCODE - 1}}}"
 
 
 class BadRow(ValueError):
@@ -18,8 +21,8 @@ class BadRow(ValueError):
 
 def item_row(source: SourceRow, defaults: Mapping[str, str]) -> ItemRow:
     """The row with the profile's `defaults` filled in. What is wrong with it is the business of `check`."""
-    values = {**defaults, **source.cells}
-    return ItemRow(
+    values = {**defaults, **{name: value for name, value in source.cells.items() if value}}
+    row = ItemRow(
         line=source.line,
         mms_id=source.cells.get("mms_id", ""),
         barcode=source.cells.get("barcode", ""),
@@ -27,44 +30,46 @@ def item_row(source: SourceRow, defaults: Mapping[str, str]) -> ItemRow:
         location=values.get("location", ""),
         values={name: values[name] for name in FIELDS if name in values},
     )
+    return ItemRow(**row, cleaned="; ".join(source.changes)) if source.changes else row
 
 
-def check(source: SourceRow, row: ItemRow) -> None:
+def check(source: SourceRow, row: ItemRow, barcode_pattern: str = BARCODE_PATTERN) -> None:
     """Raises BadRow for what can be seen without asking Alma."""
     if source.problem:
         raise BadRow(source.problem)
+    for column in ("mms_id", "barcode"):
+        problem = read_identifier(source.cells.get(column, "")).problem  # a row need not come from a table
+        if problem:
+            raise BadRow(f"{column} {problem}")
     _check_mms_id(row["mms_id"])
-    _check_barcode(row["barcode"])
+    _check_barcode(row["barcode"], barcode_pattern)
     for name in ("library", "location"):
         if not row[name]:
             raise BadRow(f"{name} is empty, and the profile names none")
     for name, value in row["values"].items():
-        problem = field_problem(name, value)
-        if problem:
-            raise BadRow(problem)
+        fault = field_problem(name, value)
+        if fault is not None:
+            raise BadRow(fault)
 
 
 def _check_mms_id(mms_id: str) -> None:
     if not mms_id:
         raise BadRow("mms_id is empty")
-    if _ROUNDED.fullmatch(mms_id):
-        raise BadRow(
-            f"mms_id {mms_id} was turned into a rounded number by Excel, its last digits are lost: "
-            "format the column as Text and enter the ids again"
-        )
     if not is_mms_id(mms_id):
         raise BadRow(f"mms_id {mms_id[:60]!r} is not an MMS id: those are 10 to 19 digits and begin with 99")
 
 
-def _check_barcode(barcode: str) -> None:
+def _check_barcode(barcode: str, pattern: str) -> None:
     if not barcode:
         raise BadRow("barcode is empty; Alma would make one up")
-    if _ROUNDED.fullmatch(barcode):
+    if re.fullmatch(pattern, barcode):
+        return
+    if pattern != BARCODE_PATTERN:
         raise BadRow(
-            f"barcode {barcode} was turned into a rounded number by Excel: "
-            "format the column as Text and enter the barcodes again"
+            f"barcode {barcode[:60]!r} is not of the form {pattern} that barcode_pattern of the profile asks for"
         )
     if len(barcode) > MAX_BARCODE:
         raise BadRow(f"barcode is longer than {MAX_BARCODE} characters")
     if " " in barcode:
         raise BadRow(f"barcode {barcode!r} has a space in it")
+    raise BadRow(f"barcode {barcode!r} begins with {barcode[0]}, as a formula: enter the barcode itself")

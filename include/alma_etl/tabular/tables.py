@@ -7,11 +7,12 @@ row below a header that cannot be used. Rejected rows can be written out again i
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from alma_etl.errors import InputProblem
+from alma_etl.tabular.cells import Holds, is_blank, read_cell, without_marks
 from alma_etl.tabular.kinds import Kind, kind_of
 
 
@@ -20,28 +21,39 @@ class Columns:
     """Which columns a table may have.
 
     `known`: their names. `required`: those without which no row can be used. `headless`: the columns of a file
-    of `|` lines that has no header, in their order; empty when there is no such form.
+    of `|` lines that has no header, in their order; empty when there is no such form. `holds`: what the columns
+    hold; those that it leaves out hold identifiers when they are required, else free text. `keys`: the columns
+    that say which record a row is about, `required` unless given.
     """
 
     known: tuple[str, ...]
     required: tuple[str, ...]
     headless: tuple[str, ...] = ()
+    holds: Mapping[str, Holds] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
     def named(self, heading: str) -> str | None:
         """The column that a heading means: `MMS ID`, `mms-id` and `mms_id` are the same; None when unknown."""
         return {_plain(name): name for name in self.known}.get(_plain(heading))
+
+    def kind(self, name: str) -> Holds:
+        """What a column holds."""
+        return self.holds.get(name) or (Holds.IDENTIFIER if name in self.required else Holds.TEXT)
 
 
 @dataclass(frozen=True)
 class SourceRow:
     """One row: the number of its (first) line, its cells by column, and what is wrong with it, if anything.
 
-    Cells are trimmed; empty ones are left out. Beside a `problem` the cells hold what could be made out.
+    Every column of the header has its cell, "" when it is empty; a column that is not there has none. `changes`
+    tells for each cleaning of a value the column and what was done ("barcode: 2 invisible characters removed").
+    Beside a `problem` the cells hold what could be made out.
     """
 
     line: int
     cells: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    changes: tuple[str, ...] = ()
 
 
 class Table(Protocol):
@@ -78,61 +90,82 @@ class Header:
     """The first row of a table, matched with the columns. `problem` is why it cannot be used, "" when it can."""
 
     def __init__(self, headings: Sequence[str], columns: Columns, *, line: int) -> None:
-        cleaned = [clean(heading) for heading in headings]
+        cleaned = [without_marks(heading) for heading in headings]
         while cleaned and not cleaned[-1]:  # spreadsheets write more columns than were filled
             cleaned.pop()
         self.names: list[str | None] = [columns.named(heading) for heading in cleaned]
         self.problem = _header_problem(cleaned, self.names, columns, line)
+        self._columns = [(name, columns.kind(name) if name else Holds.TEXT) for name in self.names]
+        keys = columns.keys or columns.required
+        self._keys = [index for index, name in enumerate(self.names) if name in keys]
 
     @staticmethod
     def is_one(headings: Sequence[str], columns: Columns) -> bool:
         """Whether a row is a header: at least one of its cells is the name of a column."""
-        return any(columns.named(clean(heading)) for heading in headings)
+        return any(columns.named(without_marks(heading)) for heading in headings)
 
-    def row(self, line: int, values: Sequence[str]) -> SourceRow:
-        """A row of values under this header."""
+    def name(self, index: int) -> str:
+        """The column at this place."""
+        return (self.names[index] if index < len(self.names) else None) or "(no column)"
+
+    def kind(self, index: int) -> Holds:
+        """What the column at this place holds."""
+        return self._columns[index][1] if index < len(self._columns) else Holds.TEXT
+
+    def fits(self, values: Sequence[str]) -> bool:
+        """Whether values have the header's number of cells; blank ones at the end do no harm."""
         count = len(self.names)
-        cells = {
-            name: clean(value)
-            for name, value in zip(self.names, values, strict=False)
-            if name and clean(value)
-        }
+        return len(values) >= count and all(is_blank(value) for value in values[count:])
+
+    def is_row(self, values: Sequence[str]) -> bool:
+        """Whether values by themselves make a row: as many as the header has, an id where an id belongs."""
+        return self.fits(values) and any(_like_an_id(values[index]) for index in self._keys)
+
+    def row(self, line: int, values: Sequence[str], faults: Mapping[int, str] | None = None) -> SourceRow:
+        """A row of values under this header; `faults` are problems of cells, by their place."""
+        row = read_row(line, self._columns, values, faults or {})
         if self.problem:
-            return SourceRow(line, cells, self.problem)
-        if len(values) < count or any(clean(value) for value in values[count:]):
-            return SourceRow(
-                line,
-                cells,
-                f"the line has {len(values)} columns where the header has {count}: a separator is "
-                f"{'missing' if len(values) < count else 'too many'}, or a text that contains one is not in quotes",
-            )
-        return checked(SourceRow(line, cells))
+            return replace(row, problem=self.problem)
+        if self.fits(values):
+            return row
+        missing = len(values) < len(self.names)
+        return replace(
+            row,
+            problem=f"the line has {len(values)} columns where the header has {len(self.names)}: a separator is "
+            f"{'missing' if missing else 'too many'}, or a text that contains one is not in quotes",
+        )
 
 
-def checked(row: SourceRow) -> SourceRow:
-    """The row, with a problem if a cell holds what is not text."""
-    for name, value in row.cells.items():
-        if "\ufffd" in value:
-            return SourceRow(
-                row.line, row.cells, f"{name} has a character that cannot be read: save the file as UTF-8"
-            )
-        control = next((char for char in value if unicodedata.category(char) in ("Cc", "Cs")), None)
-        if control:
-            return SourceRow(row.line, row.cells, f"{name} has a control character (U+{ord(control):04X})")
-    return row
+def read_row(
+    line: int, names: Sequence[tuple[str | None, Holds]], values: Sequence[str], faults: Mapping[int, str]
+) -> SourceRow:
+    """Read the cells of a row by what their columns hold; a column without a name is left out."""
+    cells: dict[str, str] = {}
+    problems: list[str] = []
+    changes: list[str] = []
+    for index, ((name, holds), value) in enumerate(zip(names, values, strict=False)):
+        if name is None:
+            continue
+        cell = read_cell(value, holds)
+        cells[name] = cell.value
+        changes += [f"{name}: {change}" for change in cell.changes]
+        problem = faults.get(index) or cell.problem
+        if problem:
+            problems.append(f"{name} {problem}")
+    return SourceRow(line, cells, "; ".join(problems), tuple(changes))
 
 
-def clean(value: str) -> str:
-    """A cell without the blanks around it, marks that cannot be seen, and line breaks inside."""
-    visible = "".join(char for char in value if char not in _INVISIBLE)
-    return re.sub(r"[ \t\r\n\f\u00a0\u2028\u2029]+", " ", visible).strip() if visible else ""
+def _like_an_id(value: str) -> bool:
+    """Whether a cell may be an id, right or wrong: one word with several digits in it."""
+    word = without_marks(value)
+    return " " not in word and sum(char.isdigit() for char in word) >= _DIGITS_OF_AN_ID
 
 
-_INVISIBLE = frozenset("\ufeff\u200b\u200e\u200f\u2060\u00ad\u202a\u202c")
+_DIGITS_OF_AN_ID = 5
 
 
 def _plain(heading: str) -> str:
-    return re.sub(r"[\W_]+", "", heading).lower()
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", heading)).lower()
 
 
 def _header_problem(headings: Sequence[str], names: Sequence[str | None], columns: Columns, line: int) -> str:

@@ -1,30 +1,33 @@
-"""Tables in Excel workbooks (.xlsx), streamed. Hostile ones are refused before they can unpack themselves."""
+"""Tables in Excel workbooks (.xlsx): what the sheet shows, where that is certain. Hostile ones are refused."""
 
 import datetime as dt
-import warnings
+import math
+import re
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import openpyxl
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.worksheet.cell_range import CellRange
 
 from alma_etl.errors import InputProblem
-from alma_etl.tabular.tables import Columns, Header, SourceRow, clean, no_table
+from alma_etl.identifiers import EXACT_DIGITS
+from alma_etl.tabular.cells import Holds, is_blank
+from alma_etl.tabular.number_formats import shown_decimal, shown_text, shown_whole
+from alma_etl.tabular.sheets import SheetCell, SheetRow, damaged, sheet_rows, visible_sheets
+from alma_etl.tabular.tables import Columns, Header, SourceRow, no_table
 
 MAX_UNPACKED = 1_000_000_000  # bytes of all parts together
 MAX_RATIO = 500  # unpacked to packed; a list of ids comes to about 10
-_MAX_COLUMNS = 200
-_MAX_ROWS = 1_048_576  # Excel's own bound; a row that claims a higher number would be counted up to
-_EXACT_DIGITS = 15  # Excel keeps no more of a number
 _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 
 class Workbook:
-    """The first sheet of a workbook that has a header, as a table; see `open_table`."""
+    """The first sheet that is not hidden and has a header, as a table; see `open_table`."""
 
     form = "Excel workbook"
     extension = ".xlsx"
@@ -36,73 +39,60 @@ class Workbook:
 
     def rows(self) -> Iterator[SourceRow]:
         """See `Table`. A line is a row of the sheet, counted from 1 as Excel shows it."""
-        for number, values in self._below_header():
-            texts, problem = _texts(values)
-            if any(clean(text) for text in texts):
-                padded = texts + [""] * (len(self._header.names) - len(texts))
-                row = self._header.row(number, padded)
-                yield SourceRow(number, row.cells, row.problem or problem)
+        for row in sheet_rows(self._path, self._sheet):
+            if row.number > self._start:
+                read = self._row(row)
+                if read is not None:
+                    yield read
+
+    def _row(self, row: SheetRow) -> SourceRow | None:
+        texts: list[str] = []
+        faults: dict[int, str] = {}
+        changes: list[str] = []
+        blank = True
+        for index, cell in enumerate(row.cells):
+            text, fault = _read(cell, self._header.kind(index))
+            texts.append(text)
+            if fault:
+                faults[index] = fault
+            if cell is not None and cell.above:
+                changes.append(f"{self._header.name(index)}: taken from the merged cell above")
+            elif cell is not None and not cell.beside and (fault or not is_blank(text)):
+                blank = False
+        if blank:
+            return None
+        texts += [""] * (len(self._header.names) - len(texts))
+        read = self._header.row(row.number, texts, faults)
+        if row.hidden and not read.problem:
+            read = replace(
+                read, problem="the row is hidden in the sheet: show it (a filter may be set), or delete it"
+            )
+        return replace(read, changes=(*changes, *read.changes))
 
     def excerpt(self, lines: Collection[int], stream: IO[bytes]) -> None:
-        """See `Table`: a workbook of one sheet with the same cells."""
+        """See `Table`: a workbook of one sheet with the same cells, hidden and merged as they were."""
         book = openpyxl.Workbook(write_only=True)
         sheet = book.create_sheet(self._sheet[:31])
-        for number, values in self._sheet_rows(self._sheet):
-            if number == self._start or (number > self._start and number in lines):
-                sheet.append([_same_cell(sheet, value) for value in values])
+        written = 0
+        for row in sheet_rows(self._path, self._sheet):
+            if row.number == self._start or (row.number > self._start and row.number in lines):
+                written += 1
+                if row.hidden:
+                    sheet.row_dimensions[written].hidden = True
+                for first, last in row.merged:
+                    sheet.merged_cells.add(CellRange(None, first, written, last, written))
+                sheet.append([_same_cell(sheet, cell) for cell in row.cells])
         book.save(stream)
 
-    def _below_header(self) -> Iterator[tuple[int, Sequence[object]]]:
-        return (pair for pair in self._sheet_rows(self._sheet) if pair[0] > self._start)
-
     def _find_header(self, columns: Columns) -> tuple[str, int, Header]:
-        with self._open() as book:
-            names = [sheet.title for sheet in book.worksheets]
-        for name in names:
-            for number, values in self._sheet_rows(name):
-                texts, _ = _texts(values)
-                if any(clean(text) for text in texts):  # the first row that is not blank decides
+        for name in visible_sheets(self._path):
+            for row in sheet_rows(self._path, name):
+                texts = [_read(cell, Holds.TEXT)[0] for cell in row.cells]
+                if not all(map(is_blank, texts)):  # the first row that is not blank decides
                     if Header.is_one(texts, columns):
-                        return name, number, Header(texts, columns, line=number)
+                        return name, row.number, Header(texts, columns, line=row.number)
                     break
         raise no_table(Columns(columns.known, columns.required))
-
-    def _sheet_rows(self, name: str) -> Iterator[tuple[int, Sequence[object]]]:
-        with self._open() as book:
-            sheet = book[name]
-            sheet.reset_dimensions()  # what a workbook says of its own size is not to be relied on
-            for number, row in enumerate(sheet.iter_rows(max_col=_MAX_COLUMNS, values_only=True), 1):
-                if number > _MAX_ROWS:
-                    raise InputProblem(f"The Excel workbook claims to have more than {_MAX_ROWS:,} rows")
-                values = list(row)
-                while values and values[-1] is None:
-                    values.pop()
-                yield number, values
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        with self._path.open("rb") as stream:  # by a path openpyxl would judge the name
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of styles and extensions that it leaves out
-                    book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
-            except Exception as error:  # openpyxl raises whatever its parts raise: all mean "damaged"
-                raise _damaged(error) from error
-            try:
-                yield book
-            except (InputProblem, GeneratorExit):
-                raise
-            except Exception as error:
-                raise _damaged(error) from error
-            finally:
-                book.close()
-
-
-def _damaged(error: Exception) -> InputProblem:
-    return InputProblem(
-        f"The Excel workbook cannot be read ({type(error).__name__}: {str(error)[:200]}): "
-        "open it in Excel, save it anew as .xlsx, and drop it again"
-    )
 
 
 def _refuse_bombs(path: Path) -> None:
@@ -121,7 +111,7 @@ def _refuse_bombs(path: Path) -> None:
                     with archive.open(part) as stream:
                         _refuse_declarations(stream)
         except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-            raise _damaged(error) from error
+            raise damaged(error) from error
 
 
 def _refuse_declarations(stream: IO[bytes]) -> None:
@@ -133,52 +123,79 @@ def _refuse_declarations(stream: IO[bytes]) -> None:
         last = block[-32:]
 
 
-def _texts(values: Sequence[object]) -> tuple[list[str], str]:
-    """Cells as text, and the first problem among them."""
-    texts: list[str] = []
-    problem = ""
-    for value in values:
-        text, fault = _text(value)
-        texts.append(text)
-        problem = problem or fault
-    return texts, problem
+_AS_TEXT = "format the column as text and enter the values again"
+_ESCAPED = re.compile(
+    "_x([0-9A-Fa-f]{4})_"
+)  # how a workbook writes what XML cannot hold (ECMA-376 part 1, 22.9.2.19)
 
 
-def _text(value: object) -> tuple[str, str]:
-    match value:
-        case None:
-            return "", ""
-        case bool():
-            return str(value).lower(), ""
-        case int() | float():
-            return _number(value)
-        case dt.datetime() | dt.date():
-            return value.strftime("%Y-%m-%d"), ""
-        case str() if value.startswith("#") and value in _ERRORS:
-            return value, f"a cell holds Excel's error {value}"
-        case _:
-            return str(value), ""
-
-
-_ERRORS = {"#N/A", "#VALUE!", "#REF!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"}
-
-
-def _number(value: float) -> tuple[str, str]:
-    if isinstance(value, float) and not value.is_integer():
-        return str(value), ""
-    digits = str(int(value))
-    if len(digits.lstrip("-")) > _EXACT_DIGITS:
-        return digits, (
-            f"{digits} is a number in Excel, which keeps {_EXACT_DIGITS} digits: the last ones are lost; "
-            "format the column as Text and enter the ids again"
+def _read(cell: SheetCell | None, holds: Holds) -> tuple[str, str]:
+    """A cell as text, as the sheet shows it, and what is wrong with it in a column that holds this, or ""."""
+    if cell is None:
+        return "", ""
+    if cell.beside:
+        return "", "is part of a cell that is merged over several columns: unmerge it, and fill in each cell"
+    if cell.formula:
+        return (
+            "",
+            f"is a formula without its result ({cell.formula[:50]}): save the workbook in Excel, or enter the value",
         )
-    return digits, ""
+    value = cell.value
+    if cell.kind == "e":
+        return str(value), f"holds Excel's error {value}"
+    match value:
+        case bool():
+            return str(value).upper(), f"is a truth value in Excel ({str(value).upper()}): {_AS_TEXT}"
+        case dt.date():
+            day = value.strftime("%Y-%m-%d")
+            return day, "" if holds is Holds.DATE else f"is a date in Excel ({day}): {_AS_TEXT}"
+        case dt.time() | dt.timedelta():
+            return str(value), f"is a time in Excel ({value}): {_AS_TEXT}"
+        case int() | float():
+            return _number(value, cell.number_format, holds)
+    text = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), str(value))
+    shown = text if holds is Holds.TEXT else shown_text(text, cell.number_format)
+    if shown is None:
+        return (
+            text,
+            f"is shown by the format {cell.number_format!r}, which cannot be told exactly: {_AS_TEXT}",
+        )
+    return shown, ""
 
 
-def _same_cell(sheet: Any, value: object) -> Any:
-    if not isinstance(value, str):
-        return value
-    cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
-    cell.data_type = "s"  # a text that looks like a formula was a text
-    cell.number_format = "@"
-    return cell
+def _number(value: float, number_format: str, holds: Holds) -> tuple[str, str]:
+    if not math.isfinite(value):
+        return str(value), f"is a number in Excel that is none ({value})"
+    if not float(value).is_integer():
+        shown = shown_decimal(value, number_format) if holds is Holds.AMOUNT else None
+        return (
+            (shown, "")
+            if shown
+            else (str(value), f"is a number with a fraction in Excel ({value}): {_AS_TEXT}")
+        )
+    digits = str(int(value))
+    if len(digits.lstrip("-")) > EXACT_DIGITS:
+        return digits, (
+            f"{digits[:40]} is a number in Excel, which keeps {EXACT_DIGITS} digits: the last ones are lost; "
+            "format the column as text and enter the ids again"
+        )
+    shown = shown_whole(int(value), number_format)
+    if shown is None:
+        return digits, (
+            f"is the number {digits} in Excel, shown by the format {number_format!r}, "
+            f"which cannot be told exactly: {_AS_TEXT}"
+        )
+    return shown, ""
+
+
+def _same_cell(sheet: Any, cell: SheetCell | None) -> Any:
+    if cell is None or cell.beside:
+        return None
+    if not isinstance(cell.value, str):
+        same = WriteOnlyCell(sheet, cell.formula or cell.value)
+        same.number_format = cell.number_format
+        return same
+    same = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", cell.value))
+    same.data_type = cell.kind  # a text that looks like a formula was a text
+    same.number_format = cell.number_format if "@" in cell.number_format else "@"
+    return same
