@@ -92,7 +92,8 @@ PARAMS = {
         None,
         type=["null", "string"],
         title="Programme",
-        description="The word to look for in 583 $f. Empty: WEST, unless config/west.yaml says otherwise.",
+        description="The programme in 583 $f, by its name or one listed for it (programme_names in config/west.yaml). "
+        "Empty: WEST, unless config/west.yaml says otherwise.",
         section="What is delivered",
     ),
     "include_suppressed": Param(

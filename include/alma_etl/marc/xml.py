@@ -1,5 +1,7 @@
 """MARCXML as Alma writes it: a plain ``<record>`` without the MARC21 namespace."""
 
+from collections.abc import Collection
+
 from lxml import etree
 from pymarc import Field, Indicators, Record, Subfield
 
@@ -46,6 +48,41 @@ def record_from_xml(xml: bytes) -> Record:
             )
     record.fields = fields
     return record
+
+
+def fields_from_xml(xml: bytes, tags: Collection[str]) -> tuple[list[Field], list[str]]:
+    """The data fields of these tags in a serialised ``<record>``, and a sentence for each that cannot be read.
+
+    Nothing else of the record is looked at, so that no other field can be in the way. A field that cannot be read,
+    or that MARC21 could not hold, is left out. Raises BadMarcXml, UnreadableXmlError when it is no record at all.
+    """
+    root = parse(xml)
+    if local(root) != "record":
+        raise BadMarcXml(f"expected a MARC <record>, found <{local(root)}>")
+    fields: list[Field] = []
+    faults: list[str] = []
+    for element in root:
+        if element.get("tag") in tags:
+            try:
+                fields.append(_data_field(element))
+            except BadMarcXml as error:
+                faults.append(str(error))
+    return fields, faults
+
+
+def _data_field(element: etree._Element) -> Field:
+    if local(element) != "datafield":
+        raise BadMarcXml(f"{element.get('tag')} is a <{local(element)}>")
+    indicators = [element.get(name) or " " for name in ("ind1", "ind2")]
+    subfields = [
+        Subfield(_attribute(child, "code"), _text(child)) for child in element if local(child) == "subfield"
+    ]
+    if not subfields:
+        raise BadMarcXml(f"{element.get('tag')} has no subfields")
+    for sign in (*indicators, *(subfield.code for subfield in subfields)):
+        if not (len(sign) == 1 and sign.isascii() and sign.isprintable()):
+            raise BadMarcXml(f"{element.get('tag')} has the indicator or subfield code {sign!r}")
+    return Field(tag=_tag(element, control=False), indicators=Indicators(*indicators), subfields=subfields)
 
 
 def _tag(element: etree._Element, *, control: bool) -> str:

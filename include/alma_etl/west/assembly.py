@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import date
 from typing import IO
@@ -22,6 +22,7 @@ from alma_etl.west.run import Plan, RunFolder
 log = logging.getLogger(__name__)
 
 ASSEMBLY = "assembly.json"
+UNLISTED_SHOWN = 50  # different 583 $f; more would make the report long
 
 
 def assemble_delivery(folder: RunFolder) -> Assembly:
@@ -38,6 +39,7 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
         files = _Files(folder, plan, stack)
         unfinished: dict[int, str] = {}
         titles = fell_back = 0
+        unlisted: Counter[str] = Counter()
         for number in range(1, plan.chunks + 1):
             if folder.bucket.info(folder.chunk_key(number, CONVERTED)) is None:
                 unfinished[number] = folder.problem(number) or ""
@@ -48,6 +50,7 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
                     last_title = row["mms_id"]
                     titles += 1
                 files.of(row["symbol"]).add(row, data)
+                _count_unlisted(unlisted, row.get("unlisted", ()))
             fell_back += _fallbacks(folder, number)
         results = [file.result() for file in files.all()]
     counts: Counter[str] = Counter()
@@ -60,6 +63,7 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
         holdings=sum(result.holdings for result in results),
         fell_back=fell_back,
         unfinished_chunks=tuple(unfinished),
+        unlisted=dict(unlisted.most_common()),
     )
     shut = tuple(shut_gates(plan, results, assembly.counts, titles, unfinished))
     assembly = assembly.model_copy(update={"shut": shut})
@@ -95,6 +99,7 @@ def _rows(
                     title="",
                     symbol=plan.settings.default_symbol,
                     size=0,
+                    unlisted=[],
                 ),
                 b"",
             )
@@ -102,6 +107,11 @@ def _rows(
     with folder.bucket.reader(folder.chunk_key(number, RECORDS)) as records:
         for row in folder.bucket.read_rows(folder.chunk_key(number, CONVERTED)):
             yield row, records.read(row["size"]) if row["size"] else b""  # type: ignore[misc]
+
+
+def _count_unlisted(counts: Counter[str], values: Iterable[str]) -> None:
+    for value in (value[:200] for value in values):
+        counts[value if value in counts or len(counts) < UNLISTED_SHOWN else "(others)"] += 1
 
 
 def _fallbacks(folder: RunFolder, number: int) -> int:

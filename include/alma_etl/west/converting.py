@@ -1,7 +1,7 @@
 """Step 4 of the WEST procedure: from what Alma sent to MARC21, each holding with its outcome."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TypedDict
 
@@ -15,8 +15,8 @@ from alma_etl.west.fetching import FetchedHolding
 from alma_etl.west.listing import RESULT as LISTING
 from alma_etl.west.listing import ListedHolding, ListedTitle, unpacked
 from alma_etl.west.outcomes import Outcome, tally
-from alma_etl.west.retention import Standing, read_commitment
-from alma_etl.west.rules import check_record
+from alma_etl.west.retention import Standing, read_commitment, unlisted_programmes
+from alma_etl.west.rules import check_record, location_field
 from alma_etl.west.run import RunFolder
 from alma_etl.west.settings import WestSettings
 
@@ -27,7 +27,8 @@ RESULT = "converted.jsonl"
 
 
 class ConvertedRow(TypedDict):
-    """One row of the outcomes to be; ``size`` is the bytes of its record in the chunk's ``records.mrc``, 0 if none."""
+    """One row of the outcomes to be; ``size`` is the bytes of its record in the chunk's ``records.mrc``, 0 if none;
+    ``unlisted`` are its 583 ``$f`` that hold the programme's word and do not mean it."""
 
     mms_id: str
     holding_id: str
@@ -36,6 +37,7 @@ class ConvertedRow(TypedDict):
     title: str
     symbol: str
     size: int
+    unlisted: list[str]
 
 
 def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
@@ -68,7 +70,8 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
 def convert_title(
     title: ListedTitle, fetched: dict[tuple[str, str], FetchedHolding], settings: WestSettings, day: date
 ) -> Iterator[tuple[ConvertedRow, bytes]]:
-    """The rows of one title with their records: one for each holding, or a single one when it has none.
+    """The rows of one title with their records: one for each holding, or a single one when it has none. A title
+    whose list of holdings is not whole has a ``failed`` row for what is missing beside those of the named ones.
 
     ``fetched`` has the title's holdings (others do no harm) by MMS id and holding id; ``day`` is that on which
     commitments are judged. Raises nothing for a bad record: that is an outcome.
@@ -79,11 +82,13 @@ def convert_title(
             _row(title, "", outcome, [title["reason"]] if title["reason"] else [], settings.default_symbol),
             b"",
         )
-    elif not title["holdings"]:
+    elif not title["holdings"] and not title.get("missing"):
         yield _row(title, "", Outcome.NO_HOLDING, [], settings.default_symbol), b""
     for listed in title["holdings"]:
         holding = fetched.get((title["mms_id"], listed["holding_id"]))
         yield _convert_holding(title, listed, holding, settings, day)
+    if title.get("missing"):
+        yield _row(title, "", Outcome.FAILED, [title["missing"]], settings.default_symbol), b""
 
 
 def _convert_holding(
@@ -96,9 +101,11 @@ def _convert_holding(
     """One holding's row and record. Where several outcomes fit, the first of `Outcome` counts."""
     holding_id, library = listed["holding_id"], listed["library"]
 
+    unlisted: list[str] = []
+
     def ends(outcome: Outcome, *reasons: str) -> tuple[ConvertedRow, bytes]:
         symbol = settings.symbol_of(library) or settings.default_symbol
-        return _row(title, holding_id, outcome, list(reasons), symbol), b""
+        return _row(title, holding_id, outcome, list(reasons), symbol, unlisted), b""
 
     if holding is None:
         if listed["suppressed"] and not settings.include_suppressed:
@@ -119,9 +126,11 @@ def _convert_holding(
         return ends(Outcome.SUPPRESSED)
     if settings.excludes(library, location):
         return ends(Outcome.EXCLUDED_LOCATION, f"{library}/{location}")
+    notes = record.get_fields("583")
     commitment = read_commitment(
-        record.get_fields("583"), programme=settings.programme, on=day, marc_org_code=settings.marc_org_code
+        notes, names=settings.names_of_programme, on=day, marc_org_code=settings.marc_org_code
     )
+    unlisted = unlisted_programmes(notes, programme=settings.programme, names=settings.names_of_programme)
     if not commitment.is_stated:
         return ends(Outcome.NO_COMMITMENT, *commitment.errors)
 
@@ -135,7 +144,8 @@ def _convert_holding(
     )
     findings = check_record(record)
     errors = [*findings.errors, *(commitment.errors if commitment.standing is Standing.BROKEN else ())]
-    warnings = [*([] if title["has_record"] else ["NOBIB"]), *findings.warnings, *commitment.warnings]
+    of_bib = [*([] if title["has_record"] else ["NOBIB"]), *title.get("warnings", ())]
+    warnings = [*of_bib, *findings.warnings, *commitment.warnings]
     data = b""
     try:
         data = to_iso2709(record)
@@ -143,22 +153,27 @@ def _convert_holding(
         errors.append(error.code)
     if errors:
         return ends(Outcome.BAD_MARC, *errors, *warnings)
-    row = _row(title, holding_id, Outcome.DELIVERED, warnings, symbol or settings.default_symbol)
+    row = _row(title, holding_id, Outcome.DELIVERED, warnings, symbol or settings.default_symbol, unlisted)
     row["size"] = len(data)
     return row, data
 
 
 def _place(record: Record, listed: ListedHolding) -> tuple[str, str]:
     """Library and location: as the record's 852 says, else as the title's list or availability said."""
-    locations = record.get_fields("852")
-    if not locations:
+    field = location_field(record)
+    if field is None:
         return listed["library"], listed["location"]
-    library, location = (next(iter(locations[0].get_subfields(code)), "").strip() for code in "bc")
+    library, location = (next(filter(None, map(str.strip, field.get_subfields(code))), "") for code in "bc")
     return library or listed["library"], location or listed["location"]
 
 
 def _row(
-    title: ListedTitle, holding_id: str, outcome: Outcome, reasons: list[str], symbol: str
+    title: ListedTitle,
+    holding_id: str,
+    outcome: Outcome,
+    reasons: list[str],
+    symbol: str,
+    unlisted: Sequence[str] = (),
 ) -> ConvertedRow:
     return ConvertedRow(
         mms_id=title["mms_id"],
@@ -168,4 +183,5 @@ def _row(
         title=title["title"],
         symbol=symbol,
         size=0,
+        unlisted=list(unlisted),
     )

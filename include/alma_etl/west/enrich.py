@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pymarc import Field, Record, Subfield
 
 from alma_etl.marc.numbers import is_oclc
+from alma_etl.marc.xml import fields_from_xml
 
 
 def enrich(
@@ -30,9 +31,14 @@ def enrich(
         location.subfields = [Subfield("a", symbol), *kept] if symbol else kept
 
 
-def numbers_of_bib(bib: Record) -> list[Field]:
-    """The fields of a bib that each of its holdings records takes over: every 022, every 035 with an OCLC number."""
-    return [field for field in bib.fields if _is_number_of_the_bib(field)]
+def numbers_of_bib(xml: bytes) -> tuple[list[Field], list[str]]:
+    """The fields of a bib that each of its holdings records takes over: every 022, every 035 with an OCLC number.
+
+    The other fields of the bib are not looked at: nothing is wanted of them. Beside the fields come sentences about
+    those 022 and 035 that cannot be read. Raises ValueError when the XML is no record.
+    """
+    fields, faults = fields_from_xml(xml, ("022", "035"))
+    return [field for field in fields if _is_number_of_the_bib(field)], faults
 
 
 def _is_number_of_the_bib(field: Field) -> bool:

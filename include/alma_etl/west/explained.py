@@ -16,7 +16,7 @@ MEANING_OF_CODE = {
     "583c": "583 $c, the begin of the commitment, is missing or not a date written YYYYMMDD",
     "583d": "583 $d, the end of the commitment, is missing or not a date written YYYYMMDD",
     "583ORDER": "the commitment ends (583 $d) before it begins (583 $c)",
-    "583f": "583 $f, the programme, is missing or is another one",
+    "583f": "583 $f, the programme, is missing or is another one (programme_names in config/west.yaml lists its names)",
     "STMT": "there is no statement of what is held (866, 867 or 868 $a, or 863 to 865)",
     "OCN": "the bib has no OCLC number (035 $a with (OCoLC))",
     "FIELDLONG": "a field is longer than the 9,999 bytes that MARC21 can hold",
@@ -25,6 +25,8 @@ MEANING_OF_CODE = {
     # warnings: the record is delivered
     "001SHAPE": "the holding id does not look like one of this institution",
     "NOBIB": "Alma gave no bib record for the title",
+    "BIBFIELD": "a 022 or 035 of the bib cannot be read and was left out",
+    "583RENEW": "583 has several $d: the latest counts as the end of the commitment",
     "583CASE": "583 $a should be exactly: committed to retain",
     "5832": "583 $2 should be pda",
     "5835": "583 $5, the library's own code, is missing or is another one",

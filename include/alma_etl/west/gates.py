@@ -39,6 +39,9 @@ class Assembly(BaseModel):
     fell_back: int
     unfinished_chunks: tuple[int, ...]
     shut: tuple[str, ...] = ()
+    unlisted: dict[
+        str, int
+    ] = {}  # 583 $f with the programme's word that do not mean it, by how many holdings
 
 
 def shut_gates(

@@ -6,12 +6,12 @@ from typing import Any, TypedDict
 
 from pymarc import Field, Indicators, Subfield
 
-from alma_etl.alma.answers import Absent, Found, Unknown
+from alma_etl.alma.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.alma.batches import in_batches, read_bibs
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError
-from alma_etl.marc.xml import record_from_xml
+from alma_etl.alma.holdings import HoldingSummary
 from alma_etl.store.checkpoint import Checkpoint
 from alma_etl.west.enrich import numbers_of_bib
 from alma_etl.west.run import RunFolder
@@ -42,6 +42,13 @@ class ListedTitle(TypedDict):
     numbers: list[list[Any]]  # the bib's 022 and (OCoLC) 035: [tag, ind1, ind2, [[code, value], ...]]
     holdings: list[ListedHolding]
     fell_back: bool
+    missing: str  # why there may be more holdings than these, "" when these are all
+    warnings: list[str]  # codes about the bib, for each of its holdings
+
+
+def is_final(title: ListedTitle) -> bool:
+    """Whether another attempt need not ask again."""
+    return title["status"] != "failed" and not title.get("missing")
 
 
 def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
@@ -65,7 +72,7 @@ def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str,
     done: dict[str, ListedTitle] = {
         row["mms_id"]: row  # type: ignore[misc]
         for row in checkpoint.rows()
-        if row["status"] != "failed"
+        if is_final(row)  # type: ignore[arg-type]
     }
     missing = [mms_id for mms_id in mms_ids if mms_id not in done]
     if done:
@@ -73,7 +80,7 @@ def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str,
     with checkpoint:
         for title in _list_titles(client, missing, mode):
             done[title["mms_id"]] = title
-            if title["status"] != "failed":
+            if is_final(title):
                 checkpoint.add(title)
     titles = [done[mms_id] for mms_id in mms_ids]
     checkpoint.complete(titles)
@@ -82,7 +89,7 @@ def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str,
         "holdings": sum(len(title["holdings"]) for title in titles),
         "fell_back": sum(title["fell_back"] for title in titles),
         "not_found": sum(title["status"] == "not_found" for title in titles),
-        "failed": sum(title["status"] == "failed" for title in titles),
+        "failed": sum(not is_final(title) for title in titles),
     }
     log.info("Chunk %04d: %s", number, ", ".join(f"{value} {name}" for name, value in counts.items()))
     return counts
@@ -98,30 +105,41 @@ def _list_titles(client: AlmaClient, mms_ids: Sequence[str], mode: ListMode) -> 
             title = _described(mms_id, answer)
             if title["status"] != "listed":
                 yield title
-            elif availability and isinstance(answer, Found) and _names_all_holdings(answer.value):
-                yield _with_available_holdings(title, answer.value)
-            else:
-                title["fell_back"] = availability
-                to_list.append(title)
+                continue
+            if isinstance(answer, Found):
+                title["holdings"] = _available_holdings(answer.value)
+                if availability and answer.value.names_all_holdings:
+                    yield title
+                    continue
+            title["fell_back"] = availability
+            to_list.append(title)
     by_id = {title["mms_id"]: title for title in to_list}
     for mms_id, listed in client.in_parallel(client.holdings.list, by_id):
         title = by_id[mms_id]
         match listed:
             case Found(holdings):
-                title["holdings"] = [
-                    ListedHolding(
-                        holding_id=holding.holding_id,
-                        library=holding.library,
-                        location=holding.location,
-                        suppressed=holding.suppressed,
-                    )
-                    for holding in holdings
-                ]
+                title["holdings"] = [_listed(holding) for holding in holdings]
             case Absent(error):
-                title |= {"status": "not_found", "reason": _reason(error)}
+                title |= {"status": "not_found", "reason": _reason(error), "holdings": []}
+            case PartlyFound() as short:
+                named = {holding.holding_id: _listed(holding) for holding in short.rows}
+                for shown in title["holdings"]:  # by availability
+                    named.setdefault(shown["holding_id"], shown)
+                title["holdings"] = list(named.values())
+                if len(named) < short.counted:
+                    title["missing"] = _reason(short.error)
             case Unknown(error):
-                title |= {"status": "failed", "reason": _reason(error)}
+                title |= {"status": "failed", "reason": _reason(error), "holdings": []}
         yield title
+
+
+def _listed(holding: HoldingSummary) -> ListedHolding:
+    return ListedHolding(
+        holding_id=holding.holding_id,
+        library=holding.library,
+        location=holding.location,
+        suppressed=holding.suppressed,
+    )
 
 
 def _described(mms_id: str, answer: Found[Bib] | Absent | Unknown) -> ListedTitle:
@@ -134,16 +152,21 @@ def _described(mms_id: str, answer: Found[Bib] | Absent | Unknown) -> ListedTitl
         numbers=[],
         holdings=[],
         fell_back=False,
+        missing="",
+        warnings=[],
     )
     match answer:
         case Found(bib):
             title["title"] = bib.title
             if bib.record is not None:
                 try:
-                    fields = numbers_of_bib(record_from_xml(bib.record))
+                    fields, faults = numbers_of_bib(bib.record)
                 except ValueError as error:
                     return title | {"status": "failed", "reason": f"the bib record cannot be read: {error}"}
                 title |= {"has_record": True, "numbers": [_packed(field) for field in fields]}
+                if faults:
+                    log.warning("%s: a number of the bib was left out: %s", mms_id, "; ".join(faults))
+                    title["warnings"] = ["BIBFIELD"]
         case Absent(error):
             title |= {"status": "not_found", "reason": _reason(error)}
         case Unknown(error):
@@ -151,11 +174,7 @@ def _described(mms_id: str, answer: Found[Bib] | Absent | Unknown) -> ListedTitl
     return title
 
 
-def _names_all_holdings(bib: Bib) -> bool:
-    return bool(bib.availability) and all(row.holding_id for row in bib.availability)
-
-
-def _with_available_holdings(title: ListedTitle, bib: Bib) -> ListedTitle:
+def _available_holdings(bib: Bib) -> list[ListedHolding]:
     holdings: dict[str, ListedHolding] = {}
     for row in bib.availability:
         if row.holding_id is not None:
@@ -165,8 +184,7 @@ def _with_available_holdings(title: ListedTitle, bib: Bib) -> ListedTitle:
                     holding_id=row.holding_id, library=row.library, location=row.location, suppressed=None
                 ),
             )
-    title["holdings"] = list(holdings.values())
-    return title
+    return list(holdings.values())
 
 
 def _reason(error: AlmaError | None) -> str:

@@ -6,7 +6,7 @@ end (``$d``).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
@@ -43,31 +43,45 @@ class Commitment:
 
 
 def read_commitment(
-    notes: Sequence[Field], *, programme: str, on: date, marc_org_code: str | None = None
+    notes: Sequence[Field], *, names: Collection[str], on: date, marc_org_code: str | None = None
 ) -> Commitment:
     """Judge the 583 fields of one holdings record on the day ``on``.
 
-    ``programme`` must stand as whole words in a ``$f`` ("WEST" is met by "WEST Bronze", not by "Midwest").
-    ``marc_org_code`` is the library's own code, expected in ``$5``; without it any ``$5`` will do.
+    One ``$f`` must be, as a whole, one of the programme's ``names`` (each as `name_compared` gives it). Of several
+    ``$d``, as a renewed commitment has them, the latest counts. ``marc_org_code`` is the library's own code, expected
+    in ``$5``; without it any ``$5`` will do.
     """
     if not notes:
         return Commitment(None, errors=("583",))
-    judged = [_judge(note, programme, on, marc_org_code) for note in notes]
+    judged = [_judge(note, names, on, marc_org_code) for note in notes]
     # max() keeps the first of equals: the order of the notes decides between two of the same standing.
     return max(judged, key=lambda commitment: commitment.standing or 0)
 
 
-def _judge(note: Field, programme: str, on: date, marc_org_code: str | None) -> Commitment:
+def name_compared(name: str) -> str:
+    """The name of a programme as it is compared: but for case, blanks, what cannot be seen and a final full stop."""
+    return comparable(name).casefold().removesuffix(".").rstrip()
+
+
+def unlisted_programmes(notes: Sequence[Field], *, programme: str, names: Collection[str]) -> list[str]:
+    """The ``$f`` of a record's 583 that hold the programme's word, but are none of its names: other programmes, or
+    names that are still to be listed."""
+    word = re.compile(rf"(?<!\w){re.escape(comparable(programme))}(?!\w)", re.IGNORECASE)
+    values = dict.fromkeys(comparable(value) for note in notes for value in note.get_subfields("f"))
+    return [value for value in values if word.search(value) and name_compared(value) not in names]
+
+
+def _judge(note: Field, names: Collection[str], on: date, marc_org_code: str | None) -> Commitment:
     action = " ".join((_first(note, "a") or "").split())
     if comparable(action).rstrip(" .;,").lower() != ACTION:
         return Commitment(Standing.OTHER_ACTION, errors=("583RETAIN",))
-    programmes = [value for value in map(comparable, note.get_subfields("f")) if value]
+    programmes = [value for value in map(name_compared, note.get_subfields("f")) if value]
     errors: list[str] = []
     if not programmes:
         errors.append("583f")
-    elif not any(_names(programme, value) for value in programmes):
+    elif not any(value in names for value in programmes):
         return Commitment(Standing.OTHER_PROGRAMME, errors=("583f",))
-    begin, end = _date(_first(note, "c")), _date(_first(note, "d"))
+    begin, end = _date(_first(note, "c")), _end(note, on)
     if end is not None and end < on:
         return Commitment(Standing.EXPIRED, errors=("583EXPIRED",))
     if begin is None:
@@ -77,6 +91,8 @@ def _judge(note: Field, programme: str, on: date, marc_org_code: str | None) -> 
     if begin is not None and end is not None and begin > end:
         errors.append("583ORDER")
     warnings = _warnings(note, action, marc_org_code)
+    if len(_filled(note, "d")) > 1:
+        warnings.append("583RENEW")
     return Commitment(Standing.BROKEN if errors else Standing.VALID, tuple(errors), tuple(warnings))
 
 
@@ -84,9 +100,9 @@ def _warnings(note: Field, action: str, marc_org_code: str | None) -> list[str]:
     warnings = []
     if action != ACTION:
         warnings.append("583CASE")
-    if [value.strip() for value in note.get_subfields("2")] != ["pda"]:
+    if [comparable(value) for value in note.get_subfields("2")] != ["pda"]:
         warnings.append("5832")
-    owners = [value.strip() for value in note.get_subfields("5") if value.strip()]
+    owners = [value for value in map(comparable, note.get_subfields("5")) if value]
     if not owners or (marc_org_code is not None and marc_org_code not in owners):
         warnings.append("5835")
     if note.indicator1 not in (" ", "0", "1"):
@@ -94,13 +110,23 @@ def _warnings(note: Field, action: str, marc_org_code: str | None) -> list[str]:
     return warnings
 
 
-def _names(programme: str, value: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(comparable(programme))}(?!\w)", value, re.IGNORECASE) is not None
-
-
 def _first(note: Field, code: str) -> str | None:
     values = note.get_subfields(code)
     return values[0] if values else None
+
+
+def _filled(note: Field, code: str) -> list[str]:
+    return [value for value in note.get_subfields(code) if value.strip()]
+
+
+def _end(note: Field, on: date) -> date | None:
+    """The latest ``$d``; None when the commitment could have been renewed by one that is no date."""
+    values = _filled(note, "d")
+    dates = [found for found in map(_date, values) if found is not None]
+    latest = max(dates, default=None)
+    if latest is not None and latest < on and len(dates) < len(values):
+        return None
+    return latest
 
 
 def _date(value: str | None) -> date | None:

@@ -5,7 +5,6 @@ whole are in `gates`. Source: the WEST Disclosure Policy, AGUA's instructions fo
 guidelines for local holdings records.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymarc import Field, Record
@@ -43,7 +42,7 @@ def check_record(record: Record) -> Findings:
     fixed = record.get_fields("008")
     if len(fixed) != 1 or len(fixed[0].data or "") != HOLDINGS_008_LENGTH:
         errors.append("008LEN")
-    errors += _location_errors(record.get_fields("852"))
+    errors += _location_errors(location_field(record))
     if not _has_statement(record):
         errors.append("STMT")
     if not any(oclc_number(value) for value in _values(record, "035", "a") if is_oclc(value)):
@@ -56,13 +55,20 @@ def check_record(record: Record) -> Findings:
     return Findings(tuple(errors), tuple(warnings))
 
 
-def _location_errors(locations: Sequence[Field]) -> list[str]:
-    if not locations:
+def location_field(record: Record) -> Field | None:
+    """The 852 that counts: the first one with a library (``$b``), else the first one."""
+    fields = record.get_fields("852")
+    with_library = (each for each in fields if any(value.strip() for value in each.get_subfields("b")))
+    return next(with_library, fields[0] if fields else None)
+
+
+def _location_errors(location: Field | None) -> list[str]:
+    if location is None:
         return ["852"]
     errors = []
-    if not any(value.strip() for value in locations[0].get_subfields("b")):
+    if not any(value.strip() for value in location.get_subfields("b")):
         errors.append("852b")
-    if not any(value.strip() for value in locations[0].get_subfields("a")):
+    if not any(value.strip() for value in location.get_subfields("a")):
         errors.append("852a")
     return errors
 

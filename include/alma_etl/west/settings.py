@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from importlib.resources import files
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from alma_etl.config import read_settings
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
+from alma_etl.west.retention import name_compared
 
 CONFIG_KEY = "config/west.yaml"
 
@@ -19,6 +21,10 @@ CONFIG_KEY = "config/west.yaml"
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,10}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+# The default of programme_names in the shipped file too: a settings file of before names none.
+WEST_NAMES = ("WEST", "WEST Bronze", "WEST Silver", "WEST Gold", "Western Regional Storage Trust")
 
 
 class ListMode(StrEnum):
@@ -43,6 +49,7 @@ class WestSettings(BaseModel):
     symbol_by_library: dict[str, Symbol] = {}
     marc_org_code: Text | None = None
     programme: Text = "WEST"
+    programme_names: dict[str, tuple[Text, ...]] = {"WEST": WEST_NAMES}
     include_suppressed: bool = False
     exclude_locations: tuple[Text, ...] = ()
     list_mode: ListMode = ListMode.BATCH
@@ -71,6 +78,13 @@ class WestSettings(BaseModel):
     def effective_list_mode(self) -> ListMode:
         """Suppressed holdings are seen only in the exact mode, so asking for them implies it."""
         return ListMode.EXACT if self.include_suppressed else self.list_mode
+
+    @cached_property
+    def names_of_programme(self) -> frozenset[str]:
+        """The values of 583 ``$f`` that mean the programme: its own name, and those listed for it."""
+        own = name_compared(self.programme)
+        listed = (names for key, names in self.programme_names.items() if name_compared(key) == own)
+        return frozenset({own, *(name_compared(name) for names in listed for name in names)})
 
     @property
     def default_symbol(self) -> str:

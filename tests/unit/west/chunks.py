@@ -31,6 +31,7 @@ def row(
         title=f"Annals {title}" if name is None else name,
         symbol=symbol,
         size=len(body),
+        unlisted=[],
     )
     return made, body
 

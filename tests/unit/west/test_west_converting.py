@@ -84,6 +84,7 @@ def test_an_ordinary_holding_is_delivered_with_all_that_west_asks_for():
         "title": "Annals 1",
         "symbol": "ZZMAIN",
         "size": len(data),
+        "unlisted": [],
     }
     (made,) = read_marc(data)
     assert (made["001"].data, made["004"].data) == (hol(1), mms(1))
@@ -390,3 +391,42 @@ def test_any_record_has_exactly_one_outcome_and_a_delivered_one_can_be_read(fiel
         given_fields = record_from_xml(xml(fields, leader)).fields
         kept = [str(each) for each in given_fields if each.tag in ("583", "866", "880", "999")]
         assert [str(each) for each in made.fields if each.tag in ("583", "866", "880", "999")] == kept
+
+
+# --- what is not known of a title
+
+
+@pytest.mark.parametrize(("holdings", "outcomes"), [((), ["failed"]), ((1,), ["delivered", "failed"])])
+def test_a_title_whose_list_is_not_whole_has_a_failed_row_for_what_is_missing(holdings, outcomes):
+    rows = [
+        row
+        for row, _ in convert(title(1, *holdings, missing="the list counts 2 rows", warnings=[]), fetched(1))
+    ]
+    assert [row["outcome"] for row in rows] == outcomes
+    assert (rows[-1]["holding_id"], rows[-1]["reasons"]) == ("", ["the list counts 2 rows"])
+
+
+def test_a_number_of_the_bib_that_cannot_be_read_is_a_warning():
+    assert one(listed=title(1, 1, warnings=["BIBFIELD"])) == ("delivered", ["BIBFIELD"])
+
+
+def test_the_library_is_that_of_the_first_852_that_has_one():
+    places = [
+        field("852", ("c", "old")),
+        field("852", ("b", "LAW"), ("c", "stacks")),
+        field("852", ("b", "SCI")),
+    ]
+    fields = holding_fields(library=None, location=None, extra=places)
+    symbols = {"LAW": "ZZLAW", "SCI": "ZZSCI"}
+    ((row, data),) = convert(title(1, 1), fetched(fields=fields), symbol_by_library=symbols)
+    assert (row["outcome"], row["symbol"]) == ("delivered", "ZZLAW")
+    assert one(fields=fields, exclude_locations=["LAW/stacks"]) == ("excluded_location", ["LAW/stacks"])
+
+
+def test_programmes_that_only_share_a_word_stay_out_and_are_counted():
+    fields = holding_fields(notes=[note(programmes=["West Virginia Shared Print"])])
+    ((row, _),) = convert(title(1, 1), fetched(fields=fields))
+    assert (row["outcome"], row["unlisted"]) == ("no_commitment", ["West Virginia Shared Print"])
+    listed = {"programme_names": {"WEST": ["West Virginia Shared Print"]}}
+    ((row, _),) = convert(title(1, 1), fetched(fields=fields), **listed)
+    assert (row["outcome"], row["unlisted"]) == ("delivered", [])

@@ -1,5 +1,7 @@
 """Step 2: which holdings a title has; batches, fall-backs, halving, and going on after an interruption."""
 
+import dataclasses
+
 import pytest
 
 from alma_etl.alma.errors import (
@@ -7,6 +9,7 @@ from alma_etl.alma.errors import (
     AlmaDailyThreshold,
     AlmaMalformed,
     AlmaServerError,
+    AlmaShortList,
     AlmaStop,
     AlmaTimeout,
 )
@@ -64,6 +67,8 @@ def test_batch_mode_asks_once_for_a_hundred_titles(folder, alma):
             {"holding_id": hol(7), "library": "MAIN", "location": "stacks", "suppressed": None},
         ],
         "fell_back": False,
+        "missing": "",
+        "warnings": [],
     }
 
 
@@ -196,18 +201,18 @@ def test_a_list_that_cannot_be_read_is_that_titles_failure(folder, alma):
     assert (counts["failed"], counts["holdings"]) == (1, 2)
 
 
-def test_a_bib_whose_record_is_no_marc_is_a_failure_and_one_without_record_is_not(folder, alma):
+def test_a_bib_whose_record_is_none_is_a_failure_and_one_without_record_is_not(folder, alma):
     begin(folder, 2)
     fill(alma, 2)
     one, two = alma.bibs_known[mms(0)], alma.bibs_known[mms(1)]
     alma.bibs_known[mms(0)] = type(one)(
-        one.mms_id, one.title, False, b"<record><datafield/></record>", one.availability
+        one.mms_id, one.title, False, b"<html><datafield/></html>", one.availability
     )
     alma.bibs_known[mms(1)] = type(two)(two.mms_id, two.title, False, None, two.availability)
     list_holdings(alma, folder, 1)
     found = rows(folder)
     assert found[mms(0)]["status"] == "failed"
-    assert "datafield" in found[mms(0)]["reason"]
+    assert "html" in found[mms(0)]["reason"]
     assert (found[mms(1)]["status"], found[mms(1)]["has_record"], found[mms(1)]["numbers"]) == (
         "listed",
         False,
@@ -304,3 +309,100 @@ def test_a_connection_lost_for_good_fails_each_title_and_not_the_step(folder, al
     for number in range(2):
         alma.trouble["bibs", mms(number)] = AlmaConnectionError("GET /bibs", None, "", "refused")
     assert list_holdings(alma, folder, 1)["failed"] == 2
+
+
+ODD_BIB = (
+    b"<record><datafield tag='24'><subfield>x</subfield></datafield>"
+    b"<datafield tag='022'><subfield>y</subfield></datafield>"
+    b"<datafield tag='035'><subfield code='a'>(OCoLC)7</subfield></datafield></record>"
+)
+
+
+def test_an_odd_field_of_a_bib_does_not_fail_its_title(folder, alma):
+    begin(folder, 1)
+    fill(alma, 1)
+    alma.bibs_known[mms(0)] = dataclasses.replace(alma.bibs_known[mms(0)], record=ODD_BIB)
+    assert list_holdings(alma, folder, 1)["failed"] == 0
+    row = rows(folder)[mms(0)]
+    assert (row["numbers"], row["warnings"]) == ([["035", " ", " ", [["a", "(OCoLC)7"]]]], ["BIBFIELD"])
+
+
+# lists that name fewer holdings than they count
+
+
+def short_list(alma, number, named, counted):
+    """The title's list counts more than it names."""
+    held = alma.held[mms(number)]
+    alma.trouble["list", mms(number)] = AlmaShortList(
+        "GET /holdings",
+        None,
+        "",
+        f"the list counts {counted} rows",
+        named=[
+            HoldingSummary(each.holding_id, "MAIN", "stacks", "", False)
+            for each in held
+            if each.holding_id in named
+        ],
+        counted=counted,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "available_", "named", "counted", "expected", "missing"),
+    [
+        ("exact", [], [1], 2, [1], True),
+        ("exact", [], [], 2, [], True),
+        ("exact", [], [2], 2, [2], True),
+        ("exact", [], [1, 2], 3, [1, 2], True),
+        ("exact", [1, 2], [1], 2, [1], True),  # availability is not asked for
+        ("batch", [], [1], 2, [1], True),
+        ("batch", [1, None], [], 2, [1], True),
+        ("batch", [1, None], [1], 2, [1], True),
+        ("batch", [1, None], [2], 2, [2, 1], False),  # the list and availability name all
+        ("batch", [1, 2, None], [], 2, [1, 2], False),
+        ("batch", [1, 2], [], 2, [1, 2], False),  # not asked for
+        ("batch", [1, None], [1, 2], 4, [1, 2], True),
+    ],
+)
+def test_a_short_list_names_some_and_what_is_missing_is_asked_again(
+    folder, alma, mode, available_, named, counted, expected, missing
+):
+    begin(folder, 1, list_mode=mode)
+    alma.add(0, [holding(1, 0), holding(2, 0)])
+    seen = (
+        [available(0, None if each is None else hol(each)) for each in available_] if mode == "batch" else []
+    )
+    alma.bibs_known[mms(0)] = bib(0, seen)
+    short_list(alma, 0, [hol(each) for each in named], counted)
+    counts = list_holdings(alma, folder, 1)
+    row = rows(folder)[mms(0)]
+    assert (holding_ids(row), bool(row["missing"])) == ([hol(each) for each in expected], missing)
+    assert counts["failed"] == missing
+    alma.trouble.clear()
+    counts = list_holdings(alma, folder, 1)
+    assert counts["failed"] == 0
+    if missing:
+        assert holding_ids(rows(folder)[mms(0)]) == [hol(1), hol(2)]
+
+
+def test_a_title_that_a_batch_leaves_out_is_asked_for_singly(folder, alma):
+    begin(folder, 3)
+    fill(alma, 2)
+    alma.left_out = {mms(1)}
+    counts = list_holdings(alma, folder, 1)
+    assert (counts["holdings"], counts["not_found"]) == (2, 1)
+    assert sorted(what for kind, what in alma.asked if kind == "bib") == [mms(1), mms(2)]
+    assert "402203" in rows(folder)[mms(2)]["reason"]
+
+
+def test_the_listing_of_an_earlier_version_is_understood(folder, alma):
+    begin(folder, 1)
+    fill(alma, 1)
+    list_holdings(alma, folder, 1)
+    (row,) = rows(folder).values()
+    folder.bucket.write_rows(
+        folder.chunk_key(1, RESULT), [{key: row[key] for key in row if key not in ("missing", "warnings")}]
+    )
+    before = len(alma.asked)
+    assert list_holdings(alma, folder, 1)["failed"] == 0
+    assert len(alma.asked) == before

@@ -248,3 +248,23 @@ def test_two_symbols(folder):
 def test_a_large_number_is_readable(folder):
     finished(folder, delivered(*range(1_234)))
     assert "1,234 records delivered." in words(page(folder))
+
+
+def test_programme_names_that_are_not_listed_are_counted(folder):
+    rows = delivered(1, 2, 3)
+    for number, (made, _) in enumerate(rows):
+        made["unlisted"] = ["West <Virginia>"] if number else ["WEST Platinum", "West <Virginia>"]
+    finished(folder, rows)
+    text = words(page(folder))
+    assert "West <Virginia> 3 WEST Platinum 1" in text
+    assert "programme_names in config/west.yaml" in text
+
+
+def test_ever_more_programme_names_do_not_make_the_page_ever_longer(folder):
+    rows = delivered(*range(1, 200))
+    for made, _ in rows:
+        made["unlisted"] = [f"WEST {made['holding_id']} {'x' * 5000}"]
+    finished(folder, rows)
+    text = words(page(folder))
+    assert "(others) 149" in text
+    assert len(text) < 60_000

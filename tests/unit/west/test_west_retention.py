@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 from pymarc import Field
 
-from alma_etl.west.retention import Commitment, Standing, read_commitment
-from tests.unit.west.builders import DAY, field, note
+from alma_etl.west.retention import Commitment, Standing, read_commitment, unlisted_programmes
+from tests.unit.west.builders import DAY, field, note, settings
 
 
 def judge(*notes: Field, programme: str = "WEST", code: str | None = None) -> Commitment:
-    return read_commitment(notes, programme=programme, on=DAY, marc_org_code=code)
+    names = settings(programme=programme).names_of_programme
+    return read_commitment(notes, names=names, on=DAY, marc_org_code=code)
 
 
 def test_a_full_note_is_valid_without_a_word():
@@ -45,14 +46,40 @@ def test_case_and_blanks_of_the_action_are_forgiven(action, warnings):
 
 
 @pytest.mark.parametrize(
-    "programmes", [["WEST"], ["WEST", "WEST Bronze"], ["EAST", "WEST"], ["west bronze"], ["(WEST)"]]
+    "programmes",
+    [
+        ["WEST"],
+        ["WEST", "WEST Bronze"],
+        ["EAST", "WEST"],
+        ["west bronze"],
+        ["WEST Silver."],
+        [" WEST   Gold "],
+        ["Western Regional Storage Trust"],
+        ["WESTERN REGIONAL STORAGE TRUST."],
+        ["West Virginia Shared Print", "WEST Bronze"],
+    ],
 )
-def test_the_programme_stands_in_any_f(programmes):
+def test_the_programme_stands_in_any_f_by_one_of_its_names(programmes):
     assert judge(note(programmes=programmes)).standing is Standing.VALID
 
 
-@pytest.mark.parametrize("programmes", [["EAST"], ["Midwest"], ["WESTERN"], ["WEST2"], ["Southwest", "EAST"]])
-def test_the_programme_is_met_by_whole_words_only(programmes):
+@pytest.mark.parametrize(
+    "programmes",
+    [
+        ["EAST"],
+        ["Midwest"],
+        ["WESTERN"],
+        ["WEST2"],
+        ["Southwest", "EAST"],
+        ["West Virginia Shared Print"],
+        ["WEST Platinum"],
+        ["WEST.."],
+        ["(WEST)"],
+        ["WEST Bronze, WEST Silver"],
+        ["not WEST"],
+    ],
+)
+def test_the_programme_is_met_by_whole_values_only(programmes):
     found = judge(note(programmes=programmes))
     assert (found.standing, found.errors) == (Standing.OTHER_PROGRAMME, ("583f",))
 
@@ -175,3 +202,57 @@ def test_words_are_compared_without_what_cannot_be_seen(action, programme):
 
 def test_a_programme_of_nothing_but_invisible_characters_is_no_programme():
     assert judge(note(programmes=["\u200b\u202c"])).errors == ("583f",)
+
+
+@pytest.mark.parametrize(
+    ("listed", "value", "stated"),
+    [
+        ({}, "WEST", True),  # a programme without an entry means its own name
+        ({}, "WEST Bronze", False),
+        ({"EAST": ["WEST Bronze"]}, "WEST Bronze", False),
+        ({"WEST": ["West Coast Print"]}, "west coast print.", True),
+        ({"WEST": ["West Coast Print"]}, "WEST", True),
+        ({"WEST": ["West Coast Print"]}, "WEST Bronze", False),
+        ({"west": ["Trust"]}, "Trust", True),
+    ],
+)
+def test_the_names_of_a_programme_can_be_listed(listed, value, stated):
+    names = settings(programme_names=listed).names_of_programme
+    assert read_commitment([note(programmes=[value])], names=names, on=DAY).is_stated is stated
+
+
+def test_values_with_the_programmes_word_that_are_not_listed_are_named_once():
+    notes = [
+        note(programmes=["WEST", "WEST Platinum"]),
+        note(programmes=["west  platinum", "Midwest", "WEST Platinum"]),
+    ]
+    names = settings().names_of_programme
+    assert unlisted_programmes(notes, programme="WEST", names=names) == ["WEST Platinum", "west platinum"]
+
+
+def ends(*values):
+    """A note with these ends."""
+    kept = [tuple(each) for each in note(end=None).subfields]
+    return field("583", *kept, *(("d", value) for value in values), indicators="1 ")
+
+
+@pytest.mark.parametrize(
+    ("values", "standing", "reasons"),
+    [
+        (["20201231", "20351231"], Standing.VALID, ["583RENEW"]),
+        (["20351231", "20201231"], Standing.VALID, ["583RENEW"]),
+        (["20351231", "20351231"], Standing.VALID, ["583RENEW"]),
+        (["20191231", "20201231"], Standing.EXPIRED, ["583EXPIRED"]),
+        (["soon", "20351231"], Standing.VALID, ["583RENEW"]),
+        (["20201231", "June 30, 2035"], Standing.BROKEN, ["583d", "583RENEW"]),
+        (["soon", "later"], Standing.BROKEN, ["583d", "583RENEW"]),
+        (["20101231", "20351231"], Standing.VALID, ["583RENEW"]),
+        (["", "20351231"], Standing.VALID, []),
+        (["20201231", ""], Standing.EXPIRED, ["583EXPIRED"]),
+        (["20351231"], Standing.VALID, []),
+        (["20201231"], Standing.EXPIRED, ["583EXPIRED"]),
+    ],
+)
+def test_a_renewed_commitment_is_judged_by_its_latest_end(values, standing, reasons):
+    found = judge(ends(*values))
+    assert (found.standing, [*found.errors, *found.warnings]) == (standing, reasons)

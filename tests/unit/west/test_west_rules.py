@@ -6,7 +6,7 @@ from pymarc import Field, Record
 from alma_etl.west.enrich import enrich, numbers_of_bib
 from alma_etl.west.explained import MEANING_OF_CODE
 from alma_etl.west.rules import Findings, check_record
-from tests.unit.west.builders import F008, LEADER, field, hol, holding_fields, mms, record
+from tests.unit.west.builders import F008, LEADER, field, hol, holding_fields, mms, record, xml
 
 OCLC, ISSN = field("035", ("a", "(OCoLC)1234")), field("022", ("a", "0317-8471"))
 
@@ -141,7 +141,7 @@ def test_everything_that_is_wrong_is_told_at_once():
 def test_every_code_of_the_rules_is_explained_in_the_report():
     record_errors = "LDR06 001 DUP001 004 008LEN 852 852b 852a STMT OCN FIELDLONG TOOLONG ROUNDTRIP"
     note_errors = "583 583RETAIN 583EXPIRED 583c 583d 583ORDER 583f"
-    only_warnings = "001SHAPE NOBIB 583CASE 5832 5835 583IND 022 ISSNCHK"
+    only_warnings = "001SHAPE NOBIB BIBFIELD 583RENEW 583CASE 5832 5835 583IND 022 ISSNCHK"
     codes = {*record_errors.split(), *note_errors.split(), *only_warnings.split()}
     assert set(MEANING_OF_CODE) == codes
 
@@ -201,15 +201,67 @@ def test_leader_says_utf8_and_has_its_fixed_places():
 
 
 def test_numbers_of_bib_are_every_022_and_the_035_with_an_oclc_number():
-    made = record(
-        [
-            Field("001", data="1"),
-            ISSN,
-            field("022", ("y", "1111-1111")),
-            field("035", ("a", "(DE-599)1")),
-            OCLC,
-            field("035", ("z", "(OCoLC)1")),
-            field("245", ("a", "T")),
-        ]
+    fields, faults = numbers_of_bib(
+        xml(
+            [
+                Field("001", data="1"),
+                ISSN,
+                field("022", ("y", "1111-1111")),
+                field("035", ("a", "(DE-599)1")),
+                OCLC,
+                field("035", ("z", "(OCoLC)1")),
+                field("245", ("a", "T")),
+            ]
+        )
     )
-    assert [str(each) for each in numbers_of_bib(made)] == [str(ISSN), "=022  \\\\$y1111-1111", str(OCLC)]
+    assert [str(each) for each in fields] == [str(ISSN), "=022  \\\\$y1111-1111", str(OCLC)]
+    assert faults == []
+
+
+GOOD = xml([ISSN, OCLC]).decode().removeprefix("<record>").removesuffix("</record>")
+ODD = {
+    "a field without a tag": "<datafield><subfield code='a'>x</subfield></datafield>",
+    "a tag of two characters": "<datafield tag='24' ind1=' ' ind2=' '><subfield code='a'>x</subfield></datafield>",
+    "a subfield without a code": "<datafield tag='500' ind1=' ' ind2=' '><subfield>x</subfield></datafield>",
+    "a data field among the control fields": "<datafield tag='003'><subfield code='a'>x</subfield></datafield>",
+    "a control field among the data fields": "<controlfield tag='500'>x</controlfield>",
+    "an element that is none": "<extra><deep/></extra>",
+    "a leader that is none": "<leader>short</leader>",
+    "a field without subfields": "<datafield tag='650' ind1=' ' ind2=' '/>",
+    "long indicators": "<datafield tag='650' ind1='10' ind2='x'><subfield code='a'>x</subfield></datafield>",
+}
+BAD = {
+    "a 035 without a code": "<datafield tag='035' ind1=' ' ind2=' '><subfield>(OCoLC)9</subfield></datafield>",
+    "a 035 that is a control field": "<controlfield tag='035'>(OCoLC)9</controlfield>",
+    "a 022 with a long code": "<datafield tag='022'><subfield code='aa'>1234-5679</subfield></datafield>",
+    "a 022 without subfields": "<datafield tag='022' ind1=' ' ind2=' '/>",
+    "a 022 with a long indicator": "<datafield tag='022' ind1='00'><subfield code='a'>1234-5679</subfield></datafield>",
+    "a 022 with an indicator beyond ASCII": "<datafield tag='022' ind1='é'><subfield code='a'>1</subfield></datafield>",
+}
+
+
+@pytest.mark.parametrize("odd", [*ODD, *BAD])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_an_odd_field_of_the_bib_does_not_keep_its_numbers_away(odd, place):
+    extra = {**ODD, **BAD}[odd]
+    body = f"{extra}{GOOD}" if place == "before" else f"{GOOD}{extra}"
+    fields, faults = numbers_of_bib(f"<record>{body}</record>".encode())
+    assert [str(each) for each in fields] == [str(ISSN), str(OCLC)]
+    assert len(faults) == (odd in BAD)
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([[("b", "MAIN")], [("b", "LAW")]], ()),
+        ([[("c", "x")], [("b", "LAW")]], ()),
+        ([[("b", " ")], [("b", "LAW")]], ()),
+        ([[("a", "Old")], [("c", "y")], [("b", "LAW")]], ()),
+        ([[("c", "x")], [("c", "y")]], ("852b",)),
+        ([[("b", "")], [("b", " ")]], ("852b",)),
+        ([[("b", ""), ("b", "LAW")]], ()),
+    ],
+)
+def test_the_first_852_with_a_library_counts(places, expected):
+    fields = [field("852", *pairs) for pairs in places]
+    assert errors(holding_fields(library=None, location=None, extra=fields)) == expected

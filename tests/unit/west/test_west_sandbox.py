@@ -219,3 +219,29 @@ def test_a_holding_whose_answer_is_never_readable_is_one_failure(sandbox, client
     assert f"/holdings/{victim}" in row["reasons"]
     assert ran.assembly.shut == ()
     check_file(ran)
+
+
+@pytest.mark.parametrize(("threshold", "shut"), [(0.01, True), (0.05, False)])
+def test_a_list_that_hides_a_holding_fails_its_title_and_is_weighed(
+    sandbox, clients, bucket, threshold, shut
+):
+    title = next(n for n in range(TITLES) if variant_of(SEED, n) == "two_holdings")
+    hidden = ids.holding_id(title, 1)
+    for rule in (
+        FaultRule(kind="short", path=f"{ids.mms_id(title)}/holdings$", text=hidden),
+        *(
+            FaultRule(kind="miscount", path=f"{ids.mms_id(n)}/holdings$")
+            for n in range(TITLES)
+            if n % 40 == 0 and n != title
+        ),
+    ):
+        sandbox.sandbox.faults.add(rule)
+    ran = run(clients(), bucket, set_id="59000000000004401", list_mode="exact", failure_threshold=threshold)
+    rows = [row for row in ran.rows() if row["mms_id"] == ids.mms_id(title)]
+    assert [(row["holding_id"], row["outcome"]) for row in rows] == [
+        (ids.holding_id(title, 0), "delivered"),
+        ("", "failed"),
+    ]
+    assert "counts 2 rows but gives 1" in rows[1]["reasons"]
+    assert sum(ran.assembly.counts.values()) == len(ran.rows())
+    assert bool(ran.assembly.shut) is shut
