@@ -68,7 +68,7 @@ class Consortium:
 
     def __init__(self, lender: Running, borrower: Running, store: DcbStore, bucket: Bucket) -> None:
         self.lender, self.borrower, self.store, self.bucket = lender, borrower, store, bucket
-        self.settings = shipped_settings().model_copy(update={"calls_per_day": 10_000_000})
+        self.settings = shipped_settings().model_copy(update={"mode": "drive", "calls_per_day": 10_000_000})
         self.systems = Systems(self.settings, self)
         self.sinks = open_sinks(self.settings, _no_access, now=self.now)
         self.books: list[Book] = []

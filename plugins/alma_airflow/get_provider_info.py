@@ -69,7 +69,8 @@ _ALMA_FIELDS = {
     ),
     "environment": _field(
         "Environment",
-        "A name for people, such as production or sandbox.",
+        "Write sandbox for the pretend Alma of this project: only there the shipped example settings (set, symbol, "
+        "libraries, locations, systems) are used. Any other word, and nothing, counts as production.",
         type=["string", "null"],
     ),
     "read_only": _field(

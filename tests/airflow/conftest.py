@@ -81,7 +81,7 @@ def connect_job_alma(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     monkeypatch.setattr("alma_airflow.hooks.alma.AlmaClient", partial(AlmaClient, sleep=lambda _: None))
 
     def connect(url: str, password: str = KEY) -> None:
-        extra = {"requests_per_second": 1000, "timeout": 20}
+        extra = {"requests_per_second": 1000, "timeout": 20, "environment": "sandbox"}
         connection = {"conn_type": "alma", "host": url, "password": password, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_ALMA_DEFAULT", json.dumps(connection))
 

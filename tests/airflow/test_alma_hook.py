@@ -177,3 +177,27 @@ def test_the_limiter_s_server_is_optional(monkeypatch):
 def test_the_hook_is_found_by_its_connection_type():
     assert BaseHook.get_connection  # Airflow's own look-up
     assert get_provider_info()["connection-types"][0]["hook-class-name"] == "alma_airflow.hooks.alma.AlmaHook"
+
+
+@pytest.mark.parametrize(
+    ("extra", "is_sandbox"),
+    [
+        ({}, False),
+        ({"environment": None}, False),
+        ({"environment": ""}, False),
+        ({"environment": "production"}, False),
+        ({"environment": "test"}, False),
+        ({"environment": "not a sandbox"}, False),
+        ({"environment": "sandbox"}, True),
+        ({"environment": " Sandbox "}, True),
+    ],
+)
+def test_only_an_environment_called_sandbox_is_one(connect, extra, is_sandbox):
+    connect(host="https://x", password="sandbox", extra=extra)
+    assert AlmaHook().is_sandbox() is is_sandbox
+
+
+def test_the_form_of_the_connection_has_the_environment():
+    field = get_provider_info()["connection-types"][0]["conn-fields"]["environment"]
+    assert "sandbox" in field["description"]
+    assert "production" in field["description"]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,10 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_store: Path) 
             "conn_type": "alma",
             "host": "http://127.0.0.1:9",
             "password": "sandbox",
-            "extra": extra,
+            "extra": {"environment": "sandbox", **extra},
         }
         monkeypatch.setenv(f"AIRFLOW_CONN_ALMA_{name}", json.dumps(connection))
-    monkeypatch.setattr(listening, "open_bucket", NoFile)
+    monkeypatch.setattr(listening.dcb_hooks, "open_bucket", NoFile)
     listening.listeners.forget()
     yield url
     listening.listeners.forget()
@@ -222,8 +222,7 @@ def test_two_codes_of_one_alma_share_its_messages(airflow: str, monkeypatch: pyt
     shipped = shipped_settings()
     systems = {"BRANCH": shipped.systems["LENDER"], **shipped.systems}
     both = shipped.model_copy(update={"systems": systems})
-    read: Callable[[object], Any] = lambda _: both  # noqa: E731
-    monkeypatch.setattr(listening, "read_dcb_settings", read)
+    monkeypatch.setattr(listening.dcb_hooks, "dcb_settings", lambda: both)
     assert post(message(), "BRANCH").status_code == 200
     assert [row["hint_id"] for row in hints(airflow)] == ["LENDER:4700000000000000001"]
 
@@ -233,7 +232,7 @@ def test_a_broken_settings_file_asks_for_another_delivery(monkeypatch: pytest.Mo
         def find(self, key: str) -> bytes:
             return b"systems: ["
 
-    monkeypatch.setattr(listening, "open_bucket", Broken)
+    monkeypatch.setattr(listening.dcb_hooks, "open_bucket", Broken)
     assert post(message()).status_code == 503
 
 

@@ -64,7 +64,8 @@ def connect_alma(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets the connection `alma_default`: `connect_alma(url, requests_per_second=200)`."""
 
     def connect(url: str, key: str = "sandbox", conn_id: str = "alma_default", **extra: object) -> None:
-        connection = {"conn_type": "alma", "host": url, "password": key, "extra": extra}
+        connection = {"conn_type": "alma", "host": url, "password": key}
+        connection["extra"] = {"environment": "sandbox", **extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
     return connect

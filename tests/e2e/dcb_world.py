@@ -358,10 +358,10 @@ def small_world(s3: Any, folder: Any) -> Iterator[World]:
                 }
             ),
             "AIRFLOW_CONN_ALMA_DEFAULT": _connection(
-                "alma", lender.url, KEYS["LENDER"], requests_per_second=1000
+                "alma", lender.url, KEYS["LENDER"], requests_per_second=1000, environment="sandbox"
             ),
             "AIRFLOW_CONN_ALMA_BORROWER": _connection(
-                "alma", borrower.url, KEYS["BORROWER"], requests_per_second=1000
+                "alma", borrower.url, KEYS["BORROWER"], requests_per_second=1000, environment="sandbox"
             ),
             "AIRFLOW_CONN_MOD_DCB_DEFAULT": _connection("http", consortium.url, KEYS["FOLIO"]),
         }.items():

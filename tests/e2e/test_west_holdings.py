@@ -251,13 +251,58 @@ def test_all_chunks_failing_is_red_and_tells_how_many(jobs, alma):
 def test_a_delivery_that_lost_too_much_waits_for_a_person(jobs, alma):
     assert jobs.run("west_holdings", {}).state == "success"
     before = jobs.bucket.get(f"{DELIVERY}.mrc")
-    run = jobs.run("west_holdings", {"exclude_locations": ["MAIN/stacks"], "limit": 20})
+    fewer = {"exclude_locations": ["MAIN/stacks"]}
+    run = jobs.run("west_holdings", fewer)
     assert run.state == "failed"
     assert jobs.bucket.get(f"{DELIVERY}.mrc") == before
     page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
     assert "max_drop" in page
     later = LOGICAL_DATE + timedelta(days=1)
-    assert jobs.run("west_holdings", {"limit": 20, "max_drop": 1}, at=later).state == "success"
+    assert jobs.run("west_holdings", {**fewer, "max_drop": 1}, at=later).state == "success"
+    assert len([key for key in delivered_keys(jobs.bucket) if key.endswith(".mrc")]) == 2
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_trial_with_a_limit_is_green_and_delivers_nothing_whatever_was_delivered_before(
+    jobs, alma, earlier
+):
+    if earlier:
+        assert jobs.run("west_holdings", {}).state == "success"
+    before = {key: jobs.bucket.get(key) for key in delivered_keys(jobs.bucket)}
+    assert bool(before) == earlier
+    run = jobs.run("west_holdings", {"limit": 10})
+    assert run.state == "success"
+    assert (states(run)["deliver", -1], states(run)["check_outcome", -1]) == ("skipped", "success")
+    assert {key: jobs.bucket.get(key) for key in delivered_keys(jobs.bucket)} == before
+    page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
+    assert "Trial of the first 10 titles (limit)" in page
+    assert "not compared" in page
+
+
+def test_a_limit_in_the_file_keeps_the_nightly_run_from_delivering_and_the_page_says_so(jobs, alma):
+    jobs.bucket.put("config/west.yaml", f"set_id: '{ALL_TITLES}'\noclc_symbol: ZZMAIN\nlimit: 10\n".encode())
+    run = jobs.run("west_holdings", {})
+    assert (run.state, delivered_keys(jobs.bucket)) == ("success", [])
+    page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
+    assert "limit is set in config/west.yaml" in page
+
+
+@pytest.mark.parametrize("environment", ["production", ""])
+def test_the_shipped_set_and_symbol_are_not_used_on_an_alma_that_is_no_sandbox(
+    jobs, alma, connect_alma, environment
+):
+    connect_alma(alma.url, requests_per_second=500, environment=environment)
+    alma.forget()
+    run = jobs.run("west_holdings", {})
+    assert run.state == "failed"
+    assert delivered_keys(jobs.bucket) == []
+    assert alma.calls() == []
+    page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
+    for words in ("set_id", "oclc_symbol", "config/west.yaml", "include/alma_etl/west/west.yaml"):
+        assert words in page
+    conf = {"set_id": ALL_TITLES, "oclc_symbol": "ZZOWN"}
+    assert jobs.run("west_holdings", conf).state == "success"  # no file is needed where the form gives all
+    assert "west/deliveries/ZZOWN.alma.archived.20261120.mrc" in delivered_keys(jobs.bucket)
 
 
 def test_the_day_is_that_of_the_run_in_the_configured_time_zone(jobs, alma):

@@ -7,16 +7,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from alma_etl.dcb.settings import DcbSettings
+from alma_etl.config import Form, sentence_of
+from alma_etl.dcb.settings import DcbSettings, SystemCode
 from alma_etl.errors import InputProblem
 
 # Ids go into paths of URLs and into the marker of the hold's comment.
-RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-AlmaId = Annotated[str, StringConstraints(pattern=r"^[0-9]{5,20}$")]
-System = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+RequestId = Annotated[
+    str, Form(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "letters, digits, . _ and -, at most 64 of them")
+]
+AlmaId = Annotated[str, Form(r"^[0-9]{5,20}$", "an id of Alma, which is 5 to 20 digits")]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-Barcode = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x20/?#%]{1,80}$")]
+Barcode = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    Form(r"^[^\x00-\x20/?#%]{1,80}$", "a barcode without blanks and without / ? # %, at most 80 characters"),
+]
 
 
 class _Part(BaseModel):
@@ -39,7 +45,7 @@ class Supplier(_Part):
         }
     )
 
-    system: System = Field(description="Code of the lender's system in config/dcb.yaml")
+    system: SystemCode = Field(description="Code of the lender's system in config/dcb.yaml")
     mms_id: AlmaId = Field(description="MMS id of the title")
     holding_id: AlmaId = Field(description="Id of the holding")
     item_pid: AlmaId = Field(description="Id (pid) of the item")
@@ -52,7 +58,7 @@ class Borrower(_Part):
         json_schema_extra={"examples": [{"system": "BORROWER", "user_id": "patron001"}]}
     )
 
-    system: System = Field(description="Code of the borrower's system in config/dcb.yaml")
+    system: SystemCode = Field(description="Code of the borrower's system in config/dcb.yaml")
     user_id: Name = Field(description="Primary identifier of the patron there")
 
 
@@ -65,7 +71,7 @@ class Pickup(_Part):
         }
     )
 
-    system: System = Field(description="Code of the system of the pickup library")
+    system: SystemCode = Field(description="Code of the system of the pickup library")
     library: Name = Field(description="Alma code of the pickup library")
     circ_desk: Name | None = Field(None, description="Its circulation desk, where the library has several")
 
@@ -136,7 +142,7 @@ Conf = TypeVar("Conf", bound=BaseModel)
 
 def read_place(conf: Mapping[str, Any] | None, settings: DcbSettings) -> PlaceRequest:
     """Check the conf of a placing. Raises InputProblem with a sentence for each fault."""
-    place = _read(conf, PlaceRequest)
+    place = _read(conf, PlaceRequest, "placed")
     for side, system in (
         ("supplier", place.supplier.system),
         ("borrower", place.borrower.system),
@@ -175,7 +181,7 @@ def _check_parts(place: PlaceRequest, settings: DcbSettings) -> None:
 
 def read_cancel(conf: Mapping[str, Any] | None) -> CancelRequest:
     """Check the conf of a cancellation. Raises InputProblem with a sentence for each fault."""
-    return _read(conf, CancelRequest)
+    return _read(conf, CancelRequest, "cancelled")
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -183,12 +189,8 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema()
 
 
-def _read(conf: Mapping[str, Any] | None, model: type[Conf]) -> Conf:
+def _read(conf: Mapping[str, Any] | None, model: type[Conf], what: str) -> Conf:
     try:
         return model.model_validate(conf or {})
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'conf'}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        ]
-        raise InputProblem("The request cannot be placed as given: " + "; ".join(faults)) from error
+        raise InputProblem(f"The request cannot be {what} as given: {sentence_of(error, model)}") from error

@@ -1,18 +1,20 @@
 """The settings file of the DCB jobs, `config/dcb.yaml`."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from alma_etl.config import read_settings
+from alma_etl.config import Code, Form, read_settings, settings_in
 from alma_etl.dcb.run import Policy
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 
 CONFIG_KEY = "config/dcb.yaml"
+EXAMPLE = "include/alma_etl/dcb/dcb.yaml"
 
 _USUAL_CONNECTIONS = {"mod_dcb": "mod_dcb_default", "dcb_nudge": "dcb_default"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -27,13 +29,6 @@ def _span(value: object) -> object:
     return timedelta(**{_UNITS[told[2]]: int(told[1])})
 
 
-def _quoted(value: object) -> object:
-    # YAML reads 01 as the number 1 and NO as false: what was meant cannot be told any more.
-    if isinstance(value, bool | int | float):
-        raise ValueError(f'write it in quotes: YAML takes it for {value!r} otherwise, as in "01"')
-    return value
-
-
 Span = Annotated[timedelta, BeforeValidator(_span)]
 
 
@@ -41,10 +36,9 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-Code = Annotated[
-    str, BeforeValidator(_quoted), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
+SystemCode = Annotated[
+    str, Form(r"^[A-Za-z0-9_.-]{1,40}$", "a code of letters, digits, . _ and -, at most 40")
 ]
-SystemCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
 
 
 class _Part(BaseModel):
@@ -190,22 +184,28 @@ class DcbSettings(_Part):
         return Policy(self.missing_confirmations, self.missing_min_gap)
 
 
-def read_dcb_settings(bucket: Bucket) -> DcbSettings:
-    """The settings file: the bucket's, else the shipped one.
+def read_dcb_settings(bucket: Bucket, *, is_sandbox: Callable[[str], bool] = lambda _: False) -> DcbSettings:
+    """The settings file of the bucket; without one the shipped one, where every connection of its systems is a sandbox.
 
-    Raises InputProblem with a sentence that names the line.
+    ``is_sandbox`` is asked by the id of a connection. Raises InputProblem with a sentence that names the line, or the
+    file to make.
     """
-    own = bucket.find(CONFIG_KEY)
-    if own is None:
-        return shipped_settings()
-    try:
-        text = own.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
-    return read_settings(text, DcbSettings, source=CONFIG_KEY)
+    own = settings_in(bucket, CONFIG_KEY, DcbSettings)
+    if own is not None:
+        return own
+    shipped = shipped_settings()
+    named = sorted({each.alma_conn_id for each in shipped.systems.values() if each.alma_conn_id})
+    others = [conn_id for conn_id in named if not is_sandbox(conn_id)]
+    if others:
+        raise InputProblem(
+            f"There is no {CONFIG_KEY} in the bucket: make it, with the `systems` that take part. An example is "
+            f"{EXAMPLE}: its systems are used only where the environment of all their connections is sandbox, and "
+            f"that of {' and '.join(others)} is not"
+        )
+    return shipped
 
 
 def shipped_settings() -> DcbSettings:
-    """The defaults that come with the package."""
-    text = (files("alma_etl.dcb") / "dcb.yaml").read_text("utf-8")
+    """The settings that come with the package, for the two sandboxes of the local stack."""
+    text = (files("alma_etl.dcb") / "dcb.yaml").read_bytes()
     return read_settings(text, DcbSettings, source="the shipped dcb.yaml")

@@ -5,16 +5,9 @@ from datetime import date, datetime
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from alma_etl.config import read_settings
+from alma_etl.config import Code, Form, nearest, read_settings, settings_in, unknown
 from alma_etl.errors import InputProblem
 from alma_etl.items.callnumbers import SCHEMES
 from alma_etl.items.fields import FIELDS, as_date, field_problem
@@ -22,19 +15,8 @@ from alma_etl.items.rows import BARCODE_PATTERN
 from alma_etl.store.bucket import Bucket
 
 CONFIG_KEY = "config/item_profiles.yaml"
+EXAMPLE = "include/alma_etl/items/item_profiles.yaml"
 TODAY = "today"
-
-
-def _quoted(value: object) -> object:
-    # YAML reads 01 as the number 1 and NO as false: what was meant cannot be told any more.
-    if isinstance(value, bool | int | float):
-        raise ValueError(f'write it in quotes: YAML takes it for {value!r} otherwise, as in "01"')
-    return value
-
-
-Code = Annotated[
-    str, BeforeValidator(_quoted), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
-]
 
 
 class ItemProfile(BaseModel):
@@ -87,8 +69,7 @@ class ItemProfile(BaseModel):
         own = set(cls.model_fields)
         for name, text in value.items():
             if name not in FIELDS or name in own:
-                known = ", ".join(column for column in FIELDS if column not in own)
-                raise ValueError(f"{name} is not a field that can be given here; known are {known}")
+                raise ValueError(f"{name}: {unknown(name, [each for each in FIELDS if each not in own])}")
             problem = field_problem(name, text)
             if problem:
                 raise ValueError(problem)
@@ -115,38 +96,51 @@ class ItemProfiles(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     profiles: dict[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")], ItemProfile
+        Annotated[
+            str,
+            Form(
+                r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+                "the name of a folder: letters, digits, - and _, at most 64",
+            ),
+        ],
+        ItemProfile,
     ]
     max_file_mb: Annotated[float, Field(gt=0, le=10_000)] = 100
     chunk_size: Annotated[int, Field(ge=1, le=10_000)] = 500
 
 
-def read_profiles(bucket: Bucket) -> ItemProfiles:
-    """The settings file of the bucket, else the shipped one. Raises InputProblem that names the line."""
-    own = bucket.find(CONFIG_KEY)
-    if own is None:
-        text, source = (
-            (files("alma_etl.items") / "item_profiles.yaml").read_text("utf-8"),
-            "item_profiles.yaml",
-        )
-    else:
-        try:
-            text, source = own.decode("utf-8-sig"), CONFIG_KEY
-        except UnicodeDecodeError as error:
-            raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
-    return read_settings(text, ItemProfiles, source=source)
+def read_profiles(bucket: Bucket, *, sandbox: bool = False) -> ItemProfiles:
+    """The settings file of the bucket; without one the shipped profiles where the Alma is a ``sandbox``, else none.
+
+    Raises InputProblem that names the line.
+    """
+    own = settings_in(bucket, CONFIG_KEY, ItemProfiles)
+    if own is not None:
+        return own
+    return shipped_profiles() if sandbox else ItemProfiles(profiles={})
+
+
+def shipped_profiles() -> ItemProfiles:
+    """The profiles that come with the package, for the sandbox: their libraries, locations and policies are its."""
+    text = (files("alma_etl.items") / "item_profiles.yaml").read_bytes()
+    return read_settings(text, ItemProfiles, source="the shipped item_profiles.yaml")
 
 
 def profile_named(settings: ItemProfiles, name: str | None) -> ItemProfile:
-    """The profile of a folder. Raises InputProblem that names those there are."""
+    """The profile of a folder. Raises InputProblem that names those there are, the nearest first."""
     found = settings.profiles.get(name or "")
-    if found is None:
-        known = ", ".join(sorted(settings.profiles)) or "none"
+    if found is not None:
+        return found
+    if not settings.profiles:
         raise InputProblem(
-            f"There is no profile {name!r}: drop the file into the folder of one that there is ({known}), "
-            f"or add this one to {CONFIG_KEY}"
+            f"There is no profile {name!r}, nor any other: make {CONFIG_KEY} in the bucket, with `profiles` that name "
+            f"your library, location and item policy. An example is {EXAMPLE}: it is used as it is only where the "
+            "environment of the Alma connection is sandbox"
         )
-    return found
+    raise InputProblem(
+        f"There is no profile {name!r}: drop the file into the folder of one that there is "
+        f"({', '.join(nearest(name or '', settings.profiles))}), or add this one to {CONFIG_KEY} in the bucket"
+    )
 
 
 def _tag(value: Any) -> str:

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from alma_etl.config import refuse_unknown
 from alma_etl.errors import InputProblem
 from alma_etl.intake.arrivals import Arrival
 from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
@@ -27,19 +28,26 @@ MAX_CHUNKS = 1_000  # Airflow maps a task over at most 1,024
 TABLE = Columns(known=COLUMNS, required=("mms_id", "barcode"), headless=("mms_id", "barcode"), holds=HOLDS)
 
 
-def read_file(folder: LoadFolder, params: Mapping[str, Any], *, day: date) -> list[Chunk]:
+PARAMS = ("key", "profile", "dry_run", "version")
+
+
+def read_file(
+    folder: LoadFolder, params: Mapping[str, Any], *, day: date, sandbox: bool = False
+) -> list[Chunk]:
     """Read the run's file and cut its good rows into chunks; bad ones get their outcome at once.
 
     ``params``: ``key``, and optionally ``profile`` (instead of the folder's), ``dry_run`` (instead of the
-    profile's) and ``version`` (which version of the file is meant). ``day`` is the run's date. The bytes that
-    were read are kept in the run's folder: what happens to the dropped file afterwards changes nothing.
+    profile's) and ``version`` (which version of the file is meant). ``day`` is the run's date. ``sandbox``: the Alma
+    is one, and the shipped profiles apply to it. The bytes that were read are kept in the run's folder: what happens
+    to the dropped file afterwards changes nothing.
 
     Raises RunStopped for a file that cannot be read at all, with the sentence kept for the report; Superseded
     when the file is no longer the version that is meant.
     """
     with folder.keeping_problem():
+        refuse_unknown(params, PARAMS)
         file = dropped_file(ITEMS, str(params.get("key") or ""), profile=params.get("profile") or None)
-        settings = read_profiles(folder.bucket)
+        settings = read_profiles(folder.bucket, sandbox=sandbox)
         source = _take_in(folder, file, settings, version=params.get("version") or None)
         profile = profile_named(settings, file.profile)
         dry_run = params.get("dry_run")

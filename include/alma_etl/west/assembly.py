@@ -52,7 +52,8 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
                 files.of(row["symbol"]).add(row, data)
                 _count_unlisted(unlisted, row.get("unlisted", ()))
             fell_back += _fallbacks(folder, number)
-        results = [file.result() for file in files.all()]
+        # Only the first titles of the set say nothing about what the last delivery had.
+        results = [file.result(compared=plan.settings.limit is None) for file in files.all()]
     counts: Counter[str] = Counter()
     for result in results:
         counts.update(result.counts)
@@ -170,8 +171,8 @@ class _SymbolFile:
         self._counts[outcome] += 1
         self._outcomes.add(Row(row["mms_id"], row["holding_id"], outcome, reasons, row["title"]).cells())
 
-    def result(self) -> SymbolResult:
-        last = last_delivery(self._bucket, self._name.symbol, self._name.day)
+    def result(self, *, compared: bool) -> SymbolResult:
+        last = last_delivery(self._bucket, self._name.symbol, self._name.day) if compared else None
         last_records, dropped = (0, 0) if last is None else self._compare(last)
         return SymbolResult(
             symbol=self._name.symbol,

@@ -30,7 +30,7 @@ class Sftp(Protocol):
 
 
 class DryRun(Exception):
-    """The run is a rehearsal: everything is assembled in its folder, nothing leaves it."""
+    """A dry run, or one with a limit: everything is assembled in its folder, nothing leaves it."""
 
 
 # The partner's server and the folder there; entered, and so connected to, only when there is something to deliver.
@@ -44,14 +44,15 @@ def deliver(folder: RunFolder, *, now: datetime, partner: Partner | None = None)
     never sees half of one. A second delivery of the same day takes the place of the first. With a ``partner``
     the manifest and the MARC21 file also go there, each under a temporary name that is then renamed.
 
-    Raises NotAcceptable when a gate is shut, with the sentences; DryRun for a rehearsal.
+    Raises NotAcceptable when a gate is shut, with the sentences; DryRun for a dry run, or a run with a limit.
     """
     plan, assembly = folder.plan(), read_assembly(folder)
     folder.bucket.delete([folder.key(DELIVERED)])
     if assembly.shut:
         raise NotAcceptable("Nothing was delivered. " + ". ".join(assembly.shut))
-    if plan.settings.dry_run:
-        raise DryRun(f"Dry run: the files wait in {assembled_key(folder, '')}, nothing was delivered")
+    if not plan.settings.delivers:
+        why = "Dry run" if plan.settings.dry_run else "A run with a limit does not deliver"
+        raise DryRun(f"{why}: the files lie in {assembled_key(folder, '')}, nothing was delivered")
     keys: list[str] = []
     with partner or nullcontext((None, "")) as (sftp, sftp_folder):
         for result in assembly.symbols:

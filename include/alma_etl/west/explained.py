@@ -1,7 +1,6 @@
 """What the codes in a delivery's reasons mean, in words for the report."""
 
-MEANING_OF_CODE = {
-    # errors: the record stays out
+_ERRORS = {  # the record stays out
     "LDR06": "the leader is not that of a holdings record (position 06 must be u, v, x or y)",
     "001": "there is no 001, the record's own number",
     "DUP001": "this holding is in the file already, under another title",
@@ -22,7 +21,8 @@ MEANING_OF_CODE = {
     "FIELDLONG": "a field is longer than the 9,999 bytes that MARC21 can hold",
     "TOOLONG": "the record is longer than the 99,999 bytes that MARC21 can hold",
     "ROUNDTRIP": "the record would not read back as it was written",
-    # warnings: the record is delivered
+}
+_WARNINGS = {  # the record is delivered, where nothing else keeps it out
     "001SHAPE": "the holding id does not look like one of this institution",
     "NOBIB": "Alma gave no bib record for the title",
     "BIBFIELD": "a 022 or 035 of the bib cannot be read and was left out",
@@ -34,3 +34,5 @@ MEANING_OF_CODE = {
     "022": "the bib has no ISSN (022 $a), by which the archive matches first",
     "ISSNCHK": "an ISSN (022 $a) has a wrong check digit or form",
 }
+MEANING_OF_CODE = _ERRORS | _WARNINGS
+WARNINGS = frozenset(_WARNINGS)

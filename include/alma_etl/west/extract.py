@@ -14,7 +14,7 @@ from alma_etl.west.export import read_export
 from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.members import read_set
 from alma_etl.west.run import BadInputRecord, InputCounts, Plan, RunFolder
-from alma_etl.west.settings import WestSettings, settings_of_run
+from alma_etl.west.settings import WestSettings, limit_of_file, settings_of_run
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +22,29 @@ MAX_CHUNKS = 1_000  # Airflow maps a task over at most 1,024
 
 
 def extract_mms_ids(
-    client: AlmaClient, folder: RunFolder, params: Mapping[str, Any], *, moment: datetime
+    client: AlmaClient,
+    folder: RunFolder,
+    params: Mapping[str, Any],
+    *,
+    moment: datetime,
+    sandbox: bool = False,
 ) -> list[Chunk]:
     """Read the run's input and cut its titles into chunks.
 
     ``moment`` is the run's time (not the clock's); the day of the delivery is its date in the configured time
-    zone. The titles are taken in the order of their MMS ids, whatever order the set came in, so that the same
-    titles always give the same file. Writes the chunks' ids and the plan into the run's folder.
+    zone. ``sandbox``: the Alma is one, and the shipped settings apply to it. The titles are taken in the order of
+    their MMS ids, whatever order the set came in, so that the same titles always give the same file. Writes the
+    chunks' ids and the plan into the run's folder.
 
     Raises RunStopped for bad input and AlmaError when Alma cannot be read, with the sentence kept for the report.
     """
     with folder.keeping_problem(), id_index() as index:
-        settings = settings_of_run(folder.bucket, params)
+        settings = settings_of_run(folder.bucket, params, sandbox=sandbox)
         counts, bad_records, source = _read_input(client, folder, settings, index)
-        return _write_plan(folder, settings, moment, index, counts, bad_records, source)
+        of_file = limit_of_file(settings, params)
+        return _write_plan(
+            folder, settings, moment, index, counts, bad_records, source, limit_of_file=of_file
+        )
 
 
 def _read_input(
@@ -56,6 +65,8 @@ def _write_plan(
     counts: InputCounts,
     bad_records: list[BadInputRecord],
     source: str,
+    *,
+    limit_of_file: bool,
 ) -> list[Chunk]:
     titles = min(counts.titles, settings.limit or counts.titles)
     size = max(settings.chunk_size, -(-titles // MAX_CHUNKS))
@@ -77,6 +88,7 @@ def _write_plan(
             chunks=len(chunks),
             titles=titles,
             bad_records=tuple(bad_records),
+            limit_of_file=limit_of_file,
         )
     )
     log.info("%s: %d titles in %d chunks of at most %d", source, titles, len(chunks), size)

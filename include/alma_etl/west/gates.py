@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.counted import counted
 from alma_etl.west.outcomes import Outcome
 from alma_etl.west.run import Plan
 
@@ -73,8 +74,12 @@ def shut_gates(
             f"failure_threshold of {settings.failure_threshold:.2%} allows: see the outcomes for the reasons, then "
             "clear list_holdings and what follows it, and the run asks Alma only for what is missing"
         )
-    if delivered == 0:
+    if delivered == 0 and settings.limit is not None:
+        yield f"None of the first {counted(titles, 'title')} has a holding that could be delivered: see the outcomes"
+    elif delivered == 0:
         yield "No holding could be delivered: an empty file would withdraw every commitment; see the outcomes"
+    if settings.limit is not None:  # what follows is about the file of the whole set
+        return
     for symbol in symbols:
         if delivered and symbol.holdings and symbol.records == 0:
             yield (

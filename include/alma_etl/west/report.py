@@ -5,17 +5,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alma_etl.counted import counted
 from alma_etl.errors import NotAcceptable
 from alma_etl.reports.pages import render
 from alma_etl.reports.tables import read_csv
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.assembly import assembled_key, read_assembly
 from alma_etl.west.delivery import delivered_keys
-from alma_etl.west.explained import MEANING_OF_CODE
+from alma_etl.west.explained import MEANING_OF_CODE, WARNINGS
 from alma_etl.west.gates import Assembly
 from alma_etl.west.outcomes import MEANING, Outcome
 from alma_etl.west.run import Plan, RunFolder
-from alma_etl.west.settings import ListMode
+from alma_etl.west.settings import CONFIG_KEY, ListMode
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,11 @@ _REASONS_SHOWN = 40
 
 # What makes each failure's sentence its own; without it, failures of one kind are one line of the page.
 _PARTICULARS = re.compile(r"tracking id [^],]+|\d{8,}")
+
+_LIMIT_OF_FILE = (
+    f"Attention: limit is set in {CONFIG_KEY}. While it is there no run delivers, the nightly one neither: take it out "
+    "of the file, and give a limit in the form of a single run."
+)
 
 _MODES = {
     ListMode.BATCH: (
@@ -52,9 +58,11 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     """
     plan, assembly = _progress(folder)
     delivered = delivered_keys(folder)
-    rehearsal = plan is not None and plan.settings.dry_run
+    delivers = plan is None or plan.settings.delivers
     problems = _problems(folder, plan, assembly, task_states)
     sentences = problems or [_success(plan, assembly)]
+    if plan is not None and plan.limit_of_file:
+        sentences.append(_LIMIT_OF_FILE)
     reasons = _reasons(folder, assembly)
     page = render(
         "west_delivery.html",
@@ -64,12 +72,12 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
         assembly=assembly,
         delivered=delivered,
         sentences=sentences,
-        verdict_class="bad" if problems else ("rehearsal" if rehearsal else ""),
+        verdict_class="bad" if problems else ("" if delivers else "rehearsal"),
         meaning={outcome.value: text for outcome, text in MEANING.items()},
         tables=[] if delivered else _waiting_tables(folder, assembly),
         mode_sentence="" if plan is None else _MODES[plan.settings.effective_list_mode],
-        kept_out=[line for line in reasons if line.outcome != Outcome.DELIVERED],
-        warnings=[line for line in reasons if line.outcome == Outcome.DELIVERED],
+        kept_out=[line for line in reasons if not _only_warns(line)][:_REASONS_SHOWN],
+        warnings=[line for line in reasons if _only_warns(line)][:_REASONS_SHOWN],
     )
     key = folder.key(REPORT)
     folder.bucket.put(key, page, "text/html; charset=utf-8")
@@ -87,7 +95,8 @@ def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     problems = _problems(folder, plan, assembly, task_states)
     if problems:
         raise NotAcceptable(" ".join(problems))
-    return _success(plan, assembly)
+    remark = f" {_LIMIT_OF_FILE}" if plan is not None and plan.limit_of_file else ""
+    return _success(plan, assembly) + remark
 
 
 def _progress(folder: RunFolder) -> tuple[Plan | None, Assembly | None]:
@@ -114,11 +123,11 @@ def _problems(
         ]
     if assembly.shut:
         return ["Nothing was delivered.", *(f"{sentence}." for sentence in assembly.shut)]
-    if not plan.settings.dry_run and not delivered_keys(folder):
+    if plan.settings.delivers and not delivered_keys(folder):
         return [
             "The files are assembled, but their delivery did not end well: see the log of deliver, then clear it"
         ]
-    done = "Assembled" if plan.settings.dry_run else "Delivered"
+    done = "Delivered" if plan.settings.delivers else "Assembled"
     if assembly.unfinished_chunks:
         numbers = ", ".join(f"{number:04d}" for number in assembly.unfinished_chunks)
         return [f"{done}, but chunk {numbers} did not finish: clear its failed tasks and those after them."]
@@ -129,12 +138,22 @@ def _problems(
 
 
 def _success(plan: Plan | None, assembly: Assembly | None) -> str:
-    records = sum(symbol.records for symbol in assembly.symbols) if assembly else 0
-    rehearsal = plan is not None and plan.settings.dry_run
-    sentence = f"Dry run: {records:,} records would be" if rehearsal else f"{records:,} records"
+    records = counted(sum(symbol.records for symbol in assembly.symbols) if assembly else 0, "record")
+    if plan is not None and plan.settings.limit is not None:
+        sentence = (
+            f"Trial of the first {counted(plan.titles, 'title')} (limit): {records} would be delivered. A run with a "
+            "limit delivers nothing and is not compared with the last delivery."
+        )
+    elif plan is not None and plan.settings.dry_run:
+        sentence = f"Dry run: {records} would be delivered."
+    else:
+        sentence = f"{records} delivered."
     passed_over = plan.counts.bad_records if plan else 0
-    beside = f" {passed_over:,} records of the export could not be used." if passed_over else ""
-    return f"{sentence} delivered.{beside}"
+    return (
+        f"{sentence} {counted(passed_over, 'record')} of the export could not be used."
+        if passed_over
+        else sentence
+    )
 
 
 def _waiting_tables(folder: RunFolder, assembly: Assembly | None) -> list[str]:
@@ -162,4 +181,9 @@ def _reasons(folder: RunFolder, assembly: Assembly | None) -> list[ReasonLine]:
         ReasonLine(outcome, reason, MEANING_OF_CODE.get(reason, ""), count, example)
         for (outcome, reason), (count, example) in found.items()
     )
-    return sorted(lines, key=lambda line: (-line.count, line.outcome, line.reason))[:_REASONS_SHOWN]
+    return sorted(lines, key=lambda line: (-line.count, line.outcome, line.reason))
+
+
+def _only_warns(line: ReasonLine) -> bool:
+    """Whether a reason keeps nothing out: a warning is noted for a record that other reasons keep out too."""
+    return line.outcome == Outcome.DELIVERED or line.reason in WARNINGS

@@ -50,6 +50,7 @@ class Plan(BaseModel):
     chunks: int
     titles: int
     bad_records: tuple[BadInputRecord, ...] = ()  # the first hundred, for the report
+    limit_of_file: bool = False  # the limit comes from the settings file, so that no run delivers
 
 
 class RunFolder(RunFiles):

@@ -10,15 +10,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from alma_etl.config import read_settings
+from alma_etl.config import Form, read_settings, sentence_of, settings_in
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.retention import name_compared
 
 CONFIG_KEY = "config/west.yaml"
+EXAMPLE = "include/alma_etl/west/west.yaml"
 
 # A symbol becomes part of an object key and of a file name at the partner's.
-Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,10}$")]
+Symbol = Annotated[str, Form(r"^[A-Z0-9]{2,10}$", "2 to 10 capital letters and digits")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -87,6 +88,11 @@ class WestSettings(BaseModel):
         return frozenset({own, *(name_compared(name) for names in listed for name in names)})
 
     @property
+    def delivers(self) -> bool:
+        """Whether the run is to deliver: a dry run never does, nor one of only a part of the titles."""
+        return not self.dry_run and self.limit is None
+
+    @property
     def default_symbol(self) -> str:
         """Where titles without a holding are reported: the common symbol, else the first of the libraries'."""
         return self.oclc_symbol or next(iter(self.symbol_by_library.values()))
@@ -106,23 +112,19 @@ class WestSettings(BaseModel):
         return location in self.exclude_locations or f"{library}/{location}" in self.exclude_locations
 
 
-def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
-    """The settings file (the bucket's, else the shipped one) with the run's own Params laid over it.
+def settings_of_run(bucket: Bucket, params: Mapping[str, Any], *, sandbox: bool = False) -> WestSettings:
+    """The settings file with the run's own Params laid over it.
 
-    A Param that is null or an empty text leaves the file's value. A run that names its input, set or export,
-    replaces the file's input whichever it is. ``symbol_by_library`` may also be text, a library a line.
+    Without a file in the bucket: where the Alma is a ``sandbox`` the shipped one, which names the sandbox's set and
+    symbol, elsewhere the defaults of `WestSettings`, which name nothing of one institution. A Param that is null or an
+    empty text leaves the file's value. A run that names its input, set or export, replaces the file's input whichever
+    it is. ``symbol_by_library`` may also be text, a library a line.
 
     Raises InputProblem with a sentence that names the line or the Param.
     """
-    own = bucket.find(CONFIG_KEY)
-    if own is None:
-        text, source = (files("alma_etl.west") / "west.yaml").read_text("utf-8"), "the shipped west.yaml"
-    else:
-        try:
-            text, source = own.decode("utf-8-sig"), CONFIG_KEY
-        except UnicodeDecodeError as error:
-            raise InputProblem(f"{CONFIG_KEY} is not UTF-8 text; save it as UTF-8") from error
-    base = read_settings(text, WestSettings, source=source)
+    base = settings_in(bucket, CONFIG_KEY, WestSettings) or (
+        shipped_settings() if sandbox else WestSettings()
+    )
     given = {name: _typed(name, value) for name, value in params.items() if not _is_nothing(value)}
     values = base.model_dump()
     if "set_id" in given or "marc_key" in given:
@@ -130,9 +132,21 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any]) -> WestSettings:
     try:
         settings = WestSettings.model_validate(values | given)
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise InputProblem("The run's form holds values that cannot be used: " + "; ".join(faults)) from error
+        raise InputProblem(
+            f"The run's form holds values that cannot be used: {sentence_of(error, WestSettings)}"
+        ) from error
     return _complete(settings)
+
+
+def shipped_settings() -> WestSettings:
+    """The settings that come with the package, for the sandbox."""
+    text = (files("alma_etl.west") / "west.yaml").read_bytes()
+    return read_settings(text, WestSettings, source="the shipped west.yaml")
+
+
+def limit_of_file(settings: WestSettings, params: Mapping[str, Any]) -> bool:
+    """Whether ``limit`` comes from the settings file, so that no run delivers until it is taken out there."""
+    return settings.limit is not None and _is_nothing(params.get("limit"))
 
 
 def _is_nothing(value: object) -> bool:
@@ -158,19 +172,22 @@ def _library_and_symbol(line: str) -> tuple[str, str]:
 
 def _complete(settings: WestSettings) -> WestSettings:
     inputs = [value for value in (settings.set_id, settings.marc_key) if value]
+    faults = []
     if len(inputs) != 1:
-        told = "both" if inputs else "neither"
+        given = "both" if inputs else "neither"
+        faults.append(
+            f"A WEST run needs one input, and {given} of set_id and marc_key is given: set one of them"
+        )
+    if not settings.oclc_symbol and not settings.symbol_by_library:
+        faults.append("No OCLC symbol: set oclc_symbol or symbol_by_library")
+    if faults:
         raise InputProblem(
-            f"A WEST run needs one input, and {told} of set_id and marc_key is given: "
-            f"set one of them in the run's form or in {CONFIG_KEY}"
+            f"{'. '.join(faults)}, in the run's form or in {CONFIG_KEY} in the bucket. An example is {EXAMPLE}: "
+            "its own set and symbol are used only where the environment of the Alma connection is sandbox"
         )
     if settings.set_id and not re.fullmatch(r"\d{1,19}", settings.set_id, re.ASCII):
         raise InputProblem(
             f"set_id must be the number of an Alma set, not {settings.set_id!r}: "
             "find it in Alma under Admin > Manage Sets, in the set's details"
-        )
-    if not settings.oclc_symbol and not settings.symbol_by_library:
-        raise InputProblem(
-            f"No OCLC symbol: set oclc_symbol or symbol_by_library in the run's form or in {CONFIG_KEY}"
         )
     return settings

@@ -12,6 +12,7 @@ from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.limiter import Limiter, LocalLimiter
+from alma_etl.config import sentence_of
 from alma_etl.errors import InputProblem
 from alma_etl.store import open_limiter
 
@@ -78,6 +79,11 @@ class AlmaHook(BaseHook):
         options = {} if attempts is None else {"attempts": attempts}
         with _client(connection, settings, limiter, **options) as client:
             yield client
+
+    def is_sandbox(self) -> bool:
+        """Whether the connection's `environment` is sandbox; any other word, and none, counts as production."""
+        environment = _settings(self.get_connection(self.alma_conn_id)).environment
+        return environment.strip().casefold() == "sandbox"
 
     def webhook_secret(self) -> str:
         """The secret of Alma's integration profile for webhooks; "" when none is set."""
@@ -162,7 +168,7 @@ def _settings(connection: Connection) -> AlmaSettings:
     try:
         return AlmaSettings.model_validate(connection.extra_dejson)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = sentence_of(error, AlmaSettings)
         raise InputProblem(
             f"The extra of the connection {connection.conn_id} cannot be used: {faults}"
         ) from error

@@ -57,19 +57,30 @@ class _Connections:
         return self._stack.enter_context(ModDcb(http_access(conn_id)))
 
 
+def dcb_settings() -> DcbSettings:
+    """The settings of the DCB jobs. Raises InputProblem when they cannot be used, or are missing."""
+    return read_dcb_settings(open_bucket(), is_sandbox=_is_sandbox)
+
+
+def _is_sandbox(conn_id: str) -> bool:
+    try:
+        return AlmaHook(conn_id).is_sandbox()
+    except AirflowNotFoundException:
+        return False
+
+
 @contextmanager
 def open_dcb(*, attempts: int | None = None, longest: float | None = None) -> Iterator[Dcb]:
     """The tools, closed when the block ends; ``attempts``, ``longest``: see `AlmaHook.client`.
 
     Raises InputProblem for settings or connections that cannot be used.
     """
-    bucket = open_bucket()
-    settings = read_dcb_settings(bucket)
+    settings = dcb_settings()
     with ExitStack() as stack:
         store = stack.enter_context(DcbStore(store_url()))
         yield Dcb(
             settings,
             store,
             Systems(settings, _Connections(stack, attempts=attempts, longest=longest)),
-            bucket,
+            open_bucket(),
         )

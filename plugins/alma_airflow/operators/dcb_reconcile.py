@@ -9,6 +9,7 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
+from alma_etl.config import refuse_unknown
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.reconcile.compare import compare
 from alma_etl.dcb.reconcile.report import check_outcome, write_report
@@ -36,6 +37,8 @@ class CompareBooks(ReconcileOperator):
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
         params, folder = context["params"], self.folder(context)
+        with folder.keeping_problem():
+            refuse_unknown(params, ("most", "dry_run"))
         with folder.keeping_problem(), dcb_hooks.open_dcb() as dcb:
             services = {
                 sink.name: partial(_dcb_service, sink.conn_id)

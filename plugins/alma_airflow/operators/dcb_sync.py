@@ -11,15 +11,18 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
+from alma_etl.config import refuse_unknown
 from alma_etl.dcb.deeds.actor import AlmaActor
 from alma_etl.dcb.sinks import close_sinks, open_sinks
 from alma_etl.dcb.sync import act, apply, poll, report, select, summary
 from alma_etl.dcb.sync.answers import SystemSources
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import SyncFolder
+from alma_etl.errors import InputProblem
 
 # The next tick asks again: an Alma that is ill must not use up the time of those that are well.
 _ATTEMPTS = 2
+_PARAMS = ("pr_ids", "limit", "dry_run")
 _LONGEST = (
     30.0  # seconds for one answer; deeds have the connection's own time, since a scan may take a minute
 )
@@ -49,18 +52,20 @@ class SelectDue(SyncOperator):
 
     def work(self, context: Context) -> list[dict[str, Any]]:
         """Called by `execute`."""
-        params = context["params"]
-        with dcb_hooks.open_dcb() as dcb:
-            groups = select.select_due(
-                self.folder(context),
-                dcb.store,
-                dcb.settings,
-                dcb.systems,
-                now=_now(),
-                pr_ids=params["pr_ids"] or (),
-                limit=params["limit"],
-                dry_run=bool(params["dry_run"]),
-            )
+        params, folder = context["params"], self.folder(context)
+        with folder.keeping_problem():
+            refuse_unknown(params, _PARAMS)
+            with dcb_hooks.open_dcb() as dcb:
+                groups = select.select_due(
+                    folder,
+                    dcb.store,
+                    dcb.settings,
+                    dcb.systems,
+                    now=_now(),
+                    pr_ids=params["pr_ids"] or (),
+                    limit=params["limit"],
+                    dry_run=bool(params["dry_run"]),
+                )
         return [{"number": group.number, "label": group.label} for group in groups]
 
 
@@ -146,13 +151,12 @@ class WriteSyncReport(SyncOperator):
 
     def work(self, context: Context) -> dict[str, str]:
         """Called by `execute`."""
-        with dcb_hooks.open_dcb() as dcb:
-            return report.report(
-                self.folder(context),
-                store=dcb.store,
-                settings=dcb.settings,
-                task_states=unsuccessful_tasks(context),
-            )
+        folder, states = self.folder(context), unsuccessful_tasks(context)
+        try:
+            with dcb_hooks.open_dcb() as dcb:
+                return report.report(folder, store=dcb.store, settings=dcb.settings, task_states=states)
+        except InputProblem as problem:  # without settings there is no more to tell than that
+            return report.report_problem(folder, str(problem))
 
 
 class CheckSyncOutcome(SyncOperator):

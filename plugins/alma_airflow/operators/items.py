@@ -82,7 +82,10 @@ class ReadFile(ItemOperator):
         """Called by `execute`."""
         run = context["dag_run"]
         moment = run.logical_date or run.run_after
-        chunks = read_file(self.folder(context), context["params"], day=moment.astimezone(UTC).date())
+        folder = self.folder(context)
+        with folder.keeping_problem():
+            sandbox = AlmaHook(self.alma_conn_id).is_sandbox()
+        chunks = read_file(folder, context["params"], day=moment.astimezone(UTC).date(), sandbox=sandbox)
         return [{"number": chunk.number, "label": chunk.label} for chunk in chunks]
 
 

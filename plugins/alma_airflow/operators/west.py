@@ -67,8 +67,11 @@ class ExtractMmsIds(WestOperator):
         moment = run.logical_date or run.run_after
         folder = self.folder(context)
         # A connection that cannot be used is told in the report too.
-        with folder.keeping_problem(), AlmaHook(self.alma_conn_id).client() as alma:
-            chunks = extract_mms_ids(alma, folder, context["params"], moment=moment)
+        hook = AlmaHook(self.alma_conn_id)
+        with folder.keeping_problem(), hook.client() as alma:
+            chunks = extract_mms_ids(
+                alma, folder, context["params"], moment=moment, sandbox=hook.is_sandbox()
+            )
         return [{"number": chunk.number, "label": chunk.label} for chunk in chunks]
 
 
@@ -116,15 +119,15 @@ class AssembleDelivery(WestOperator):
 class DeliverHoldings(WestOperator):
     """The delivery, to the bucket and to the server of `west_sftp` if there is such a connection; returns keys.
 
-    Skipped in a dry run, so that nobody is told of a delivery.
+    Skipped in a dry run and in a run with a limit, so that no asset event reports a delivery.
     """
 
     def work(self, context: Context) -> list[str]:
         """Called by `execute`."""
         try:
             return deliver(self.folder(context), now=datetime.now(UTC), partner=_sftp())
-        except DryRun as rehearsal:
-            raise AirflowSkipException(str(rehearsal)) from rehearsal
+        except DryRun as reason:
+            raise AirflowSkipException(str(reason)) from reason
 
 
 class WriteWestReport(WestOperator):

@@ -14,9 +14,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from alma_airflow.hooks import dcb as dcb_hooks
 from alma_airflow.hooks.alma import AlmaHook
-from alma_airflow.hooks.store import open_bucket, store_url
+from alma_airflow.hooks.store import store_url
 from alma_etl.alma.webhooks import SIGNATURE_HEADER, Event, challenge_answer, event, is_authentic
-from alma_etl.dcb.settings import read_dcb_settings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.hints import Hint
 from alma_etl.errors import InputProblem
@@ -91,7 +90,7 @@ def take_message(system: str, headers: Mapping[str, str], body: bytes) -> tuple[
 
 def _look_up() -> dict[str, _Listener]:
     codes: dict[str, list[str]] = {}
-    for code, each in read_dcb_settings(open_bucket()).systems.items():
+    for code, each in dcb_hooks.dcb_settings().systems.items():
         if each.alma_conn_id is not None:
             codes.setdefault(each.alma_conn_id, []).append(code)
     found = {}

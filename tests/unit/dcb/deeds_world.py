@@ -16,12 +16,13 @@ from alma_etl.alma.limiter import LocalLimiter
 from alma_etl.dcb.conf import PlaceRequest, read_place
 from alma_etl.dcb.deeds.actor import AlmaActor
 from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.settings import DcbSettings, SystemSettings, shipped_settings
+from alma_etl.dcb.settings import DcbSettings, SystemSettings
 from alma_etl.dcb.state import State
 from alma_etl.dcb.store import LegRecord, OutboxRow, Tracked
 from alma_etl.dcb.systems import Systems
 from alma_etl.dcb.vocabulary import ActionType, Role, Status, Workflow
 from alma_sandbox import Running, Settings, serve
+from tests.unit.dcb.records import SETTINGS
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 KEY = "deeds-test-word"
@@ -91,7 +92,7 @@ class Almas:
 
     lender: SandboxSide
     borrower: SandboxSide
-    settings: DcbSettings = field(default_factory=shipped_settings)
+    settings: DcbSettings = SETTINGS
     folios: dict[str, ModDcb] = field(default_factory=dict)
     others: dict[str, SandboxSide] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from alma_etl.store.db import open_engine
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SETTINGS: DcbSettings = shipped_settings()
+SETTINGS: DcbSettings = shipped_settings().model_copy(update={"mode": "drive"})
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
 
 

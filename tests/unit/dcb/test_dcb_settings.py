@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alma_etl.config import read_settings
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
-from alma_etl.dcb.settings import CONFIG_KEY, DcbSettings, read_dcb_settings, shipped_settings
+from alma_etl.dcb.settings import CONFIG_KEY, EXAMPLE, DcbSettings, read_dcb_settings, shipped_settings
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 
@@ -30,12 +31,12 @@ def test_the_shipped_file_says_what_the_code_takes_for_granted() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("mode: drive", "mode: push", "mode: Input should be 'observe' or 'drive'"),
+        ("mode: observe", "mode: push", "mode: must be observe or drive, not 'push'"),
         ("    library: MAIN ", "    libary: MAIN ", "systems.LENDER"),
         (
             "missing_min_gap: 10m",
             "missing_min_gap: 10",
-            "missing_min_gap: Value error, write a number and a unit",
+            "missing_min_gap: write a number and a unit",
         ),
         ("missing_confirmations: 2", "missing_confirmations: 1", "missing_confirmations"),
         ("  - type: log", "  - {type: webhook}", "the sink webhook needs conn_id"),
@@ -90,11 +91,32 @@ def bucket_with(content: bytes | None) -> Bucket:
 
 
 def test_the_bucket_s_file_replaces_the_shipped_one() -> None:
-    assert read_dcb_settings(bucket_with(None)) == shipped_settings()
-    own = SHIPPED.replace("mode: drive", "mode: observe").encode()
-    assert read_dcb_settings(bucket_with(own)).mode == "observe"
+    assert read_dcb_settings(bucket_with(None), is_sandbox=lambda _: True) == shipped_settings()
+    own = SHIPPED.replace("mode: observe", "mode: drive").encode()
+    assert read_dcb_settings(bucket_with(own)).mode == "drive"
     with pytest.raises(InputProblem, match="not UTF-8"):
         read_dcb_settings(bucket_with("mode: Übung".encode("latin-1")))
+
+
+def test_the_shipped_systems_are_used_only_where_every_connection_is_a_sandbox() -> None:
+    with pytest.raises(InputProblem) as problem:
+        read_dcb_settings(bucket_with(None), is_sandbox=lambda name: name != "alma_borrower")
+    for words in (CONFIG_KEY, "`systems`", EXAMPLE, "that of alma_borrower is not"):
+        assert words in str(problem.value)
+    with pytest.raises(InputProblem, match="alma_borrower and alma_default"):
+        read_dcb_settings(bucket_with(None))
+    assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
+
+
+def test_own_systems_count_whatever_the_environment() -> None:
+    own = read_dcb_settings(bucket_with(b"systems: {A: {alma_conn_id: alma_a, library: X}}"))
+    assert (list(own.systems), own.mode) == (["A"], "observe")
+    with pytest.raises(InputProblem, match=r"config/dcb\.yaml, line 1: systems: is missing"):
+        read_dcb_settings(bucket_with(b"mode: drive"), is_sandbox=lambda _: True)
+
+
+def test_the_shipped_mode_only_observes() -> None:
+    assert shipped_settings().mode == "observe"
 
 
 def test_the_log_is_always_told() -> None:
@@ -167,14 +189,14 @@ def changed(value: object, *path: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("conf", "told"),
     [
-        (None, "pr_id: Field required"),
-        (without("supplier", "item_pid"), "supplier.item_pid: Field required"),
+        (None, "pr_id: is missing"),
+        (without("supplier", "item_pid"), "supplier.item_pid: is missing"),
         (changed("../x", "pr_id"), "pr_id"),
         (changed("99/1", "supplier", "mms_id"), "supplier.mms_id"),
-        (changed(990000, "supplier", "mms_id"), "supplier.mms_id: Input should be a valid string"),
+        (changed(990000, "supplier", "mms_id"), "supplier.mms_id: must be text, put it in quotes"),
         (changed("", "bib", "title"), "bib.title"),
         (changed("a b", "item", "barcode"), "item.barcode"),
-        (changed("x", "supplier", "mmsid"), "supplier.mmsid: Extra inputs are not permitted"),
+        (changed("x", "supplier", "mmsid"), "supplier.mmsid: is not known here, did you mean mms_id?"),
         (changed("LENDER", "borrower", "system"), "that is a local request"),
         (changed("LENDER", "pickup", "system"), "another system needs RET-PUA"),
         (changed("RET-PUA", "workflow"), "a third system for RET-PUA"),
@@ -201,7 +223,7 @@ def test_a_lender_must_be_an_alma() -> None:
 
 def test_a_cancellation() -> None:
     assert read_cancel({"pr_id": "PR-1"}).reason is None
-    with pytest.raises(InputProblem, match="pr_id: Field required"):
+    with pytest.raises(InputProblem, match="pr_id: is missing"):
         read_cancel({})
 
 

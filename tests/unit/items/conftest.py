@@ -43,7 +43,7 @@ class Load:
 
     def read(self) -> int:
         """Step 1; the number of chunks."""
-        return len(read_file(self.folder, self.params, day=DAY))
+        return len(read_file(self.folder, self.params, day=DAY, sandbox=True))
 
     def check(self) -> dict[str, int]:
         """Step 2."""

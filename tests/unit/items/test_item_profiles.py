@@ -2,12 +2,20 @@
 
 from datetime import date
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from alma_etl.config import read_settings
 from alma_etl.errors import InputProblem
-from alma_etl.items.profiles import ItemProfile, ItemProfiles, profile_named
+from alma_etl.items.profiles import (
+    CONFIG_KEY,
+    EXAMPLE,
+    ItemProfile,
+    ItemProfiles,
+    profile_named,
+    read_profiles,
+)
 
 
 def read(text):
@@ -30,15 +38,15 @@ def test_the_shipped_file_is_right_and_explains_each_setting():
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["item_policy: 01"], "line 3: profiles.a.item_policy: Value error, write it in quotes"),
+        (["item_policy: 01"], "line 3: profiles.a.item_policy: write it in quotes"),
         (["library: NO"], "write it in quotes: YAML takes it for False"),
         (["location: 12.5"], "write it in quotes"),
-        (["colour: red"], "line 3: profiles.a.colour: Extra inputs are not permitted"),
+        (["colour: red"], "line 3: profiles.a.colour: is not known here"),
         (["library: MAIN", "on_several_holdings: last"], "line 4: profiles.a.on_several_holdings"),
         (["call_number_from: [245]"], "'245' is no field with a call number"),
         (["arrival_date: soon"], "write a date of the form 2026-08-01, or today"),
-        (["fields: {barcode: x}"], "barcode is not a field that can be given here"),
-        (["fields: {po_line: x}"], "po_line is not a field that can be given here"),
+        (["fields: {barcode: x}"], "barcode: is not known here"),
+        (["fields: {po_line: x}"], "po_line: is not known here"),
         (["create_holding: perhaps"], "create_holding"),
         (["library: ''"], "library"),
     ],
@@ -85,6 +93,34 @@ def test_a_profile_gives_only_what_it_has():
         "material_type": "BOOK",
         "statistics_note_1": "Gift 2026",
     }
+
+
+class OneObject:
+    """A bucket that holds the settings file or nothing."""
+
+    def __init__(self, content: bytes | None) -> None:
+        self.content = content
+
+    def find(self, key: str) -> bytes | None:
+        return self.content if key == CONFIG_KEY else None
+
+
+def test_the_shipped_profiles_are_those_of_a_sandbox_alone():
+    assert "gifts" in read_profiles(OneObject(None), sandbox=True).profiles
+    elsewhere = read_profiles(OneObject(None))
+    assert elsewhere == ItemProfiles(profiles={})  # the general bounds hold everywhere
+    with pytest.raises(InputProblem) as fault:
+        profile_named(elsewhere, "gifts")
+    for words in (CONFIG_KEY, "`profiles`", EXAMPLE, "environment"):
+        assert words in str(fault.value)
+    assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
+
+
+def test_own_profiles_replace_the_shipped_ones_whatever_the_alma_is():
+    for sandbox in (True, False):
+        own = read_profiles(OneObject(b"profiles: {maps: {library: SCI}}"), sandbox=sandbox)
+        assert list(own.profiles) == ["maps"]
+        assert (own.profiles["maps"].item_policy, own.profiles["maps"].location) == (None, None)
 
 
 def test_an_unknown_profile_is_answered_with_those_there_are():

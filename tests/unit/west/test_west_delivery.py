@@ -101,6 +101,31 @@ def test_a_dry_run_delivers_nothing_and_names_the_place(folder):
     assert folder.bucket.get(assembled_key(folder, f"{STEM}.mrc")) == b"<record of 1>"
 
 
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_a_run_with_a_limit_never_delivers_not_even_the_first_time(folder, limit):
+    assembled(folder, delivered(1), limit=limit)
+    with pytest.raises(DryRun, match=r"with a limit does not deliver.*runs/west_holdings/.*/delivery/"):
+        deliver(folder, now=NOW, partner=untouchable())
+    assert (in_the_bucket(folder), delivered_keys(folder)) == ([], [])
+
+
+def test_a_run_with_a_limit_leaves_the_last_delivery_as_it_is(folder):
+    assembled(folder, delivered(*range(50)))
+    deliver(folder, now=NOW)
+    before = {key: folder.bucket.get(key) for key in KEYS}
+    assert assembled(folder, delivered(1), limit=1)
+    with pytest.raises(DryRun):
+        deliver(folder, now=NOW, partner=untouchable())
+    assert {key: folder.bucket.get(key) for key in in_the_bucket(folder)} == before
+
+
+@contextmanager
+def untouchable():
+    """A partner to whom nothing may be sent."""
+    raise AssertionError("the partner's server was reached")
+    yield None, "."
+
+
 def test_a_second_run_of_the_day_replaces_all_three(folder):
     assembled(folder, delivered(1, 2))
     deliver(folder, now=NOW)

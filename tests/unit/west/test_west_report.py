@@ -7,7 +7,8 @@ import pytest
 
 from alma_etl.errors import NotAcceptable
 from alma_etl.west.assembly import assemble_delivery
-from alma_etl.west.delivery import deliver
+from alma_etl.west.delivery import DryRun, deliver
+from alma_etl.west.explained import WARNINGS
 from alma_etl.west.outcomes import Outcome
 from alma_etl.west.report import check_outcome, write_report
 from alma_etl.west.run import BadInputRecord, InputCounts
@@ -82,13 +83,29 @@ def test_every_outcome_is_shown_with_its_count_and_meaning(folder):
         assert re.search(rf"\b{outcome.value} 1 \w", text), outcome
 
 
-def test_warnings_of_what_is_delivered_stand_apart_from_what_stayed_out(folder):
-    finished(folder, [row(1, 1, "delivered", "583CASE"), row(2, 2, "bad_marc", "STMT", "583CASE")])
-    stayed, mending = (
-        words(page(folder)).split("Why holdings stayed out")[1].split("In the file, but worth mending")
+def test_a_warning_is_never_given_as_a_reason_why_a_holding_stayed_out(folder):
+    finished(
+        folder,
+        [
+            row(1, 1, "delivered", "583CASE"),
+            row(2, 2, "bad_marc", "STMT", "583CASE", "022"),
+            row(3, 3, "no_commitment", "583", "ISSNCHK"),
+        ],
     )
-    assert re.findall(r"bad_marc (\w+)", stayed) == ["583CASE", "STMT"]
-    assert re.findall(r"delivered (\w+) 583 \$a should be", mending) == ["583CASE"]
+    stayed, warned = (
+        words(page(folder)).split("Why holdings stayed out")[1].split("Warnings, which keep nothing out")
+    )
+    assert re.findall(r"(?:bad_marc|no_commitment) (\w+)", stayed) == ["STMT", "583"]
+    assert sorted(re.findall(r"(delivered|bad_marc|no_commitment) (583CASE|022|ISSNCHK)", warned)) == [
+        ("bad_marc", "022"),
+        ("bad_marc", "583CASE"),
+        ("delivered", "583CASE"),
+        ("no_commitment", "ISSNCHK"),
+    ]
+
+
+def test_the_warnings_are_those_of_the_contract():
+    assert sorted(WARNINGS) == ["001SHAPE", "022", "5832", "5835", "583CASE", "583IND", "ISSNCHK", "NOBIB"]
 
 
 def test_nothing_of_the_data_is_taken_for_html(folder):
@@ -145,7 +162,7 @@ def test_bad_records_of_an_export_are_listed_and_told_in_the_last_word(folder):
     bad = (BadInputRecord(number=7, offset=1234, reason="it has no 001"),)
     folder.write_plan(folder.plan().model_copy(update={"bad_records": bad}))
     assert "7 1234 it has no 001" in words(page(folder))
-    assert verdict(folder) == "1 records delivered. 2 records of the export could not be used."
+    assert verdict(folder) == "1 record delivered. 2 records of the export could not be used."
 
 
 def test_the_exact_mode_says_so(folder):
@@ -162,6 +179,34 @@ def test_a_dry_run(folder):
     assert f"{folder.prefix}delivery/{STEM}.outcomes.csv" in text
     assert "Nothing has left yet" in text
     assert verdict(folder) == "Dry run: 2 records would be delivered."
+
+
+def test_a_run_with_a_limit_says_what_it_would_be_and_is_not_weighed_against_the_last_delivery(folder):
+    finished(folder, delivered(*range(100)))
+    with pytest.raises(DryRun):
+        finished(folder, delivered(1), limit=1)
+    told = (
+        "Trial of the first 1 title (limit): 1 record would be delivered. "
+        "A run with a limit delivers nothing and is not compared with the last delivery."
+    )
+    assert verdict(folder) == told
+    text = words(page(folder))
+    assert told in text
+    assert f"{STEM}.mrc 1 13 not compared: only the first titles of the input" in text
+    assert 'class="verdict rehearsal"' in page(folder)
+    assert "west/deliveries/" not in text
+
+
+def test_a_limit_in_the_settings_file_is_told_loudly(folder):
+    finished(folder, delivered(1), deliver_it=False, limit=5)
+    folder.write_plan(folder.plan().model_copy(update={"limit_of_file": True}))
+    assert "limit is set in config/west.yaml. While it is there no run delivers" in verdict(folder)
+    assert "limit is set in config/west.yaml" in words(page(folder))
+
+
+def test_a_trial_of_which_nothing_could_be_delivered_is_red(folder):
+    finished(folder, [row(1, 1, "bad_marc", "STMT")], deliver_it=False, limit=1)
+    assert "None of the first 1 title has a holding that could be delivered" in verdict(folder)
 
 
 def test_a_shut_gate(folder):

@@ -1,6 +1,7 @@
 """What a run is told: the file, the form laid over it, and a sentence for everything that cannot be meant."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.extract import extract_mms_ids
 from alma_etl.west.report import check_outcome
 from alma_etl.west.run import InputCounts
-from alma_etl.west.settings import CONFIG_KEY, ListMode, settings_of_run
+from alma_etl.west.settings import CONFIG_KEY, EXAMPLE, ListMode, settings_of_run
 from tests.unit.west.builders import mms, settings
 from tests.unit.west.fake_alma import FakeAlma, pages_of, refused
 
@@ -22,7 +23,7 @@ OWN = f"set_id: '{SET}'\noclc_symbol: ZZMAIN\n"
 def of_run(bucket, text: str | None = OWN, **params):
     if text is not None:
         bucket.put(CONFIG_KEY, text.encode())
-    return settings_of_run(bucket, params)
+    return settings_of_run(bucket, params, sandbox=text is None)
 
 
 def problem(bucket, text: str | None = OWN, **params) -> str:
@@ -52,6 +53,43 @@ def test_the_shipped_file_is_complete(bucket):
         None,
         None,
     )
+
+
+def test_the_sandboxs_set_symbol_and_locations_are_not_used_on_another_alma(bucket):
+    found = settings_of_run(bucket, {"set_id": "777", "oclc_symbol": "ZZOWN"})
+    assert (found.set_id, found.oclc_symbol, found.exclude_locations) == ("777", "ZZOWN", ())
+    shipped = settings_of_run(bucket, {}, sandbox=True)
+    own = ("set_id", "oclc_symbol", "exclude_locations")
+    assert found.model_dump(exclude=own) == shipped.model_dump(
+        exclude=own
+    )  # general defaults hold everywhere
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({}, ["neither of set_id and marc_key", "No OCLC symbol"]),
+        ({"set_id": "777"}, ["No OCLC symbol: set oclc_symbol or symbol_by_library"]),
+        ({"oclc_symbol": "ZZOWN"}, ["neither of set_id and marc_key"]),
+    ],
+)
+def test_what_another_alma_lacks_is_told_with_the_file_and_an_example(bucket, params, told):
+    with pytest.raises(InputProblem) as raised:
+        settings_of_run(bucket, params)
+    for words in [*told, CONFIG_KEY, "include/alma_etl/west/west.yaml", "environment"]:
+        assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "# all to come\n", "max_drop: 0.1\n", "oclc_symbol: ZZOWN\n"])
+def test_a_file_that_leaves_out_the_set_does_not_get_the_sandboxs(bucket, text):
+    bucket.put(CONFIG_KEY, text.encode())
+    for sandbox in (True, False):
+        with pytest.raises(InputProblem, match="neither of set_id and marc_key"):
+            settings_of_run(bucket, {}, sandbox=sandbox)
+
+
+def test_the_example_is_where_the_sentence_says():
+    assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
 
 
 def test_the_buckets_file_replaces_the_shipped_one_as_a_whole(bucket):
@@ -145,9 +183,9 @@ def test_what_is_missing_or_too_much(bucket, text, params, told):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("max_drop: 5", "config/west.yaml, line 3: max_drop: Input should be less than or equal to 1"),
+        ("max_drop: 5", "config/west.yaml, line 3: max_drop: must be at most 1.0, not 5"),
         ("# x\n\nfailure_threshold: many", "config/west.yaml, line 5: failure_threshold: "),
-        ("colour: red", "config/west.yaml, line 3: colour: Extra inputs are not permitted"),
+        ("colour: red", "config/west.yaml, line 3: colour: is not known here"),
         ("list_mode: fast", "config/west.yaml, line 3: list_mode: "),
         (
             "symbol_by_library:\n  LAW: ZZLAW\n  SCI: zz-sci",
@@ -156,12 +194,12 @@ def test_what_is_missing_or_too_much(bucket, text, params, told):
         ("exclude_locations: [a, b]\nchunk_size: 0", "config/west.yaml, line 4: chunk_size: "),
         (
             "exclude_locations:\n- a\n- 12",
-            "line 5: exclude_locations.1: Input should be a valid string, put it in quotes",
+            "line 5: exclude_locations.1: must be text, put it in quotes",
         ),
-        ("marc_org_code: no", "line 3: marc_org_code: Input should be a valid string, put it in quotes"),
+        ("marc_org_code: no", "line 3: marc_org_code: must be text, put it in quotes"),
         (
             "timezone: Mars",
-            "config/west.yaml, line 3: timezone: Value error, there is no time zone 'Mars'; write it like",
+            "config/west.yaml, line 3: timezone: there is no time zone 'Mars'; write it like",
         ),
         ("timezone: ../../etc/passwd", "there is no time zone"),
         ("limit: [1", "config/west.yaml, line 4: not readable as YAML"),
@@ -186,7 +224,7 @@ def test_a_file_that_holds_no_settings(bucket, text):
 
 def test_a_file_that_is_no_utf8(bucket):
     bucket.put(CONFIG_KEY, "programme: Résumé".encode("latin-1"))
-    assert "config/west.yaml is not UTF-8 text" in problem(bucket, None)
+    assert "config/west.yaml, line 1: not UTF-8 text" in problem(bucket, None)
 
 
 def test_an_editors_byte_order_mark_does_no_harm(bucket):
@@ -205,7 +243,7 @@ def test_python_objects_in_the_file_are_not_made(bucket):
 @pytest.mark.parametrize(
     ("params", "told"),
     [
-        ({"oclc_symbol": "zzmain"}, "oclc_symbol: String should match"),
+        ({"oclc_symbol": "zzmain"}, "oclc_symbol: must be 2 to 10 capital letters and digits, not 'zzmain'"),
         ({"oclc_symbol": "../UP"}, "oclc_symbol"),
         ({"oclc_symbol": "ZZ\n"}, "oclc_symbol"),
         ({"symbol_by_library": {"LAW": "x"}}, "symbol_by_library.LAW"),
@@ -285,6 +323,15 @@ def test_chunks_grow_so_that_there_are_at_most_a_thousand(
     assert len(found) == folder.plan().chunks == chunks
     assert max(map(len, written.values())) == largest
     assert sum(map(len, written.values())) == titles
+
+
+def test_the_plan_knows_a_limit_of_the_file_from_one_of_the_form(folder, alma):
+    alma.members = pages_of(ids(3))
+    extract(folder, alma, limit=2)
+    assert not folder.plan().limit_of_file
+    folder.bucket.put(CONFIG_KEY, (OWN + "limit: 2\n").encode())
+    extract_mms_ids(alma, folder, {"limit": None}, moment=MOMENT)
+    assert folder.plan().limit_of_file
 
 
 def test_a_limit_takes_the_first_titles(folder, alma):

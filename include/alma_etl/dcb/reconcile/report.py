@@ -66,7 +66,7 @@ def check_outcome(folder: ReconcileFolder, task_states: Mapping[str, str]) -> st
 def _problems(compared: Compared | None, task_states: Mapping[str, str], problem: str | None) -> list[str]:
     failed = [f"The task {task} is {state}." for task, state in sorted(task_states.items())]
     if compared is None:
-        return [f"Nothing was compared. {problem or ''}".strip(), *failed]
+        return ["Nothing was compared.", *([f"{problem.rstrip('.')}."] if problem else failed)]
     pressing, sentences = compared.pressing, []
     if pressing:
         told = ", ".join(f"{found.code} {found.pr_id or ''}".strip() for found in pressing[:5])

@@ -8,7 +8,7 @@ from alma_etl.dcb.reducer import step
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
-from alma_etl.dcb.sync.summary import SUMMARY, problems_of, summed_up, verdict_of
+from alma_etl.dcb.sync.summary import SUMMARY, Summary, problems_of, summed_up, verdict_of
 from alma_etl.reports.pages import render
 
 PAGE = "report.html"
@@ -23,17 +23,27 @@ def report(
     if summary.dry_run:
         summary = summary.model_copy(update={"would": tuple(_would(folder, store, settings))})
     folder.save(SUMMARY, summary)
-    problems = problems_of(summary, task_states)
+    _write_page(folder, summary, problems_of(summary, task_states, folder.problem()))
+    return {"json": folder.key(SUMMARY), "html": folder.key(PAGE)}
+
+
+def report_problem(folder: SyncFolder, problem: str) -> dict[str, str]:
+    """Write the page of a tick whose settings cannot be used, and return its key."""
+    _write_page(folder, Summary(run_id=folder.run_id), problems_of(None, {}, folder.problem() or problem))
+    return {"html": folder.key(PAGE)}
+
+
+def _write_page(folder: SyncFolder, summary: Summary, problems: list[str]) -> None:
+    rows = summary.would if summary.dry_run else summary.changed
     page = render(
         "dcb_sync.html",
         summary=summary,
         sentences=problems or [verdict_of(summary)],
         verdict_class="bad" if problems else ("rehearsal" if summary.dry_run else ""),
-        rows=(summary.would if summary.dry_run else summary.changed)[:_SHOWN],
-        hidden=max(0, len(summary.would if summary.dry_run else summary.changed) - _SHOWN),
+        rows=rows[:_SHOWN],
+        hidden=max(0, len(rows) - _SHOWN),
     )
     folder.bucket.put(folder.key(PAGE), page, "text/html; charset=utf-8")
-    return {"json": folder.key(SUMMARY), "html": folder.key(PAGE)}
 
 
 def _would(folder: SyncFolder, store: DcbStore, settings: DcbSettings) -> Iterator[tuple[str, str, str]]:

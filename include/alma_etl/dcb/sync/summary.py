@@ -135,8 +135,15 @@ def read_summary(folder: SyncFolder) -> Summary | None:
     return None if found is None else Summary.model_validate_json(found)
 
 
-def problems_of(summary: Summary | None, task_states: Mapping[str, str]) -> list[str]:
-    """Why the tick is not acceptable, one sentence each. A single request's trouble is none of them."""
+def problems_of(
+    summary: Summary | None, task_states: Mapping[str, str], problem: str | None = None
+) -> list[str]:
+    """Why the tick is not acceptable, one sentence each. A single request's trouble is none of them.
+
+    ``problem`` is what stopped the first step.
+    """
+    if problem:
+        return [f"Nothing was polled. {problem.rstrip('.')}."]
     problems = [
         f"The task {task} is {state}: see the last line of its log. What was not done stays due."
         for task, state in task_states.items()
@@ -167,7 +174,7 @@ def verdict_of(summary: Summary) -> str:
 def check_outcome(folder: SyncFolder, task_states: Mapping[str, str]) -> str:
     """The tick in one sentence. Raises NotAcceptable when people have to do something about it."""
     summary = read_summary(folder)
-    problems = problems_of(summary, task_states)
+    problems = problems_of(summary, task_states, folder.problem())
     if problems or summary is None:
         raise NotAcceptable(" ".join(problems))
     return verdict_of(summary)
