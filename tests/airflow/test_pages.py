@@ -90,7 +90,7 @@ def login(server: TestClient) -> dict[str, str]:
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pages]:
     found = Pages()
     monkeypatch.setattr(pages, "open_bucket", lambda: found)
-    monkeypatch.setattr(listening, "open_bucket", lambda: found)
+    monkeypatch.setattr(listening.dcb_hooks, "open_bucket", lambda: found)
     for name, extra in (("DEFAULT", {"webhook_secret": "unlikely-test-word"}), ("BORROWER", {})):
         connection: dict[str, Any] = {
             "conn_type": "alma",

@@ -7,6 +7,7 @@ from tests.e2e.items import ItemSandbox, Loaded
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 KEY = "items/incoming/gifts/march.txt"
+EXAMPLE = "include/alma_etl/dcb/dcb.yaml"
 PROFILES = b'profiles: {maps: {library: "MAIN", location: "stacks"}}\n'
 
 
@@ -56,17 +57,15 @@ def test_a_misspelt_name_in_the_conf_is_refused_before_anything_is_written(jobs,
 
 
 @pytest.mark.parametrize("dag_id", ["dcb_status_sync", "dcb_reconcile"])
-def test_the_dcb_jobs_name_the_file_to_make(jobs, alma, dag_id, caplog):
+def test_the_dcb_jobs_name_the_file_to_make(jobs, alma, dag_id):
     run = jobs.run(dag_id, {})
     assert run.state == "failed"
     assert alma.calls() == []
-    for words in (page(jobs, run), caplog.text):
-        assert "There is no config/dcb.yaml in the bucket" in words
-        assert "include/alma_etl/dcb/dcb.yaml" in words
-        assert "that of alma_default is not" in words
+    for words in ("There is no config/dcb.yaml in the bucket", EXAMPLE, "that of alma_default is not"):
+        assert words in page(jobs, run)
 
 
-def test_a_placing_names_the_file_to_make(jobs, alma, caplog):
+def test_a_placing_names_the_file_to_make(jobs, alma):
     conf = {
         "pr_id": "PR-1",
         "supplier": {
@@ -80,7 +79,10 @@ def test_a_placing_names_the_file_to_make(jobs, alma, caplog):
         "bib": {"title": "A title"},
         "item": {"barcode": "31000000000000"},
     }
-    assert jobs.run("dcb_place_request", conf).state == "failed"
-    assert jobs.run("dcb_cancel_request", {"pr_id": "PR-1"}).state == "failed"
+    placed = jobs.run("dcb_place_request", conf)
+    cancelled = jobs.run("dcb_cancel_request", {"pr_id": "PR-1"})
     assert alma.calls() == []
-    assert caplog.text.count("There is no config/dcb.yaml in the bucket") >= 2
+    for run, last in ((placed, "track"), (cancelled, "report")):
+        assert run.state == "failed"
+        why = run.get_task_instance(last).xcom_pull(task_ids=last, key="problem")
+        assert "There is no config/dcb.yaml in the bucket" in why
