@@ -9,7 +9,15 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Double, create_engine, event
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -21,6 +29,17 @@ SILENCE_SECONDS = 15
 
 class StoreUnavailable(Exception):
     """The state store cannot be used; one sentence that names it, without the password, and what to do."""
+
+
+class StoreRefused(Exception):
+    """The state store runs, and refused a statement; one sentence that says why, without the password.
+
+    A fault of the program or of the data, not of the connection: others may go on.
+    """
+
+
+class StoreConflict(StoreRefused):
+    """What was to be kept contradicts what another has kept meanwhile, such as a key that is taken."""
 
 
 def parse_url(url: str) -> URL:
@@ -58,6 +77,40 @@ def first_line(problem: BaseException, url: URL) -> str:
     """What the driver said, in one line and certainly without the password."""
     text = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
     return text.replace(str(url.password), "***") if url.password else text
+
+
+def store_problem(problem: SQLAlchemyError, url: URL, purpose: str) -> StoreUnavailable | StoreRefused:
+    """What an error of the database means: only those of the connection make the store an unavailable one.
+
+    ``purpose`` ends "The state store, ..., cannot be used".
+    """
+    told = f"The state store, {place(url)}, cannot be used {purpose}: {first_line(problem, url)}"
+    if _is_outdated(problem):
+        return StoreUnavailable(f"{told}. Check that it was upgraded (python -m alma_etl.store upgrade).")
+    name = type(getattr(problem, "orig", None) or problem).__name__
+    refused = f"{told} ({name}). The store runs and refused it; see the log for the statement."
+    if isinstance(problem, IntegrityError) or _sqlstate(problem)[:2] == _ROLLED_BACK:
+        return StoreConflict(refused)
+    if isinstance(problem, OperationalError | InterfaceError | PoolTimeout) or (
+        isinstance(problem, DBAPIError) and problem.connection_invalidated
+    ):
+        return StoreUnavailable(f"{told}. Check that it runs, and the connection alma_etl_db.")
+    return StoreRefused(refused)
+
+
+_ROLLED_BACK = "40"
+"""SQLSTATEs of a transaction that lost against another: a deadlock, a serialization failure."""
+_NOT_THERE = frozenset({"42P01", "42703", "3F000"})
+"""SQLSTATEs of a table, column or schema that does not exist."""
+
+
+def _sqlstate(problem: SQLAlchemyError) -> str:
+    return str(getattr(getattr(problem, "orig", None), "sqlstate", None) or "")
+
+
+def _is_outdated(problem: SQLAlchemyError) -> bool:
+    told = str(getattr(problem, "orig", ""))  # SQLite has one kind of error for nearly everything
+    return _sqlstate(problem) in _NOT_THERE or told.startswith(("no such table", "no such column"))
 
 
 def open_engine(url: str | URL) -> Engine:

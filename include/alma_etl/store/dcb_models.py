@@ -21,6 +21,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
@@ -79,6 +81,7 @@ request_table = Table(
     Column("next_poll_at", UtcTime),  # NULL: not polled
     Column("poll_repeat", Integer, nullable=False),  # polls in a row that brought nothing
     Column("nudged", Boolean, nullable=False),  # somebody asked for a look at everything
+    Column("nudges", Integer, nullable=False, server_default=text("0")),  # how often; tells a new one apart
     Column("lease_owner", Text),
     Column("lease_until", UtcTime),
     Column("flags", Json, nullable=False),
@@ -115,6 +118,9 @@ leg_table = Table(
     Column("pickup_library", Text),
     Column("pickup_desk", Text),
     Column("is_virtual", Boolean, nullable=False),
+    Column(
+        "is_open", Boolean, nullable=False, server_default=true()
+    ),  # the request's present side, not ended
     Column("closure_hint", Text),  # what a webhook told of how the hold ended
     Column("last_read_at", UtcTime),  # the start of the last read that was tried
     Column("last_ok_at", UtcTime),
@@ -123,7 +129,15 @@ leg_table = Table(
     _one_of("role", "SUPPLIER", "BORROWER", "PICKUP"),
     _one_of("system_kind", "ALMA", "MOD_DCB", "OTHER"),
     Index("ix_dcb_leg_user", "system_code", "user_id"),
-    Index("ix_dcb_leg_request", "system_code", "request_id", unique=True),
+    # Alma may give an id again: only one that has not ended owns it.
+    Index(
+        "ix_dcb_leg_request",
+        "system_code",
+        "request_id",
+        unique=True,
+        postgresql_where=text("is_open"),
+        sqlite_where=text("is_open"),
+    ),
     Index("ix_dcb_leg_item", "system_code", "item_pid"),
 )
 

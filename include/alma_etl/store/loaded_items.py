@@ -10,10 +10,11 @@ from sqlalchemy import Table, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from alma_etl.store.db import StoreUnavailable, first_line, open_engine, parse_url, place
+from alma_etl.store.db import open_engine, parse_url, store_problem
 from alma_etl.store.models import LoadedItem
 
 _AT_ONCE = 500
+_PURPOSE = "to find out which items were loaded before"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class LoadedItems(Protocol):
 class SqlLoadedItems:
     """The memory in the state store at `url`; `alma` names the institution, as the connection does.
 
-    Raises StoreUnavailable, one sentence, when the store cannot be asked.
+    Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """
 
     def __init__(self, url: str, alma: str) -> None:
@@ -64,7 +65,7 @@ class SqlLoadedItems:
                     query = select(*columns).where(table.c.alma == self._alma, table.c.barcode.in_(part))
                     found |= {row.barcode: KnownItem(*row) for row in connection.execute(query)}
         except SQLAlchemyError as problem:
-            raise self._unavailable(problem) from problem
+            raise store_problem(problem, self._url, _PURPOSE) from problem
         return found
 
     def remember(self, items: Iterable[KnownItem], run_id: str) -> None:
@@ -96,13 +97,7 @@ class SqlLoadedItems:
             with self._engine.begin() as connection:
                 connection.execute(statement, rows)
         except SQLAlchemyError as problem:
-            raise self._unavailable(problem) from problem
-
-    def _unavailable(self, problem: SQLAlchemyError) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"The state store, {place(self._url)}, does not tell which items were loaded before: "
-            f"{first_line(problem, self._url)}. Check that it runs and was upgraded (python -m alma_etl.store upgrade)."
-        )
+            raise store_problem(problem, self._url, _PURPOSE) from problem
 
 
 def _parts(barcodes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -65,7 +65,8 @@ class Ledger:
             if code == _CLOSED_BY_THE_MACHINE:
                 continue
             if mended or (gone and (code, subject) in self._looked):
-                store.close_alert(key, now)
+                # What was seen again since the comparison began was not looked at by it.
+                store.close_alert(key, now, looked_at=now)
         for key, found in self.findings.items():
             if key in known and not found.over:
                 facts = {"first_seen": known[key].first_seen, "acked_by": known[key].acked_by}

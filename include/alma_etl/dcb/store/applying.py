@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from alma_etl.dcb.actions import FOLLOW_UPS
-from alma_etl.dcb.edges import ITEM_OF
+from alma_etl.dcb.edges import ITEM_OF, TERMINAL
 from alma_etl.dcb.events import event_id, events_of
 from alma_etl.dcb.flags import is_item_trouble, needs_attention
 from alma_etl.dcb.observations import Ack, Observation, Seen, write_seen
@@ -48,18 +48,22 @@ def apply(
     run_id: str | None = None,
     actor: str | None = None,
     owner: str | None = None,
+    nudges: int | None = None,
 ) -> Applied:
     """Run what was seen through the machine and keep all that follows. What is known already is left out.
 
     ``legs``: sides whose ids are new or changed. ``owner``: whose lease on the request is given back. ``actor``:
-    who caused it, where it was a person. Raises UnknownRequest, VersionConflict, and ValueError for a report
-    without a time.
+    who caused it, where it was a person. ``nudges``: how many the look had seen, so that a later one makes it look
+    again; None: all of now. Raises UnknownRequest, VersionConflict, HoldTaken, and ValueError for a report without a
+    time.
     """
     tracked = requests.find(connection, [pr_id], lock=True).get(pr_id)
     if tracked is None:
         raise UnknownRequest(f"The request {pr_id} is not tracked")
-    for leg in legs:
-        requests.put_leg(connection, pr_id, leg)
+    if legs:
+        for leg in legs:
+            requests.put_leg(connection, pr_id, leg, add=True)
+        tracked = requests.find(connection, [pr_id])[pr_id]
     fresh = _new_ones(connection, pr_id, reports)
     if not fresh:
         if owner is not None:
@@ -76,9 +80,30 @@ def apply(
     last_ord = outbox.add(connection, pr_id, _last_ord(connection, pr_id), rows, now)
     _tell_alerts(connection, pr_id, tracked.state, result.state, now)
     errors = _keep_legs(connection, tracked, [report for _, report in fresh], result)
-    next_poll_at = _reschedule(tracked, fresh, result, settings, now, errors)
-    _keep_request(connection, tracked, result, number, last_ord, next_poll_at, now, owner)
-    return Applied(pr_id, result.state.status, next_poll_at[0], result)
+    unseen = tracked.nudged and nudges is not None and nudges != tracked.nudges
+    schedule = _reschedule(tracked, fresh, result, settings, now, errors, unseen=unseen)
+    values = _schedule_values(schedule, satisfied=not unseen and _was_a_look(fresh, result))
+    _keep_request(connection, tracked, result, number, last_ord, values, now, owner)
+    alerts.close_alert(connection, failed_step_key(pr_id), now)
+    return Applied(pr_id, result.state.status, schedule[0], result)
+
+
+STEP_FAILED = "STEP_FAILED"
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(hours=6)
+
+
+def failed_step_key(pr_id: str) -> str:
+    """The alert of a request whose step fails; the next step that works closes it."""
+    return f"{STEP_FAILED}:{pr_id}"
+
+
+def note_failed_step(connection: Connection, pr_id: str, error: str, now: datetime) -> datetime:
+    """What was seen of a request could not be taken in: an alert, and ever longer until the next look."""
+    alert = Alert(failed_step_key(pr_id), STEP_FAILED, "urgent", pr_id, {"error": error})
+    times = alerts.note(connection, alert, now)
+    until: datetime = now + min(_FIRST_PAUSE * 2 ** min(times, 10), _LONGEST_PAUSE)
+    requests.back_off(connection, pr_id, until)
+    return until
 
 
 def digest(pr_id: str, seen: Seen) -> str:
@@ -239,17 +264,19 @@ def _keep_legs(
         record, memory = tracked.legs[seen.role], result.state.leg(seen.role)
         failed = bool(memory.failed)
         at = seen.at.time if seen.at else None
+        if _is_older(seen, record):
+            continue  # somebody else has read it since, or it is another supplier's by now
         values: dict[str, Any] = {
             "last_read_at": at,
             "error_repeat": record.error_repeat + 1 if failed else 0,
             "last_error": _error_text(report) if failed else None,
-            "barcode": memory.barcode or record.barcode,
-            "loan_id": memory.loan_id or record.loan_id,
         }
+        learned = {"barcode": memory.barcode, "loan_id": memory.loan_id}
         if not failed:
             values["last_ok_at"] = at
         if result.state.status in (Status.RPSA, Status.CONFIRMED, Status.RPBA, Status.RPPA):
-            values["item_pid"] = memory.item_id or record.item_pid
+            learned["item_pid"] = memory.item_id
+        values |= {name: value for name, value in learned.items() if value}
         most = max(most, values["error_repeat"])
         connection.execute(_update_leg(tracked.pr_id, record).values(values))
     return most
@@ -261,6 +288,13 @@ def _update_leg(pr_id: str, record: LegRecord) -> Any:
         leg_table.c.role == record.role,
         leg_table.c.generation == record.generation,
     )
+
+
+def _is_older(seen: Observation, record: LegRecord) -> bool:
+    if seen.generation is not None and seen.generation != record.generation:
+        return True
+    at = seen.at.time if seen.at else None
+    return at is not None and record.last_read_at is not None and at < record.last_read_at
 
 
 def _error_text(report: Report) -> str:
@@ -275,8 +309,13 @@ def _reschedule(
     settings: DcbSettings,
     now: datetime,
     errors: int,
+    *,
+    unseen: bool,
 ) -> tuple[datetime | None, int]:
-    """When to look next, and the quiet polls so far. Acks do not put a look off, and failures are not quiet."""
+    """When to look next, and the quiet polls so far. Acks do not put a look off, and failures are not quiet.
+
+    ``unseen``: a nudge came after the look had begun, and stands.
+    """
     moved = bool(result.transitions)
     polled = any(not isinstance(report.seen, Ack) for _, report in fresh)
     if moved:
@@ -286,9 +325,22 @@ def _reschedule(
     else:
         repeat = tracked.poll_repeat
     when = next_poll(result.state, now, settings, pr_id=tracked.pr_id, repeat=repeat, failures=errors)
-    if not polled and not moved and when is not None and tracked.next_poll_at is not None:
+    if ((not polled and not moved) or unseen) and when is not None and tracked.next_poll_at is not None:
         when = min(when, tracked.next_poll_at)
     return when, repeat
+
+
+def _was_a_look(fresh: Sequence[tuple[str, Report]], result: StepResult) -> bool:
+    """Whether something was read that counts; what came of an action is no look."""
+    return any(
+        isinstance(report.seen, Observation) and seen not in (SeenAs.STALE, SeenAs.ERROR)
+        for (_, report), seen in zip(fresh, result.seen, strict=True)
+    )
+
+
+def _schedule_values(schedule: tuple[datetime | None, int], *, satisfied: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {"next_poll_at": schedule[0], "poll_repeat": schedule[1]}
+    return {**values, "nudged": False} if satisfied else values
 
 
 def _last_ord(connection: Connection, pr_id: str) -> int:
@@ -302,7 +354,7 @@ def _keep_request(
     result: StepResult,
     number: int,
     last_ord: int,
-    schedule: tuple[datetime | None, int],
+    schedule: dict[str, Any],
     now: datetime,
     owner: str | None,
 ) -> None:
@@ -317,16 +369,13 @@ def _keep_request(
         "steps": number,
         "last_ord": last_ord,
         "version": tracked.version + 1,
-        "next_poll_at": schedule[0],
-        "poll_repeat": schedule[1],
+        **schedule,
         "flags": list(state.flags),
         "standing": list(state.standing),
         "needs_attention": needs_attention(state.standing) or state.status is Status.ERROR,
         "state": state.to_json(),
         "updated_at": now,
     }
-    if any(seen not in (SeenAs.STALE, SeenAs.ERROR) for seen in result.seen):
-        values["nudged"] = False
     if result.transitions:
         values["status_since"] = now
     table = request_table.c
@@ -337,5 +386,7 @@ def _keep_request(
     )
     if changed.rowcount != 1:
         raise VersionConflict(f"The request {tracked.pr_id} was changed by somebody else meanwhile")
+    if state.status in TERMINAL:
+        requests.close_legs(connection, tracked.pr_id)
     if owner is not None:
         requests.release(connection, [tracked.pr_id], owner)

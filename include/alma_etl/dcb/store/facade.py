@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime, timedelta
+from uuid import uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,16 +35,31 @@ from alma_etl.dcb.store.rows import (
     Tracked,
 )
 from alma_etl.dcb.vocabulary import Status
-from alma_etl.store.db import StoreUnavailable, first_line, open_engine, parse_url, place
+from alma_etl.store.db import open_engine, parse_url, store_problem
+from alma_etl.store.locks import LockBusy, Locks, open_locks
 
 LEASE = timedelta(minutes=10)
+
+
+def _worker(owner: str) -> str:
+    return f"dcb_worker:{owner}"
+
+
+def _living(stack: ExitStack, locks: Locks, name: str) -> str:
+    """An owner of this name whose lock is held until the stack ends."""
+    while True:
+        owner = f"{name}/{uuid4().hex[:12]}"
+        with suppress(LockBusy):  # by chance another's lock lies in the same file
+            stack.enter_context(locks.hold(_worker(owner)))
+            return owner
 
 
 class DcbStore(Overview):
     """The DCB tables of the state store at ``url``, upgraded beforehand. Close it when done, or use ``with``.
 
     Safe for several threads, processes and hosts at once. ``now`` is given by the caller, with its zone. Every
-    method raises StoreUnavailable, one sentence, when the store cannot be reached.
+    method raises StoreUnavailable, one sentence, when the store cannot be reached; StoreRefused when it does not take
+    a statement, StoreConflict where another was quicker.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,10 +82,7 @@ class DcbStore(Overview):
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as problem:
-            raise StoreUnavailable(
-                f"The state store, {place(self._url)}, cannot be used for DCB: {first_line(problem, self._url)}. "
-                "Check that it runs and was upgraded (python -m alma_etl.store upgrade)."
-            ) from problem
+            raise store_problem(problem, self._url, "for DCB") from problem
 
     # --- requests
 
@@ -112,11 +125,22 @@ class DcbStore(Overview):
         with self._transaction() as connection:
             return requests.find_due(connection, now, limit)
 
-    def put_off(self, pr_id: str, until: datetime | None, owner: str) -> None:
-        """Nothing of the request could be read or need be: look again then, and give its lease back."""
+    def put_off(self, pr_id: str, until: datetime | None, owner: str, *, nudges: int | None = None) -> None:
+        """Nothing of the request could be read or need be: look again then, and give its lease back.
+
+        ``nudges``: how many were seen, all if not given; after a later one it stays due.
+        """
         with self._transaction() as connection:
-            requests.put_off(connection, pr_id, until)
+            requests.put_off(connection, pr_id, until, nudges)
             requests.release(connection, [pr_id], owner)
+
+    def note_failed_step(self, pr_id: str, error: str, now: datetime, owner: str | None = None) -> datetime:
+        """A step failed by our fault: an alert, and until when the request waits; its lease is given back."""
+        with self._transaction() as connection:
+            until = applying.note_failed_step(connection, pr_id, error, now)
+            if owner is not None:
+                requests.release(connection, [pr_id], owner)
+            return until
 
     def wait(self, pr_ids: Sequence[str], until: datetime) -> None:
         """What could not be read now lets others go first until then; nothing else of it changes."""
@@ -144,6 +168,7 @@ class DcbStore(Overview):
         run_id: str | None = None,
         actor: str | None = None,
         owner: str | None = None,
+        nudges: int | None = None,
     ) -> Applied:
         """One step of the machine with all that follows; see `applying.apply`. Safe to repeat."""
         with self._transaction() as connection:
@@ -157,6 +182,7 @@ class DcbStore(Overview):
                 run_id=run_id,
                 actor=actor,
                 owner=owner,
+                nudges=nudges,
             )
 
     def history(self, pr_id: str) -> history.History:
@@ -208,10 +234,31 @@ class DcbStore(Overview):
                 connection, row.pr_id, reports, settings=settings, now=now, legs=legs, run_id=run_id
             )
 
-    def postpone(self, outbox_id: str, until: datetime, error: str) -> None:
-        """Try a row again later."""
+    def postpone(self, outbox_id: str, until: datetime, error: str, *, owner: str | None = None) -> None:
+        """Try a row again later; with ``owner`` only where it still has the lease."""
         with self._transaction() as connection:
-            outbox.postpone(connection, outbox_id, until, error)
+            outbox.postpone(connection, outbox_id, until, error, owner)
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[str]:
+        """The owner of the leases of one worker: no other has its name, and a lock says whether it lives.
+
+        What a worker of the same name left leased is free at once when that one is dead; one that is only taken for
+        dead keeps it until its leases end.
+        """
+        url = self._url.render_as_string(hide_password=False)
+        with ExitStack() as stack:
+            own, others = (stack.enter_context(open_locks(url, patience=0)) for _ in range(2))
+            owner = _living(stack, own, name)
+            with self._transaction() as connection:
+                before = [each for each in outbox.owners(connection, name) if each != owner]
+            for each in before:
+                with suppress(LockBusy), others.hold(_worker(each)):
+                    self.release_outbox(each)
+            try:
+                yield owner
+            finally:
+                self.release_outbox(owner)
 
     def release_outbox(self, owner: str) -> None:
         """Give the leases of an owner on outbox rows back."""
@@ -262,10 +309,10 @@ class DcbStore(Overview):
         with self._transaction() as connection:
             return alerts.open_alert(connection, alert, now)
 
-    def close_alert(self, key: str, now: datetime) -> None:
-        """A condition is over."""
+    def close_alert(self, key: str, now: datetime, *, looked_at: datetime | None = None) -> None:
+        """A condition is over; see `alerts.close_alert`."""
         with self._transaction() as connection:
-            alerts.close_alert(connection, key, now)
+            alerts.close_alert(connection, key, now, looked_at=looked_at)
 
     def acknowledge(self, key: str, who: str) -> bool:
         """Somebody has taken note."""

@@ -86,11 +86,17 @@ def supersede(connection: Connection, now: datetime) -> int:
     overtaken = [
         row.outbox_id
         for row in connection.execute(query)
-        if not is_wanted(ActionType(row.type), row.payload["args"], Status(row.status))
+        if _is_known(row.type)
+        and not is_wanted(ActionType(row.type), row.payload["args"], Status(row.status))
     ]
     for outbox_id in overtaken:
         settle(connection, outbox_id, "SUPERSEDED", now)
     return len(overtaken)
+
+
+def _is_known(action: str) -> bool:
+    """Whether this version knows the action: one of a newer version waits for it, and stops no other."""
+    return action in ActionType.__members__.values()
 
 
 def lease(
@@ -167,13 +173,16 @@ def settle(
     return True
 
 
-def postpone(connection: Connection, outbox_id: str, until: datetime, error: str) -> None:
-    """Try a row again later."""
+def postpone(
+    connection: Connection, outbox_id: str, until: datetime, error: str, owner: str | None = None
+) -> None:
+    """Try a row again later. ``owner``: only while the row is leased to it; another's is another's business."""
     table = outbox_table.c
+    query = update(outbox_table).where(table.outbox_id == outbox_id, table.state == "PENDING")
+    if owner is not None:
+        query = query.where(table.lease_owner == owner)
     connection.execute(
-        update(outbox_table)
-        .where(table.outbox_id == outbox_id, table.state == "PENDING")
-        .values(
+        query.values(
             attempts=table.attempts + 1,
             next_attempt_at=until,
             last_error=error,
@@ -181,6 +190,16 @@ def postpone(connection: Connection, outbox_id: str, until: datetime, error: str
             lease_until=None,
         )
     )
+
+
+def owners(connection: Connection, name: str) -> list[str]:
+    """Who has rows leased under a name: the name itself, or ``name/`` and what tells the worker apart."""
+    table = outbox_table.c
+    query = select(table.lease_owner).where(
+        table.state == "PENDING",
+        or_(table.lease_owner == name, table.lease_owner.startswith(f"{name}/", autoescape=True)),
+    )
+    return sorted(set(connection.execute(query).scalars()))
 
 
 def release(connection: Connection, owner: str) -> None:

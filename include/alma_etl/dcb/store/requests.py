@@ -8,7 +8,8 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
 from alma_etl.dcb.plan import PRIORITY
 from alma_etl.dcb.state import State
@@ -20,15 +21,42 @@ _PRIORITY = case(
     {status.value: rank for status, rank in PRIORITY.items()}, value=request_table.c.status, else_=9
 )
 _LEG_COLUMNS = tuple(each.name for each in fields(LegRecord))
+_MADE = (
+    "system_code",
+    "system_kind",
+    "user_id",
+    "request_id",
+    "mms_id",
+    "holding_id",
+    "item_pid",
+    "barcode",
+    "txn_id",
+    "pickup_library",
+    "pickup_desk",
+    "is_virtual",
+)
+"""What placing a side settles; the rest of a side is what reading it tells."""
+
+
+class HoldTaken(Exception):
+    """Another open request has this hold; the message names both."""
+
+    def __init__(self, leg: LegRecord, other: str) -> None:
+        super().__init__(
+            f"the hold {leg.request_id} of {leg.system_code} is that of the open request {other}: end that one "
+            f"(python -m alma_etl.dcb operator URL {other} cleanup --by LOGIN) if Alma has given its id again"
+        )
 
 
 def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
-    """Track a request; False when it is tracked already (whatever its status), which changes nothing."""
-    if find(connection, [new.pr_id]):
-        return False
+    """Track a request; False when it is tracked already (whatever its status), which changes nothing.
+
+    Raises HoldTaken when another open request has one of its holds.
+    """
     state = State(workflow=new.workflow)
-    connection.execute(
-        request_table.insert().values(
+    kept = connection.execute(
+        insert(request_table)
+        .values(
             pr_id=new.pr_id,
             workflow=new.workflow,
             status=state.status,
@@ -40,6 +68,7 @@ def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
             next_poll_at=now,
             poll_repeat=0,
             nudged=False,
+            nudges=0,
             flags=[],
             standing=[],
             needs_attention=False,
@@ -49,19 +78,63 @@ def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
             created_at=now,
             updated_at=now,
         )
+        .on_conflict_do_nothing()
+        .returning(request_table.c.pr_id)
     )
+    if kept.first() is None:
+        return False
     for leg in new.legs:
         put_leg(connection, new.pr_id, leg)
     return True
 
 
-def put_leg(connection: Connection, pr_id: str, leg: LegRecord) -> None:
-    """Set the ids of a side (of that generation); it may be new."""
-    key = {"pr_id": pr_id, "role": leg.role, "generation": leg.generation}
-    values = {name: getattr(leg, name) for name in _LEG_COLUMNS if name not in key}
-    where = and_(*(leg_table.c[name] == value for name, value in key.items()))
-    if connection.execute(update(leg_table).where(where).values(values)).rowcount == 0:
-        connection.execute(leg_table.insert().values(key | values))
+def put_leg(connection: Connection, pr_id: str, leg: LegRecord, *, add: bool = False) -> None:
+    """Set the ids that placing a side made (of that generation); it may be new. ``add``: those not given stay.
+
+    What reading a side has told stays: health, loan, and how its hold ended. Raises HoldTaken when another open request
+    has the hold.
+    """
+    other = _owner_of(connection, pr_id, leg)
+    if other is not None:
+        raise HoldTaken(leg, other)
+    table = leg_table.c
+    statement = insert(leg_table).values({name: getattr(leg, name) for name in _LEG_COLUMNS})
+    statement = statement.values(pr_id=pr_id, is_open=True)
+    new = statement.excluded
+    given: dict[str, ColumnElement[Any]] = {
+        name: new[name] for name in _MADE if not add or getattr(leg, name) is not None
+    }
+    # Another hold: what was told of the end of the one before does not concern it.
+    same = func.coalesce(table.request_id, "") == func.coalesce(new.request_id, table.request_id, "")
+    given["closure_hint"] = case((same, table.closure_hint), else_=null())
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["pr_id", "role", "generation"], set_=given)
+    )
+    connection.execute(
+        update(leg_table)
+        .where(table.pr_id == pr_id, table.role == leg.role, table.generation < leg.generation)
+        .values(is_open=False)
+    )
+
+
+def _owner_of(connection: Connection, pr_id: str, leg: LegRecord) -> str | None:
+    """Another open request with this hold."""
+    if leg.request_id is None:
+        return None
+    table = leg_table.c
+    query = select(table.pr_id).where(
+        table.system_code == leg.system_code,
+        table.request_id == leg.request_id,
+        table.is_open,
+        table.pr_id != pr_id,
+    )
+    owner: str | None = connection.execute(query).scalar()
+    return owner
+
+
+def close_legs(connection: Connection, pr_id: str) -> None:
+    """The request has ended: Alma may give the ids of its holds again."""
+    connection.execute(update(leg_table).where(leg_table.c.pr_id == pr_id).values(is_open=False))
 
 
 def find(connection: Connection, pr_ids: Sequence[str], *, lock: bool = False) -> dict[str, Tracked]:
@@ -114,19 +187,29 @@ def _due(now: datetime, limit: int, owner: str | None) -> Select[Any]:
     )
 
 
-def put_off(connection: Connection, pr_id: str, until: datetime | None) -> None:
-    """There was nothing to read: look again ``until`` then."""
+def put_off(connection: Connection, pr_id: str, until: datetime | None, nudges: int | None) -> None:
+    """There was nothing to read: look again ``until`` then, unless a nudge came that was not seen."""
+    table = request_table.c
+    query = update(request_table).where(table.pr_id == pr_id)
+    if nudges is not None:
+        query = query.where(table.nudges == nudges)
+    connection.execute(query.values(next_poll_at=until, poll_repeat=table.poll_repeat + 1, nudged=False))
+
+
+def back_off(connection: Connection, pr_id: str, until: datetime) -> None:
+    """What was seen could not be taken in: look again ``until`` then, at everything if that was asked for."""
     table = request_table.c
     connection.execute(
         update(request_table)
-        .where(table.pr_id == pr_id)
-        .values(next_poll_at=until, poll_repeat=table.poll_repeat + 1, nudged=False)
+        .where(table.pr_id == pr_id, table.next_poll_at.is_not(None))
+        .values(next_poll_at=until)
     )
 
 
 def wait(connection: Connection, pr_ids: Sequence[str], until: datetime) -> None:
     """Their turn comes again ``until`` then, not before; nothing else changes, and no look is counted."""
     for part in _parts(pr_ids):
+        _lock(connection, part)
         connection.execute(
             update(request_table)
             .where(request_table.c.pr_id.in_(part), request_table.c.next_poll_at < until)
@@ -137,6 +220,7 @@ def wait(connection: Connection, pr_ids: Sequence[str], until: datetime) -> None
 def release(connection: Connection, pr_ids: Sequence[str], owner: str) -> None:
     """Give leases back that were not used; the requests stay due."""
     for part in _parts(pr_ids):
+        _lock(connection, part)
         connection.execute(
             update(request_table)
             .where(request_table.c.pr_id.in_(part), request_table.c.lease_owner == owner)
@@ -148,13 +232,20 @@ def nudge(connection: Connection, pr_ids: Iterable[str], now: datetime) -> int:
     """Look at these requests at once and at everything; how many are polled at all."""
     table, count = request_table.c, 0
     for part in _parts(sorted(set(pr_ids))):
+        _lock(connection, part)
         changed = connection.execute(
             update(request_table)
             .where(table.pr_id.in_(part), table.next_poll_at.is_not(None))
-            .values(next_poll_at=now, poll_repeat=0, nudged=True)
+            .values(next_poll_at=now, poll_repeat=0, nudged=True, nudges=table.nudges + 1)
         )
         count += changed.rowcount
     return count
+
+
+def _lock(connection: Connection, pr_ids: Sequence[str]) -> None:
+    """Lock requests in one order for all, so that two who change the same ones wait instead of blocking each other."""
+    query = select(request_table.c.pr_id).where(request_table.c.pr_id.in_(pr_ids))
+    connection.execute(query.order_by(request_table.c.pr_id).with_for_update())
 
 
 def list_by(
@@ -176,7 +267,7 @@ def list_by(
 def find_by_ids(
     connection: Connection, system_code: str, *, request_id: str | None, item_pid: str | None
 ) -> list[str]:
-    """Requests that have a side with this hold or this item in a system."""
+    """Open requests that have a side with this hold or this item in a system: Alma may give ids of ended ones again."""
     matches = [
         column == value
         for column, value in ((leg_table.c.request_id, request_id), (leg_table.c.item_pid, item_pid))
@@ -184,8 +275,10 @@ def find_by_ids(
     ]
     if not matches:
         return []
-    query = select(leg_table.c.pr_id).where(leg_table.c.system_code == system_code, or_(*matches)).distinct()
-    return sorted(connection.execute(query).scalars())
+    query = select(leg_table.c.pr_id).where(
+        leg_table.c.system_code == system_code, leg_table.c.is_open, or_(*matches)
+    )
+    return sorted(set(connection.execute(query).scalars()))
 
 
 def _legs_of(connection: Connection, pr_ids: Sequence[str]) -> Mapping[str, dict[Role, LegRecord]]:
@@ -213,6 +306,7 @@ def _tracked(row: Row[Any], legs: Mapping[Role, LegRecord]) -> Tracked:
         poll_repeat=row.poll_repeat,
         next_poll_at=row.next_poll_at,
         nudged=row.nudged,
+        nudges=row.nudges,
         needs_attention=row.needs_attention,
         thinned=row.thinned,
         created_at=row.created_at,

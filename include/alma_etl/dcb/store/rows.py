@@ -69,7 +69,7 @@ class NewRequest:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A request as it stands. ``nudged``: somebody asked for a look at everything."""
+    """A request as it stands. ``nudged``: somebody asked for a look at everything; ``nudges``: how often so far."""
 
     pr_id: str
     workflow: Workflow
@@ -87,6 +87,7 @@ class Tracked:
     thinned: bool
     created_at: datetime
     updated_at: datetime
+    nudges: int = 0
 
 
 @dataclass(frozen=True, slots=True)

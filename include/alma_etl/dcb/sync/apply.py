@@ -9,9 +9,11 @@ from typing import Any
 
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.store import Applied, DcbStore
 from alma_etl.dcb.store.applying import UnknownRequest, VersionConflict
+from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
+from alma_etl.store.db import StoreRefused, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +40,20 @@ def apply(
 def _apply_one(
     row: dict[str, Any], run_id: str, store: DcbStore, settings: DcbSettings, now: datetime
 ) -> bool:
-    pr_id, reports = str(row["pr_id"]), reports_of(row)
-    if not reports:
-        _put_off(pr_id, run_id, store, settings, now)
-        return False
+    pr_id = str(row["pr_id"])
     try:
-        applied = store.apply(pr_id, reports, settings=settings, now=now, run_id=run_id, owner=run_id)
-    except UnknownRequest:  # dropped by the retention meanwhile
+        applied = _taken_in(row, run_id, store, settings, now)
+    except StoreUnavailable:
+        raise
+    except VersionConflict:  # it was looked at by somebody else, and stays due
         return False
-    except (ValueError, VersionConflict) as problem:  # the trouble of one must not stop the others
-        log.error("%s could not be taken in (%s); it stays due", pr_id, type(problem).__name__)
+    except Exception as problem:  # noqa: BLE001  the trouble of one must not stop the others
+        # Not with the error's text, which may quote an answer: its kind and place stand in the alert.
+        fault = str(problem) if isinstance(problem, StoreRefused) else fault_of(problem)
+        until = store.note_failed_step(pr_id, fault, now, run_id)
+        log.error("%s could not be taken in, and waits until %s: %s", pr_id, f"{until:%H:%M}", fault)
+        return False
+    if applied is None:
         return False
     result = applied.result
     if result is None or not result.transitions:
@@ -57,10 +63,32 @@ def _apply_one(
     return True
 
 
-def _put_off(pr_id: str, run_id: str, store: DcbStore, settings: DcbSettings, now: datetime) -> None:
+def _taken_in(
+    row: dict[str, Any], run_id: str, store: DcbStore, settings: DcbSettings, now: datetime
+) -> Applied | None:
+    pr_id, nudges = str(row["pr_id"]), row.get("nudges")
+    if fault := row.get("failed"):
+        until = store.note_failed_step(pr_id, fault, now, run_id)
+        log.error("%s could not be looked at, and waits until %s: %s", pr_id, f"{until:%H:%M}", fault)
+        return None
+    reports = reports_of(row)
+    if not reports:
+        _put_off(pr_id, run_id, store, settings, now, nudges)
+        return None
+    try:
+        return store.apply(
+            pr_id, reports, settings=settings, now=now, run_id=run_id, owner=run_id, nudges=nudges
+        )
+    except UnknownRequest:  # dropped by the retention meanwhile
+        return None
+
+
+def _put_off(
+    pr_id: str, run_id: str, store: DcbStore, settings: DcbSettings, now: datetime, nudges: int | None
+) -> None:
     """No side of it is placed where we could read it."""
     tracked = store.get(pr_id)
     if tracked is None or (tracked.next_poll_at is not None and tracked.next_poll_at > now):
         return
     until = next_poll(tracked.state, now, settings, pr_id=pr_id, repeat=tracked.poll_repeat + 1)
-    store.put_off(pr_id, until, run_id)
+    store.put_off(pr_id, until, run_id, nudges=nudges)

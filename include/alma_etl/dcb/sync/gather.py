@@ -25,8 +25,10 @@ from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import LegRecord, ReadError, Report, Tracked
 from alma_etl.dcb.sync.answers import Question, Sources, Told
 from alma_etl.dcb.sync.deadline import Deadline
+from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import RunStopped
+from alma_etl.store.db import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +55,14 @@ class Side:
 
 @dataclass
 class Looked:
-    """One request under way. ``frozen``: the system that it waits for; ``late``: time ran out."""
+    """One request under way. ``frozen``: the system that it waits for; ``late``: time ran out; ``failed``: what is to
+    be read of it could not be found out, by a fault of ours."""
 
     tracked: Tracked
     sides: dict[Role, Side]
     frozen: str | None = None
     late: bool = False
+    failed: str = ""
 
     def reports(self) -> list[Report]:
         """What was read of each side."""
@@ -118,6 +122,14 @@ class Gather:
     # --- what to ask next
 
     def _wishes(self, looked: Looked, began: datetime) -> list[Wish]:
+        try:
+            return self._next(looked, began)
+        except Exception as problem:  # noqa: BLE001  one request's trouble must not stop the others
+            looked.failed = fault_of(problem)
+            log.error("What to read of %s cannot be found out: %s", looked.tracked.pr_id, looked.failed)
+            return []
+
+    def _next(self, looked: Looked, began: datetime) -> list[Wish]:
         lender = looked.sides.get(Role.SUPPLIER)
         if lender and (wish := self._wish(looked, lender, began)):
             return [wish]
@@ -183,12 +195,24 @@ class Gather:
                 log.warning("Reading %s ends for this tick: %s", order.call.system, problem)
             self._circuits.closed[order.budget] = str(problem)
             return [None] * len(order.questions)
+        except StoreUnavailable:
+            raise
+        except Exception as problem:  # noqa: BLE001  one answer's trouble must not stop the others
+            fault = fault_of(problem)
+            log.error("An answer of %s could not be taken: %s", order.call.system, fault)
+            told = [_not_understood(each, fault) for each in order.questions]
         if not self._circuits.answered[order.budget] and all(map(_is_silence, told)):
             log.warning("Reading %s ends for this tick: no answer in time", order.call.system)
             self._circuits.closed[order.budget] = "it gave no answer in time"
             return [None] * len(order.questions)
         self._circuits.answered[order.budget] += 1
         return [(at, each) for each in told]
+
+
+def _not_understood(question: Question, fault: str) -> Told:
+    if question.leg.system_kind == "MOD_DCB":
+        return Told({"txn": None}, [ReadError("txn", None, fault)])
+    return Told({question.part: _UNKNOWN[question.part]}, [ReadError(question.part, None, fault)])
 
 
 def _is_silence(told: Told) -> bool:

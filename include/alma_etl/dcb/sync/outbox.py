@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import PurePath
-from traceback import extract_tb
 
 from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.parallel import in_parallel
@@ -16,12 +14,14 @@ from alma_etl.dcb.observations import Ack
 from alma_etl.dcb.ports import Done, Later, Refused
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, OutboxRow, Report, Tracked
+from alma_etl.dcb.store.requests import HoldTaken
 from alma_etl.dcb.store.rows import OutboxKind
 from alma_etl.dcb.sync.deadline import Deadline
+from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import Worked
 from alma_etl.dcb.vocabulary import AckName, ActionType
 from alma_etl.errors import RunStopped
-from alma_etl.store.db import StoreUnavailable
+from alma_etl.store.db import StoreRefused, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class Worker:
     """Takes rows out of the outbox until none is due or time is up.
 
     ``before`` sees each request in this thread before a deed for it is done in another one.
-    Its leases end with it: what was not tried is due again at once, also after a kill, when the same run begins anew.
+    Its leases end with it: what was not tried is due again at once; after a kill when the same step begins again and
+    the killed worker is really dead. ``owner`` is what the workers of one step have in common.
     """
 
     def __init__(
@@ -112,12 +113,9 @@ class Worker:
         patience: int = 0,
     ) -> None:
         """Do what is due of a kind (and target). With ``patience``, stop after so many failures in a row."""
-        self._store.release_outbox(self._owner)
         failures = 0
-        try:
-            while rows := self._store.lease_outbox(
-                kind, self._now(), _BATCH, self._owner, LEASE, target=target
-            ):
+        with self._store.working(self._owner) as owner:
+            while rows := self._store.lease_outbox(kind, self._now(), _BATCH, owner, LEASE, target=target):
                 tracked = self._store.get_many(sorted({row.pr_id for row in rows}))
                 if self._before:
                     for each in tracked.values():
@@ -129,9 +127,7 @@ class Worker:
                     part = rows[start : start + self._threads]
                     for row, outcome in self._done(part, tracked, perform):
                         failures = failures + 1 if isinstance(outcome, Later) else 0
-                        self._settle(row, outcome, tally)
-        finally:
-            self._store.release_outbox(self._owner)
+                        self._settle_or_postpone(row, outcome, tally, owner)
 
     def _done(
         self, rows: Sequence[OutboxRow], tracked: dict[str, Tracked], perform: Perform
@@ -144,18 +140,33 @@ class Worker:
             except StoreUnavailable:
                 raise
             except Exception as problem:  # noqa: BLE001  one row's trouble must not stop the others
-                # Its text may quote an answer, and answers name people: only kind and place are told.
-                return Later(f"an unexpected {type(problem).__name__} at {_place(problem)}")
+                return Later(fault_of(problem))
 
         return list(in_parallel(one, rows, self._threads))
 
-    def _settle(self, row: OutboxRow, outcome: Done | Later | Refused | Held, tally: Tally) -> None:
+    def _settle_or_postpone(
+        self, row: OutboxRow, outcome: Done | Later | Refused | Held, tally: Tally, owner: str
+    ) -> None:
+        """Settle a row. One that cannot be settled is tried again later, and given up in the end, as one that could not
+        be done: the others go on."""
+        try:
+            self._settle(row, outcome, tally, owner)
+        except StoreUnavailable:
+            raise
+        except Exception as problem:  # noqa: BLE001
+            words = isinstance(problem, StoreRefused | HoldTaken)  # these quote no answer
+            reason = f"what came of it could not be kept: {problem if words else fault_of(problem)}"
+            log.error("%s of %s: %s", row.type, row.pr_id, reason)
+            self._settle(row, Later(reason), tally, owner)
+
+    def _settle(
+        self, row: OutboxRow, outcome: Done | Later | Refused | Held, tally: Tally, owner: str
+    ) -> None:
         now = self._now()
         if isinstance(outcome, Held):
             tally.held += 1
             tally.note(row, outcome.reason)
         elif isinstance(outcome, Done):
-            tally.done += 1
             self._store.settle_action(
                 row,
                 "SENT",
@@ -165,9 +176,8 @@ class Worker:
                 legs=outcome.legs,
                 run_id=self._run_id,
             )
+            tally.done += 1
         elif isinstance(outcome, Refused):
-            tally.refused += 1
-            tally.note(row, outcome.reason)
             reports = [*outcome.reports, *_failed(row, outcome, now)]
             self._store.settle_action(
                 row,
@@ -178,6 +188,8 @@ class Worker:
                 run_id=self._run_id,
                 error=outcome.reason,
             )
+            tally.refused += 1
+            tally.note(row, outcome.reason)
         elif row.attempts + 1 >= ATTEMPTS:
             tally.given_up += 1
             tally.note(row, outcome.reason)
@@ -186,7 +198,7 @@ class Worker:
             tally.later += 1
             tally.note(row, outcome.reason)
             pause = _FIRST_PAUSE * 2**row.attempts if outcome.after is None else outcome.after
-            self._store.postpone(row.outbox_id, now + pause, outcome.reason)
+            self._store.postpone(row.outbox_id, now + pause, outcome.reason, owner=owner)
 
 
 def _failed(row: OutboxRow, outcome: Refused, now: datetime) -> list[Report]:
@@ -195,8 +207,3 @@ def _failed(row: OutboxRow, outcome: Refused, now: datetime) -> list[Report]:
     if row.kind != "ALMA_ACTION" or told & {AckName.ACTION_FAILED, AckName.SUPPLIER_LOAN_FAILED}:
         return []
     return [Report(Ack(AckName.ACTION_FAILED, Moment.at(now), action=ActionType(row.type)), "ACK")]
-
-
-def _place(problem: BaseException) -> str:
-    frames = extract_tb(problem.__traceback__)
-    return f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"

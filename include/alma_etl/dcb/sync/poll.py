@@ -88,7 +88,7 @@ def _rows(looked: Sequence[Looked], counts: Counter[str]) -> list[dict[str, obje
         reports = each.reports()
         counts["polled"] += 1
         counts["failed_reads"] += sum(len(report.errors) for report in reports)
-        rows.append(seen_row(each.tracked.pr_id, reports))
+        rows.append(seen_row(each.tracked.pr_id, reports, each.tracked.nudges, each.failed))
     return rows
 
 

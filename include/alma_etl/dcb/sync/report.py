@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from alma_etl.dcb.reducer import step
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
 from alma_etl.dcb.sync.summary import SUMMARY, Summary, problems_of, summed_up, verdict_of
 from alma_etl.reports.pages import render
@@ -52,7 +53,11 @@ def _would(folder: SyncFolder, store: DcbStore, settings: DcbSettings) -> Iterat
         tracked = store.get(row["pr_id"])
         if tracked is None:
             continue
-        result = step(tracked.state, [each.seen for each in reports_of(row)], settings.policy)
+        try:
+            result = step(tracked.state, [each.seen for each in reports_of(row)], settings.policy)
+        except Exception as problem:  # noqa: BLE001  one request's trouble must not stop the others
+            yield tracked.pr_id, str(tracked.status), f"cannot be taken in: {fault_of(problem)}"
+            continue
         path = [str(each.to) for each in result.transitions]
         asked = [" ".join([action.type, *action.args]) for action in result.actions]
         if path or asked:

@@ -126,10 +126,17 @@ class SyncFolder(RunFiles):
         return Checkpoint(self.bucket, self.chunk_key(number, "seen.jsonl"), every=every)
 
 
-def seen_row(pr_id: str, reports: Sequence[Report]) -> dict[str, Any]:
-    """What was read of a request, as a row of a file; no reports: there was nothing to read."""
+def seen_row(
+    pr_id: str, reports: Sequence[Report], nudges: int | None = None, failed: str = ""
+) -> dict[str, Any]:
+    """What was read of a request, as a row of a file; no reports: there was nothing to read.
+
+    ``nudges``: how many the look had seen; ``failed``: why no look came about, by a fault of ours.
+    """
     return {
         "pr_id": pr_id,
+        "nudges": nudges,
+        "failed": failed,
         "reports": [
             {"seen": write_seen(report.seen), "errors": [error.to_json() for error in report.errors]}
             for report in reports

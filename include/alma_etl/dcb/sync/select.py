@@ -12,6 +12,7 @@ from alma_etl.dcb.plan import PRIORITY, Look, parts_wanted
 from alma_etl.dcb.reads import Allowance, Due, admit
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, LegRecord, Tracked
+from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import Group, Plan, SyncFolder
 from alma_etl.dcb.systems import Systems
 from alma_etl.dcb.vocabulary import Role
@@ -129,11 +130,14 @@ def _costs(
     for role, leg in tracked.legs.items():
         if not leg.is_placed or leg.system_kind != "ALMA":
             continue
-        wanted = len(parts_wanted(tracked.state, role, look, settings))
         try:
+            wanted = len(parts_wanted(tracked.state, role, look, settings))
             budget = systems.budget_of(leg.system_code)
         except InputProblem:
             continue  # polling says so
+        except Exception as problem:  # noqa: BLE001  one request's trouble must not stop the others; polling says so
+            log.error("What %s costs cannot be found out: %s", tracked.pr_id, fault_of(problem))
+            continue
         costs[budget] += wanted + (1 if wanted and role is not Role.SUPPLIER else 0)
     return tuple(sorted(costs.items()))
 
