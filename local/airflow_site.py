@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from .folders import credentials, environment, write_private
+from .ports import free_ports
 from .process import Process
 from .settings import BUCKET, ROOT, USER
 
 COMPONENTS: dict[str, tuple[str, ...]] = {
-    # One machine: the API server reads the log files themselves, and nothing more needs to listen.
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-    "api-server": ("api-server",),
+    "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
+    "dag-processor": ("airflow", "dag-processor"),
+    "triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
+    "api-server": ("airflow", "api-server"),
+    # Of a task that runs or waits, the API server asks for the log by HTTP, and shows an error where nobody answers.
+    # The components' own log servers would listen on every address of the machine.
+    "log-server": (
+        "uvicorn",
+        "--factory",
+        "airflow.utils.serve_logs.log_server:get_app",
+        "--host",
+        "127.0.0.1",
+    ),
 }
 
 
@@ -57,6 +66,7 @@ class AirflowSite:
             fernet_key=_fernet_key(),
         )
         self.password()
+        log_port = str(free_ports(1)[0])
         return environment(
             home,
             SPT_NOENV="1",  # a process that changes its title keeps its environment, and with it the stack's mark
@@ -73,7 +83,10 @@ class AirflowSite:
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{USER}:admin",
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(self.passwords_file),
             AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{self.url}/execution/",
-            AIRFLOW__CORE__HOSTNAME_CALLABLE="socket.gethostname",  # asks no name server
+            # Where the log server listens: 127.0.0.1, by the machine's own table, without a name server.
+            AIRFLOW__CORE__HOSTNAME_CALLABLE="urllib.request.localhost",
+            AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=log_port,
+            AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=log_port,
             AIRFLOW__API__HOST="127.0.0.1",
             AIRFLOW__API__PORT=str(self.port),
             AIRFLOW__API__BASE_URL=self.url,
@@ -103,9 +116,11 @@ class AirflowSite:
 
     def start(self, component: str, env: dict[str, str]) -> Process:
         """Starts one of COMPONENTS."""
+        port = env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"]
+        options = ["--port", port] if component == "log-server" else []
         return Process(
             f"Airflow's {component}",
-            [sys.executable, "-m", "airflow", *COMPONENTS[component]],
+            [sys.executable, "-m", *COMPONENTS[component], *options],
             self.logs / f"{component}.log",
             env=env,
             cwd=self.folder,

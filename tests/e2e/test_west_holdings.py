@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pymarc
 import pytest
+from airflow.models.asset import AssetEvent
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 from tests.e2e.alma import KEY, SandboxView
 from tests.e2e.conftest import LOGICAL_DATE
@@ -46,6 +49,13 @@ def delivered_keys(bucket):
 
 def states(run):
     return {(task.task_id, task.map_index): task.state for task in run.get_task_instances()}
+
+
+def events(run):
+    """What the asset events of a run say."""
+    with create_session() as session:
+        found = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id))
+        return [event.extra for event in found]
 
 
 def last_words(run, caplog):
@@ -130,11 +140,29 @@ def test_mapped_tasks_are_named_by_their_chunk(jobs, alma):
     assert names == {f"chunk 0001: {ids[0]}-{ids[19]}", f"chunk 0002: {ids[20]}-{ids[39]}"}
 
 
+def test_the_event_of_the_delivery_says_what_was_delivered(jobs, alma):
+    run = jobs.run("west_holdings", {})
+    (told,) = events(run)
+    said = manifest(jobs.bucket)
+    assert told["files"] == [
+        {
+            "symbol": "ZZMAIN",
+            "key": f"{DELIVERY}.mrc",
+            "manifest": f"{DELIVERY}.manifest.json",
+            "outcomes": f"{DELIVERY}.outcomes.csv",
+            "records": said["records"],
+            "sha256": said["sha256"],
+        }
+    ]
+    assert told["run_id"] == run.run_id
+
+
 def test_a_dry_run_assembles_and_delivers_nothing(jobs, alma):
     run = jobs.run("west_holdings", {"dry_run": True})
     assert run.state == "success"
     assert states(run)["deliver", -1] == "skipped"
     assert delivered_keys(jobs.bucket) == []
+    assert events(run) == []
     key = f"runs/west_holdings/{run.run_id}/delivery/ZZMAIN.alma.archived.20261120.mrc"
     assert jobs.bucket.info(key).size > 0
     assert b"would be delivered" in jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html")

@@ -71,6 +71,28 @@ def delivered_keys(folder: RunFolder) -> list[str]:
     return [] if found is None else list(json.loads(found))
 
 
+def delivery_event(folder: RunFolder) -> dict[str, object]:
+    """What this run delivered, for those whose work begins with it: one entry a symbol.
+
+    ``key`` is the MARC21 file's; None says that the symbol has no record any more, and that an earlier file of this
+    day is gone.
+    """
+    keys = set(delivered_keys(folder))
+    files = [
+        {
+            "symbol": result.symbol,
+            "key": f"{FOLDER}{result.stem}.mrc" if result.records else None,
+            "manifest": f"{FOLDER}{result.stem}.manifest.json",
+            "outcomes": f"{FOLDER}{result.stem}.outcomes.csv",
+            "records": result.records,
+            "sha256": result.sha256 if result.records else None,
+        }
+        for result in read_assembly(folder).symbols
+        if f"{FOLDER}{result.stem}.manifest.json" in keys
+    ]
+    return {"run_id": folder.run_id, "bucket": folder.bucket.name, "files": files}
+
+
 def manifest(plan: Plan, result: SymbolResult, now: datetime) -> dict[str, object]:
     """The manifest of one symbol's delivery."""
     return {

@@ -16,7 +16,7 @@ from alma_airflow.ui.links import ReportLink
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.assembly import assemble_delivery
 from alma_etl.west.converting import convert_to_marc21
-from alma_etl.west.delivery import DryRun, Sftp, deliver
+from alma_etl.west.delivery import DryRun, Sftp, deliver, delivery_event
 from alma_etl.west.extract import extract_mms_ids
 from alma_etl.west.fetching import fetch_holdings
 from alma_etl.west.listing import list_holdings
@@ -124,10 +124,14 @@ class DeliverHoldings(WestOperator):
 
     def work(self, context: Context) -> list[str]:
         """Called by `execute`."""
+        folder = self.folder(context)
         try:
-            return deliver(self.folder(context), now=datetime.now(UTC), partner=_sftp())
+            keys = deliver(folder, now=datetime.now(UTC), partner=_sftp())
         except DryRun as reason:
             raise AirflowSkipException(str(reason)) from reason
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra.update(delivery_event(folder))
+        return keys
 
 
 class WriteWestReport(WestOperator):

@@ -222,6 +222,18 @@ def test_an_error_names_the_call_but_not_whose(alma, client, caplog):
     assert "jane" not in caplog.text
 
 
+def test_alma_does_not_repeat_the_users_id_by_its_own_words(alma, client):
+    for user_id, words, left in [
+        ("jane@example.org", "User with identifier JANE@example.org is blocked.", "identifier - is"),
+        ("a", "User a is barred", "User - is barred"),
+        ("x y", "User x y is blocked", "User - is blocked"),
+    ]:
+        alma.says(*[refusal("4018990", words)] * 9)
+        answer = client.users.read(user_id)
+        assert isinstance(answer, Unknown)
+        assert left in str(answer.error)
+
+
 def test_other_characters_of_an_id_are_quoted(alma, client):
     alma.says(refusal("402204"))
     client.bibs.read("9 9?x=1#é")

@@ -13,7 +13,7 @@ from alma_etl import __version__
 from alma_etl.errors import NotAcceptable
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.assembly import assemble_delivery, assembled_key
-from alma_etl.west.delivery import DryRun, deliver, delivered_keys
+from alma_etl.west.delivery import DryRun, deliver, delivered_keys, delivery_event
 from alma_etl.west.run import InputCounts
 from tests.unit.west.builders import RUN
 from tests.unit.west.chunks import delivered, row, write_run
@@ -124,6 +124,23 @@ def untouchable():
     """A partner to whom nothing may be sent."""
     raise AssertionError("the partner's server was reached")
     yield None, "."
+
+
+def test_the_event_of_a_delivery_says_what_was_delivered(folder):
+    rows = [row(1, 1, symbol="ZZLAW"), row(2, None, "no_holding")]
+    assembled(folder, rows, symbol_by_library={"LAW": "ZZLAW", "SCI": "ZZSCI"})
+    deliver(folder, now=NOW)
+    event = delivery_event(folder)
+    assert json.loads(json.dumps(event)) == event
+    assert (event["run_id"], event["bucket"]) == (RUN, folder.bucket.name)
+    by_symbol = {each["symbol"]: each for each in event["files"]}
+    assert by_symbol.keys() == {"ZZLAW", "ZZMAIN"}
+    law = by_symbol["ZZLAW"]
+    assert law["sha256"] == hashlib.sha256(folder.bucket.get(law["key"])).hexdigest()
+    assert law["records"] == 1
+    assert by_symbol["ZZMAIN"]["key"] is by_symbol["ZZMAIN"]["sha256"] is None
+    named = {each[name] for each in event["files"] for name in ("key", "manifest", "outcomes")} - {None}
+    assert named == set(delivered_keys(folder))
 
 
 def test_a_second_run_of_the_day_replaces_all_three(folder):
