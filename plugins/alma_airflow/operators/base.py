@@ -15,6 +15,7 @@ from alma_etl.errors import RunStopped
 
 PROBLEM = "problem"  # the XCom of a failed task, which the run's page shows
 _WIDTH = 120
+_HEAD = 30  # characters of "[2026-11-29 16:11:51] ERROR - "
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +43,17 @@ def say_why(context: Context) -> None:
     except Exception as error:  # noqa: BLE001 - the log is what matters, and Airflow may be what failed
         _log.warning("The reason could not be kept for the run's page: %s", type(error).__name__)
     _log.info("::endgroup::")
-    _log.error("%s", "\n".join(textwrap.fill(line, _WIDTH, **_WHOLE_WORDS) for line in sentence.splitlines()))
+    _log.error("%s", _wrapped(sentence))
 
 
-_WHOLE_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}
+def _wrapped(sentence: str) -> str:
+    """In lines that need no scrolling; the first one stands behind the time and the level. Keys stay whole."""
+    wrapper = textwrap.TextWrapper(_WIDTH, break_long_words=False, break_on_hyphens=False)
+    first, *others = sentence.splitlines()
+    wrapper.initial_indent = " " * _HEAD
+    lines = [wrapper.fill(first).lstrip()]
+    wrapper.initial_indent = ""
+    return "\n".join([*lines, *(wrapper.fill(line) for line in others)])
 
 
 def sentence_of(error: object, context: Context) -> str:
