@@ -20,6 +20,8 @@ AIRFLOW = ["init", "api-server", "scheduler", "dag-processor", "triggerer", "wor
 
 # One machine and one user against several containers: these differ on purpose.
 LOCAL_ONLY = {
+    "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT",
+    "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT",
     "AIRFLOW__CORE__DAGS_FOLDER",  # in the Dockerfile
     "AIRFLOW__CORE__PLUGINS_FOLDER",
     "AIRFLOW__CORE__HOSTNAME_CALLABLE",
