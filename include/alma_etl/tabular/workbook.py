@@ -191,6 +191,8 @@ def _number(value: float, number_format: str, holds: Holds) -> tuple[str, str]:
 def _same_cell(sheet: Any, cell: SheetCell | None) -> Any:
     if cell is None or cell.beside:
         return None
+    if isinstance(cell.value, float) and not math.isfinite(cell.value):
+        return WriteOnlyCell(sheet, "#NUM!")
     if not isinstance(cell.value, str):
         same = WriteOnlyCell(sheet, cell.formula or cell.value)
         same.number_format = cell.number_format
