@@ -165,7 +165,7 @@ def _read(cell: SheetCell | None, holds: Holds) -> tuple[str, str]:
 
 def _number(value: float, number_format: str, holds: Holds) -> tuple[str, str]:
     if not math.isfinite(value):
-        return str(value), f"is a number in Excel that is none ({value})"
+        return "#NUM!", "holds Excel's error #NUM!"
     if not float(value).is_integer():
         shown = shown_decimal(value, number_format) if holds is Holds.AMOUNT else None
         return (
