@@ -66,7 +66,6 @@ _CONTROL_NAMES = {
     "\t": "TAB", "\n": "LINE FEED", "\v": "VERTICAL TAB", "\f": "FORM FEED", "\r": "CARRIAGE RETURN",
     "\x00": "NULL", "\x85": "NEXT LINE", "\x7f": "DELETE",
 }  # fmt: skip
-_ONE_VALUE = 8  # characters: two parts as long as this are rather two values than one
 
 
 def _is_gap(char: str) -> bool:
@@ -99,9 +98,16 @@ def _parted(text: str) -> str:
         spaced = unicodedata.normalize("NFKC", edge)
         if _GROUPED.fullmatch(spaced):
             return f"{spaced!r} {_IS_NUMBER} (with {named(blanks[0])} between the groups): {_AS_TEXT}"
-        if min(map(len, spaced.split())) >= _ONE_VALUE:
+        if _several(spaced.split()):
             return f"has {named(blanks[0])} in it, between what may be two values: one value stands in a cell"
     return ""
+
+
+def _several(parts: list[str]) -> bool:
+    """Whether parts are rather several values than one: each as long as one, or of one length and one beginning."""
+    shortest = min(map(len, parts))
+    alike = len({len(part) for part in parts}) == len({part[:3] for part in parts}) == 1
+    return len(parts) > 1 and (shortest >= 12 or (shortest >= 5 and alike))
 
 
 def _unprintable(value: str) -> str:

@@ -1,11 +1,23 @@
 """`item_creation` end to end, by `dag.test()` against the sandbox."""
 
 import json
+import random
 from datetime import timedelta
 
 import pytest
 
 from tests.e2e.conftest import LOGICAL_DATE
+from tests.e2e.item_files import (
+    INVISIBLE,
+    SHEET,
+    WRAPPED,
+    Case,
+    agrees,
+    check,
+    file_of,
+    fits,
+    sheet_of,
+)
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
@@ -29,7 +41,7 @@ def load(jobs):
 
     def run(body, key=KEY, **conf):
         if body is not None:
-            jobs.bucket.put(key, body.encode())
+            jobs.bucket.put(key, body.encode() if isinstance(body, str) else body)
         stem = key.rpartition("/")[2].rpartition(".")[0]
         return Loaded(jobs.bucket, jobs.run("item_creation", {"key": key, **conf}, at=next(moments)), stem)
 
@@ -62,6 +74,41 @@ def test_a_notepad_file_becomes_items_reports_and_rows_to_mend(jobs, alma, load)
     assert loaded.rejects().decode() == f"{titles[25]}|\r\n{titles[26]}\r\n"
     page = jobs.bucket.get(f"runs/item_creation/{loaded.run.run_id}/report.html")
     assert page == loaded.report(".html")
+
+
+@pytest.mark.parametrize("form", ["lines", "csv", "tsv", "xlsx"])
+def test_a_file_of_every_form_is_cleaned_or_refused_row_by_row_and_alma_holds_what_the_report_says(
+    alma, load, form
+):
+    title = alma.titles()[0]
+    cases = [case for case in INVISIBLE + WRAPPED if fits(form, case)]
+    body = file_of(form, ("mms_id", "barcode"), [(title, case.typed) for case in cases])
+    loaded = load(body, f"items/incoming/gifts/march.{'xlsx' if form == 'xlsx' else 'txt'}")
+    assert loaded.state == "success"
+    check(loaded, alma, cases, first_line=1 if form == "lines" else 2)
+    agrees(loaded, alma, len(cases))
+    assert "2 invisible characters removed" in loaded.page()
+
+
+def test_what_a_sheet_shows_is_what_alma_gets(alma, load):
+    loaded = load(sheet_of(alma.titles()[0]), "items/incoming/gifts/march.xlsx")
+    check(
+        loaded, alma, [Case(str(value), barcode, words) for value, _, barcode, words in SHEET], first_line=2
+    )
+
+
+@pytest.mark.parametrize("form", ["tsv"])
+def test_any_text_in_any_cell_has_an_outcome_and_alma_holds_what_the_report_says(alma, load, form):
+    chance = random.Random(7)
+    title = alma.titles()[0]
+    letters = "0123456789" * 3 + "Aé٣\u200b\u202d\u00a0 \"'=+-@#.,;E/\uff11"
+    texts = ["".join(chance.choices(letters, k=chance.randint(1, 7))) for _ in range(120)]
+    rows = [(title, texts[n], texts[-n - 1]) for n in range(60)]
+    loaded = load(
+        file_of(form, ("mms_id", "barcode", "public_note"), rows), f"items/incoming/gifts/any.{form}"
+    )
+    assert {"created", "invalid_row"} <= loaded.counts().keys()
+    agrees(loaded, alma, len(rows))
 
 
 def test_a_second_run_of_the_same_file_writes_nothing(alma, load):
