@@ -117,7 +117,7 @@ def open_engine(url: str | URL) -> Engine:
     """An engine for transactions that keep what they promise. Not to be used across a fork."""
     parsed = parse_url(url) if isinstance(url, str) else url
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, connect_args=_POSTGRES)
+        return create_engine(parsed, pool_pre_ping=True, connect_args=POSTGRES)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _begin_ourselves)
     # A transaction that reads first and then writes fails at once when another wrote in between, however long
@@ -133,7 +133,7 @@ def open_quick_engine(url: str | URL) -> Engine:
     """
     parsed = parse_url(url) if isinstance(url, str) else url
     sqlite = parsed.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {"timeout": BUSY_SECONDS / 3} if sqlite else _POSTGRES
+    options: dict[str, Any] = {"timeout": BUSY_SECONDS / 3} if sqlite else POSTGRES
     engine = create_engine(
         parsed, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=0, connect_args=options
     )
@@ -142,12 +142,13 @@ def open_quick_engine(url: str | URL) -> Engine:
 
 
 # A server that vanished without a word must not hold a thread for the quarter of an hour that TCP would.
-_POSTGRES = {
+POSTGRES = {
     "connect_timeout": CONNECT_SECONDS,
     "tcp_user_timeout": SILENCE_SECONDS * 1000,
     "keepalives_idle": SILENCE_SECONDS,
     "keepalives_interval": 5,
     "application_name": "alma_etl",
+    "prepare_threshold": None,  # statements prepared in a session are lost behind a pooler that shares sessions
 }
 
 

@@ -2,6 +2,9 @@
 
 A lock lasts as long as its holder lives: a killed worker's locks are free at once. PostgreSQL keeps them as
 advisory locks of a session. Beside a SQLite store, which serves one host, they are locked files.
+
+A session may end while its holder lives on, and others get the lock then. So whoever is about to write something
+that must not be written twice asks `Lock.check` right before.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from typing import IO, Protocol
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
-from alma_etl.store.db import StoreUnavailable, first_line, parse_url, place
+from alma_etl.store.db import POSTGRES, StoreUnavailable, first_line, parse_url, place
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,26 @@ _POLL = 0.25  # seconds
 
 class LockBusy(Exception):
     """Somebody else held the lock for longer than one is willing to wait; the message names it."""
+
+
+class LockLost(Exception):
+    """The lock ended with its database session, others may have it now; the message names it."""
+
+
+class Lock:
+    """A lock that is held, as far as its holder knows."""
+
+    def __init__(self, name: str, is_held: Callable[[], bool]) -> None:
+        self._name = name
+        self._is_held = is_held
+
+    def check(self) -> None:
+        """Ask whether it is held still. Raises LockLost when it is not, or when nobody answers."""
+        if not self._is_held():
+            raise LockLost(
+                f"the lock on {self._name} was lost with the connection to the state store, somebody else may be "
+                "working on it: nothing more was written"
+            )
 
 
 class Locks:
@@ -51,10 +75,10 @@ class Locks:
         self._keeper.close()
 
     @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
+    def hold(self, name: str) -> Iterator[Lock]:
         """Hold the lock for the block. Raises LockBusy after `patience` seconds of waiting, StoreUnavailable."""
         waited = 0.0
-        while not self._try(name):
+        while (session := self._try(name)) is None:
             if waited >= self._patience:
                 raise LockBusy(
                     f"somebody else has been working on {name} for {self._patience / 60:.0f} minutes"
@@ -62,19 +86,25 @@ class Locks:
             self._sleep(_POLL)
             waited += _POLL
         try:
-            yield
+            yield Lock(name, lambda: self._is_held(name, session))
         finally:
             with self._mutex:
                 self._held.discard(name)
-                self._keeper.release(name)
+                self._keeper.release(name, session)
 
-    def _try(self, name: str) -> bool:
+    def _try(self, name: str) -> object | None:
         with self._mutex:
             # A session of PostgreSQL gives itself a lock twice.
-            if name in self._held or not self._keeper.take(name):
-                return False
-            self._held.add(name)
-            return True
+            if name in self._held:
+                return None
+            session = self._keeper.take(name)
+            if session is not None:
+                self._held.add(name)
+            return session
+
+    def _is_held(self, name: str, session: object) -> bool:
+        with self._mutex:
+            return self._keeper.holds(name, session)
 
 
 def open_locks(url: str, *, patience: float = 900) -> Locks:
@@ -85,50 +115,101 @@ def open_locks(url: str, *, patience: float = 900) -> Locks:
 
 
 class _Keeper(Protocol):
-    def take(self, name: str) -> bool: ...
-    def release(self, name: str) -> None: ...
+    def take(self, name: str) -> object | None:
+        """What holds the lock from now on, None when somebody else has it."""
+
+    def holds(self, name: str, session: object) -> bool: ...
+    def release(self, name: str, session: object) -> None: ...
     def close(self) -> None: ...
 
 
 class _Session:
-    """Advisory locks of one PostgreSQL session, which is opened when the first is asked for."""
+    """Advisory locks of one PostgreSQL session, which is opened when the first is asked for, and again when it has
+    ended.
+
+    The session stays in one transaction all the time: a pooler that shares sessions by transaction (pgbouncer) gives
+    it nobody else meanwhile, and ends it when its client dies. Such a transaction sees every statement's own snapshot
+    and keeps nothing from being cleaned up.
+    """
 
     def __init__(self, url: URL) -> None:
         self._url = url
         self._engine = create_engine(
-            url,
-            isolation_level="AUTOCOMMIT",
-            pool_size=1,
-            max_overflow=0,
-            connect_args={"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5},
+            url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=POSTGRES
         )
         self._connection: Connection | None = None
 
-    def take(self, name: str) -> bool:
+    def take(self, name: str) -> object | None:
         try:
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            answer = self._connection.execute(
-                text("SELECT pg_try_advisory_lock(:key)"), {"key": _number(name)}
-            )
-            return bool(answer.scalar_one())
+            try:
+                return self._take(name)
+            except SQLAlchemyError as problem:
+                if self._connection is None:
+                    raise
+                self._drop(problem)
+                return self._take(name)  # in a new session
         except SQLAlchemyError as problem:
             raise StoreUnavailable(
                 f"The state store, {place(self._url)}, gives no locks: {first_line(problem, self._url)}"
             ) from problem
 
-    def release(self, name: str) -> None:
-        if self._connection is None:
+    def holds(self, name: str, session: object) -> bool:
+        if self._connection is None or session is not self._connection:
+            return False
+        try:
+            return bool(self._connection.execute(_HELD, {"key": _number(name)}).scalar_one())
+        except SQLAlchemyError as problem:
+            self._drop(problem)
+            return False
+
+    def release(self, name: str, session: object) -> None:
+        if self._connection is None or session is not self._connection:
             return
         try:
             self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _number(name)})
-        except SQLAlchemyError as problem:  # the session is gone, and its locks with it
-            log.warning("A lock ended with its session: %s", first_line(problem, self._url))
+        except SQLAlchemyError as problem:
+            self._drop(problem)
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            try:
+                # Behind a pooler the session outlives the connection.
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                self._connection.close()
+                self._connection = None
+            except SQLAlchemyError as problem:
+                self._drop(problem)
         self._engine.dispose()
+
+    def _take(self, name: str) -> object | None:
+        if self._connection is None:
+            connection = self._engine.connect()
+            try:
+                connection.execute(_MAY_BE_IDLE)
+            except SQLAlchemyError:
+                connection.invalidate()
+                raise
+            self._connection = connection
+        answer = self._connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _number(name)})
+        return self._connection if answer.scalar_one() else None
+
+    def _drop(self, problem: SQLAlchemyError) -> None:
+        """The session is gone, and its locks with it."""
+        log.warning("The locks of a session ended with it: %s", first_line(problem, self._url))
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection = None
+
+
+# For this transaction alone. Servers differ in which of these settings they know.
+_MAY_BE_IDLE = text(
+    "SELECT set_config(name, '0', true) FROM pg_settings "
+    "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
+_HELD = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() "
+    "AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = :key"
+)
 
 
 class _Files:
@@ -138,18 +219,21 @@ class _Files:
         self._folder = Path(f"{url.database}.locks")
         self._open: dict[str, IO[bytes]] = {}
 
-    def take(self, name: str) -> bool:
+    def take(self, name: str) -> object | None:
         self._folder.mkdir(exist_ok=True)
         stream = (self._folder / str(_number(name) % _STRIPES)).open("ab")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.close()
-            return False
+            return None
         self._open[name] = stream
-        return True
+        return stream
 
-    def release(self, name: str) -> None:
+    def holds(self, name: str, session: object) -> bool:
+        return self._open.get(name) is session
+
+    def release(self, name: str, session: object) -> None:
         self._open.pop(name).close()
 
     def close(self) -> None:

@@ -1,12 +1,14 @@
 """Placing step by step against two sandboxes: everything is checked first, and done once."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from alma_etl.dcb.placing import steps
 from alma_etl.dcb.placing.track import track
 from alma_etl.dcb.vocabulary import Role, Status
+from alma_etl.store.locks import LockLost, Locks
 from tests.unit.dcb.deeds_desk import NOTHING, ONE, STEPS, VP, refused
 from tests.unit.dcb.deeds_world import PATRON
 
@@ -58,6 +60,53 @@ def test_a_second_run_with_the_same_conf_adopts_and_one_with_another_is_refused(
     assert desk.place(almas.conf(borrower={"system": "BORROWER", "user_id": "I000003"})) == Status.RPBA
     assert desk.left() == ONE
     assert "its pr_id was used before, for another one" in refused(desk, almas.conf(number=1))
+    assert desk.left() == ONE
+
+
+class LostSession:
+    """Gives every lock, and has lost it when it is asked."""
+
+    def take(self, name):
+        return self
+
+    def holds(self, name, session):
+        return False
+
+    def release(self, name, session):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("number", range(1, len(STEPS)))
+def test_a_step_that_lost_its_lock_writes_nothing_and_a_retry_goes_on(desk, almas, number):
+    conf, good = almas.conf(), desk.tools
+    for step in STEPS[:number]:
+        step(desk.placing(conf, run_id="run-1"))
+    before = [side.contents() for side in (almas.lender, almas.borrower)]
+    desk.tools = replace(good, locks=Locks(LostSession()))
+    with pytest.raises(LockLost, match="dcb_request:PR-1 was lost"):
+        STEPS[number](desk.placing(conf, run_id="run-1"))
+    assert [side.contents() for side in (almas.lender, almas.borrower)] == before
+    desk.tools = good
+    assert desk.place(conf, run_id="run-1") == Status.RPBA
+    assert desk.left() == ONE
+
+
+def test_a_placing_and_a_cancellation_that_lost_their_lock_write_nothing(desk, almas):
+    conf, good = almas.conf(), desk.tools
+    for step in STEPS:
+        step(desk.placing(conf, run_id="run-1"))
+    desk.tools = replace(good, locks=Locks(LostSession()))
+    with pytest.raises(LockLost):
+        track(desk.placing(conf, run_id="run-1"), {})
+    assert good.store.get("PR-1") is None
+    desk.tools = good
+    assert desk.place(conf, run_id="run-1") == Status.RPBA
+    desk.tools = replace(good, locks=Locks(LostSession()))
+    with pytest.raises(LockLost):
+        desk.cancel()
     assert desk.left() == ONE
 
 

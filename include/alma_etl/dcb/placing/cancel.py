@@ -80,7 +80,7 @@ def cancel(run: Cancelling) -> str:
     A request that is cancelled already is done. Raises InputProblem when it cannot be cancelled (any more), with what
     to do instead; NotAcceptable when an Alma refuses; Unsettled when nobody knows whether the book is lent.
     """
-    with run.tools.locks.hold(f"dcb_request:{run.conf.pr_id}"):
+    with run.tools.locks.hold(f"dcb_request:{run.conf.pr_id}") as lock:
         tracked = run.tracked()
         if is_cancelled(tracked):
             run.note("cancel", f"The request is cancelled already: {tracked.status}.", done=True)
@@ -99,7 +99,10 @@ def cancel(run: Cancelling) -> str:
                 )
             return tracked.status
         try:
-            reports = [_cancelled(run, leg) for leg in legs]
+            reports = []
+            for leg in legs:
+                lock.check()
+                reports.append(_cancelled(run, leg))
         except Impossible as refusal:
             raise NotAcceptable(
                 f"The request {tracked.pr_id} could not be cancelled: {refusal.sentence}"

@@ -21,7 +21,7 @@ from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.folder import RunFiles
-from alma_etl.store.locks import Locks
+from alma_etl.store.locks import Lock, Locks
 
 PLACE_DAG = "dcb_place_request"
 
@@ -104,13 +104,19 @@ class Placing:
         self.place = place
         self.dry_run = dry_run
         self.files = RunFiles(tools.bucket, run_id, PLACE_DAG)
+        self._lock: Lock
         self._claim_key = f"runs/{PLACE_DAG}/claims/{place.pr_id}.json"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else works on this request meanwhile. Raises LockBusy after a while, which a retry mends."""
-        with self.tools.locks.hold(f"dcb_request:{self.place.pr_id}"):
+        with self.tools.locks.hold(f"dcb_request:{self.place.pr_id}") as self._lock:
             yield
+
+    def check_alone(self) -> None:
+        """To be called right before anything is written. Raises LockLost when others may work on it, too; a retry
+        goes on where this one was."""
+        self._lock.check()
 
     def peek(self, place: PlaceRequest) -> Progress | None:
         """How far this or another run of the same conf has come; None when nobody has begun. ``place``: the conf with

@@ -41,6 +41,7 @@ def _step(placing: Placing, name: str) -> Iterator[Progress]:
 
 def _begin(placing: Placing, progress: Progress, name: str, role: Role) -> bool:
     """Note that something will be sent; whether it was noted before, so that an answer may have been lost."""
+    placing.check_alone()
     mark = f"{name}:{role}"
     if mark in progress.begun:
         return True
@@ -117,6 +118,7 @@ def ensure_virtual_patron(placing: Placing) -> str:
             if placing.dry_run:
                 progress.note(name, f"The virtual patron {wanted} would be found or made at {code}.")
                 continue
+            placing.check_alone()
             patron = ensure(alma, system, wanted, placing.tools.now())
             outcome = patron.outcome
             progress.note(name, f"The virtual patron {patron.user_id} was {patron.outcome} at {code}.")

@@ -66,6 +66,7 @@ def _hand_over(placing: Placing, progress: Progress) -> str:
     assert progress.supplier is not None
     legs = (progress.supplier, *(progress.legs[role] for role in patron_roles(place)))
     new = NewRequest(place.pr_id, legs, Workflow(place.workflow), conf_to_track(placing, progress))
+    placing.check_alone()
     tools.store.add(new, tools.now())
     # Two steps: what was seen of the lender's hold confirms it, and only then the borrower's side counts as placed.
     tools.store.apply(place.pr_id, [_seen(placing, progress)], settings=tools.settings, now=tools.now())

@@ -29,18 +29,20 @@ def undo(placing: Placing, progress: Progress, refusal: str) -> NotAcceptable:
     for role in (Role.PICKUP, Role.BORROWER):
         if f"place_borrower_request:{role}" in progress.begun:
             _try(
+                placing,
                 progress,
                 f"the hold of the {role.lower()}",
                 partial(_cancel, placing, progress, role),
             )
         if f"create_virtual_item:{role}" in progress.begun:
             _try(
+                placing,
                 progress,
                 f"the virtual item at the {role.lower()}",
                 partial(_remove, placing, progress, role),
             )
     if f"place_supplier_request:{Role.SUPPLIER}" in progress.begun:
-        _try(progress, "the lender's hold", partial(_cancel, placing, progress, Role.SUPPLIER))
+        _try(placing, progress, "the lender's hold", partial(_cancel, placing, progress, Role.SUPPLIER))
     if progress.left:
         placing.save(progress)
     else:
@@ -61,7 +63,8 @@ def sentence(progress: Progress) -> str:
     return " ".join(told)
 
 
-def _try(progress: Progress, what: str, deed: Callable[[], bool]) -> None:
+def _try(placing: Placing, progress: Progress, what: str, deed: Callable[[], bool]) -> None:
+    placing.check_alone()
     try:
         if deed():
             progress.undone.append(what)
