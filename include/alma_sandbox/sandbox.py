@@ -1,7 +1,9 @@
 """One pretend Alma: settings, clock, catalogue, log, faults and thresholds."""
 
+from datetime import datetime
 from typing import Any
 
+from alma_sandbox.catalogue.records import Holding
 from alma_sandbox.catalogue.store import Catalogue
 from alma_sandbox.circulation.loans import Loans
 from alma_sandbox.circulation.requests import Requests
@@ -62,6 +64,13 @@ class Sandbox:
             raise ValueError(f"{', '.join(wrong)}: fixed when the sandbox starts; start another one")
         self.settings = Settings.model_validate({**self.settings.model_dump(), **values})
         self.log.resize(self.settings.log_size)
+
+    def is_listed(self, holding: Holding) -> bool:
+        """Whether lists and availability name this holding yet."""
+        if not holding.made_at or not self.settings.list_lag_s:
+            return True
+        age = self.clock.now() - datetime.fromisoformat(holding.made_at)
+        return age.total_seconds() >= self.settings.list_lag_s
 
     def calls_left(self) -> int:
         """Calls that today's allowance still has."""

@@ -54,6 +54,11 @@ class Settings(BaseModel):
     index_lag_s: float = Field(
         default=0, ge=0, description="seconds for which a created or returned item cannot be requested yet"
     )
+    list_lag_s: float = Field(
+        default=0,
+        ge=0,
+        description="seconds for which a created holding is missing in lists and availability",
+    )
     job_step_s: float = Field(
         default=2, ge=0, description="seconds of the sandbox's clock between two statuses of a job"
     )

@@ -78,7 +78,8 @@ def _expanded(call: Call, found: Bib, expand: frozenset[str]) -> Record:
     record = found.record.copy()
     if "p_avail" in expand:
         show = call.sandbox.settings.suppressed_in_availability
-        record.fields += availability.physical(call.catalogue, found, show_suppressed=show)
+        listed = call.sandbox.is_listed
+        record.fields += availability.physical(call.catalogue, found, listed, show_suppressed=show)
     if "e_avail" in expand:
         record.fields += availability.electronic(call.catalogue.institution, found)
     return record

@@ -9,10 +9,12 @@ import pytest
 from alma_etl.alma.transport import Transport
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.loaded_items import SqlLoadedItems
 
 _DEEDS = (
     (Transport, "exchange"), (Bucket, "put"), (Bucket, "copy"), (Bucket, "delete"), (Bucket, "delete_version"),
-    (Bucket, "write_rows"), (Bucket, "upload"),
+    (Bucket, "write_rows"), (Bucket, "upload"), (SqlLoadedItems, "remember"), (SqlLoadedItems, "keep_holding"),
+    (SqlLoadedItems, "forget_holding"),
 )  # fmt: skip
 
 
@@ -21,7 +23,7 @@ class WorkerKilled(Exception):
 
 
 class Reaper:
-    """Kills at the n-th deed: a call to Alma, or a write to the bucket.
+    """Kills at the n-th deed: a call to Alma, or a write to the bucket or to what loads remember.
 
     The deed itself takes effect and its answer is lost, the hardest moment there is.
     """

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
@@ -139,6 +140,11 @@ class AlmaClient:
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
         self._transport.close()
+
+    @property
+    def host(self) -> str:
+        """The gateway, with its port where it has one of its own."""
+        return urlsplit(self._transport.base_url).netloc.lower()
 
     @property
     def calls_made(self) -> int:

@@ -80,10 +80,16 @@ def create_item(client: AlmaClient, mms_id: str, holding_id: str, body: Json) ->
 
 
 def create_holding(
-    client: AlmaClient, mms_id: str, record: bytes, *, known: Collection[str], suppressed: bool = False
+    client: AlmaClient,
+    mms_id: str,
+    record: bytes,
+    *,
+    known: Collection[str],
+    suppressed: bool = False,
+    before: Callable[[], None] = lambda: None,
 ) -> Written[Holding]:
     """POST a holding. `known`: the ids of the bib's holdings before, by which a new one is told from an old
-    one."""
+    one. `before` is called right before each POST; what it raises ends this and is passed on."""
     library, location = _place(record)
 
     def look() -> Answer[Holding]:
@@ -94,8 +100,12 @@ def create_holding(
         )
         return client.holdings.read(mms_id, only.value.holding_id) if isinstance(only, Found) else only
 
+    def attempt() -> Holding:
+        before()
+        return client.holdings.create(mms_id, record, suppressed=suppressed)
+
     return write(
-        lambda: client.holdings.create(mms_id, record, suppressed=suppressed),
+        attempt,
         look,
         pause=client.pause,
         guarded=False,

@@ -29,7 +29,7 @@ C = TypeVar("C", Library, Location, CodeRow)
 
 class CodeCheck(BaseModel):
     """What is wrong with which code, in words; `location` is keyed by `LIBRARY/location`. Codes that are right
-    are not named. `remarks` are sentences for the report."""
+    are not named. `remarks` are sentences for the report. `institution` is the code of the one that was asked."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,6 +39,7 @@ class CodeCheck(BaseModel):
     material_type: dict[str, str] = {}
     po_line: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
+    institution: str = ""
 
     def fault_of(self, row: ItemRow) -> str:
         """Why Alma would not take the row, "" when no code is wrong."""
@@ -56,7 +57,7 @@ def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
     """Ask Alma for the libraries, locations, policies, material types, PO lines and titles that the rows name.
 
     Nothing is written. Wrong ones become the outcome of their rows in the next steps; the counts of them come
-    back. Costs about five requests, one for each library and PO line, and one for 100 titles. PO lines are left
+    back. Costs about six requests, one for each library and PO line, and one for 100 titles. PO lines are left
     to Alma's own refusal when there are nearly as many as rows, or when the key may not read them.
 
     Raises AlmaError when a question gets no answer: nothing may be written on a guess.
@@ -64,6 +65,7 @@ def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
     with folder.keeping_problem():
         plan = folder.plan()
         check = _check(client, plan.codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
+        check = check.model_copy(update={"institution": client.conf.general().institution})
         folder.bucket.put(folder.key(RESULT), check.model_dump_json(indent=1).encode(), "application/json")
         unknown = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
     counts = {
@@ -78,6 +80,14 @@ def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
 def read_check(folder: LoadFolder) -> CodeCheck:
     """What `check_codes` found. Raises NoSuchObject when it did not get that far."""
     return CodeCheck.model_validate_json(folder.bucket.get(folder.key(RESULT)))
+
+
+def alma_of(client: AlmaClient, folder: LoadFolder) -> str:
+    """The Alma that a run writes to, by gateway and institution: what loads remember belongs to it, however the
+    connection is called and wherever it will point. Raises AlmaError when the check of the codes did not note it and
+    Alma does not answer."""
+    institution = read_check(folder).institution or client.conf.general().institution
+    return f"{client.host} {institution}"
 
 
 def unknown_titles(folder: LoadFolder, number: int) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ the title by a lock.
 
 import hashlib
 import logging
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,13 @@ class _Resolving:
         self._rows: dict[int, RowResult] = {}
         self._begun = {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
         self._maker = Maker(
-            client, self._plan.profile, self._plan.day, was_begun=self._was_begun, note_begun=self._note_begun
+            client,
+            self._plan.profile,
+            self._plan.day,
+            memory=memory,
+            sender=f"{folder.run_id} {uuid.uuid4().hex}",
+            was_begun=self._was_begun,
+            note_begun=self._note_begun,
         )
 
     def run(self) -> dict[str, int]:
@@ -184,8 +191,8 @@ class _Resolving:
         if self._plan.dry_run or not self._plan.profile.create_holding:
             return self._maker.settle(bib, groups)
         try:
-            with self._locks.hold(f"title {bib.mms_id}"):
-                return self._maker.settle(bib, groups)
+            with self._locks.hold(f"title {bib.mms_id}") as lock:
+                return self._maker.settle(bib, groups, lock.check)
         except LockBusy as error:
             return TitleResult(
                 [group.ends(Outcome.FAILED, f"{error}: clear this chunk's tasks") for group in groups]

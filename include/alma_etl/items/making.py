@@ -10,14 +10,18 @@ from alma_etl.alma import writes
 from alma_etl.alma.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.holdings import Holding, HoldingSummary
+from alma_etl.alma.errors import AlmaStop
+from alma_etl.alma.holdings import HoldingSummary
 from alma_etl.alma.safe_write import Outcome as WriteOutcome
-from alma_etl.items.callnumbers import CallNumber, call_number_in, call_number_of, holding_record
+from alma_etl.items.callnumbers import CallNumber, call_number_of, holding_record
 from alma_etl.items.existing import look_by_barcode
 from alma_etl.items.groups import Candidate, Group, GroupResult, choose
 from alma_etl.items.outcomes import Outcome, RowResult
 from alma_etl.items.profiles import ItemProfile
+from alma_etl.items.remembered import call_number_shown, look_in_memory, place_of
 from alma_etl.marc.xml import record_from_xml
+from alma_etl.store.loaded_items import KnownHolding, LoadedItems
+from alma_etl.store.locks import LockLost
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +36,22 @@ class TitleResult:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes holdings by one profile. `begun` tells and notes which groups a holding was sent for before."""
+    """Makes holdings by one profile. `begun` tells and notes which groups a holding was sent for before; `memory` is
+    shared with all loads, among which `sender` names this attempt."""
 
     client: AlmaClient
     profile: ItemProfile
     day: date
+    memory: LoadedItems
+    sender: str
     was_begun: Callable[[Group], bool]
     note_begun: Callable[[Group], None]
 
-    def settle(self, bib: Bib, groups: Sequence[Group]) -> TitleResult:
-        """Find or make the holdings of these groups of one title. To be called while the title is locked.
+    def settle(
+        self, bib: Bib, groups: Sequence[Group], check_lock: Callable[[], None] = lambda: None
+    ) -> TitleResult:
+        """Find or make the holdings of these groups of one title. To be called while the title is locked;
+        `check_lock` raises LockLost when it is not any more.
 
         Raises AlmaStop; anything that concerns a group is that group's outcome.
         """
@@ -65,7 +75,7 @@ class Maker:
                     else f"the title's list of holdings is not whole: {short.error}"
                 )
                 for group in groups:
-                    self._settle_group(bib, group, known, done, doubt)
+                    self._settle_group(bib, group, known, done, check_lock, doubt)
             case Unknown(error):
                 # Not to know is not the same as to know that there is none: nothing is made.
                 message = f"the title's holdings could not be read: {error}"
@@ -73,12 +83,27 @@ class Maker:
             case Found(summaries):
                 known = _candidates(summaries)
                 for group in groups:
-                    self._settle_group(bib, group, known, done)
+                    self._settle_group(bib, group, known, done, check_lock)
         return done
 
     def _settle_group(
-        self, bib: Bib, group: Group, known: list[Candidate], done: TitleResult, doubt: str = ""
+        self,
+        bib: Bib,
+        group: Group,
+        known: list[Candidate],
+        done: TitleResult,
+        check_lock: Callable[[], None],
+        doubt: str = "",
     ) -> None:
+        if not any((each.library, each.location) == (group.library, group.location) for each in known):
+            may_make = self.profile.create_holding and not self.profile.dry_run
+            match look_in_memory(self.client, self.memory, group, wait=may_make):
+                case Found(candidate):
+                    known.append(candidate)
+                case Unknown(error):
+                    message = f"whether the holding is there that was made at {group.place} could not be read: {error}"
+                    done.groups.append(group.ends(Outcome.FAILED, message))
+                    return
         found = choose(group, known, self.profile, doubt=doubt)
         if found is not None:
             # Sent for in an attempt that ended before it could note the answer: made by this run all the same.
@@ -98,7 +123,7 @@ class Maker:
             return
         needed = self._is_needed(group, done)
         if needed is True:
-            done.groups.append(self._make(bib, group, known))
+            done.groups.append(self._make(bib, group, known, check_lock))
         elif needed is not None:
             done.groups.append(needed)
 
@@ -117,25 +142,44 @@ class Maker:
                     )
         return None
 
-    def _make(self, bib: Bib, group: Group, known: list[Candidate]) -> GroupResult:
+    def _make(
+        self, bib: Bib, group: Group, known: list[Candidate], check_lock: Callable[[], None]
+    ) -> GroupResult:
         number = self._call_number(bib)
         record = holding_record(group.library, group.location, number, self.day)
+        place, sent = place_of(group), KnownHolding("", self.sender)
+        posted: list[None] = []
+
+        def before() -> None:
+            check_lock()
+            posted.append(None)
+
         self.note_begun(group)
-        written = writes.create_holding(
-            self.client, group.mms_id, record, known=[each.holding_id for each in known]
-        )
+        self.memory.keep_holding(place, sent)
+        try:
+            written = writes.create_holding(
+                self.client, group.mms_id, record, known=[each.holding_id for each in known], before=before
+            )
+        except AlmaStop:
+            self.memory.forget_holding(place, sent)
+            raise
+        except LockLost as lost:
+            if posted:  # an answer was lost before the lock was
+                return group.ends(Outcome.UNCONFIRMED, _unconfirmed(group, lost))
+            self.memory.forget_holding(place, sent)
+            message = f"no holding was made at {group.place}: {lost}; clear this chunk's tasks"
+            return group.ends(Outcome.FAILED, message)
         if written.done and written.value is not None:
             made = written.value
-            shown = _call_number_of(made) or str(number or "")
+            # While the title is locked: the next to lock it may read a list that does not name it yet.
+            self.memory.keep_holding(place, KnownHolding(made.holding_id, self.sender))
+            shown = call_number_shown(made) or str(number or "")
             known.append(Candidate(made.holding_id, group.library, group.location, shown))
             log.info("Holding %s of %s made at %s", made.holding_id, group.mms_id, group.place)
             return group.goes_to(made.holding_id, shown, made=True)
         if written.outcome is WriteOutcome.UNCONFIRMED:
-            return group.ends(
-                Outcome.UNCONFIRMED,
-                f"a holding at {group.place} was sent and no answer came: look at the title in Alma, then drop the "
-                f"row again; no item was sent ({written.error})",
-            )
+            return group.ends(Outcome.UNCONFIRMED, _unconfirmed(group, written.error))
+        self.memory.forget_holding(place, sent)
         return group.ends(Outcome.FAILED, f"no holding could be made at {group.place}: {written.error}")
 
     def _call_number(self, bib: Bib) -> CallNumber | None:
@@ -155,10 +199,8 @@ def _candidates(rows: Sequence[HoldingSummary]) -> list[Candidate]:
     ]
 
 
-def _call_number_of(holding: Holding) -> str:
-    if holding.record is None:
-        return ""
-    try:
-        return call_number_in(record_from_xml(holding.record))
-    except ValueError:
-        return ""
+def _unconfirmed(group: Group, why: Exception | None) -> str:
+    return (
+        f"a holding at {group.place} was sent and no answer came: look at the title in Alma, then drop the "
+        f"row again; no item was sent ({why})"
+    )

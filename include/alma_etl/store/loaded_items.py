@@ -1,20 +1,24 @@
-"""Which items earlier loads made: so that a file dropped again is looked up instead of written again."""
+"""Which items and holdings earlier loads made: so that a file dropped again is looked up instead of written again,
+and a holding that Alma's lists do not name yet is used instead of made once more.
+
+What is kept belongs to one Alma, by its gateway and institution, however the connection is called.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol, cast
 
-from sqlalchemy import Table, select
+from sqlalchemy import ColumnElement, Executable, Table, case, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from alma_etl.store.db import open_engine, parse_url, store_problem
-from alma_etl.store.models import LoadedItem
+from alma_etl.store.models import LoadedItem, MadeHolding
 
 _AT_ONCE = 500
-_PURPOSE = "to find out which items were loaded before"
+_PURPOSE = "to find out what was loaded before"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,24 @@ class KnownItem:
     mms_id: str
     holding_id: str
     item_pid: str
+
+
+@dataclass(frozen=True)
+class HoldingPlace:
+    """What a load makes one holding for."""
+
+    mms_id: str
+    library: str
+    location: str
+
+
+@dataclass(frozen=True)
+class KnownHolding:
+    """The holding that loads last sent for a place. `holding_id` is "" as long as no answer was noted: it may have been
+    made or not, and may still be under way. `sender` is who sent it."""
+
+    holding_id: str
+    sender: str
 
 
 class LoadedItems(Protocol):
@@ -38,16 +60,30 @@ class LoadedItems(Protocol):
         """Keep items; what was known of their barcodes before is replaced."""
         ...
 
+    def find_holding(self, place: HoldingPlace) -> KnownHolding | None:
+        """The holding that a load made or sent there."""
+        ...
+
+    def keep_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
+        """Keep that a holding is about to be sent, or was made; what was known of the place is replaced."""
+        ...
+
+    def forget_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
+        """It is known not to be there; what others noted since stays."""
+        ...
+
 
 class SqlLoadedItems:
-    """The memory in the state store at `url`; `alma` names the institution, as the connection does.
+    """The memory in the state store at `url`; `alma` names gateway and institution. `formerly`: the name under which
+    the versions before kept the items, the connection's id; they are looked up there, too, and may be another Alma's.
 
     Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """
 
-    def __init__(self, url: str, alma: str) -> None:
+    def __init__(self, url: str, alma: str, *, formerly: str = "") -> None:
         self._url = parse_url(url)
         self._alma = alma
+        self._names = [name for name in (formerly, alma) if name]
         self._engine = open_engine(self._url)
 
     def close(self) -> None:
@@ -58,11 +94,13 @@ class SqlLoadedItems:
         """See `LoadedItems`."""
         table = cast(Table, LoadedItem.__table__)
         columns = table.c.barcode, table.c.mms_id, table.c.holding_id, table.c.item_pid
+        current_last = case((table.c.alma == self._alma, 1), else_=0)
         found: dict[str, KnownItem] = {}
         try:
             with self._engine.begin() as connection:
                 for part in _parts(barcodes):
-                    query = select(*columns).where(table.c.alma == self._alma, table.c.barcode.in_(part))
+                    query = select(*columns).where(table.c.alma.in_(self._names), table.c.barcode.in_(part))
+                    query = query.order_by(current_last)
                     found |= {row.barcode: KnownItem(*row) for row in connection.execute(query)}
         except SQLAlchemyError as problem:
             raise store_problem(problem, self._url, _PURPOSE) from problem
@@ -96,6 +134,43 @@ class SqlLoadedItems:
         try:
             with self._engine.begin() as connection:
                 connection.execute(statement, rows)
+        except SQLAlchemyError as problem:
+            raise store_problem(problem, self._url, _PURPOSE) from problem
+
+    def find_holding(self, place: HoldingPlace) -> KnownHolding | None:
+        """See `LoadedItems`."""
+        table = cast(Table, MadeHolding.__table__)
+        query = select(table.c.holding_id, table.c.sender).where(*self._at(place))
+        try:
+            with self._engine.begin() as connection:
+                row = connection.execute(query).one_or_none()
+        except SQLAlchemyError as problem:
+            raise store_problem(problem, self._url, _PURPOSE) from problem
+        return None if row is None else KnownHolding(*row)
+
+    def keep_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
+        """See `LoadedItems`."""
+        values = asdict(holding)
+        self._write(
+            insert(cast(Table, MadeHolding.__table__))
+            .values(alma=self._alma, **asdict(place), **values)
+            .on_conflict_do_update(index_elements=["alma", *asdict(place)], set_=values)
+        )
+
+    def forget_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
+        """See `LoadedItems`."""
+        table = cast(Table, MadeHolding.__table__)
+        same = (table.c.holding_id == holding.holding_id, table.c.sender == holding.sender)
+        self._write(delete(table).where(*self._at(place), *same))
+
+    def _at(self, place: HoldingPlace) -> list[ColumnElement[bool]]:
+        columns = cast(Table, MadeHolding.__table__).c
+        return [columns[name] == value for name, value in {"alma": self._alma, **asdict(place)}.items()]
+
+    def _write(self, statement: Executable) -> None:
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(statement)
         except SQLAlchemyError as problem:
             raise store_problem(problem, self._url, _PURPOSE) from problem
 

@@ -48,7 +48,8 @@ class ApiBudget(Base):
 class LoadedItem(Base):
     """An item that a load created or found: a later load of the same row looks there before it writes.
 
-    `alma` tells institutions and environments apart; a barcode is unique within one. `run_id` is the last run.
+    `alma` names gateway and institution (rows of before: the connection's id); a barcode is unique within one.
+    `run_id` is the last run.
     """
 
     __tablename__ = "loaded_items"
@@ -59,3 +60,16 @@ class LoadedItem(Base):
     holding_id: Mapped[str] = mapped_column(Text)
     item_pid: Mapped[str] = mapped_column(Text)
     run_id: Mapped[str] = mapped_column(Text)
+
+
+class MadeHolding(Base):
+    """A holding that a load made, or was about to send (`holding_id` "") and nothing is known of the answer."""
+
+    __tablename__ = "made_holdings"
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    mms_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    library: Mapped[str] = mapped_column(Text, primary_key=True)
+    location: Mapped[str] = mapped_column(Text, primary_key=True)
+    holding_id: Mapped[str] = mapped_column(Text)
+    sender: Mapped[str] = mapped_column(Text)

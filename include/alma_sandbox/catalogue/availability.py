@@ -5,7 +5,7 @@ items are elsewhere has no row of its own; a holding without items says ``check_
 bound-with bib shows the rows of its host, with the host's id in ``$0``; suppressed holdings are not shown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from alma_sandbox.catalogue import conf_data, ids
 from alma_sandbox.catalogue.conf_data import Institution
@@ -20,11 +20,13 @@ def calculated_suppressed(holding: Holding) -> bool:
     return holding.suppressed or (location is not None and location.suppressed)
 
 
-def physical(catalogue: Catalogue, bib: Bib, *, show_suppressed: bool) -> list[DataField]:
+def physical(
+    catalogue: Catalogue, bib: Bib, is_listed: Callable[[Holding], bool], *, show_suppressed: bool
+) -> list[DataField]:
     """The AVA rows of a bib, those of the host of a bound-with after its own."""
-    rows = _rows(catalogue, bib.mms_id, show_suppressed)
+    rows = _rows(catalogue, bib.mms_id, is_listed, show_suppressed)
     if bib.host_mms_id is not None:
-        rows += _rows(catalogue, bib.host_mms_id, show_suppressed)
+        rows += _rows(catalogue, bib.host_mms_id, is_listed, show_suppressed)
     return rows
 
 
@@ -38,9 +40,13 @@ def electronic(institution: Institution, bib: Bib) -> list[DataField]:
     return [data_field("AVE", "  ", *row)]
 
 
-def _rows(catalogue: Catalogue, mms_id: str, show_suppressed: bool) -> list[DataField]:
+def _rows(
+    catalogue: Catalogue, mms_id: str, is_listed: Callable[[Holding], bool], show_suppressed: bool
+) -> list[DataField]:
     rows = []
     for priority, holding in enumerate(catalogue.holdings_of(mms_id), 1):
+        if not is_listed(holding):
+            continue
         if (calculated_suppressed(holding) and not show_suppressed) or len(_libraries(holding)) != 1:
             continue  # without a library, or with two, a holding is in no availability index
         items = catalogue.items_of(holding.holding_id)

@@ -65,6 +65,7 @@ class Holding:
     modified_date: str = "2024-01-01Z"
     originating_system: str = "ILS"
     originating_system_id: str = ""
+    made_at: str = ""  # when a call made it, as Alma writes times
 
     def _852(self, code: str) -> str:
         fields = self.record.data("852")

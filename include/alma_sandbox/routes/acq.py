@@ -185,6 +185,7 @@ def _new_holding(call: Call, mms_id: str, library: str, location: str) -> Holdin
         created_by="exl_api",
         created_date=call.sandbox.clock.date(),
         originating_system="API",
+        made_at=call.sandbox.clock.time(),
     )
     call.catalogue.keep_holding(made)
     return made

@@ -27,6 +27,7 @@ def create(call: Call) -> Answer:
         created_by="exl_api",
         created_date=call.sandbox.clock.date(),
         originating_system="API",
+        made_at=call.sandbox.clock.time(),
     )
     holding.record.set_control("001", holding.holding_id)
     holding.record.set_control("004", bib.mms_id)

@@ -9,7 +9,11 @@ from alma_sandbox.routes import holding_writes
 def read_list(call: Call) -> Answer:
     """``GET /bibs/{mms_id}/holdings``: all of them, suppressed ones too, never paged."""
     bib = lookups.bib(call)
-    rows = [shapes.holding_row(call, holding) for holding in call.catalogue.holdings_of(bib.mms_id)]
+    rows = [
+        shapes.holding_row(call, holding)
+        for holding in call.catalogue.holdings_of(bib.mms_id)
+        if call.sandbox.is_listed(holding)
+    ]
     found = listing("holding", rows)
     total = found.pop("total_record_count")
     return Answer("holdings", {**found, "bib_data": shapes.bib_data(call, bib), "total_record_count": total})

@@ -12,7 +12,8 @@ from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.items.codes import check_codes
+from alma_etl.alma.client import AlmaClient
+from alma_etl.items.codes import alma_of, check_codes
 from alma_etl.items.creating import create_items
 from alma_etl.items.filing import file_away
 from alma_etl.items.holdings import resolve_holdings
@@ -50,9 +51,9 @@ class ItemOperator(EtlOperator):
         return LoadFolder(open_bucket(), run.run_id, run.dag_id)
 
     @contextmanager
-    def memory(self) -> Iterator[SqlLoadedItems]:
+    def memory(self, alma: AlmaClient, folder: LoadFolder) -> Iterator[SqlLoadedItems]:
         """What earlier loads into this Alma left behind."""
-        memory = SqlLoadedItems(store_url(), self.alma_conn_id)
+        memory = SqlLoadedItems(store_url(), alma_of(alma, folder), formerly=self.alma_conn_id)
         try:
             yield memory
         finally:
@@ -103,12 +104,13 @@ class ResolveHoldings(ItemChunkOperator):
 
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
+        folder = self.folder(context)
         with (
             AlmaHook(self.alma_conn_id).client() as alma,
-            self.memory() as memory,
+            self.memory(alma, folder) as memory,
             open_locks(store_url()) as locks,
         ):
-            return resolve_holdings(alma, self.folder(context), self.number, memory=memory, locks=locks)
+            return resolve_holdings(alma, folder, self.number, memory=memory, locks=locks)
 
 
 class CreateItems(ItemChunkOperator):
@@ -116,8 +118,9 @@ class CreateItems(ItemChunkOperator):
 
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
-        with AlmaHook(self.alma_conn_id).client() as alma, self.memory() as memory:
-            return create_items(alma, self.folder(context), self.number, memory=memory)
+        folder = self.folder(context)
+        with AlmaHook(self.alma_conn_id).client() as alma, self.memory(alma, folder) as memory:
+            return create_items(alma, folder, self.number, memory=memory)
 
 
 class WriteItemReports(ItemOperator):
