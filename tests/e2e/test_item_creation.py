@@ -206,3 +206,30 @@ def test_the_key_is_in_nothing_that_a_run_leaves_behind(jobs, sandbox, connect_a
     for item in jobs.bucket.list(""):
         assert key not in item.key
         assert key.encode() not in jobs.bucket.get(item.key)
+
+
+def test_no_holding_is_made_on_a_list_that_is_not_whole_and_none_beside_a_hidden_one(alma, load):
+    """One holding that availability does not name, and lists that count more than they name."""
+    hidden, counted, plain = (alma.add_title(("050", "QA76", str(number))) for number in range(3))
+    at_place = alma.add_holding(hidden, "MAIN", "stacks")
+    away = {
+        "holding_data": {
+            "in_temp_location": True,
+            "temp_library": {"value": "SCI"},
+            "temp_location": {"value": "stacks"},
+        },
+        "item_data": {"barcode": "AWAY", "physical_material_type": {"value": "BOOK"}},
+    }
+    path = f"/bibs/{hidden}/holdings/{at_place}/items"
+    alma.post(path, json.dumps(away), "application/json").raise_for_status()
+    alma.faults({"method": "GET", "kind": "miscount", "path": f"{counted}/holdings$"})
+    loaded = load(f"{hidden}|H1\n{counted}|C1\n{plain}|P1\n")
+    assert loaded.ends() == [(1, "created"), (2, "failed"), (3, "created")]
+    assert "the list counts 1 rows but gives 0" in loaded.message(2)
+    assert loaded.state == "failed"
+    items, holdings = alma.made()
+    assert items["H1"]["holding_id"] == at_place
+    assert set(holdings) == {(hidden, "MAIN", "stacks"), (plain, "MAIN", "stacks")}
+    alma.heal()
+    again = load(f"{counted}|C1\n")
+    assert again.counts() == {"created": 1}

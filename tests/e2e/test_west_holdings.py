@@ -168,15 +168,24 @@ def test_a_dry_run_assembles_and_delivers_nothing(jobs, alma):
     assert b"would be delivered" in jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html")
 
 
-def test_an_export_is_read_instead_of_a_set_and_its_bad_record_is_told_with_its_place(jobs, alma):
-    good = []
-    for mms_id in alma.members(ALL_TITLES)[:12]:
+def exported(mms_ids):
+    """The records of an export of these titles."""
+    for mms_id in mms_ids:
         record = pymarc.Record(force_utf8=True)
         record.add_field(pymarc.Field(tag="001", data=mms_id))
-        good.append(record.as_marc())
-    broken = b"0004x" + good[5][5:]
+        yield record.as_marc()
+
+
+def test_an_export_is_read_instead_of_a_set_and_its_bad_record_is_weighed_and_told_with_its_place(jobs, alma):
+    good = list(exported(alma.members(ALL_TITLES)[:12]))
+    broken = good[5][:20]
     jobs.bucket.put("west/exports/some.mrc", b"".join([*good[:5], broken, *good[6:], good[0]]))
     run = jobs.run("west_holdings", {"marc_key": "west/exports/some.mrc"})
+    assert run.state == "failed"
+    page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
+    assert "1 of them records of the export, more than the failure_threshold of 1.00%" in page
+    assert delivered_keys(jobs.bucket) == []
+    run = jobs.run("west_holdings", {"marc_key": "west/exports/some.mrc", "failure_threshold": 0.2})
     assert run.state == "success"
     told = manifest(jobs.bucket)
     assert told["input"] == {"total": 13, "titles": 11, "repeated": 1, "missing": 0, "bad_records": 1}
@@ -185,6 +194,51 @@ def test_an_export_is_read_instead_of_a_set_and_its_bad_record_is_told_with_its_
     }
     page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
     assert f'<td class="number">6</td><td class="number">{sum(map(len, good[:5]))}</td>' in page
+
+
+def test_an_export_of_records_with_a_wrong_length_delivers_all_its_titles(jobs, alma):
+    mms_ids = alma.members(ALL_TITLES)[:10]
+    one, *others = exported(mms_ids)
+    jobs.bucket.put("west/exports/some.mrc", one + b"".join(b"99999" + each[5:] for each in others))
+    run = jobs.run("west_holdings", {"marc_key": "west/exports/some.mrc"})
+    assert run.state == "success"
+    assert manifest(jobs.bucket)["input"] == {
+        "total": 10,
+        "titles": 10,
+        "repeated": 0,
+        "missing": 0,
+        "bad_records": 0,
+    }
+    assert {row["mms_id"] for row in outcomes(jobs.bucket)} == set(mms_ids)
+    page = jobs.bucket.get(f"runs/west_holdings/{run.run_id}/report.html").decode()
+    assert "9 records of the export are damaged, but their 001 is certain" in page
+
+
+def test_lists_that_do_not_name_all_holdings_keep_the_delivery_back_until_they_do(jobs, alma):
+    holders = [mms_id for mms_id in alma.members(ALL_TITLES) if alma.holdings(mms_id)]
+    title = holders[0]
+    alma.faults(
+        {"kind": "short", "path": f"{title}/holdings$"},
+        {"kind": "miscount", "path": f"{holders[1]}/holdings$"},
+    )
+    run = jobs.run("west_holdings", {"list_mode": "exact"})
+    assert run.state == "failed"
+    assert delivered_keys(jobs.bucket) == []
+    key = next(
+        each.key
+        for each in jobs.bucket.list(f"runs/west_holdings/{run.run_id}/delivery/")
+        if "outcomes" in each.key
+    )
+    rows = list(csv.DictReader(io.StringIO(jobs.bucket.get(key).decode())))
+    failed = {row["mms_id"]: row["reasons"] for row in rows if row["outcome"] == "failed"}
+    assert set(failed) == {title, holders[1]}
+    assert "rows but gives" in failed[title]
+    named = len(alma.holdings(holders[1]))
+    assert len([row for row in rows if row["mms_id"] == holders[1]]) == named + 1
+    alma.heal()
+    jobs.run("west_holdings", {"list_mode": "exact"})
+    found = {row["holding_id"] for row in outcomes(jobs.bucket) if row["mms_id"] == title}
+    assert found == set(alma.holdings(title))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ nobody can read the result back. Nothing leaves this module that has not been re
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,8 +16,13 @@ RECORD_LIMIT = 99_999  # bytes: the leader has five digits for it
 RECORD_TERMINATOR = b"\x1d"
 # What some tools put before or between records: line ends, NULs, an end-of-file mark, a byte order mark.
 _PADDING = re.compile(rb"(?:[\r\n\x00 \x1a]|\xef\xbb\xbf)*")
-# A leader at any place: the record's length, the fixed indicator and subfield counts, base address, entry map.
-_LEADER = re.compile(rb"(?=(\d{5})[\x20-\x7e]{5}22\d{5}[\x20-\x7e]{3}4500)")
+# A leader at any place: the record's length, the fixed indicator and subfield counts, base address, entry map. With
+# the first entry of a directory after it, it is one beyond doubt.
+_LEADER = re.compile(rb"(?=(\d{5})[\x20-\x7e]{5}22\d{5}[\x20-\x7e]{3}4500([0-9A-Za-z]{3}\d{4}00000)?)")
+# The beginning of a directory whose leader is damaged.
+_DIRECTORY = re.compile(rb"(?=001\d{4}00000(?:[0-9A-Za-z]{3}\d{9}|\x1e))")
+_LEADER_LENGTH = 24
+_LEAST_RECORD = 40  # bytes: a leader, one entry of a directory, terminators
 
 
 class Unwritable(ValueError):
@@ -90,40 +95,95 @@ def split_records(
     """Cut a MARC21 file at its record terminators, in flat memory.
 
     The length in the leader is not trusted: a record that lies about it does not take the next one with it, and
-    neither does one whose terminator is missing. What some tools add between records is passed over. A stretch of
-    more than ``limit`` bytes without a terminator is given out in pieces, so that it can be reported and left.
+    neither does one whose terminator is missing. A terminator in the text of a record does not cut it in two where
+    its length proves it. What some tools add between records is passed over. A stretch of more than ``limit`` bytes
+    without a terminator is given out in pieces, so that it can be reported and left.
     """
-    number, offset, buffer = 0, 0, b""
-    while True:
-        data = stream.read(block)
+    number = offset = 0
+    for piece in _joined(_pieces(stream, block, limit)):
+        for start, end in _parts(piece):
+            number += 1
+            yield RawRecord(number, offset + start, piece[start:end])
+        offset += len(piece)
+
+
+def _pieces(stream: Readable, block: int, limit: int) -> Iterator[bytes]:
+    """The file, cut after each record terminator."""
+    buffer = b""
+    while data := stream.read(block):
         buffer += data
         *complete, buffer = buffer.split(RECORD_TERMINATOR)
-        pieces = [piece + RECORD_TERMINATOR for piece in complete]
-        if not data:
-            pieces.append(buffer)
-        elif len(buffer) > limit:
+        yield from (piece + RECORD_TERMINATOR for piece in complete)
+        if len(buffer) > limit:
             # The end may be the beginning of a good record, which is no longer than this.
-            pieces.append(buffer[:-RECORD_LIMIT])
+            yield buffer[:-RECORD_LIMIT]
             buffer = buffer[-RECORD_LIMIT:]
-        for piece in pieces:
-            for start, end in _parts(piece):
-                number += 1
-                yield RawRecord(number, offset + start, piece[start:end])
-            offset += len(piece)
-        if not data:
-            return
+    yield buffer
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces, with those joined that a terminator inside of a record parted: where nothing that begins a record
+    follows, and the length in the leader leads to a later terminator, be that one counted in it or not."""
+    held: list[bytes] = []
+    size = wanted = 0
+    for piece in pieces:
+        if held and size + len(piece) <= wanted + len(held) and not _begins(piece):
+            held.append(piece)
+            size += len(piece)
+            if size == wanted or size == wanted + len(held) - 1:
+                yield b"".join(held)
+                held = []
+            continue
+        yield from held
+        start = _after_padding(piece)
+        leader = _LEADER.match(piece, start)
+        size, wanted = len(piece), start + int(leader[1]) if leader else 0
+        held = [piece] if size < wanted else []
+        if not held:
+            yield piece
+    yield from held
+
+
+def _begins(piece: bytes) -> bool:
+    """Whether a record seems to begin here, be its leader damaged or not; or nothing but padding comes."""
+    start = _after_padding(piece)
+    if start == len(piece) or _LEADER.match(piece, start):
+        return True
+    return _DIRECTORY.search(piece, start, start + 4 * _LEADER_LENGTH) is not None
+
+
+def _after_padding(piece: bytes) -> int:
+    padding = _PADDING.match(piece)
+    return padding.end() if padding else 0
 
 
 def _parts(piece: bytes) -> Iterator[tuple[int, int]]:
-    """Where the records of a piece stand: usually one; two when the first has lost its terminator; none in padding."""
-    padding = _PADDING.match(piece)
-    start, end = padding.end() if padding else 0, len(piece)
+    """Where the records of a piece stand: usually one; more when some lost their terminator; none in padding."""
+    start, end = _after_padding(piece), len(piece)
     if start == end:
         return
-    if piece[start : start + 5] != b"%05d" % (end - start):
-        for leader in _LEADER.finditer(piece, start + 1):
-            if int(leader[1]) == end - leader.start():
-                yield start, leader.start()
-                start = leader.start()
-                break
+    for begin in _inner_begins(piece, start):
+        if begin <= start:
+            continue
+        if piece[start : start + 5] == b"%05d" % (end - start):
+            break
+        yield start, begin
+        start = begin
     yield start, end
+
+
+def _inner_begins(piece: bytes, start: int) -> Iterator[int]:
+    """Where further records seem to begin, in order; looked for only in a piece that is not one sound record."""
+    if piece[start : start + 5] == b"%05d" % (len(piece) - start):
+        return
+    found = {
+        leader.start()
+        for leader in _LEADER.finditer(piece, start + 1)
+        if leader[2] or int(leader[1]) == len(piece) - leader.start()
+    }
+    for directory in _DIRECTORY.finditer(piece, start):
+        begin = directory.start() - _LEADER_LENGTH
+        # Of a leader that lost or gained some bytes it is not known where it began.
+        if begin >= start + _LEAST_RECORD and not any(abs(begin - each) < _LEAST_RECORD for each in found):
+            found.add(begin)
+    yield from sorted(found)

@@ -5,12 +5,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import cast
-
-from pymarc import Record
 
 from alma_etl.alma.ids import is_mms_id
 from alma_etl.errors import InputProblem
+from alma_etl.marc.control_number import ControlNumber, control_number
 from alma_etl.marc.iso2709 import RawRecord, Readable, split_records
 from alma_etl.store.bucket import Bucket, NoSuchObject
 from alma_etl.west.id_index import IdIndex
@@ -19,7 +17,6 @@ from alma_etl.west.run import BadInputRecord, InputCounts
 log = logging.getLogger(__name__)
 
 REPORTED_BAD_RECORDS = 100  # more of the same kind would only make the report long
-_LEADER = 24
 _XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[?!A-Za-z]|\xff\xfe<\x00|\xfe\xff\x00<")
 
 
@@ -29,12 +26,14 @@ class ExportReading:
 
     counts: InputCounts
     bad_records: list[BadInputRecord] = field(default_factory=list)
+    damaged: int = 0  # records that are not as their leader says, but whose 001 is certain
 
 
 def read_export(bucket: Bucket, key: str, index: IdIndex) -> ExportReading:
     """Put the MMS ids of an export into ``index``, streaming: memory does not grow with the file.
 
-    A record that cannot be read is reported with its number and offset and passed over. Raises InputProblem
+    Of a record only the 001 is wanted, and it is taken wherever it is certain which bytes it is. A record whose 001
+    is not is reported with its number and offset and passed over; the delivery's gate weighs it. Raises InputProblem
     when the object is missing, empty, compressed, or not MARC21 at all.
     """
     try:
@@ -48,17 +47,20 @@ def read_export(bucket: Bucket, key: str, index: IdIndex) -> ExportReading:
 
 
 def _read(stream: Readable, key: str, index: IdIndex) -> ExportReading:
-    records = good = 0
+    records = good = damaged = 0
     bad: list[BadInputRecord] = []
     for raw in split_records(stream):
         records += 1
-        mms_id, reason = _mms_id(raw)
+        mms_id, found = _mms_id(raw)
         if mms_id is None:
             if len(bad) < REPORTED_BAD_RECORDS:
-                log.warning("%s: record %d at byte %d skipped: %s", key, raw.number, raw.offset, reason)
-                bad.append(BadInputRecord(number=raw.number, offset=raw.offset, reason=reason))
+                log.warning(
+                    "%s: record %d at byte %d skipped: %s", key, raw.number, raw.offset, found.problem
+                )
+                bad.append(BadInputRecord(number=raw.number, offset=raw.offset, reason=found.problem))
         else:
             good += 1
+            damaged += found.damaged
             index.add([mms_id])
         if records % 10_000 == 0:
             log.info("%s: %d records read", key, records)
@@ -71,38 +73,21 @@ def _read(stream: Readable, key: str, index: IdIndex) -> ExportReading:
     counts = InputCounts(
         total=records, titles=len(index), repeated=good - len(index), bad_records=records - good
     )
-    return ExportReading(counts, bad)
+    if damaged:
+        log.warning("%s: %d records are damaged, but their 001 can be read", key, damaged)
+    return ExportReading(counts, bad, damaged)
 
 
-def _mms_id(raw: RawRecord) -> tuple[str | None, str]:
-    """The 001 of a record if it is an MMS id, else None and the reason."""
-    data = raw.data
-    if len(data) < _LEADER:
-        return None, f"only {len(data)} bytes long"
-    try:
-        length = int(data[:5])
-    except ValueError:
-        return None, f"its leader does not begin with the record's length but with {data[:5]!r}"
-    if length != len(data):
-        return None, f"its leader says {length} bytes, {len(data)} were found"
-    try:
-        # Undecoded: text that is not in the encoding it claims does not matter here, only the 001 is wanted.
-        record = Record(data, to_unicode=False)
-    except Exception as error:  # noqa: BLE001 - pymarc raises whatever its parts raise: all mean "not readable"
-        return None, f"not readable as MARC: {error or type(error).__name__}"
-    value = _first_001(record)
-    if not value:
-        return None, "it has no 001"
-    if not is_mms_id(value):
-        return None, f"its 001 {value!r} is not an MMS id"
-    return value, ""
-
-
-def _first_001(record: Record) -> str:
-    for control in record.get_fields("001"):
-        data = cast(bytes | None, control.data)  # bytes, since the record was not decoded
-        return (data or b"").decode("ascii", "replace").strip()
-    return ""
+def _mms_id(raw: RawRecord) -> tuple[str | None, ControlNumber]:
+    """The 001 of a record if it is an MMS id, and why not if it is none."""
+    found = control_number(raw.data)
+    if found.problem:
+        return None, found
+    if not found.value:
+        return None, ControlNumber(problem="it has no 001")
+    if not is_mms_id(found.value):
+        return None, ControlNumber(problem=f"its 001 {found.value[:40]!r} is not an MMS id")
+    return found.value, found
 
 
 class _Checked:

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from alma_etl.alma.client import AlmaClient
 from alma_etl.store.folder import Chunk
 from alma_etl.west.converting import RESULT as CONVERTED
-from alma_etl.west.export import read_export
+from alma_etl.west.export import ExportReading, read_export
 from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.members import read_set
-from alma_etl.west.run import BadInputRecord, InputCounts, Plan, RunFolder
+from alma_etl.west.run import Plan, RunFolder
 from alma_etl.west.settings import WestSettings, limit_of_file, settings_of_run
 
 log = logging.getLogger(__name__)
@@ -40,21 +40,18 @@ def extract_mms_ids(
     """
     with folder.keeping_problem(), id_index() as index:
         settings = settings_of_run(folder.bucket, params, sandbox=sandbox)
-        counts, bad_records, source = _read_input(client, folder, settings, index)
+        reading, source = _read_input(client, folder, settings, index)
         of_file = limit_of_file(settings, params)
-        return _write_plan(
-            folder, settings, moment, index, counts, bad_records, source, limit_of_file=of_file
-        )
+        return _write_plan(folder, settings, moment, index, reading, source, limit_of_file=of_file)
 
 
 def _read_input(
     client: AlmaClient, folder: RunFolder, settings: WestSettings, index: IdIndex
-) -> tuple[InputCounts, list[BadInputRecord], str]:
+) -> tuple[ExportReading, str]:
     if settings.set_id:
-        return read_set(client, settings.set_id, index), [], f"set {settings.set_id}"
+        return ExportReading(read_set(client, settings.set_id, index)), f"set {settings.set_id}"
     key = settings.marc_key or ""
-    reading = read_export(folder.bucket, key, index)
-    return reading.counts, reading.bad_records, f"export {key}"
+    return read_export(folder.bucket, key, index), f"export {key}"
 
 
 def _write_plan(
@@ -62,12 +59,12 @@ def _write_plan(
     settings: WestSettings,
     moment: datetime,
     index: IdIndex,
-    counts: InputCounts,
-    bad_records: list[BadInputRecord],
+    reading: ExportReading,
     source: str,
     *,
     limit_of_file: bool,
 ) -> list[Chunk]:
+    counts = reading.counts
     titles = min(counts.titles, settings.limit or counts.titles)
     size = max(settings.chunk_size, -(-titles // MAX_CHUNKS))
     chunks: list[Chunk] = []
@@ -87,7 +84,8 @@ def _write_plan(
             counts=counts,
             chunks=len(chunks),
             titles=titles,
-            bad_records=tuple(bad_records),
+            bad_records=tuple(reading.bad_records),
+            damaged_records=reading.damaged,
             limit_of_file=limit_of_file,
         )
     )

@@ -67,12 +67,21 @@ def shut_gates(
                 f"the outcomes say {symbol.counts[Outcome.DELIVERED]} delivered"
             )
     rows = sum(counts.values())
-    failed = counts[Outcome.FAILED] + plan.counts.missing
-    if _exceeds(failed, settings.failure_threshold, rows + plan.counts.missing):
+    unread = plan.counts.missing + plan.counts.bad_records  # of the input: each stands for a title at least
+    failed = counts[Outcome.FAILED] + unread
+    if _exceeds(failed, settings.failure_threshold, rows + unread):
+        of_export = (
+            f", {plan.counts.bad_records} of them records of the export" if plan.counts.bad_records else ""
+        )
         yield (
-            f"{failed} of {rows + plan.counts.missing} holdings or titles failed{_why(unfinished)}, more than the "
-            f"failure_threshold of {settings.failure_threshold:.2%} allows: see the outcomes for the reasons, then "
-            "clear list_holdings and what follows it, and the run asks Alma only for what is missing"
+            f"{failed} of {rows + unread} holdings or titles failed{of_export}{_why(unfinished)}, more than the "
+            f"failure_threshold of {settings.failure_threshold:.2%} allows: "
+            + (
+                "export the set again, or name it by set_id and let its titles be read from Alma"
+                if plan.counts.bad_records
+                else "see the outcomes for the reasons, then clear list_holdings and what follows it, and the run asks "
+                "Alma only for what is missing"
+            )
         )
     if delivered == 0 and settings.limit is not None:
         yield f"None of the first {counted(titles, 'title')} has a holding that could be delivered: see the outcomes"

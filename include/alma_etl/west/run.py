@@ -51,6 +51,7 @@ class Plan(BaseModel):
     titles: int
     bad_records: tuple[BadInputRecord, ...] = ()  # the first hundred, for the report
     limit_of_file: bool = False  # the limit comes from the settings file, so that no run delivers
+    damaged_records: int = 0  # of an export: used all the same, since their 001 is certain
 
 
 class RunFolder(RunFiles):

@@ -207,6 +207,34 @@ def test_members_that_never_came_weigh_as_failures(folder):
     assert shut(folder) == ""
 
 
+@pytest.mark.parametrize(
+    ("bad", "missing", "failed", "threshold", "is_shut"),
+    [
+        (9, 0, 0, 0.01, True),
+        (1, 0, 0, 0.01, False),
+        (2, 0, 0, 0.01, True),
+        (1, 0, 1, 0.01, True),
+        (1, 1, 0, 0.01, True),
+        (0, 0, 0, 0.01, False),
+        (9, 0, 0, 0.5, False),
+        (200, 0, 0, 0.5, True),
+    ],
+)
+def test_records_of_the_export_that_could_not_be_read_weigh_as_failures(
+    folder, bad, missing, failed, threshold, is_shut
+):
+    counts = InputCounts(total=99 + bad + missing, titles=99, bad_records=bad, missing=missing)
+    rows = [row(number, number, "failed", "broken") for number in range(failed)]
+    write_run(folder, [*rows, *delivered(*range(failed, 99))], counts=counts, failure_threshold=threshold)
+    found = shut(folder)
+    assert bool(found) is is_shut
+    if is_shut:
+        assert (
+            f"{bad + missing + failed} of {99 + bad + missing} holdings or titles failed, {bad} of them"
+            in found
+        )
+
+
 def test_nothing_to_deliver_shuts_the_gate(folder):
     write_run(folder, [row(1, 1, "no_commitment", "583"), row(2, None, "no_holding")])
     assert "No holding could be delivered: an empty file would withdraw every commitment" in shut(folder)

@@ -418,7 +418,7 @@ def test_the_library_is_that_of_the_first_852_that_has_one():
     ]
     fields = holding_fields(library=None, location=None, extra=places)
     symbols = {"LAW": "ZZLAW", "SCI": "ZZSCI"}
-    ((row, data),) = convert(title(1, 1), fetched(fields=fields), symbol_by_library=symbols)
+    ((row, _),) = convert(title(1, 1), fetched(fields=fields), symbol_by_library=symbols)
     assert (row["outcome"], row["symbol"]) == ("delivered", "ZZLAW")
     assert one(fields=fields, exclude_locations=["LAW/stacks"]) == ("excluded_location", ["LAW/stacks"])
 

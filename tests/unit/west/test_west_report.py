@@ -158,7 +158,9 @@ def test_the_input_is_accounted_for(folder):
 
 
 def test_bad_records_of_an_export_are_listed_and_told_in_the_last_word(folder):
-    finished(folder, delivered(1), counts=InputCounts(total=3, titles=1, bad_records=2))
+    finished(
+        folder, delivered(1), counts=InputCounts(total=3, titles=1, bad_records=2), failure_threshold=0.9
+    )
     bad = (BadInputRecord(number=7, offset=1234, reason="it has no 001"),)
     folder.write_plan(folder.plan().model_copy(update={"bad_records": bad}))
     assert "7 1234 it has no 001" in words(page(folder))
