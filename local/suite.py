@@ -1,7 +1,7 @@
 """`python -m local.suite quick|test|stacks|nightly`: run the tests that belong to the make target of this name.
 
-Every test belongs to exactly one of `test`, `stacks`, `third-party` and `nightly`; `quick` takes the fast ones and what is
-marked `quick`. Markers decide; tests/conftest.py sets those of whole folders. Further arguments go to pytest.
+Every test belongs to exactly one of `test`, `stacks`, `third-party` and `nightly`; `quick` takes the fast ones and
+what is marked `quick`. Markers decide; tests/conftest.py sets those of whole folders. Further arguments go to pytest.
 """
 
 import os

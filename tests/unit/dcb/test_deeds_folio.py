@@ -52,6 +52,7 @@ class FolioCourse(Course):
         return self.almas.folios["mod_dcb_default"].status("PR-1").value
 
 
+@pytest.mark.quick
 def test_a_folio_transaction_is_begun_once(folio):
     answer = folio.do(A.PLACE_AT_BORROWER, S.CONFIRMED)
     assert acks(answer) == [AckName.BORROWER_PLACED]
