@@ -9,6 +9,7 @@ from typing import Any
 
 from .folders import credentials, environment, write_private
 from .ports import free_ports
+from .postgres import PostgresServer
 from .process import Process
 from .settings import BUCKET, ROOT, USER
 
@@ -28,6 +29,9 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+SCAN_SECONDS = 30
+"""Until a new DAG file is found, at most; Airflow's default is 300."""
+
 
 @dataclass(frozen=True)
 class AirflowSite:
@@ -39,6 +43,7 @@ class AirflowSite:
     port: int
     dags_folder: Path
     parallelism: int
+    own_dags: Path | None = None
 
     @property
     def url(self) -> str:
@@ -82,6 +87,11 @@ class AirflowSite:
             AIRFLOW__CORE__FERNET_KEY=keys["fernet_key"],
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{USER}:admin",
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(self.passwords_file),
+            AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps(
+                [_bundle("dags-folder", self.dags_folder)]
+                + ([_bundle("own", self.own_dags)] if self.own_dags else [])
+            ),
+            AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=str(SCAN_SECONDS),
             AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{self.url}/execution/",
             # Where the log server listens: 127.0.0.1, by the machine's own table, without a name server.
             AIRFLOW__CORE__HOSTNAME_CALLABLE="urllib.request.localhost",
@@ -101,15 +111,21 @@ class AirflowSite:
             ALMA_ETL_BUCKET=BUCKET,
         )
 
-    def prepare(self, connections: list[dict[str, Any]], env: dict[str, str]) -> Process:
-        """Starts the migration of Airflow's database, which then makes the pool and the connections."""
+    def prepare(
+        self, store: PostgresServer, connections: list[dict[str, Any]], env: dict[str, str]
+    ) -> Process:
+        """Starts the step that migrates Airflow's database and the state store and makes the pool and the connections.
+
+        The store's password goes by the environment: every user of the machine can read a command line.
+        """
         path = self.folder / "connections.json"
         write_private(path, json.dumps(connections))
+        url = f"postgresql+psycopg://{store.user}@127.0.0.1:{store.port}/alma_etl"
         return Process(
-            "The preparation of Airflow's database",
-            [sys.executable, "-m", "local.airflow_prepare", path],
+            "The preparation of the databases",
+            [sys.executable, "-m", "local.airflow_prepare", url, path],
             self.logs / "airflow-prepare.log",
-            env=env,
+            env={**env, "PGPASSWORD": store.password},
             cwd=ROOT,
             remove=[path],
         )
@@ -126,6 +142,15 @@ class AirflowSite:
             cwd=self.folder,
             grace=15,
         )
+
+
+def _bundle(name: str, folder: Path) -> dict[str, Any]:
+    """Airflow looks for DAG files in several folders: the house's, and one for those of one's own."""
+    return {
+        "name": name,
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(folder)},
+    }
 
 
 def _fernet_key() -> str:

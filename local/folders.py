@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -28,19 +29,25 @@ def prepared(folder: Path) -> Path:
 def credentials(folder: Path, **others: str) -> dict[str, str]:
     """`others` and a `password`, generated at the first start and kept beside the data."""
     path = folder / "credentials.json"
-    if path.exists():
-        kept: dict[str, str] = json.loads(path.read_text())
-        return kept
-    made = {**others, "password": secrets.token_urlsafe(24)}
-    write_private(path, json.dumps(made))
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    made = {**others, "password": secrets.token_urlsafe(24), **kept}
+    if made != kept:
+        write_private(path, json.dumps(made))
     return made
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that its owner alone can read."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    """Write a file that its owner alone can read: whole, or not at all."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 import random
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 
 # Below the range from which Linux and macOS take ports for outgoing connections, so that a port
 # that is free now is still free when the server that was promised it starts.
 _LOWEST, _HIGHEST = 20_000, 32_767
+_LAST = 65_535
 
 
 class PortTakenError(RuntimeError):
@@ -34,16 +37,48 @@ def free_ports(count: int) -> list[int]:
     raise RuntimeError(f"No {count} free ports between {_LOWEST} and {_HIGHEST} on 127.0.0.1.")
 
 
-def choose_port(usual: int | None, asked_for: int | None = None, setting: str = "port") -> int:
-    """The port asked for, or else the usual one, or else any free one.
+@dataclass(frozen=True)
+class Wanted:
+    """A server's port: what a setting asks for, the usual one, and how far above it a second one must be free too."""
+
+    what: str
+    usual: int
+    setting: str
+    asked_for: int | None = None
+    second: int = 0
+
+    def free(self, port: int) -> bool:
+        """Whether a server could listen there now."""
+        return all(number <= _LAST and is_free(number) for number in {port, port + self.second})
+
+
+def choose_ports(
+    wanted: dict[str, Wanted], last: dict[str, int], *, usual: bool, tell: Callable[[str], None]
+) -> dict[str, int]:
+    """A port for each: the one asked for, else that of the last start, else the usual one, else any free one.
 
     A port that a setting names and that is taken is an error (PortTakenError), never silently another one.
     """
-    if asked_for is not None:
-        if not is_free(asked_for):
-            raise PortTakenError(
-                f"{setting} asks for port {asked_for} of 127.0.0.1, which another program uses: "
-                f"stop that program, set {setting} to another port, or leave it out to get a free one."
-            )
-        return asked_for
-    return usual if usual is not None and is_free(usual) else free_ports(1)[0]
+    chosen: dict[str, int] = {}
+    for name, each in wanted.items():
+        if each.asked_for is not None:
+            if each.asked_for in chosen.values() or not each.free(each.asked_for):
+                also = f" (or {each.asked_for + each.second}, which goes with it)" if each.second else ""
+                raise PortTakenError(
+                    f"{each.setting} asks for port {each.asked_for} of 127.0.0.1, which another program uses{also}: "
+                    f"stop that program, set {each.setting} to another port, or leave it out to get a free one."
+                )
+            chosen[name] = each.asked_for
+    for name, each in wanted.items():
+        if name in chosen:
+            continue
+        preferred = [last[name]] if name in last else []
+        preferred += [each.usual] if usual else []
+        free = (port for port in preferred if port not in chosen.values() and each.free(port))
+        port = next(free, None) or next(
+            port for port in free_ports(40) if port not in chosen.values() and each.free(port)
+        )
+        if preferred and port != preferred[0]:
+            tell(f"{each.what}: port {preferred[0]} is used by another program, so it is {port} this time.")
+        chosen[name] = port
+    return chosen

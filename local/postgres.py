@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -73,6 +74,8 @@ def start_postgres(
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _init_database(folder, data, owner)
+
+    _remove_stale_pid_file(data)
 
     def start(number: int) -> PostgresServer:
         settings = {
@@ -188,6 +191,23 @@ def _init_database(folder: Path, data: Path, owner: dict[str, str]) -> None:
         raise StartFailedError(
             f"PostgreSQL could not make its data folder. The end of its log ({log}):\n{tail(log)}"
         )
+
+
+def _remove_stale_pid_file(data: Path) -> None:
+    """Forget a server that a crash of the machine ended, when another process has its id by now.
+
+    PostgreSQL itself takes any process of that id and this user for a server of this folder, and does not start.
+    """
+    path = data / "postmaster.pid"
+    try:
+        process = psutil.Process(int(path.read_text().partition("\n")[0]))
+        is_ours = process.name().startswith("postgres") and str(data) in process.cmdline()
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return  # no file, or PostgreSQL itself sees that its process is gone
+    except psutil.AccessDenied:
+        return
+    if not is_ours:
+        path.unlink(missing_ok=True)
 
 
 def _accepts(server: PostgresServer) -> bool:

@@ -17,7 +17,7 @@ from .process import Process, Server
 # What `weed mini` listens on. The admin page's own gRPC port is always its port + 10,000.
 _PORTS = ("s3.port", "master.port", "volume.port", "filer.port")
 _GRPC_PORTS = tuple(f"{name}.grpc" for name in _PORTS)
-_ADMIN_GRPC_OFFSET = 10_000
+ADMIN_GRPC_OFFSET = 10_000
 
 
 @dataclass
@@ -51,17 +51,22 @@ def s3_client(endpoint_url: str, access_key: str, secret_key: str) -> Any:
 
 
 def start_s3(
-    folder: Path, *, port: int | None = None, logs: Path | None = None, buckets: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    port: int | None = None,
+    page_port: int | None = None,
+    logs: Path | None = None,
+    buckets: tuple[str, ...] = (),
 ) -> S3Server:
-    """SeaweedFS' `weed mini` as an S3 server with generated keys; free ports (that of S3 may be given)."""
+    """SeaweedFS' `weed mini` as an S3 server with generated keys. Free ports; those of S3 and its page may be given."""
     folder = prepared(folder)
     keys = credentials(folder, access_key=secrets.token_hex(10), page_password=secrets.token_urlsafe(16))
     names = (*_PORTS, *_GRPC_PORTS)
 
     def start(numbers: list[int]) -> S3Server:
         ports = dict(zip(names, numbers, strict=True))
-        ports["admin.port"] = _free_admin_port()
-        ports["admin.port.grpc"] = ports["admin.port"] + _ADMIN_GRPC_OFFSET
+        ports["admin.port"] = page_port or _free_admin_port()
+        ports["admin.port.grpc"] = ports["admin.port"] + ADMIN_GRPC_OFFSET
         options = _write_options(folder, ports, keys["page_password"])
         process = Process(
             "The S3 server (SeaweedFS)",
@@ -101,7 +106,7 @@ def start_s3(
 
 
 def _free_admin_port() -> int:
-    return next(port for port in free_ports(20) if is_free(port + _ADMIN_GRPC_OFFSET))
+    return next(port for port in free_ports(20) if is_free(port + ADMIN_GRPC_OFFSET))
 
 
 def _sockets(ports: dict[str, int]) -> list[str]:

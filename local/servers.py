@@ -70,9 +70,12 @@ def start_sandbox(
     titles: int = 400,
     seed: int = 7,
     name: str = "sandbox",
+    api_key: str | None = None,
     **options: str | int | float,
 ) -> Server:
     """The Alma sandbox as a process; `options` are its command line's (`latency_ms=900`, `suffix="4402"`).
+
+    The key goes by the environment: every user of the machine can read a command line.
 
     `name` is that of its log, for where there are several.
 
@@ -88,7 +91,7 @@ def start_sandbox(
         "The Alma sandbox",
         [sys.executable, "-u", "-m", "alma_sandbox", *arguments],
         log,
-        env=environment(folder),
+        env=environment(folder, **({} if api_key is None else {"ALMA_SANDBOX_API_KEY": api_key})),
         cwd=folder,
     )
     process.wait_until(lambda: _printed_url(log) is not None, START_SECONDS)

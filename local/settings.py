@@ -24,6 +24,7 @@ class Settings:
 
     ui_port: int | None = None
     s3_port: int | None = None
+    s3_page_port: int | None = None
     sandbox_port: int | None = None
     borrower_port: int | None = None
     database_port: int | None = None
@@ -31,14 +32,17 @@ class Settings:
     per_second: int = 25
     latency_ms: int = 0
     parallelism: int = 8
+    own_dags: Path = ROOT / "own_dags"
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """ALMA_UI_PORT, ALMA_S3_PORT, ALMA_SANDBOX_PORT, ALMA_BORROWER_PORT, ALMA_DATABASE_PORT, ALMA_SANDBOX_TITLES
-        (at least 400), ALMA_SANDBOX_PER_SECOND, ALMA_SANDBOX_LATENCY_MS and ALMA_PARALLELISM. Raises SettingError."""
+        """ALMA_UI_PORT, ALMA_S3_PORT, ALMA_S3_PAGE_PORT, ALMA_SANDBOX_PORT, ALMA_BORROWER_PORT, ALMA_DATABASE_PORT,
+        ALMA_SANDBOX_TITLES (at least 400), ALMA_SANDBOX_PER_SECOND, ALMA_SANDBOX_LATENCY_MS, ALMA_PARALLELISM and
+        ALMA_OWN_DAGS (a folder). Raises SettingError."""
         return cls(
             ui_port=_port(environ, "ALMA_UI_PORT"),
             s3_port=_port(environ, "ALMA_S3_PORT"),
+            s3_page_port=_port(environ, "ALMA_S3_PAGE_PORT"),
             sandbox_port=_port(environ, "ALMA_SANDBOX_PORT"),
             borrower_port=_port(environ, "ALMA_BORROWER_PORT"),
             database_port=_port(environ, "ALMA_DATABASE_PORT"),
@@ -46,6 +50,7 @@ class Settings:
             per_second=_number(environ, "ALMA_SANDBOX_PER_SECOND", 25, 1, 100_000),
             latency_ms=_number(environ, "ALMA_SANDBOX_LATENCY_MS", 0, 0, 60_000),
             parallelism=_number(environ, "ALMA_PARALLELISM", 8, 1, 32),
+            own_dags=_folder(environ, "ALMA_OWN_DAGS", ROOT / "own_dags"),
         )
 
 
@@ -56,6 +61,13 @@ def _number(environ: Mapping[str, str], name: str, default: int, lowest: int, hi
     if not text.isdecimal() or not lowest <= int(text) <= highest:
         raise SettingError(f"{name}={text} cannot be used: give a whole number from {lowest} to {highest}.")
     return int(text)
+
+
+def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    folder = Path(environ.get(name) or default).resolve()
+    if not folder.is_dir():
+        raise SettingError(f"{name}={folder} cannot be used: there is no such folder.")
+    return folder
 
 
 def _port(environ: Mapping[str, str], name: str) -> int | None:

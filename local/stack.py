@@ -1,6 +1,6 @@
 """The local stack: PostgreSQL, S3 server, sandbox, and Airflow's four components, in one folder."""
 
-import sys
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +12,15 @@ from urllib.parse import urlsplit
 from .airflow_api import AirflowApi
 from .airflow_site import COMPONENTS, AirflowSite
 from .dcb_settings import put_dcb_settings
-from .folders import credentials, environment, prepared
-from .ports import choose_port
+from .folders import credentials, prepared, write_private
+from .ports import Wanted, choose_ports
 from .process import Process, Server, StartFailedError, tail
+from .s3 import ADMIN_GRPC_OFFSET
 from .servers import PostgresServer, S3Server, start_postgres, start_s3, start_sandbox
 from .settings import BUCKET, ROOT, USER, Settings
 from .supervisor import Supervisor
 
 UP_SECONDS = 240.0
-USUAL_UI_PORT, USUAL_S3_PORT, USUAL_SANDBOX_PORT, USUAL_DATABASE_PORT = 8080, 8333, 8099, 5433
-USUAL_BORROWER_PORT = 8098
 BORROWER = {"institution": "01ZY_INST", "suffix": "4402"}  # of the second sandbox
 OWN_LOG = "stack.log"
 S = TypeVar("S", bound=Server)
@@ -45,6 +44,8 @@ class Addresses:
     borrower: str
     borrower_key: str
     database: str
+    database_user: str
+    database_password: str
     logs: str
 
 
@@ -59,6 +60,7 @@ class Stack:
         tell: Callable[[str], None],
         *,
         dags_folder: Path = ROOT / "dags",
+        own_dags: Path | None = None,
         usual_ports: bool = True,
     ) -> None:
         self.folder = prepared(folder)
@@ -66,9 +68,11 @@ class Stack:
         self.settings = settings
         self.tell = tell
         self.dags_folder = dags_folder
+        self.own_dags = own_dags
         self.usual_ports = usual_ports
         self.supervisor = Supervisor(tell)
         self.addresses: Addresses | None = None
+        self.environment: dict[str, str] = {}  # of Airflow's components, once they were started
 
     def start(self) -> Addresses:
         """Returns when all is healthy. Raises StartFailedError or PortTakenError; then nothing is left running."""
@@ -92,13 +96,7 @@ class Stack:
         for log in self.logs.glob("*.log"):
             if log.name != OWN_LOG:  # that one is being written
                 log.replace(log.with_suffix(".log.1"))
-        ports = {
-            "ui": self._port(USUAL_UI_PORT, self.settings.ui_port, "ALMA_UI_PORT"),
-            "s3": self._port(USUAL_S3_PORT, self.settings.s3_port, "ALMA_S3_PORT"),
-            "sandbox": self._port(USUAL_SANDBOX_PORT, self.settings.sandbox_port, "ALMA_SANDBOX_PORT"),
-            "borrower": self._port(USUAL_BORROWER_PORT, self.settings.borrower_port, "ALMA_BORROWER_PORT"),
-            "database": self._port(USUAL_DATABASE_PORT, self.settings.database_port, "ALMA_DATABASE_PORT"),
-        }
+        ports = self._ports()
         begun = monotonic()
         postgres = self._server(
             "PostgreSQL",
@@ -114,11 +112,18 @@ class Stack:
             database_url=postgres.database_url("airflow", driver="psycopg2"),
             port=ports["ui"],
             dags_folder=self.dags_folder,
+            own_dags=self.own_dags,
             parallelism=self.settings.parallelism,
         )
         s3 = self._server(
             "S3 server",
-            lambda: start_s3(self.folder / "s3", port=ports["s3"], logs=self.logs, buckets=(BUCKET,)),
+            lambda: start_s3(
+                self.folder / "s3",
+                port=ports["s3"],
+                page_port=ports["s3_page"],
+                logs=self.logs,
+                buckets=(BUCKET,),
+            ),
         )
         put_dcb_settings(s3)
         # Generated, since Airflow replaces a password by *** wherever it stands: "sandbox" is in many a line.
@@ -136,13 +141,9 @@ class Stack:
             "alma_default": (sandbox.url, keys["sandbox"]),
             "alma_borrower": (borrower.url, keys["borrower"]),
         }
-        env = site.environment()
-        preparation = site.prepare(connections(postgres, s3, almas), env)
-        try:
-            self._upgrade_store(postgres)
-            self._wait(preparation, "Airflow's database is ready")
-        finally:
-            preparation.stop()
+        env = self.environment = site.environment()
+        preparation = site.prepare(postgres, connections(postgres, s3, almas), env)
+        self._wait(preparation, "Airflow's database and the state store are ready")
         for component in COMPONENTS:
             self.supervisor.add(component, partial(site.start, component, env), layer=1)
         self._wait_for_health(site)
@@ -162,11 +163,32 @@ class Stack:
             borrower=borrower.url,
             borrower_key=keys["borrower"],
             database=f"127.0.0.1:{postgres.port}",
+            database_user=postgres.user,
+            database_password=postgres.password,
             logs=str(self.logs),
         )
 
-    def _port(self, usual: int, asked_for: int | None, setting: str) -> int:
-        return choose_port(usual if self.usual_ports else None, asked_for, setting)
+    def _ports(self) -> dict[str, int]:
+        """Those of the last start where they are free, so that addresses that people noted down stay right."""
+        kept = self.folder / "ports.json"
+        try:
+            last = {str(name): int(port) for name, port in json.loads(kept.read_text()).items()}
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
+            last = {}
+        asked = self.settings
+        wanted = {
+            "ui": Wanted("Airflow", 8080, "ALMA_UI_PORT", asked.ui_port),
+            "s3": Wanted("S3 server", 8333, "ALMA_S3_PORT", asked.s3_port),
+            "s3_page": Wanted(
+                "Page of the S3 server", 23646, "ALMA_S3_PAGE_PORT", asked.s3_page_port, ADMIN_GRPC_OFFSET
+            ),
+            "sandbox": Wanted("Sandbox", 8099, "ALMA_SANDBOX_PORT", asked.sandbox_port),
+            "borrower": Wanted("Second sandbox", 8098, "ALMA_BORROWER_PORT", asked.borrower_port),
+            "database": Wanted("PostgreSQL", 5433, "ALMA_DATABASE_PORT", asked.database_port),
+        }
+        ports = choose_ports(wanted, last, usual=self.usual_ports, tell=self.tell)
+        write_private(kept, json.dumps(ports))
+        return ports
 
     def _server(self, name: str, start: Callable[[], S]) -> S:
         """Starts a server and puts it under supervision; it comes back on the same port when it ends."""
@@ -190,20 +212,9 @@ class Stack:
             per_second=self.settings.per_second,
             latency_ms=self.settings.latency_ms,
             api_key=key,
+            state=str(self.folder / name / "state.json"),
             **institution,
         )
-
-    def _upgrade_store(self, postgres: PostgresServer) -> None:
-        """The password goes by the environment: a command line can be read by every user of the machine."""
-        url = f"postgresql+psycopg://{postgres.user}@127.0.0.1:{postgres.port}/alma_etl"
-        upgrade = Process(
-            "The upgrade of the state store",
-            [sys.executable, "-m", "alma_etl.store", "upgrade", url],
-            self.logs / "store-upgrade.log",
-            env=environment(self.folder, PGPASSWORD=postgres.password),
-            cwd=self.folder,
-        )
-        self._wait(upgrade, "The state store is ready")
 
     def _wait(self, process: Process, done: str) -> None:
         """Waits for the end of a one-time step."""

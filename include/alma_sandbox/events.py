@@ -69,6 +69,15 @@ class Events:
                     kept["deliveries"],
                 )
 
+    @property
+    def emitted(self) -> int:
+        """The number of the last event."""
+        return self._number
+
+    def skip(self, count: int) -> None:
+        """Leave out the next ``count`` numbers."""
+        self._number += count
+
     def clear(self) -> None:
         """Forget every event and send nothing more of what still waits."""
         self._number = 0

@@ -3,13 +3,15 @@
 import asyncio
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from alma_sandbox.app import create_app
 from alma_sandbox.connections import TrackedProtocol
@@ -22,7 +24,7 @@ HOST = "127.0.0.1"
 class _Server(uvicorn.Server):
     """uvicorn that says when it accepts connections and leaves signals to its caller."""
 
-    def __init__(self, app: Starlette, ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -60,6 +62,18 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+class Keeping(Protocol):
+    """What keeps the state of an application while it is served: ``state_file.StateFile``."""
+
+    said: list[str]
+
+    async def keep(self) -> None:
+        """Write what calls change, until this is cancelled."""
+
+    def save(self, *, ended: bool = False) -> None:
+        """Write the state now."""
+
+
 def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``ready`` is called with the base URL once connections are accepted.
 
@@ -68,21 +82,34 @@ def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
     run_app(create_app(settings), port, ready)
 
 
-def run_app(app: Starlette, port: int, ready: Callable[[str], None]) -> None:
+def run_app(app: ASGIApp, port: int, ready: Callable[[str], None], file: Keeping | None = None) -> None:
     """Serve any application in the same way."""
     with _listen(port) as listener:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
-        asyncio.run(_serve(_Server(app, lambda: ready(url)), listener))
+
+        def started() -> None:
+            ready(url)
+            for line in file.said if file is not None else ():
+                sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+        asyncio.run(_serve(_Server(app, started), listener, file))
 
 
-async def _serve(server: _Server, listener: socket.socket) -> None:
+async def _serve(server: _Server, listener: socket.socket, file: Keeping | None) -> None:
     def stop() -> None:
         server.should_exit = True
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if file is None:
+        await server.serve(sockets=[listener])
+        return
+    keeping = asyncio.create_task(file.keep())
     await server.serve(sockets=[listener])
+    keeping.cancel()
+    file.save(ended=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +129,7 @@ def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Runnin
 
 
 @contextmanager
-def serve_app(app: Starlette, *, port: int = 0) -> Iterator[str]:
+def serve_app(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
     """Run any application in the same way; its base URL."""
     started = threading.Event()
     server = _Server(app, started.set)

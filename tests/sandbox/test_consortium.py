@@ -19,6 +19,7 @@ from alma_sandbox.consortium.transactions import (
     OPEN,
     ROLES,
 )
+from tests.sandbox.restarts import check_survives_a_restart
 
 TOKEN = "/realms/dcb/protocol/openid-connect/token"
 CLIENT = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox"}
@@ -77,6 +78,7 @@ def folio(running: RunningConsortium) -> Iterator[Folio]:
     caller = Folio(running)
     yield caller
     caller.session.close()
+    check_survives_a_restart(running.consortium)
 
 
 def _may_put(role: str, before: str, after: str) -> bool:

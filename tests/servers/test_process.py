@@ -92,19 +92,61 @@ def test_free_ports_are_free_and_different() -> None:
     assert all(ports.is_free(port) for port in found)
 
 
+def choose(
+    *, usual: int, last: int | None = None, asked_for: int | None = None, second: int = 0
+) -> tuple[int, list[str]]:
+    said: list[str] = []
+    wanted = {"ui": ports.Wanted("Airflow", usual, "ALMA_UI_PORT", asked_for, second)}
+    known = {} if last is None else {"ui": last}
+    return ports.choose_ports(wanted, known, usual=True, tell=said.append)["ui"], said
+
+
 def test_a_taken_port_is_passed_over_unless_it_was_asked_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert not ports.is_free(port)
-        assert ports.choose_port(port) != port
+        assert choose(usual=port)[0] != port
         with pytest.raises(ports.PortTakenError, match=f"ALMA_UI_PORT asks for port {port}"):
-            ports.choose_port(port, asked_for=port, setting="ALMA_UI_PORT")
+            choose(usual=port, asked_for=port)
 
 
 def test_a_free_port_is_taken_as_asked() -> None:
     usual, asked = ports.free_ports(2)
-    assert ports.choose_port(usual) == usual
-    assert ports.choose_port(usual, asked_for=asked) == asked
+    assert choose(usual=usual) == (usual, [])
+    assert choose(usual=usual, asked_for=asked) == (asked, [])
+    assert choose(usual=usual, last=asked, asked_for=usual) == (usual, [])
+
+
+def test_the_port_of_the_last_start_is_taken_again_while_it_is_free_and_else_another_and_said() -> None:
+    usual, last = ports.free_ports(2)
+    assert choose(usual=usual, last=last) == (last, [])
+    with socket.create_server(("127.0.0.1", last)):
+        port, said = choose(usual=usual, last=last)
+    assert port == usual
+    assert said == [f"Airflow: port {last} is used by another program, so it is {usual} this time."]
+
+
+def test_a_server_that_needs_a_second_port_is_asked_for_both() -> None:
+    usual = next(port for port in ports.free_ports(50) if ports.is_free(port + 10_000))
+    with socket.create_server(("127.0.0.1", usual + 10_000)):
+        assert choose(usual=usual, second=10_000)[0] != usual
+        with pytest.raises(
+            ports.PortTakenError, match=rf"port {usual} .*{usual + 10_000}, which goes with it"
+        ):
+            choose(usual=usual, asked_for=usual, second=10_000)
+        with pytest.raises(ports.PortTakenError):
+            choose(usual=usual, asked_for=60_000, second=10_000)
+    assert choose(usual=usual, second=10_000) == (usual, [])
+
+
+def test_two_servers_never_get_one_port() -> None:
+    (port,) = ports.free_ports(1)
+    wanted = {name: ports.Wanted(name, port, name.upper()) for name in ("ui", "s3", "sandbox")}
+    chosen = ports.choose_ports(wanted, dict.fromkeys(wanted, port), usual=True, tell=lambda _: None)
+    assert len(set(chosen.values())) == 3
+    asked = {name: ports.Wanted(name, port, name.upper(), asked_for=port) for name in ("ui", "s3")}
+    with pytest.raises(ports.PortTakenError):
+        ports.choose_ports(asked, {}, usual=True, tell=lambda _: None)
 
 
 def test_credentials_are_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from local.settings import SettingError, Settings
 
 def test_nothing_set_means_ports_of_its_own_choice_and_400_titles() -> None:
     settings = Settings.read({})
-    ports = (settings.ui_port, settings.s3_port, settings.sandbox_port, settings.borrower_port)
-    assert (*ports, settings.database_port) == (None,) * 5
+    ports = (settings.ui_port, settings.s3_port, settings.s3_page_port, settings.sandbox_port)
+    assert (*ports, settings.borrower_port, settings.database_port) == (None,) * 6
     assert settings.titles == 400
 
 
@@ -46,7 +46,9 @@ def test_one_holder_of_a_folder(tmp_path: Path) -> None:
     assert second.holder() is None
     assert first.take()
     assert not second.take()
-    assert second.holder() == os.getpid()
+    holder = second.holder()
+    assert holder is not None
+    assert holder.pid == os.getpid()
     first.release()
     assert second.holder() is None
     assert second.take()

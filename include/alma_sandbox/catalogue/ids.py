@@ -102,7 +102,9 @@ class Counter:
 
     def __init__(self, suffix: str = SUFFIX) -> None:
         self._suffix = suffix
+        self._first = 0
         self._next: dict[str, int] = {}
+        self.taken = 0  # how many this process has handed out, of all kinds
 
     def take(self, kind: str) -> str:
         """The next id of a kind (two leading digits)."""
@@ -110,6 +112,12 @@ class Counter:
 
     def number(self, kind: str) -> int:
         """The next running number of a kind, from 0."""
-        number = self._next.get(kind, 0)
+        number = self._next.get(kind, self._first)
         self._next[kind] = number + 1
+        self.taken += 1
         return number
+
+    def skip(self, count: int) -> None:
+        """Leave out the next ``count`` numbers of every kind."""
+        self._first += count
+        self._next = {kind: number + count for kind, number in self._next.items()}
