@@ -203,7 +203,7 @@ class Stack:
         return started[0]
 
     def _start_sandbox(self, name: str, port: int, key: str, **institution: str) -> Server:
-        return start_sandbox(
+        server = start_sandbox(
             self.folder / name,
             name=name,
             port=port,
@@ -215,6 +215,9 @@ class Stack:
             state=str(self.folder / name / "state.json"),
             **institution,
         )
+        for line in server.log.read_text(errors="replace").splitlines()[1:]:  # after its address
+            self.tell(f"{name}: {line}")
+        return server
 
     def _wait(self, process: Process, done: str) -> None:
         """Waits for the end of a one-time step."""

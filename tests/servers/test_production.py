@@ -3,6 +3,7 @@
 No container is started here.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from local.airflow_prepare import POOL
 from local.airflow_site import COMPONENTS, AirflowSite
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,7 @@ LOCAL_ONLY = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE",
     "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL",
 }
 PRODUCTION_ONLY = {
     "AIRFLOW__CORE__AUTH_MANAGER",
@@ -44,7 +45,7 @@ PRODUCTION_ONLY = {
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("site")
-    site = AirflowSite(folder, folder / "logs", "postgresql+psycopg2://", 8080, ROOT / "dags", 8)
+    site = AirflowSite(folder, folder / "logs", "postgresql+psycopg2://", 8080, ROOT / "dags", 8, folder)
     return {
         name: value for name, value in site.environment().items() if name.startswith(("AIRFLOW_", "ALMA_ETL"))
     }
@@ -57,6 +58,12 @@ def test_production_and_the_local_stack_set_the_same_things(local: dict[str, str
     assert production.keys() >= PRODUCTION_ONLY
     for same in ("AIRFLOW__CORE__LOAD_EXAMPLES", "AIRFLOW__CORE__TEST_CONNECTION"):
         assert production[same] == local[same]
+    bundles = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+    assert [each["name"] for each in json.loads(production[bundles])] == ["dags-folder", "own"]
+    assert [each["name"] for each in json.loads(local[bundles])] == ["dags-folder", "own"]
+    own = json.loads(production[bundles])[1]["kwargs"]["path"]
+    for name in AIRFLOW:
+        assert f"./own_dags:{own}:ro" in SERVICES[name]["volumes"]
 
 
 def test_every_setting_is_one_that_airflow_knows(local: dict[str, str]) -> None:
@@ -100,17 +107,16 @@ def test_every_component_runs_with_the_same_settings() -> None:
 
 def test_the_one_time_service_prepares_everything() -> None:
     script = SERVICES["init"]["command"][-1]
-    slots, description = POOL[1], POOL[2]
     wanted = [
         "airflow db migrate",
-        "python -m alma_etl.store upgrade postgresql+psycopg://",
-        f'airflow pools set alma_api {slots} "{description}"',
+        "python -m alma_airflow.prepare postgresql+psycopg://alma@postgres:5432/alma_etl",
         "airflow users create",
     ]
     places = [script.find(step) for step in wanted]
     assert -1 not in places
     assert places == sorted(places)
     assert SERVICES["init"]["restart"] == "no"
+    assert "pools set" not in script  # which would reset what a person changed
 
 
 def test_every_service_that_stays_has_a_health_check_and_comes_back() -> None:
@@ -175,3 +181,16 @@ def test_constraints_pin_what_production_needs() -> None:
             name, exact, version = line.partition("#")[0].strip().lower().partition("==")
             if exact:
                 assert pinned[re.sub(r"\[.*\]", "", name)] == version, line
+
+
+def test_no_secret_stands_on_a_command_line() -> None:
+    """Everybody on the host can read the command lines of containers."""
+    secrets = re.findall(r"^(\w+)=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert len(secrets) >= 6
+    for name, service in yaml.safe_load(COMPOSE)["services"].items():
+        command, check = str(service.get("command")), str(service.get("healthcheck"))
+        assert not [secret for secret in secrets if f"${{{secret}" in command + check], name
+    script = SERVICES["init"]["command"][-1].replace("\\\n", "")
+    commands = [line for line in re.split(r"[\n|]", script) if not line.strip().startswith("printf ")]
+    assert not [line for line in commands if "PASSWORD" in line]
+    assert "requirepass ${VALKEY_PASSWORD" in yaml.safe_load(COMPOSE)["configs"]["valkey"]["content"]

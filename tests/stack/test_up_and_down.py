@@ -1,6 +1,7 @@
 """`make up` and `make down`: the whole stack in the background, in a folder of the test's own."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -16,8 +18,10 @@ import psutil
 import pytest
 import requests
 
+from alma_sandbox.catalogue import ids
 from local.airflow_api import AirflowApi, AirflowRefusedError
 from local.ownership import Lock, end_leftovers, marked
+from local.s3 import s3_client
 from local.stack import Addresses
 from tests.servers.processes import listening
 
@@ -62,7 +66,7 @@ class Checkout:
         )
 
     def addresses(self) -> Addresses:
-        return Addresses(**json.loads((self.stack / "state.json").read_text()))
+        return Addresses(**json.loads((self.stack / "state.json").read_text())["addresses"])
 
     def api(self) -> AirflowApi:
         addresses = self.addresses()
@@ -71,7 +75,7 @@ class Checkout:
     def background(self) -> psutil.Process:
         holder = Lock(self.stack).holder()
         assert holder is not None
-        return psutil.Process(holder)
+        return holder
 
 
 @pytest.fixture
@@ -147,15 +151,33 @@ def test_the_ui_asks_for_the_generated_password(running: Checkout) -> None:
 
 
 def test_what_holds_a_secret_is_for_the_owner_alone(running: Checkout) -> None:
-    secret = [running.stack / "state.json", running.stack / "airflow" / "passwords.json"]
+    secret = [
+        running.stack / "state.json",
+        running.stack / "airflow" / "passwords.json",
+        running.folder / "env",
+    ]
+    secret += list(running.stack.glob("*/state.json"))
     secret += list(running.stack.glob("*/credentials.json"))
-    assert len(secret) >= 6
+    assert len(secret) >= 9
     for path in secret:
         assert path.stat().st_mode & 0o077 == 0, path
     assert not list(running.stack.rglob("connections.json"))
     password = running.addresses().password
     for log in (running.folder / "logs").glob("*.log"):
         assert password not in log.read_text(errors="replace"), log
+    addresses = running.addresses()
+    words = [
+        addresses.password,
+        addresses.sandbox_key,
+        addresses.borrower_key,
+        addresses.s3_secret_key,
+        addresses.s3_page_password,
+        addresses.database_password,
+    ]
+    for process in marked(running.stack):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            line = " ".join(process.cmdline())
+            assert not [word for word in words if word in line], process.name()
 
 
 def test_connections_are_seen_in_the_ui_and_answer_its_test_button(running: Checkout) -> None:
@@ -198,6 +220,55 @@ def test_a_part_that_is_killed_comes_back_and_the_log_says_so(running: Checkout)
     until(lambda: running.api().health().get("scheduler") == "healthy", 120, "the scheduler is healthy")
 
 
+def hold(addresses: Addresses, title: int) -> str:
+    """A hold of a patron; its id."""
+    answer = requests.post(
+        f"{addresses.sandbox}/almaws/v1/users/patron001/requests?mms_id={ids.mms_id(title)}",
+        json={"request_type": "HOLD", "pickup_location_type": "LIBRARY", "pickup_location_library": "MAIN"},
+        headers={"Authorization": f"apikey {addresses.sandbox_key}", "Accept": "application/json"},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["request_id"])
+
+
+def test_after_a_kill_up_starts_anew_and_keeps_ports_ids_and_what_a_person_changed(running: Checkout) -> None:
+    """Two of them at once: one starts it, and both say where it answers."""
+    before, api = running.addresses(), running.api()
+    bucket = s3_client(before.s3, before.s3_access_key, before.s3_secret_key)
+    bucket.put_object(Bucket=before.bucket, Key="config/west.yaml", Body=b"set_id: '59000000000014401'\n")
+    api.call("PATCH", "pools/alma_api", json={"name": "alma_api", "slots": 9, "include_deferred": False})
+    api.call("PATCH", "dags/west_holdings", json={"is_paused": True})
+    elsewhere = {"connection_id": "alma_borrower", "conn_type": "alma", "host": "http://127.0.0.1:9"}
+    api.call("PATCH", "connections/alma_borrower?update_mask=host", json=elsewhere)
+    request_id = hold(before, 0)
+    kept = running.stack / "sandbox" / "state.json"
+    until(lambda: request_id in kept.read_text(), 60, "the sandbox writes its state")
+    killed = running.background()
+    killed.kill()
+    killed.wait(30)
+
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: running.run("up"), range(2)))
+    assert [each.returncode for each in both] == [0, 0], both
+    assert sorted("running already" in each.stdout for each in both) == [False, True]
+    after = running.addresses()
+    assert dataclasses.asdict(after) == dataclasses.asdict(before)
+    for each in both:
+        assert after.ui in each.stdout
+    assert running.background().pid != killed.pid
+
+    api = running.api()
+    assert api.call("GET", "pools/alma_api")["slots"] == 9
+    assert (api.dag("west_holdings") or {})["is_paused"]
+    assert api.call("GET", "connections/alma_borrower")["host"] == "http://127.0.0.1:9"
+    kept_object = bucket.get_object(Bucket=before.bucket, Key="config/west.yaml")["Body"].read()
+    assert kept_object == b"set_id: '59000000000014401'\n"
+    known = requests.get(f"{after.sandbox}/sandbox/state", timeout=30).json()["requests"]
+    assert request_id in known
+    assert int(hold(after, 1)) > int(request_id)
+
+
 def test_down_ends_everything(running: Checkout) -> None:
     """Comes last: the stack of this module is gone then."""
     processes = [running.background(), *marked(running.stack)]
@@ -207,6 +278,7 @@ def test_down_ends_everything(running: Checkout) -> None:
     assert down.stdout.splitlines()[-1] == "Stopped."
     assert still_running(processes) == []
     assert not (running.stack / "state.json").exists()
+    assert not (running.folder / "env").exists()
     again = running.run("down")
     assert (again.returncode, again.stdout) == (0, "Nothing is running.\n")
 

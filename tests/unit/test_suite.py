@@ -60,7 +60,7 @@ def test_the_targets_that_are_apart_have_tests(targets: dict[str, list[str]]) ->
 def test_make_quick_has_a_test_of_every_folder_of_tests(targets: dict[str, list[str]]) -> None:
     folders = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
     quick = {test.partition("::")[0].rpartition("/")[0] for test in quick_tests(targets)}
-    assert folders - quick == {"tests/sandbox/third_party", "tests/stack"}
+    assert folders - quick == {"tests/sandbox/third_party"}  # needs PyPI
 
 
 def test_make_quick_has_a_test_of_every_package(targets: dict[str, list[str]]) -> None:
