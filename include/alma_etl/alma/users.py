@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
+from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
+from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
 
 if TYPE_CHECKING:
@@ -55,6 +56,22 @@ class Users:
         when there is no such user (401861, 401890), which is the only ground for creating one."""
         call = Call("GET", path("users", user_id), params(view=view, expand=expand))
         return ask(lambda: self._client.call(call, _user), NO_USER)
+
+    def search(self, field: str, words: str) -> ListAnswer[str]:
+        """GET /users?q=field~words: the primary ids of all users that Alma finds. `field`: last_name, primary_id,
+        user_group, ..."""
+
+        def read() -> list[str]:
+            return every(
+                "GET /users",
+                lambda offset: self._client.call(
+                    Call("GET", "/users", params(q=f"{field}~{words}", limit=LIMIT, offset=offset)),
+                    page("user", lambda row: shapes.required(row, "primary_id")),
+                ),
+                lambda primary_id: primary_id,
+            )
+
+        return ask_list(read, frozenset())
 
     def create(self, body: Json) -> User:
         """POST /users. Least body: primary_id, first_name, last_name, user_group, account_type, record_type,

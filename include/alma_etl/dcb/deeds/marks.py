@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from lxml import etree
 
@@ -22,9 +23,23 @@ def hold_mark(pr_id: str, role: Role) -> str:
     return f"[DCB-REQUEST:{pr_id}:{role}]"
 
 
+_HOLD_MARK = re.compile(r"\[DCB-REQUEST:([^:\]\s]{1,100})(?::[A-Z]+)?\]")
+
+
+def pr_id_of(comment: str) -> str | None:
+    """Whose hold it is, by its comment; None for one without our mark."""
+    found = _HOLD_MARK.search(comment)
+    return found[1] if found else None
+
+
 def bib_mark(pr_id: str) -> str:
     """The 035 $a of a virtual title."""
     return f"{_BIB_MARK}{pr_id}"
+
+
+VIRTUAL_LAST_NAME = "VPATRON"
+VIRTUAL_PREFIX = "DCB-"
+"""Last name of every virtual patron, and how its primary id begins."""
 
 
 def virtual_user(system: str, user_id: str) -> str:
@@ -33,7 +48,7 @@ def virtual_user(system: str, user_id: str) -> str:
     A digest, so that nobody there learns the user's id; letter case does not count in Alma's ids.
     """
     digest = hashlib.sha256(f"{system}|{user_id.strip().lower()}".encode()).hexdigest()
-    return f"DCB-{system}-{digest[:16]}"
+    return f"{VIRTUAL_PREFIX}{system}-{digest[:16]}"
 
 
 def owner_of(bib: Bib) -> str | None:

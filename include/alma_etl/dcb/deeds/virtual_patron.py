@@ -9,6 +9,7 @@ from typing import Literal
 from alma_etl.alma import updates, writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.shapes import Json, coded
+from alma_etl.dcb.deeds.marks import VIRTUAL_LAST_NAME
 from alma_etl.dcb.deeds.patron_check import PatronState, check_patron, state_of
 from alma_etl.dcb.deeds.words import Impossible, Unsettled, known, settled
 from alma_etl.dcb.settings import SystemSettings
@@ -82,7 +83,7 @@ def _body(system: SystemSettings, user_id: str, now: datetime) -> Json:
         "external_id": user_id,
         "primary_id": user_id,
         "first_name": "DCB",
-        "last_name": "VPATRON",
+        "last_name": VIRTUAL_LAST_NAME,
         "status": coded("ACTIVE"),
         "user_group": coded(system.user_group or ""),
         "expiry_date": _date(now + LASTS),

@@ -202,6 +202,23 @@ class Placing:
         self.tools.bucket.put(key, document.model_dump_json().encode(), "application/json")
 
 
+def claimed(bucket: Bucket) -> Iterator[tuple[str, datetime]]:
+    """The requests whose placing was begun and not undone, and when that was noted last."""
+    prefix = f"runs/{PLACE_DAG}/claims/"
+    for each in bucket.list(prefix):
+        yield each.key.removeprefix(prefix).removesuffix(".json"), each.last_modified
+
+
+def progress_of(bucket: Bucket, pr_id: str) -> Progress | None:
+    """How far the placing of a request has come, whoever began it."""
+    claim = bucket.find(f"runs/{PLACE_DAG}/claims/{pr_id}.json")
+    if claim is None:
+        return None
+    files = RunFiles(bucket, _Claim.model_validate_json(claim).run_id, PLACE_DAG)
+    found = bucket.find(files.key("progress.json"))
+    return None if found is None else Progress.model_validate_json(found)
+
+
 def _digest(place: PlaceRequest) -> str:
     conf: Mapping[str, Any] = place.model_dump(mode="json", exclude_none=True)
     return hashlib.sha256(json.dumps(conf, sort_keys=True).encode()).hexdigest()

@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from alma_etl.alma.errors import AlmaError
+from alma_etl.dcb.deeds import words
+from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import Ack, Observation
 from alma_etl.dcb.placing.problems import kept
 from alma_etl.dcb.placing.progress import Placing, Progress
 from alma_etl.dcb.placing.sides import patron_roles, system_of
 from alma_etl.dcb.placing.steps import conf_to_track
-from alma_etl.dcb.placing.undo import sentence
+from alma_etl.dcb.placing.undo import sentence, undo
 from alma_etl.dcb.reading import AlmaReader
 from alma_etl.dcb.store import NewRequest, Report
+from alma_etl.dcb.store.requests import HoldTaken
 from alma_etl.dcb.vocabulary import AckName, Role, Workflow
-from alma_etl.errors import NotAcceptable
+from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.reports.pages import render
+from alma_etl.store.db import StoreRefused, StoreUnavailable
+from alma_etl.store.locks import LockBusy
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +40,8 @@ def track(placing: Placing, states: Mapping[str, str]) -> str:
     """Track the request from now on, as confirmed and placed at the borrower; returns its status.
 
     ``states``: tasks of the run that did not succeed. Is to run always: with some, it writes the page, and raises
-    NotAcceptable with what was undone, or what stands and how to go on.
+    NotAcceptable with what was undone, or what stands and how to go on. So it does when the request cannot be tracked;
+    what another try may mend is raised as it is, after the page was written.
     """
     progress = placing.find()
     if states:
@@ -49,16 +56,49 @@ def track(placing: Placing, states: Mapping[str, str]) -> str:
             )
         status = "rehearsed"
     else:
-        with placing.locked():
-            progress = placing.load()
-            status = progress.tracked or _hand_over(placing, progress)
-            progress.tracked = status
-            progress.note("track", f"The request is tracked and {status}.")
-            placing.save(progress)
+        try:
+            progress = _handed_over(placing)
+        except Exception as problem:
+            progress = placing.find()
+            told = str(problem) if isinstance(problem, NotAcceptable) else _untracked(progress, problem)
+            _report(placing, progress, told, failed=True)
+            log.error("%s", told)
+            raise
+        status = str(progress.tracked)
         told = f"The request {placing.place.pr_id} is placed and tracked: it is {status}."
     _report(placing, progress, told)
     log.info("%s", told)
     return status
+
+
+def _handed_over(placing: Placing) -> Progress:
+    """Track the request. Raises NotAcceptable when that will never be, after all was undone that can be."""
+    with placing.locked():
+        progress = placing.load()
+        try:
+            progress.tracked = progress.tracked or _hand_over(placing, progress)
+        except (HoldTaken, StoreRefused) as refusal:
+            raise undo(placing, progress, f"It cannot be tracked: {refusal}") from refusal
+        progress.note("track", f"The request is tracked and {progress.tracked}.")
+        placing.save(progress)
+        return progress
+
+
+def _untracked(progress: Progress, problem: Exception) -> str:
+    """What stands while the request could not be tracked yet; what was undone, where it was."""
+    if progress.problem:
+        return sentence(progress)
+    if isinstance(problem, AlmaError):
+        reason = words.told(problem)
+    elif isinstance(problem, StoreUnavailable | RunStopped | LockBusy):
+        reason = str(problem)
+    else:
+        reason = fault_of(problem)
+    stands = "; ".join(progress.stands) or "nothing"
+    return (
+        f"The request {progress.pr_id} is not tracked: {reason.rstrip('.')}. What stands: {stands}. The task is tried "
+        "again; if it stays so, mend the reason and clear track: nothing is doubled."
+    )
 
 
 def _hand_over(placing: Placing, progress: Progress) -> str:
@@ -104,11 +144,18 @@ def _failure(placing: Placing, progress: Progress, states: Mapping[str, str]) ->
     told = kept(placing.files) or f"{failed} failed, its log says why."
     if not told.startswith("The request "):
         told = f"The request {progress.pr_id} is not placed: {told}"
-    if progress.stands and placing.tools.store.get(progress.pr_id) is None:
+    if progress.stands and not _is_tracked(placing):
         told = told.rstrip(".") + "."
         told += f" What stands: {'; '.join(progress.stands)}. Clear {failed} with downstream to go on; "
         told += "nothing is doubled."
     return told
+
+
+def _is_tracked(placing: Placing) -> bool:
+    try:
+        return placing.tools.store.get(placing.place.pr_id) is not None
+    except StoreUnavailable:
+        return False  # as far as anybody knows: what stands is better told in vain than not at all
 
 
 def _report(placing: Placing, progress: Progress, told: str, *, failed: bool = False) -> None:

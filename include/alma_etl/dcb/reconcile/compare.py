@@ -10,6 +10,7 @@ from datetime import timedelta
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.reconcile.endings import LEFT_AFTER, check_endings
 from alma_etl.dcb.reconcile.ledger import Ledger
+from alma_etl.dcb.reconcile.orphans import check_orphans, patrons_of, untracked
 from alma_etl.dcb.reconcile.own import check_outbox, check_requests, check_volume
 from alma_etl.dcb.reconcile.partners import check_dcb_service, check_transactions
 from alma_etl.dcb.reconcile.patrons import check_patrons
@@ -40,9 +41,11 @@ def compare(
     check_requests(tools, ledger)
     check_outbox(tools, ledger)
     check_volume(tools, ledger, bucket)
+    never_tracked = untracked(tools, bucket)
     looked = {
-        "virtual patrons": check_patrons(tools, ledger, most),
+        "virtual patrons": check_patrons(tools, ledger, most, patrons_of(tools, bucket, never_tracked)),
         "settled and ended requests": check_endings(tools, ledger, since),
+        "untracked placings": check_orphans(tools, ledger, never_tracked),
         "FOLIO transactions": check_transactions(tools, ledger),
     }
     for name, open_service in dcb_services.items():

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from alma_etl.alma.answers import Answer, Found, Unknown
+from alma_etl.alma.answers import Answer, Found, Unknown, rows_of
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import User
+from alma_etl.dcb.deeds.marks import VIRTUAL_LAST_NAME, VIRTUAL_PREFIX, pr_id_of
 from alma_etl.dcb.deeds.patron_check import state_of
 from alma_etl.dcb.deeds.virtual_patron import extend, is_expiring
 from alma_etl.dcb.deeds.words import Impossible, Unsettled
@@ -26,8 +26,7 @@ from alma_etl.dcb.reconcile.tools import Tools, why
 from alma_etl.dcb.store.overview import Side
 from alma_etl.errors import InputProblem
 
-_MARK = re.compile(r"\[DCB-REQUEST:([^:\]\s]{1,100})(?::[A-Z]+)?\]")
-_SETTLES = timedelta(hours=1)
+SETTLES = timedelta(hours=1)
 """A hold younger than this may be about to be tracked."""
 
 _CODES = (
@@ -72,13 +71,14 @@ def _number(user: tuple[str, str]) -> int:
     return int.from_bytes(hashlib.sha256("|".join(user).encode()).digest()[:8])
 
 
-def check_patrons(tools: Tools, ledger: Ledger, most: int) -> int:
+def check_patrons(tools: Tools, ledger: Ledger, most: int, more: Collection[tuple[str, str]] = ()) -> int:
     """ORPHAN_HOLD, ORPHAN_LOAN, LOST_TRACK, PATRON_EXPIRING, FINALISED_WHILE_OUT at the lender; three calls each.
 
-    The number of virtual patrons that were read comes back.
+    ``more``: virtual patrons that stand in no request. The number of those that were read comes back.
     """
     by_system: dict[str, list[str]] = {}
-    users = tools.store.virtual_users()
+    used = tools.store.virtual_users()
+    users = sorted({*used, *more, *_found(tools, ledger, {code for code, _ in used})})
     ledger.past(tools.store, _PASSING, {_subject(*user) for user in users})
     for code, user_id in tonight(users, tools.now, most):
         by_system.setdefault(code, []).append(user_id)
@@ -91,6 +91,21 @@ def check_patrons(tools: Tools, ledger: Ledger, most: int) -> int:
         except (AlmaStop, InputProblem) as problem:
             ledger.could_not_read(code, why(problem))
     return read
+
+
+def _found(tools: Tools, ledger: Ledger, codes: set[str]) -> list[tuple[str, str]]:
+    """The virtual patrons that systems know where we have any: a placing that was never tracked has left its own."""
+    found = []
+    for code in sorted(codes):
+        try:
+            answer = tools.systems.alma(code).users.search("last_name", VIRTUAL_LAST_NAME)
+        except (AlmaStop, InputProblem) as problem:
+            ledger.could_not_read(code, why(problem))
+            continue
+        if not isinstance(answer, Found):
+            ledger.missed_one(code)
+        found += [(code, user_id) for user_id in rows_of(answer) if user_id.startswith(VIRTUAL_PREFIX)]
+    return found
 
 
 def _subject(code: str, user_id: str) -> str:
@@ -126,18 +141,19 @@ def _judge(tools: Tools, ledger: Ledger, alma: AlmaClient, code: str, user_id: s
 def _holds(
     tools: Tools, ledger: Ledger, code: str, subject: str, sides: list[Side], holds: list[UserRequest]
 ) -> None:
-    known = {side.request_id for side in sides if side.is_live}
+    # With the mark: Alma may give the id of a hold again that an open request still believes to be its own.
+    known = {(side.request_id, side.pr_id) for side in sides if side.is_live}
     for hold in holds:
-        mark = _MARK.search(hold.comment)
-        if mark is None or hold.request_id in known or _is_young(hold, tools.now):
+        pr_id = pr_id_of(hold.comment)
+        if pr_id is None or (hold.request_id, pr_id) in known or is_young(hold, tools.now):
             continue
         ledger.add(
             finding(
                 Code.ORPHAN_HOLD,
                 f"{code}: no open request has the hold {hold.request_id}: cancel it in Alma, unless it was placed "
                 "a moment ago",
-                tracked=tools.store.get(mark[1]),
-                pr_id=mark[1],
+                tracked=tools.store.get(pr_id),
+                pr_id=pr_id,
                 part=f"{code}:{hold.request_id}",
                 subject=subject,
                 detail={"system": code, "request_id": hold.request_id, "item_pid": hold.item_pid},
@@ -145,10 +161,11 @@ def _holds(
         )
 
 
-def _is_young(hold: UserRequest, now: datetime) -> bool:
+def is_young(hold: UserRequest, now: datetime) -> bool:
+    """Whether it may be about to be tracked."""
     told_at = hold.raw.get("request_time")
     try:
-        return isinstance(told_at, str) and now - read_time(told_at) < _SETTLES
+        return isinstance(told_at, str) and now - read_time(told_at) < SETTLES
     except ValueError:
         return False
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import Applied, DcbStore
 from alma_etl.dcb.store.applying import UnknownRequest, VersionConflict
-from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
 from alma_etl.store.db import StoreRefused, StoreUnavailable
 

@@ -17,6 +17,7 @@ from typing import Any
 from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.parallel import in_parallel
 from alma_etl.dcb import flags
+from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, PatronRead, RequestRead
 from alma_etl.dcb.plan import Look, Part, is_shipping, parts_wanted
@@ -25,7 +26,6 @@ from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import LegRecord, ReadError, Report, Tracked
 from alma_etl.dcb.sync.answers import Question, Sources, Told
 from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import RunStopped
 from alma_etl.store.db import StoreUnavailable

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.parallel import in_parallel
+from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.moments import Moment
 from alma_etl.dcb.observations import Ack
 from alma_etl.dcb.ports import Done, Later, Refused
@@ -17,7 +18,6 @@ from alma_etl.dcb.store import DcbStore, OutboxRow, Report, Tracked
 from alma_etl.dcb.store.requests import HoldTaken
 from alma_etl.dcb.store.rows import OutboxKind
 from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import Worked
 from alma_etl.dcb.vocabulary import AckName, ActionType
 from alma_etl.errors import RunStopped

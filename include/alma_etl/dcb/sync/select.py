@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.plan import PRIORITY, Look, parts_wanted
 from alma_etl.dcb.reads import Allowance, Due, admit
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, LegRecord, Tracked
-from alma_etl.dcb.sync.faults import fault_of
 from alma_etl.dcb.sync.run import Group, Plan, SyncFolder
 from alma_etl.dcb.systems import Systems
 from alma_etl.dcb.vocabulary import Role
