@@ -11,6 +11,7 @@ at any time, with the form.
 of `library`, `location`, `item_policy`, `material_type`, `po_line`, `copy_id`, `description`, `enumeration_a` to `_h`,
 `chronology_i` to `_m`, `public_note`, `internal_note_1` to `_3`, `fulfillment_note`, `inventory_number`,
 `arrival_date`. The folder's profile in `config/item_profiles.yaml` gives what the rows do not say.
+`docs/files.md` says what is taken, what is cleaned and what is refused.
 
 **Output.** In `items/reports/`: what became of every row, as CSV, as an Excel workbook, as a page, and the holdings
 without a call number. In `items/rejects/`: the rows that were not loaded, to be mended and dropped again. The file

@@ -28,7 +28,7 @@ MEANING = {
     Outcome.ALREADY_EXISTS: "the barcode is in Alma already, on this title",
     Outcome.CONFLICT: "the barcode is in Alma already, on another title",
     Outcome.DUPLICATE_IN_FILE: "the barcode stands on an earlier line of the file",
-    Outcome.INVALID_ROW: "the row cannot be read or lacks something",
+    Outcome.INVALID_ROW: "the row cannot be read or lacks something; docs/files.md says what is taken",
     Outcome.BIB_NOT_FOUND: "Alma does not know the title",
     Outcome.INVALID_CODE: "Alma does not know a code of the row or of the profile",
     Outcome.NO_HOLDING: "the title has no holding at this place, and the profile forbids creating one",

@@ -79,7 +79,9 @@ def check_outcome(folder: LoadFolder, task_states: Mapping[str, str]) -> str:
 def verdict_of(summary: Summary) -> str:
     """The sentence about a load that is acceptable."""
     done = "would be loaded (dry run)" if summary.dry_run else "loaded"
-    rejected = f", {summary.rejected:,} rejected, see {summary.keys.get('rejects', 'the report')}"
+    rejected = (
+        f", {summary.rejected:,} rejected, see {summary.keys.get('rejects', 'the report')} and docs/files.md"
+    )
     return f"{summary.loaded:,} of {summary.rows:,} rows {done}{rejected if summary.rejected else ''}."
 
 

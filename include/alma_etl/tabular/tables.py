@@ -191,5 +191,5 @@ def no_table(columns: Columns) -> InputProblem:
     forms = f"lines of the form {pair}, nor " if columns.headless else ""
     return InputProblem(
         f"The file has neither {forms}a header with the columns {', '.join(columns.required)}: "
-        "see the job's page for the forms that are read"
+        "docs/files.md shows the forms that are read"
     )
