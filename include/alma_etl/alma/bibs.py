@@ -173,7 +173,7 @@ class Bibs:
 
 
 def _one(reply: Reply) -> Bib:
-    return bib(xml.named(reply.xml(), "bib"))
+    return bib(xml.named(reply.xml(tolerant=True), "bib"))
 
 
 def _whole(reply: Reply) -> bytes:
@@ -181,7 +181,7 @@ def _whole(reply: Reply) -> bytes:
 
 
 def _bibs(reply: Reply) -> Page[Bib]:
-    root = xml.named(reply.xml(), "bibs")
+    root = xml.named(reply.xml(tolerant=True), "bibs")
     rows = [bib(element) for element in xml.children(root, "bib")]
     name = "total_record_count"
     return Page(rows, shapes.total({name: root.get(name)}, least=len(rows)))

@@ -99,18 +99,32 @@ class Reply:
             raise UnreadableError("the JSON is not an object")
         return self._json
 
-    def xml(self) -> etree._Element:
-        """The root element of the body. Raises UnreadableError."""
+    @cached_property
+    def _tolerant_xml(self) -> etree._Element:
+        try:
+            return self._xml
+        except UnreadableError:
+            legal = xml.without_illegal(self.text)
+            if legal == self.text:
+                raise
+        try:
+            return xml.parse_text(legal)
+        except xml.UnreadableXmlError as error:
+            raise UnreadableError(str(error)) from None
+
+    def xml(self, *, tolerant: bool = False) -> etree._Element:
+        """The root element of the body. `tolerant`: characters that XML cannot hold are left out, for records that
+        are only looked at and never sent back. Raises UnreadableError."""
         if self.kind != "xml":
             raise UnreadableError(f"{_NAMES[self.kind]} came instead of XML")
-        return self._xml
+        return self._tolerant_xml if tolerant else self._xml
 
     def error(self) -> ServiceError | None:
         """The error in the body, None when the body is none. Raises UnreadableError."""
         if self.kind == "json":
             return _json_error(self.json()) if isinstance(self._json, dict) else None
         if self.kind == "xml":
-            return _xml_error(self._xml)
+            return _xml_error(self._tolerant_xml)
         return None
 
     @property

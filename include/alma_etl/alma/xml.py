@@ -63,6 +63,11 @@ def _strictly(body: bytes, charset: str) -> str:
         raise UnreadableXmlError(f"the text is not {charset} (byte {error.start})") from None
 
 
+# everything but what the production Char of XML 1.0 allows
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REFERENCE = re.compile("&#(x[0-9A-Fa-f]+|[0-9]+);")
+
+
 def parse_text(text: str) -> etree._Element:
     """Parse XML that is text already; an encoding that its declaration names (Alma writes "UTF-16" inside the
     `anies` of its JSON) no longer means anything and is ignored. Raises UnreadableXmlError."""
@@ -77,6 +82,20 @@ def parse_text(text: str) -> etree._Element:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise UnreadableXmlError(f"the XML cannot be read ({str(error)[:200]})") from None
     return root
+
+
+def without_illegal(text: str) -> str:
+    """The text without the characters that XML cannot hold, such as an escape that a migration left in a record,
+    be they written plainly or as references."""
+    return _REFERENCE.sub(lambda found: found[0] if _is_legal(found[1]) else "", _ILLEGAL.sub("", text))
+
+
+def _is_legal(reference: str) -> bool:
+    digits = reference.lower().removeprefix("x")
+    if len(digits) > 8:
+        return False
+    number = int(digits, 16 if len(digits) < len(reference) else 10)
+    return number <= 0x10FFFF and _ILLEGAL.match(chr(number)) is None
 
 
 def parse(body: bytes, header_charset: str = "") -> etree._Element:

@@ -85,6 +85,13 @@ def _read_pages(client: AlmaClient, set_id: str, index: IdIndex, *, first: int) 
         _add(page.ids, set_id, index, sweep)
         if sweep.rows % 10_000 < PAGE:
             log.info("Set %s: %d of %d members read", set_id, sweep.rows, sweep.total)
+    # A set that counts fewer than it names does not say where it ends.
+    while sweep.rows > sweep.total and len(index) > sweep.total:
+        before = len(index)
+        page = client.sets.members_page(set_id, sweep.rows, limit=PAGE)
+        _add(page.ids, set_id, index, sweep)
+        if len(index) == before:
+            break
     return sweep
 
 

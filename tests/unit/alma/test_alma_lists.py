@@ -265,3 +265,40 @@ def test_a_bib_that_a_batch_leaves_out_is_asked_for_singly_before_it_counts_as_a
         "/bibs/995",
     ]
     assert all("expand=p_avail" in call.target for call in alma.asked)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "\x1b$1",
+        "\x00",
+        "\x0b",
+        "&#x1B;",
+        "&#27;",
+        "&#0;",
+        "&#xFFFE;",
+        "\ufffe",
+        "&#xD800;",
+        "&#99999999999;",
+        "&#x110000;",
+    ],
+)
+def test_a_character_that_xml_cannot_hold_does_not_keep_a_bib_away(odd, alma, client):
+    record = (
+        f'<record><datafield tag="500"><subfield code="a">{odd}x&#233;&amp;</subfield></datafield>'
+        '<datafield tag="035"><subfield code="a">(OCoLC)1</subfield></datafield></record>'
+    )
+    alma.says(
+        as_xml(f'<bibs total_record_count="1"><bib><mms_id>991</mms_id>{record}</bib></bibs>'),
+        as_xml(f"<bib><mms_id>991</mms_id>{record}</bib>"),
+    )
+    (bib,) = client.bibs.read_many(["991"], availability=True).values()
+    assert b"(OCoLC)1" in bib.record
+    assert "x\u00e9&amp;</subfield>".encode() in bib.record
+    # what is sent back is not touched
+    assert isinstance(client.bibs.whole("991"), Unknown)
+
+
+def test_xml_that_is_broken_otherwise_stays_broken(alma, client):
+    alma.says(as_xml("<bib><mms_id>991</mms_id>\x1b<record></bib>"))
+    assert isinstance(client.bibs.read("991"), Unknown)

@@ -176,3 +176,19 @@ def test_a_page_that_cannot_be_read_ends_the_step(alma):
     alma.trouble["members", "200"] = AlmaServerError("GET /conf/sets", 500, "", "broken")
     with pytest.raises(AlmaServerError):
         read(alma)
+
+
+@pytest.mark.parametrize("counted", [0, 1, 50, 120, 249])
+def test_a_set_that_counts_fewer_than_it_names_is_read_to_its_end(alma, counted):
+    alma.members = pages_of(ids(250), total=counted)
+    found, counts = read(alma)
+    assert found == ids(250)
+    assert (counts.total, counts.titles, counts.missing) == (250, 250, 0)
+
+
+@pytest.mark.parametrize("counted", [251, 300, 1000])
+def test_a_set_that_counts_more_than_it_names_misses_the_rest(alma, counted):
+    alma.members = pages_of(ids(250), total=counted)
+    found, counts = read(alma)
+    assert found == ids(250)
+    assert (counts.total, counts.titles, counts.missing) == (counted, 250, counted - 250)
