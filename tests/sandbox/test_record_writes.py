@@ -194,3 +194,23 @@ def test_what_calls_changed_can_be_read_whole_and_set_back(alma: Caller) -> None
     alma.control("POST", "reset")
     again = alma.control("GET", "state")
     assert again["bibs"] == again["holdings"] == again["items"] == {}
+
+
+def test_lists_and_availability_lag_behind_a_new_holding_that_can_be_read_at_once(alma: Caller) -> None:
+    alma.control("POST", "clock", {"stopped": True})
+    alma.settings(list_lag_s=30)
+    before = alma.get(f"{BIB}/holdings")["total_record_count"]
+    made = alma.post(f"{BIB}/holdings", holding_xml("LAW", "stacks"))
+
+    def shown() -> tuple[int, bool]:
+        root = alma.xml("/bibs", params={"mms_id": BIB.rpartition("/")[2], "expand": "p_avail"})
+        rows = root.iterfind("bib/record/datafield[@tag='AVA']/subfield[@code='8']")
+        listed = alma.get(f"{BIB}/holdings")["total_record_count"]
+        return listed - before, made["holding_id"] in {row.text for row in rows}
+
+    assert shown() == (0, False)
+    assert alma.get(f"{BIB}/holdings/{made['holding_id']}")["holding_id"] == made["holding_id"]
+    alma.control("POST", "clock", {"advance_s": 29})
+    assert shown() == (0, False)
+    alma.control("POST", "clock", {"advance_s": 1})
+    assert shown() == (1, True)
