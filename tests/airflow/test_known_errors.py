@@ -10,10 +10,13 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowNotFoundException,
+    AirflowRuntimeError,
     AirflowSensorTimeout,
     AirflowTaskTimeout,
+    ErrorType,
     TaskDeferralError,
 )
+from airflow.sdk.execution_time.comms import ErrorResponse
 
 from alma_airflow.operators.base import PROBLEM, EtlOperator, say_why, sentence_of
 from alma_airflow.operators.intake import StartLoad
@@ -89,6 +92,13 @@ def test_a_task_that_took_too_long_says_so(caplog):
     task = EtlOperator(task_id="slow", execution_timeout=timedelta(hours=12))
     lines = said(caplog, AirflowTaskTimeout("Timeout, PID: 12"), task=task)
     assert "longer than its execution_timeout of 12:00:00" in lines[-1][1]
+
+
+def test_what_airflows_own_server_refused_is_said_in_its_words(caplog):
+    said_so = {"detail": {"reason": "not_found", "message": "Dag with dag_id: 'no_such_dag' not found"}}
+    detail = {"status_code": 404, "message": "Server returned error", "detail": said_so}
+    error = AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+    assert said(caplog, error)[-1] == ("ERROR", "Dag with dag_id: 'no_such_dag' not found")
 
 
 @pytest.mark.parametrize("error", [None, "Task killed from outside", KeyError("x"), SystemExit(1)])

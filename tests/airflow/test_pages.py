@@ -203,6 +203,15 @@ def test_a_report_is_shown_as_it_was_written(server: TestClient, login: Any, buc
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+def test_the_report_is_a_tab_of_each_run(server: TestClient, login: Any, bucket: Pages) -> None:
+    plugins = server.get("/api/v2/plugins", headers=login).json()["plugins"]
+    (tab,) = (view for plugin in plugins if plugin["name"] == "alma" for view in plugin["external_views"])
+    assert tab["destination"] == "dag_run"
+    bucket.kept["runs/west_holdings/a+b:c/report.html"] = b"<html><body>Delivered</body></html>"
+    page = tab["href"].replace("{DAG_ID}", "west_holdings").replace("{RUN_ID}", "a%2Bb%3Ac")
+    assert b"Delivered" in server.get(page, headers=login).content
+
+
 def test_challenges_are_answered_for_systems_that_may_send_and_for_no_others(
     server: TestClient, bucket: Pages
 ) -> None:

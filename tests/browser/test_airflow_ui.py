@@ -229,6 +229,29 @@ def test_a_file_dragged_onto_the_page_of_the_bucket_is_loaded(
     shoot(report, "item-report")
 
 
+def test_a_failed_run_says_why_at_the_end_of_its_log_and_in_its_tab(stack: RealStack, ui: Ui) -> None:
+    run_id = stack.api.trigger("item_creation", {"key": "items/incoming/gifts/not-there.txt"})
+    assert stack.wait_for_end("item_creation", run_id) == "failed"
+    sentence = "There is no file items/incoming/gifts/not-there.txt"
+    page = ui(width=1400, height=760)
+    page.goto(url(stack, f"/dags/item_creation/runs/{quote(run_id)}/tasks/read_file"))
+    # Unfolded, and beside Airflow's own line with the traceback, in which it stands as well.
+    expect(page.locator(".event").filter(has_text=sentence)).to_be_visible()
+    page.goto(url(stack, f"/dags/item_creation/runs/{quote(run_id)}"))
+    page.get_by_role("link", name="Report", exact=True).click()
+    expect(page.frame_locator("iframe").get_by_text(sentence).first).to_be_visible()
+
+
+def test_a_page_of_ours_leads_to_the_login_and_back(stack: RealStack, open_page: Ui) -> None:
+    page = open_page()
+    page.goto(url(stack, f"/alma/report/{DAG}/no_such_run"))
+    page.locator("input[name=username]").fill(stack.addresses.user)
+    page.locator("input[name=password]").fill(stack.addresses.password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/alma/report/**")
+    expect(page.get_by_text("This run has no report yet")).to_be_visible()
+
+
 # --- the connection
 
 

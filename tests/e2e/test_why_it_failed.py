@@ -18,8 +18,10 @@ KEY = "items/incoming/gifts/march.pdf"
 
 
 @pytest.fixture
-def page(jobs):
-    """The page of a run, as a member of staff sees it."""
+def page(jobs, connect_alma):
+    """The page of a run, as a member of staff sees it; no test asks an Alma anything."""
+    for conn_id in ("alma_default", "alma_borrower"):
+        connect_alma("http://127.0.0.1:9", conn_id=conn_id)
     purge_cached_app()
     client = TestClient(create_app(apps="core"), base_url="http://localhost:8080")
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="staff", role="ADMIN"))

@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRuntimeError,
+    AirflowTaskTimeout,
+)
 from airflow.sdk.log import redact
 
 from alma_etl.alma.errors import AlmaStop, AlmaUnreachable
@@ -66,9 +71,18 @@ def sentence_of(error: object, context: Context) -> str:
     package = type(error).__module__.partition(".")[0]
     if package in ("botocore", "boto3"):
         return str(redact(f"The bucket cannot be used: {error}")).strip()
+    if isinstance(error, AirflowRuntimeError):  # Airflow's own server said no, for example to start a run
+        return str(redact(_innermost(error.error.detail)))
     if package == "alma_etl" or isinstance(error, AirflowException):
         return str(redact(str(error))).strip()
     return ""
+
+
+def _innermost(detail: Any) -> str:
+    """The message that lies deepest in what Airflow's server answered."""
+    if not isinstance(detail, dict):
+        return ""
+    return _innermost(detail.get("detail")) or str(detail.get("message") or "")
 
 
 class EtlOperator(KnownErrors):
