@@ -94,7 +94,7 @@ def _report_unread(folder: LoadFolder, names: _Names, key: str, task_states: Map
         counts={outcome.value: int(outcome == row["outcome"]) for outcome in Outcome},
         keys=names.keys(),
     )
-    _write(folder.bucket, summary, [row], _Findings(shown=[row]), task_states, folder)
+    _write(folder.bucket, summary, [row], _Findings(refused=[row], to_look_at=1), task_states, folder)
     return summary
 
 
@@ -102,8 +102,9 @@ def _report_unread(folder: LoadFolder, names: _Names, key: str, task_states: Map
 class _Findings:
     """What is noted while the rows are written."""
 
-    shown: list[RowResult] = field(default_factory=list)
-    hidden: int = 0
+    refused: list[RowResult] = field(default_factory=list)
+    remarked: list[RowResult] = field(default_factory=list)  # loaded, and something is to be said of them
+    to_look_at: int = 0
     rejected_lines: set[int] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     missing: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -115,10 +116,14 @@ class _Findings:
         elif row["outcome"] == Outcome.CREATED:
             self.used.add(row["holding_id"])
         if row["outcome"] not in LOADED or row["message"]:
-            if len(self.shown) < _SHOWN:
-                self.shown.append(row)
-            else:
-                self.hidden += 1
+            self.to_look_at += 1
+            rows = self.refused if row["outcome"] not in LOADED else self.remarked
+            if len(rows) < _SHOWN:
+                rows.append(row)
+
+    def shown(self) -> list[RowResult]:
+        """The rows for the page, by line: those that were not loaded before those that were."""
+        return sorted((self.refused + self.remarked)[:_SHOWN], key=lambda row: row["line"])
 
 
 def _report_rows(
@@ -186,6 +191,7 @@ def _write(
         for line in _missing_lines(findings):
             stream.write(line.encode())
     problems = problems_of(summary, task_states)
+    shown = findings.shown()
     page = render(
         "item_load.html",
         summary=summary,
@@ -193,8 +199,8 @@ def _write(
         sentences=problems or [verdict_of(summary)],
         verdict_class="bad" if problems else ("rehearsal" if summary.dry_run else ""),
         meaning={outcome.value: text for outcome, text in MEANING.items()},
-        rows=findings.shown,
-        hidden=findings.hidden,
+        rows=shown,
+        hidden=findings.to_look_at - len(shown),
         missing=findings.missing[:_SHOWN],
     )
     for key in (summary.keys["html"], folder.key(PAGE)):

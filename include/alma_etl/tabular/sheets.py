@@ -20,6 +20,7 @@ from alma_etl.errors import InputProblem
 
 _MAX_COLUMNS = 200
 _MAX_ROWS = 1_048_576  # Excel's own bound; a row that claims a higher number would be counted up to
+_MAX_MERGES = 1_000  # that reach one row; a person makes a few
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,10 @@ class _Merges:
         while self._waiting and self._waiting[-1][1] <= number:
             merge = self._waiting.pop()
             self._active.append((merge, cells[merge[0] - 1 : merge[0]]))
+        if len(self._active) > _MAX_MERGES:
+            raise InputProblem(
+                f"Row {number} of the sheet is reached by more than {_MAX_MERGES:,} merged cells"
+            )
         beside = []
         for (first, top, last, _), value in self._active:
             last = min(last, _MAX_COLUMNS)

@@ -225,3 +225,13 @@ def test_any_text_in_any_cell_of_any_form_is_what_alma_holds_or_its_row_is_refus
     rows.append([title, "B-1", "x"][: len(rows[0])])  # without any row that can be read a file is no list
     seen = rows if form == "lines" else [row for row in rows if not all(map(is_blank, row))]
     agrees(dropped(loader, form, rows, ("mms_id", "barcode", "description")), alma, len(seen))
+
+
+def test_rows_that_were_cleaned_do_not_crowd_out_the_refused_ones_on_the_page(loader, title, monkeypatch):
+    monkeypatch.setattr("alma_etl.items.report._SHOWN", 3)
+    loaded = loader.load("".join(f"{title}|\u202dC{n}\n" for n in range(5)) + f"{title}|=1+1\n{title}|C9\n")
+    page = loaded.page()
+    assert "'=1+1' is a formula" in page
+    assert "<code>C1</code>" in page
+    assert "<code>C2</code>" not in page
+    assert "3 more are in the tables" in page
