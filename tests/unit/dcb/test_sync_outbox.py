@@ -16,6 +16,7 @@ from alma_etl.dcb.sync import act
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import SyncFolder
 from alma_etl.errors import InputProblem
+from alma_etl.store.locks import Lock, LockLost
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report, seen, tell
 from tests.unit.dcb.sync_world import Clock, Ears, MemoryBucket
 
@@ -217,6 +218,24 @@ class Deaf(Ears):
     def deliver(self, row, tracked):
         self.told.append(row)
         return Later("the receiver does not answer")
+
+
+def test_a_worker_that_lost_its_lock_does_nothing_more_and_the_next_one_goes_on(bench, monkeypatch):
+    confirmed(bench, "PR-1", "PR-2")
+    before = bench.rows("PR-1") + bench.rows("PR-2")
+    actor = Actor(Done())
+    with monkeypatch.context() as lost:
+        lost.setattr(Lock, "check", lose)
+        with pytest.raises(LockLost):
+            bench.act(actor)
+    assert actor.asked == []
+    assert bench.rows("PR-1") + bench.rows("PR-2") == before
+    bench.act(actor)
+    assert actor.asked
+
+
+def lose(_lock):
+    raise LockLost("lost")
 
 
 def two_sinks(bench):

@@ -22,7 +22,7 @@ from alma_etl.dcb.vocabulary import AckName, Role, Workflow
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.reports.pages import render
 from alma_etl.store.db import StoreRefused, StoreUnavailable
-from alma_etl.store.locks import LockBusy
+from alma_etl.store.locks import LockBusy, LockLost
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _untracked(progress: Progress, problem: Exception) -> str:
         return sentence(progress)
     if isinstance(problem, AlmaError):
         reason = words.told(problem)
-    elif isinstance(problem, StoreUnavailable | RunStopped | LockBusy):
+    elif isinstance(problem, StoreUnavailable | RunStopped | LockBusy | LockLost):
         reason = str(problem)
     else:
         reason = fault_of(problem)

@@ -36,7 +36,7 @@ from alma_etl.dcb.store.rows import (
 )
 from alma_etl.dcb.vocabulary import Status
 from alma_etl.store.db import open_engine, parse_url, store_problem
-from alma_etl.store.locks import LockBusy, Locks, open_locks
+from alma_etl.store.locks import Lock, LockBusy, Locks, open_locks
 
 LEASE = timedelta(minutes=10)
 
@@ -45,13 +45,12 @@ def _worker(owner: str) -> str:
     return f"dcb_worker:{owner}"
 
 
-def _living(stack: ExitStack, locks: Locks, name: str) -> str:
-    """An owner of this name whose lock is held until the stack ends."""
+def _living(stack: ExitStack, locks: Locks, name: str) -> tuple[str, Lock]:
+    """An owner of this name, and its lock, which is held until the stack ends."""
     while True:
         owner = f"{name}/{uuid4().hex[:12]}"
         with suppress(LockBusy):  # by chance another's lock lies in the same file
-            stack.enter_context(locks.hold(_worker(owner)))
-            return owner
+            return owner, stack.enter_context(locks.hold(_worker(owner)))
 
 
 class DcbStore(Overview):
@@ -240,8 +239,9 @@ class DcbStore(Overview):
             outbox.postpone(connection, outbox_id, until, error, owner)
 
     @contextmanager
-    def working(self, name: str) -> Iterator[str]:
-        """The owner of the leases of one worker: no other has its name, and a lock says whether it lives.
+    def working(self, name: str) -> Iterator[tuple[str, Lock]]:
+        """The owner of the leases of one worker: no other has its name, and a lock says whether it lives, which the
+        worker checks before each action.
 
         What a worker of the same name left leased is free at once when that one is dead; one that is only taken for
         dead keeps it until its leases end.
@@ -249,14 +249,14 @@ class DcbStore(Overview):
         url = self._url.render_as_string(hide_password=False)
         with ExitStack() as stack:
             own, others = (stack.enter_context(open_locks(url, patience=0)) for _ in range(2))
-            owner = _living(stack, own, name)
+            owner, lock = _living(stack, own, name)
             with self._transaction() as connection:
                 before = [each for each in outbox.owners(connection, name) if each != owner]
             for each in before:
                 with suppress(LockBusy), others.hold(_worker(each)):
                     self.release_outbox(each)
             try:
-                yield owner
+                yield owner, lock
             finally:
                 self.release_outbox(owner)
 

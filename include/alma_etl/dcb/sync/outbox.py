@@ -114,7 +114,7 @@ class Worker:
     ) -> None:
         """Do what is due of a kind (and target). With ``patience``, stop after so many failures in a row."""
         failures = 0
-        with self._store.working(self._owner) as owner:
+        with self._store.working(self._owner) as (owner, lock):
             while rows := self._store.lease_outbox(kind, self._now(), _BATCH, owner, LEASE, target=target):
                 tracked = self._store.get_many(sorted({row.pr_id for row in rows}))
                 if self._before:
@@ -124,6 +124,7 @@ class Worker:
                     if self._deadline.over or (patience and failures >= patience):
                         tally.late |= self._deadline.over
                         return
+                    lock.check()  # without it others take the leases for a dead worker's
                     part = rows[start : start + self._threads]
                     for row, outcome in self._done(part, tracked, perform):
                         failures = failures + 1 if isinstance(outcome, Later) else 0
