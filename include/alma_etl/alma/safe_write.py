@@ -71,7 +71,7 @@ def write(
     `look` asks Alma whether it is there: Found (it is adopted), Absent, Unknown; it may raise AlmaRefused
     when it finds that the wish cannot be fulfilled. `guarded`: Alma itself refuses a second one, so that a
     single "not there" is enough to try again. `look_first`: an earlier run may have done it. Raises AlmaStop
-    only while it is known that nothing was written by this call."""
+    only while nothing is seen of it; its `effect_unknown` says whether something was sent before."""
     lost: AlmaError | None = None
     if look_first:
         answer = look()
@@ -91,6 +91,10 @@ def write(
             if not error.effect_unknown:
                 return Written(Outcome.FAILED, error=error)
             lost = error
+        except AlmaStop as stop:
+            # one look is enough to try again, not to know: the call that was given up may still be at work
+            stop.effect_unknown = lost is not None
+            raise
         found = _looked(look, SETTLE[:1] if guarded and left else SETTLE, pause, lost)
         if found is not None:
             return found

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,11 +15,16 @@ from alma_etl.alma.errors import AlmaRefused, AlmaShortList, AlmaUnauthorized
 from alma_etl.alma.po_lines import PoLine
 from alma_etl.items.outcomes import ItemRow, Outcome
 from alma_etl.items.run import Codes, LoadFolder
+from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 
 log = logging.getLogger(__name__)
 
 RESULT = "codes.json"
-TITLES = "unknown_titles.json"
+TITLES = Step(
+    "unknown_titles.json",
+    key=lambda row: row["mms_id"],
+    rank=lambda row: Rank.SETTLED if row.get("known") else Rank.REFUSED,
+)
 _ENDED_PO_LINES = ("CLOSED", "CANCELLED")
 _SHARE_OF_PO_LINES = 20  # one question a PO line, for at most one row in so many
 
@@ -92,8 +97,13 @@ def alma_of(client: AlmaClient, folder: LoadFolder) -> str:
 
 def unknown_titles(folder: LoadFolder, number: int) -> Mapping[str, str]:
     """The titles of a chunk that Alma does not know, each with what Alma said."""
-    rows = folder.bucket.read_rows(folder.chunk_key(number, TITLES))
-    return {row["mms_id"]: row["reason"] for row in rows}
+    rows = _titles(folder, number).rows().values()
+    return {row["mms_id"]: row["reason"] for row in rows if not row.get("known")}
+
+
+def _titles(folder: LoadFolder, number: int, alma: str | None = None) -> Checkpoint:
+    """Which titles of a chunk Alma knows: that depends on no setting."""
+    return Checkpoint(folder.bucket, folder.chunk_key(number, TITLES.name), TITLES, settings={}, alma=alma)
 
 
 def verdict(row: ItemRow, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[Outcome, str] | None:
@@ -193,15 +203,21 @@ def _po_line(client: AlmaClient, number: str) -> Answer[PoLine]:
 
 
 def _check_titles(client: AlmaClient, folder: LoadFolder, number: int) -> int:
-    """Ask for the titles of one chunk, unless an earlier attempt did; how many Alma does not know."""
-    key = folder.chunk_key(number, TITLES)
-    if folder.bucket.info(key) is None:
-        folder.bucket.write_rows(key, list(_unknown_of(client, folder, number)))
-    return len(unknown_titles(folder, number))
+    """Ask for the titles of one chunk that no earlier attempt found; how many Alma does not know."""
+    checkpoint = _titles(folder, number, client.host)
+    found = checkpoint.settled()
+    mms_ids = [mms_id for mms_id in _mms_ids(folder, number) if mms_id not in found]
+    asked = list(_looked_up(client, mms_ids))
+    if asked:
+        checkpoint.complete(asked)
+    return sum(not row["known"] for row in asked)
 
 
-def _unknown_of(client: AlmaClient, folder: LoadFolder, number: int) -> Iterator[dict[str, str]]:
-    mms_ids = list(dict.fromkeys(row["mms_id"] for row in folder.rows(number)))
+def _mms_ids(folder: LoadFolder, number: int) -> Iterator[str]:
+    return iter(dict.fromkeys(row["mms_id"] for row in folder.rows(number)))
+
+
+def _looked_up(client: AlmaClient, mms_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     for _, answers in client.in_parallel(
         lambda batch: read_bibs(client, batch, availability=False), in_batches(mms_ids)
     ):
@@ -210,7 +226,10 @@ def _unknown_of(client: AlmaClient, folder: LoadFolder, number: int) -> Iterator
                 case Unknown(error):
                     raise error
                 case Absent():
-                    yield {"mms_id": mms_id, "reason": f"Alma does not know the title {mms_id}"}
+                    reason = f"Alma does not know the title {mms_id}"
+                    yield {"mms_id": mms_id, "known": False, "reason": reason}
+                case Found():
+                    yield {"mms_id": mms_id, "known": True}
 
 
 def _some(codes: set[str]) -> str:

@@ -1,27 +1,24 @@
 """Step 4 of an item load: the items themselves (`POST /bibs/{mms_id}/holdings/{holding_id}/items`)."""
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import date
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaStop
-from alma_etl.items.codes import read_check, unknown_titles, verdict
+from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
+from alma_etl.items.ends import SentRecord, ends_of
 from alma_etl.items.existing import known_of
 from alma_etl.items.groups import GroupResult, group_key
 from alma_etl.items.holdings import resolved
-from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome, RowResult, result
+from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome, RowResult, result, row_key
 from alma_etl.items.run import LoadFolder
 from alma_etl.items.sending import Sender
-from alma_etl.store.bucket import json_line
-from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.bucket import NoSuchObject
 from alma_etl.store.loaded_items import LoadedItems
 
 log = logging.getLogger(__name__)
 
-RESULT = "results.jsonl"
 PROGRESS_EVERY = 250
 _ANNOUNCE_AT_ONCE = 50  # rows that are looked up after a kill, because they may have been sent
 
@@ -32,24 +29,15 @@ def create_items(
     """Create the items of a chunk, those of one title one after the other; counts by outcome come back.
 
     A row that can be sent costs one request. A refusal is explained by a look-up of the barcode, since Alma has no
-    code of its own for "in use". Before a row is sent it is announced in the run's folder: after a kill, announced
-    rows without an outcome are looked up first, so that their outcome is told as it was. Outcomes of earlier
-    attempts are kept, but for `failed` and `unconfirmed`.
+    code of its own for "in use". Before a row is sent this is noted in the run's folder: rows whose end no attempt
+    could note, after a kill or a lost answer, are looked up first, so that their outcome is reported as it was. Items
+    that are in Alma by an earlier attempt stay; what Alma refused then is tried again.
 
     Raises AlmaStop, with the sentence kept for the report; anything that concerns one row is that row's outcome.
     """
     folder.stop_if_superseded()
     with folder.keeping_problem(number):
         return _Creating(client, folder, number, memory).run()
-
-
-def announced_lines(folder: LoadFolder, number: int) -> dict[int, date]:
-    """The rows of a chunk that some attempt was about to send, by line, each with the day of it."""
-    found: dict[int, date] = {}
-    for part in folder.bucket.list(folder.chunk_key(number, "announced/")):
-        for announcement in folder.bucket.read_rows(part.key):
-            found |= {line: date.fromisoformat(announcement["day"]) for line in announcement["lines"]}
-    return found
 
 
 class _Creating:
@@ -61,37 +49,47 @@ class _Creating:
         self._number = number
         self._memory = memory
         self._plan = folder.plan()
-        self._checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
-        self._groups, self._ended = resolved(folder, number)
+        alma = alma_of(client, folder)
+        self._checkpoint = ends_of(folder, self._plan, number, alma)
+        self._groups, self._ended = resolved(folder, number, alma)
+        self._sent = SentRecord(folder, number, alma)
         self._done: dict[int, RowResult] = {}
-        self._announcements: list[str] = []
+        self._noted: set[int] = set()  # lines that this attempt was about to send
+        self._tried: set[int] = set()  # those of them that it may have sent
 
     def run(self) -> dict[str, int]:
         """Do what earlier attempts left, save the whole, and remember the items."""
-        for saved in self._checkpoint.rows():
-            if saved["outcome"] not in NOT_ACCEPTABLE:
-                self._done[saved["line"]] = saved  # type: ignore[assignment]
+        settled = self._checkpoint.settled()
+        rows = list(self._folder.rows(self._number))
+        for row in rows:
+            if row_key(row) in settled:
+                self._done[row["line"]] = settled[row_key(row)]  # type: ignore[assignment]
         if self._done:
             log.info("Chunk %04d: %d rows were done before", self._number, len(self._done))
-        rows = list(self._folder.rows(self._number))
         try:
             with self._checkpoint:
+                self._look_for_sent(rows)
                 to_send = list(self._without_sending(rows))
                 if to_send and not self._plan.dry_run:
                     self._send(to_send)
                 elif to_send:
                     self._rehearse(to_send)
-        except AlmaStop:
-            # Whatever was sent has its outcome by now, and a call that ends like this has written nothing.
-            self._folder.bucket.delete(self._announcements)
+        except Exception:
+            if self._checkpoint.is_saved:
+                self._withdraw()
             raise
-        results = [self._done[row["line"]] for row in rows]
-        self._checkpoint.complete(results)
+        results: list[RowResult] = self._checkpoint.complete(self._done[row["line"]] for row in rows)  # type: ignore[assignment]
+        self._withdraw()
         if not self._plan.dry_run:
             self._memory.remember(known_of(results), self._folder.run_id)
         counts = Counter(each["outcome"] for each in results)
         log.info("Chunk %04d: %s", self._number, ", ".join(f"{n} {word}" for word, n in counts.items()))
         return dict(counts)
+
+    def _withdraw(self) -> None:
+        """Take rows off the record of what was sent, all whose end says what is in Alma."""
+        ended = [line for line, end in self._done.items() if end["outcome"] != Outcome.UNCONFIRMED]
+        self._sent.withdraw(ended=ended, not_sent=self._noted - self._tried)
 
     def _without_sending(self, rows: Sequence[ItemRow]) -> Iterator[ItemRow]:
         """End the rows whose end is known without a request; those that are to be sent come back."""
@@ -102,8 +100,8 @@ class _Creating:
             against = verdict(row, check, unknown)
             if against is not None:
                 self._done[row["line"]] = result(row, *against)
-            elif row["line"] in self._ended:
-                self._done[row["line"]] = self._ended[row["line"]]
+            elif row_key(row) in self._ended:
+                self._done[row["line"]] = self._ended[row_key(row)]
             elif self._group(row)["outcome"]:
                 group = self._group(row)
                 self._done[row["line"]] = result(row, Outcome(group["outcome"]), group["message"])
@@ -111,17 +109,41 @@ class _Creating:
                 yield row
 
     def _group(self, row: ItemRow) -> GroupResult:
-        return self._groups[group_key(row)]
+        try:
+            return self._groups[group_key(row)]
+        except KeyError:
+            raise NoSuchObject(
+                f"line {row['line']} has no holding by the present settings: clear resolve_holdings of its chunk"
+            ) from None
+
+    def _look_for_sent(self, rows: Sequence[ItemRow]) -> None:
+        """The rows that an earlier attempt may have sent, whatever is to become of them now."""
+        waiting = [row for row in rows if row["line"] in self._sent.before and row["line"] not in self._done]
+        sender = Sender(self._client)
+        for row, end in self._client.in_parallel(
+            lambda row: sender.look_for(
+                row, self._groups.get(group_key(row)), self._sent.before[row["line"]]
+            ),
+            waiting,
+        ):
+            if end is not None:
+                self._keep(row, end)
 
     def _send(self, rows: Sequence[ItemRow]) -> None:
-        announced = announced_lines(self._folder, self._number)
         sender = Sender(self._client)
+
+        def send(row: ItemRow) -> RowResult:
+            self._tried.add(row["line"])
+            try:
+                return sender.send(row, self._group(row))
+            except AlmaStop as stop:
+                if not stop.effect_unknown:
+                    self._tried.discard(row["line"])
+                raise
+
         finished = 0
         for turn in _turns(rows):
-            for row, end in self._client.in_parallel(
-                lambda row: sender.send(row, self._group(row), announced.get(row["line"])),
-                self._announcing(turn, announced),
-            ):
+            for row, end in self._client.in_parallel(send, self._noting(turn)):
                 self._keep(row, end)
                 finished += 1
                 if finished % PROGRESS_EVERY == 0:
@@ -138,19 +160,15 @@ class _Creating:
             log.warning(
                 "Line %d, barcode %s: %s: %s", row["line"], row["barcode"], end["outcome"], end["message"]
             )
-        else:
-            self._checkpoint.add(end)
+        self._checkpoint.add(end)
 
-    def _announcing(self, rows: Sequence[ItemRow], announced: dict[int, date]) -> Iterator[ItemRow]:
-        """The rows again, each after it was announced; a few at a time, as they are taken."""
+    def _noting(self, rows: Sequence[ItemRow]) -> Iterator[ItemRow]:
+        """The rows again, each after it was noted as sent; a few at a time, as they are taken."""
         for start in range(0, len(rows), _ANNOUNCE_AT_ONCE):
             part = rows[start : start + _ANNOUNCE_AT_ONCE]
-            lines = [row["line"] for row in part if row["line"] not in announced]
-            if lines:
-                key = self._folder.chunk_key(self._number, f"announced/{uuid.uuid4().hex}.jsonl")
-                told = {"day": self._client.today().isoformat(), "lines": lines}
-                self._folder.bucket.put(key, json_line(told), "application/x-ndjson")
-                self._announcements.append(key)
+            holding_ids = {row["line"]: self._group(row)["holding_id"] for row in part}
+            self._noted |= holding_ids.keys()
+            self._sent.note(holding_ids, self._client.today())
             yield from part
 
 

@@ -9,26 +9,38 @@ the title by a lock.
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from alma_etl.alma.answers import Absent, Found, Unknown
 from alma_etl.alma.batches import in_batches, read_bibs
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.items.codes import read_check, unknown_titles, verdict
+from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
+from alma_etl.items.ends import made_items
 from alma_etl.items.existing import look_where_it_was
 from alma_etl.items.groups import Candidate, Group, GroupResult, choose, group_key, groups_of, is_settled
 from alma_etl.items.making import Maker, TitleResult
-from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome, RowResult, result
-from alma_etl.items.run import LoadFolder
-from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, rank_of, result, row_key
+from alma_etl.items.run import LoadFolder, Plan
+from alma_etl.store.checkpoint import Checkpoint, Rank, Step, digest
 from alma_etl.store.loaded_items import LoadedItems
 from alma_etl.store.locks import LockBusy, Locks
 
 log = logging.getLogger(__name__)
 
-RESULT = "holdings.jsonl"
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row_key(row) if "line" in row else group_key(row)  # type: ignore[arg-type]
+
+
+def _rank(row: Mapping[str, Any]) -> Rank:
+    if row["outcome"]:
+        return rank_of(row)
+    return Rank.MADE if row["made"] else Rank.SETTLED
+
+
+STEP = Step("holdings.jsonl", key=_key, rank=_rank)
 
 
 def resolve_holdings(
@@ -38,29 +50,53 @@ def resolve_holdings(
 
     Rows that an earlier load brought into Alma are looked up first and need no holding. The rest costs one
     request for 100 titles whose holding availability shows, and about four where a holding has to be made.
-    What earlier attempts settled is not asked again; what failed then is. Raises AlmaStop, StoreUnavailable.
+    What earlier attempts found is not asked again; what failed or was refused then is. Raises AlmaStop,
+    StoreUnavailable.
     """
     folder.stop_if_superseded()
     with folder.keeping_problem(number):
         return _Resolving(client, folder, number, memory, locks).run()
 
 
-def resolved(
-    folder: LoadFolder, number: int
-) -> tuple[dict[tuple[str, str, str], GroupResult], dict[int, RowResult]]:
-    """What `resolve_holdings` found: the groups by title and place, and the rows that ended there, by line."""
-    groups: dict[tuple[str, str, str], GroupResult] = {}
-    rows: dict[int, RowResult] = {}
-    for each in folder.bucket.read_rows(folder.chunk_key(number, RESULT)):
-        _sort(each, groups, rows)
-    return groups, rows
+Groups = dict[tuple[str, str, str], GroupResult]
+Ends = dict[tuple[int, str, str], RowResult]
 
 
-def _sort(each: Any, groups: dict[tuple[str, str, str], GroupResult], rows: dict[int, RowResult]) -> None:
-    if "line" in each:
-        rows[each["line"]] = each
-    else:
-        groups[group_key(each)] = each
+def resolved(folder: LoadFolder, number: int, alma: str | None = None) -> tuple[Groups, Ends]:
+    """What `resolve_holdings` found: the groups by title and place, and the rows that ended there."""
+    return _sorted(holdings_of(folder, folder.plan(), number, alma).rows().values())
+
+
+def begun_groups(folder: LoadFolder, number: int) -> Collection[tuple[str, str, str]]:
+    """The groups of a chunk for which a holding may have been made, as far as nobody knows what came of it."""
+    rows = folder.rows(number)
+    begun = {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
+    return {group_key(row) for row in rows if any(key.endswith(_begun_name(group_key(row))) for key in begun)}
+
+
+def holdings_of(folder: LoadFolder, plan: Plan, number: int, alma: str | None = None) -> Checkpoint:
+    """The results of a chunk, with what they depend on."""
+    names = (
+        "library", "location", "create_holding", "on_several_holdings", "call_number_from", "dry_run"
+    )  # fmt: skip
+    settings = {name: getattr(plan.profile, name) for name in names}
+    return Checkpoint(folder.bucket, folder.chunk_key(number, STEP.name), STEP, settings=settings, alma=alma)
+
+
+def _sorted(rows: Iterable[Any]) -> tuple[Groups, Ends]:
+    groups: Groups = {}
+    ends: Ends = {}
+    for each in rows:
+        if "line" in each:
+            ends[row_key(each)] = each
+        else:
+            groups[group_key(each)] = each
+    return groups, ends
+
+
+def _begun_name(group: tuple[str, str, str]) -> str:
+    digested = hashlib.sha256("\n".join(group).encode()).hexdigest()[:16]
+    return f"{group[0]}-{digested}"
 
 
 class _Resolving:
@@ -75,9 +111,9 @@ class _Resolving:
         self._memory = memory
         self._locks = locks
         self._plan = folder.plan()
-        self._checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
-        self._groups: dict[tuple[str, str, str], GroupResult] = {}
-        self._rows: dict[int, RowResult] = {}
+        self._alma = alma_of(client, folder)
+        self._checkpoint = holdings_of(folder, self._plan, number, self._alma)
+        self._groups, self._rows = _sorted(self._checkpoint.settled().values())
         self._begun = {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
         self._maker = Maker(
             client,
@@ -87,25 +123,29 @@ class _Resolving:
             sender=f"{folder.run_id} {uuid.uuid4().hex}",
             was_begun=self._was_begun,
             note_begun=self._note_begun,
+            not_begun=self._not_begun,
         )
 
     def run(self) -> dict[str, int]:
         """Do what earlier attempts left, and save the whole."""
-        for saved in self._checkpoint.rows():
-            if saved["outcome"] not in NOT_ACCEPTABLE:
-                _sort(saved, self._groups, self._rows)
         check, unknown = read_check(self._folder), unknown_titles(self._folder, self._number)
-        rows = [row for row in self._folder.rows(self._number) if verdict(row, check, unknown) is None]
+        created = made_items(self._folder, self._plan, self._number, self._alma)
+        rows = [
+            row
+            for row in self._folder.rows(self._number)
+            if row_key(row) not in created and verdict(row, check, unknown) is None
+        ]
         with self._checkpoint:
             self._look_up_known(rows)
-            open_rows = [row for row in rows if row["line"] not in self._rows]
+            open_rows = [row for row in rows if row_key(row) not in self._rows]
             groups = [group for group in groups_of(open_rows) if group_key(group) not in self._groups]
             unavailable = self._find_available(groups)
             self._settle_exactly(unavailable)
         failed = [each for each in self._groups.values() if not is_settled(each)]
         for each in failed[:20]:
             log.warning("%s at %s/%s: %s", each["mms_id"], each["library"], each["location"], each["message"])
-        self._checkpoint.complete([*self._groups.values(), *self._rows.values()])
+        completed = self._checkpoint.complete([*self._groups.values(), *self._rows.values()])
+        self._groups, self._rows = _sorted(completed)
         counts = {
             "holdings": sum(bool(each["holding_id"]) for each in self._groups.values()),
             "made": sum(each["made"] for each in self._groups.values()),
@@ -120,16 +160,14 @@ class _Resolving:
     def _keep(self, done: TitleResult) -> None:
         for group in done.groups:
             self._groups[group_key(group)] = group
-            if is_settled(group):
-                self._checkpoint.add(group)
+            self._checkpoint.add(group)
         for row in done.rows:
-            self._rows[row["line"]] = row
-            if row["outcome"] not in NOT_ACCEPTABLE:
-                self._checkpoint.add(row)
+            self._rows[row_key(row)] = row
+            self._checkpoint.add(row)
 
     def _look_up_known(self, rows: Sequence[ItemRow]) -> None:
         """The rows of items that an earlier load left in Alma: a file dropped again writes nothing."""
-        waiting = [row for row in rows if row["line"] not in self._rows]
+        waiting = [row for row in rows if row_key(row) not in self._rows]
         known = self._memory.find([row["barcode"] for row in waiting])
         remembered = [row for row in waiting if row["barcode"] in known]
         for row, answer in self._client.in_parallel(
@@ -199,11 +237,20 @@ class _Resolving:
             )
 
     def _was_begun(self, group: Group) -> bool:
-        return self._begun_key(group) in self._begun
+        name = _begun_name(group_key(group))
+        before = self._folder.chunk_key(
+            self._number, f"begun/{name}"
+        )  # by a version that kept no gateway with it
+        return self._begun_key(group) in self._begun or before in self._begun
 
     def _note_begun(self, group: Group) -> None:
         self._folder.bucket.put(self._begun_key(group), repr(group_key(group)).encode(), "text/plain")
 
+    def _not_begun(self, group: Group) -> None:
+        """Nothing was made by this attempt; what an earlier one noted stands."""
+        if not self._was_begun(group):
+            self._folder.bucket.delete([self._begun_key(group)])
+
     def _begun_key(self, group: Group) -> str:
-        digest = hashlib.sha256("\n".join(group_key(group)).encode()).hexdigest()[:16]
-        return self._folder.chunk_key(self._number, f"begun/{group.mms_id}-{digest}")
+        name = f"begun/{digest(self._alma)}-{_begun_name(group_key(group))}"
+        return self._folder.chunk_key(self._number, name)

@@ -36,8 +36,9 @@ class TitleResult:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes holdings by one profile. `begun` tells and notes which groups a holding was sent for before; `memory` is
-    shared with all loads, among which `sender` names this attempt."""
+    """Makes holdings by one profile. `was_begun` says for which groups an earlier attempt may have sent a holding,
+    `note_begun` is called before one is sent, `not_begun` once it is known that it was not made; `memory` is shared
+    with all loads, among which `sender` names this attempt."""
 
     client: AlmaClient
     profile: ItemProfile
@@ -46,6 +47,7 @@ class Maker:
     sender: str
     was_begun: Callable[[Group], bool]
     note_begun: Callable[[Group], None]
+    not_begun: Callable[[Group], None]
 
     def settle(
         self, bib: Bib, groups: Sequence[Group], check_lock: Callable[[], None] = lambda: None
@@ -156,17 +158,23 @@ class Maker:
 
         self.note_begun(group)
         self.memory.keep_holding(place, sent)
+
+        def not_made() -> None:
+            self.not_begun(group)
+            self.memory.forget_holding(place, sent)
+
         try:
             written = writes.create_holding(
                 self.client, group.mms_id, record, known=[each.holding_id for each in known], before=before
             )
-        except AlmaStop:
-            self.memory.forget_holding(place, sent)
+        except AlmaStop as stop:
+            if not stop.effect_unknown:
+                not_made()
             raise
         except LockLost as lost:
             if posted:  # an answer was lost before the lock was
                 return group.ends(Outcome.UNCONFIRMED, _unconfirmed(group, lost))
-            self.memory.forget_holding(place, sent)
+            not_made()
             message = f"no holding was made at {group.place}: {lost}; clear this chunk's tasks"
             return group.ends(Outcome.FAILED, message)
         if written.done and written.value is not None:
@@ -179,7 +187,7 @@ class Maker:
             return group.goes_to(made.holding_id, shown, made=True)
         if written.outcome is WriteOutcome.UNCONFIRMED:
             return group.ends(Outcome.UNCONFIRMED, _unconfirmed(group, written.error))
-        self.memory.forget_holding(place, sent)
+        not_made()
         return group.ends(Outcome.FAILED, f"no holding could be made at {group.place}: {written.error}")
 
     def _call_number(self, bib: Bib) -> CallNumber | None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+from alma_etl.store.checkpoint import Rank
 
 
 class Outcome(StrEnum):
@@ -40,6 +42,15 @@ MEANING = {
 LOADED = frozenset({Outcome.CREATED, Outcome.WOULD_CREATE, Outcome.ALREADY_EXISTS})
 NOT_ACCEPTABLE = frozenset({Outcome.FAILED, Outcome.UNCONFIRMED})
 
+# What Alma refused is asked for again when a run is cleared: a code, a title or a holding may be there by then.
+_RANKS = {
+    Outcome.CREATED: Rank.MADE,
+    Outcome.WOULD_CREATE: Rank.SETTLED,
+    Outcome.ALREADY_EXISTS: Rank.SETTLED,
+    Outcome.FAILED: Rank.OPEN,
+    Outcome.UNCONFIRMED: Rank.OPEN,
+}
+
 COLUMNS = (
     "line", "mms_id", "barcode", "library", "location", "outcome", "holding_id", "item_pid", "message",
 )  # fmt: skip
@@ -72,6 +83,16 @@ class RowResult(TypedDict):
     holding_id: str
     item_pid: str
     message: str
+
+
+def rank_of(row: Mapping[str, Any]) -> Rank:
+    """How much a row's end counts beside another end of the same row."""
+    return _RANKS.get(Outcome(row["outcome"]), Rank.REFUSED)
+
+
+def row_key(row: Mapping[str, Any]) -> tuple[int, str, str]:
+    """By what a row and its end belong together, whichever attempt read the file."""
+    return row["line"], row["mms_id"], row["barcode"]
 
 
 def result(

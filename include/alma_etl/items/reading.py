@@ -12,8 +12,9 @@ from alma_etl.config import refuse_unknown
 from alma_etl.errors import InputProblem
 from alma_etl.intake.arrivals import Arrival
 from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
+from alma_etl.items.ends import made_items
 from alma_etl.items.fields import COLUMNS, HOLDS
-from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result
+from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result, row_key
 from alma_etl.items.profiles import ItemProfile, ItemProfiles, profile_named, read_profiles
 from alma_etl.items.rows import BadRow, check, item_row
 from alma_etl.items.run import INPUT, REJECTED, ROWS, Codes, LoadFolder, Plan, Source
@@ -46,6 +47,7 @@ def read_file(
     """
     with folder.keeping_problem():
         refuse_unknown(params, PARAMS)
+        folder.not_superseded()
         file = dropped_file(ITEMS, str(params.get("key") or ""), profile=params.get("profile") or None)
         settings = read_profiles(folder.bucket, sandbox=sandbox)
         source = _take_in(folder, file, settings, version=params.get("version") or None)
@@ -71,6 +73,9 @@ def opened(folder: LoadFolder, source: Source) -> Iterator[Table]:
 def _take_in(folder: LoadFolder, file: DroppedFile, settings: ItemProfiles, *, version: str | None) -> Source:
     """Keep the bytes of the file in the run's folder; a cleared run finds them there."""
     known = folder.source()
+    if known is not None and known.key != file.key:  # the run was given another file
+        known = None
+        folder.bucket.delete([folder.key(INPUT), folder.key("filed.json")])
     if known is not None and folder.bucket.info(folder.key(INPUT)) is not None:
         return known
     info = folder.bucket.info(file.key)
@@ -127,18 +132,19 @@ def _cut(
     day: date,
 ) -> list[Chunk]:
     counted = _Counted()
+    earlier = _stay_where_they_were(folder, stage, source)
     with folder.bucket.writer(folder.key(REJECTED)) as rejected:
         for row in _judged(table, stage, profile, day, counted):
             rejected.write(json_line(row))
     if not counted.rows:
         raise InputProblem("The file has no rows: there is nothing to load")
-    earlier = folder.find_plan()
     size = earlier.chunk_size if earlier else max(settings.chunk_size, -(-len(stage) // MAX_CHUNKS))
     chunks: list[Chunk] = []
-    for rows in stage.chunks(size):
+    for rows in stage.chunks(size, known=earlier.chunks if earlier else 0, most=MAX_CHUNKS):
         number = len(chunks) + 1
         folder.bucket.write_rows(folder.chunk_key(number, ROWS), rows)
-        chunks.append(Chunk(number, rows[0]["mms_id"], rows[-1]["mms_id"]))
+        ends = (rows[0]["mms_id"], rows[-1]["mms_id"]) if rows else ("none", "none")
+        chunks.append(Chunk(number, *ends))
     folder.write_plan(
         Plan(
             run_id=folder.run_id,
@@ -160,6 +166,23 @@ def _cut(
         printable(source.key), table.form, counted.rows, counted.rows - len(stage), len(chunks),
     )  # fmt: skip
     return chunks
+
+
+def _stay_where_they_were(folder: LoadFolder, stage: Staging, source: Source) -> Plan | None:
+    """Leave each title of an earlier attempt in its chunk, and each row whose item it made as it was.
+
+    The plan of that attempt comes back, None when there was none of this file.
+    """
+    earlier = folder.find_plan()
+    if earlier is None or earlier.source.etag != source.etag:
+        return None
+    for number in range(1, earlier.chunks + 1):
+        made = made_items(folder, earlier, number)
+        for row in folder.rows(number):
+            stage.stays(row["mms_id"], number)
+            if row_key(row) in made:
+                stage.add(row)
+    return earlier
 
 
 class _Counted:
@@ -194,6 +217,10 @@ def _judged(
     defaults = profile.values(day)
     for source in table.rows():
         counted.rows += 1
+        made = stage.row_at(source.line)
+        if made is not None:
+            counted.good(made)
+            continue
         row = item_row(source, defaults)
         try:
             check(source, row, profile.barcode_pattern)

@@ -123,6 +123,10 @@ class LoadFolder(RunFiles):
         self.bucket.put(self.key("superseded.txt"), sentence.encode(), "text/plain; charset=utf-8")
         return Superseded(sentence)
 
+    def not_superseded(self) -> None:
+        """Take back what an earlier attempt of the first step found: the run has its file."""
+        self.bucket.delete([self.key("superseded.txt")])
+
     def stop_if_superseded(self) -> None:
         """Raises Superseded when the first step found that the run has nothing to do."""
         found = self.bucket.find(self.key("superseded.txt"))

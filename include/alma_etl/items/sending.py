@@ -9,6 +9,7 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.items import Item
 from alma_etl.alma.safe_write import Outcome as WriteOutcome
+from alma_etl.items.ends import Sent
 from alma_etl.items.existing import already_there, look_by_barcode
 from alma_etl.items.fields import as_date, item_body
 from alma_etl.items.groups import GroupResult
@@ -25,18 +26,22 @@ class Sender:
     def __init__(self, client: AlmaClient) -> None:
         self._client = client
 
-    def send(self, row: ItemRow, group: GroupResult, announced: date | None) -> RowResult:
-        """Create the row's item. `announced`: the day on which an earlier attempt was about to send it."""
-        if announced is not None:
-            match self._client.items.by_barcode(row["barcode"]):
-                case Found(item):
-                    return self._adopted(row, group, item, announced)
-                case Unknown(error):
-                    return result(
-                        row,
-                        Outcome.UNCONFIRMED,
-                        f"an earlier attempt may have sent it, and a look at the barcode failed: {error}",
-                    )
+    def look_for(self, row: ItemRow, group: GroupResult | None, sent: Sent) -> RowResult | None:
+        """The end of a row that an earlier attempt may have sent; None when it is not in Alma, and is to be sent."""
+        match self._client.items.by_barcode(row["barcode"]):
+            case Found(item):
+                return self._adopted(row, group, item, sent)
+            case Unknown(error):
+                return result(
+                    row,
+                    Outcome.UNCONFIRMED,
+                    f"an earlier attempt may have sent it, and a look at the barcode failed: {error}",
+                )
+            case Absent():
+                return None
+
+    def send(self, row: ItemRow, group: GroupResult) -> RowResult:
+        """Create the row's item."""
         holding_id = group["holding_id"]
         written = writes.create_item(
             self._client, row["mms_id"], holding_id, item_body(row["barcode"], row["values"])
@@ -44,7 +49,7 @@ class Sender:
         if written.value is not None and written.outcome is WriteOutcome.CREATED:
             return self._created(row, group, written.value)
         if written.value is not None and written.outcome is WriteOutcome.ADOPTED:
-            return self._adopted(row, group, written.value, self._client.today())
+            return self._adopted(row, group, written.value, Sent(self._client.today(), frozenset()))
         if written.outcome is WriteOutcome.UNCONFIRMED:
             return result(
                 row,
@@ -67,16 +72,22 @@ class Sender:
                 return result(row, Outcome.WOULD_CREATE, group["message"], holding_id=group["holding_id"])
 
     @staticmethod
-    def _created(row: ItemRow, group: GroupResult, item: Item, remark: str = "") -> RowResult:
-        message = "; ".join(part for part in (group["message"], remark) if part)
+    def _created(row: ItemRow, group: GroupResult | None, item: Item, remark: str = "") -> RowResult:
+        message = "; ".join(part for part in (group["message"] if group else "", remark) if part)
         return result(row, Outcome.CREATED, message, holding_id=item.holding_id, item_pid=item.pid)
 
-    def _adopted(self, row: ItemRow, group: GroupResult, item: Item, since: date) -> RowResult:
+    def _adopted(self, row: ItemRow, group: GroupResult | None, item: Item, sent: Sent) -> RowResult:
         """The end of a row whose barcode was found after its answer was lost: ours, unless it is older than that."""
-        ours = (item.mms_id, item.holding_id) == (row["mms_id"], group["holding_id"])
-        if not ours or _is_older(item, since):
+        here = group is not None and item.holding_id == group["holding_id"]
+        if item.mms_id != row["mms_id"] or not (here or item.holding_id in sent.holding_ids):
             return already_there(row, item)
-        return self._created(row, group, item, _CONFIRMED)
+        if _is_older(item, sent.day):
+            return already_there(row, item)
+        if here:
+            return self._created(row, group, item, _CONFIRMED)
+        # sent by an attempt whose settings gave the row another place
+        there = row | {"library": item.library, "location": item.location}
+        return self._created(there, None, item, _CONFIRMED)
 
     def _explained(self, row: ItemRow, refusal: AlmaError) -> RowResult:
         match look_by_barcode(self._client, row):

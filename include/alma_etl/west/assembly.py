@@ -10,11 +10,10 @@ from typing import IO
 
 from alma_etl.reports.tables import CsvWriter, read_csv
 from alma_etl.store.bucket import Bucket
-from alma_etl.west.converting import RECORDS, ConvertedRow
-from alma_etl.west.converting import RESULT as CONVERTED
+from alma_etl.west.converting import ConvertedRow, converted
 from alma_etl.west.gates import Assembly, SymbolResult, shut_gates
 from alma_etl.west.id_index import IdIndex, id_index
-from alma_etl.west.listing import RESULT as LISTING
+from alma_etl.west.listing import fallbacks
 from alma_etl.west.naming import FOLDER, DeliveryName
 from alma_etl.west.outcomes import COLUMNS, Outcome, Row, tally
 from alma_etl.west.run import Plan, RunFolder
@@ -41,17 +40,19 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
         titles = fell_back = 0
         unlisted: Counter[str] = Counter()
         for number in range(1, plan.chunks + 1):
-            if folder.bucket.info(folder.chunk_key(number, CONVERTED)) is None:
-                unfinished[number] = folder.problem(number) or ""
-                log.warning("Chunk %04d did not finish: its titles are reported as failed", number)
             last_title = None
-            for row, data in _rows(folder, number, plan, unfinished.get(number)):
-                if row["mms_id"] != last_title:
-                    last_title = row["mms_id"]
-                    titles += 1
-                files.of(row["symbol"]).add(row, data)
-                _count_unlisted(unlisted, row.get("unlisted", ()))
-            fell_back += _fallbacks(folder, number)
+            with converted(folder, plan, number) as rows:
+                if rows is None:
+                    unfinished[number] = folder.problem(number) or ""
+                    log.warning("Chunk %04d did not finish: its titles are reported as failed", number)
+                    rows = _failed(folder, number, plan, unfinished[number])
+                for row, data in rows:
+                    if row["mms_id"] != last_title:
+                        last_title = row["mms_id"]
+                        titles += 1
+                    files.of(row["symbol"]).add(row, data)
+                    _count_unlisted(unlisted, row.get("unlisted", ()))
+            fell_back += fallbacks(folder, number)
         # Only the first titles of the set say nothing about what the last delivery had.
         results = [file.result(compared=plan.settings.limit is None) for file in files.all()]
     counts: Counter[str] = Counter()
@@ -84,42 +85,28 @@ def assembled_key(folder: RunFolder, name: str) -> str:
     return folder.key(f"delivery/{name}")
 
 
-def _rows(
-    folder: RunFolder, number: int, plan: Plan, problem: str | None
-) -> Iterator[tuple[ConvertedRow, bytes]]:
-    """The rows and records of a chunk; ``problem`` is why it did not finish ("" when nobody knows), None if it did."""
-    if problem is not None:
-        reason = f"chunk {number:04d} did not finish{': ' if problem else ''}{problem}"
-        for mms_id in folder.mms_ids(number):
-            yield (
-                ConvertedRow(
-                    mms_id=mms_id,
-                    holding_id="",
-                    outcome=Outcome.FAILED,
-                    reasons=[reason],
-                    title="",
-                    symbol=plan.settings.default_symbol,
-                    size=0,
-                    unlisted=[],
-                ),
-                b"",
-            )
-        return
-    with folder.bucket.reader(folder.chunk_key(number, RECORDS)) as records:
-        for row in folder.bucket.read_rows(folder.chunk_key(number, CONVERTED)):
-            yield row, records.read(row["size"]) if row["size"] else b""  # type: ignore[misc]
+def _failed(folder: RunFolder, number: int, plan: Plan, problem: str) -> Iterator[tuple[ConvertedRow, bytes]]:
+    """The titles of a chunk that did not finish; ``problem`` is why, "" when nobody knows."""
+    reason = f"chunk {number:04d} did not finish{': ' if problem else ''}{problem}"
+    for mms_id in folder.mms_ids(number):
+        yield (
+            ConvertedRow(
+                mms_id=mms_id,
+                holding_id="",
+                outcome=Outcome.FAILED,
+                reasons=[reason],
+                title="",
+                symbol=plan.settings.default_symbol,
+                size=0,
+                unlisted=[],
+            ),
+            b"",
+        )
 
 
 def _count_unlisted(counts: Counter[str], values: Iterable[str]) -> None:
     for value in (value[:200] for value in values):
         counts[value if value in counts or len(counts) < UNLISTED_SHOWN else "(others)"] += 1
-
-
-def _fallbacks(folder: RunFolder, number: int) -> int:
-    key = folder.chunk_key(number, LISTING)
-    if folder.bucket.info(key) is None:
-        return 0
-    return sum(bool(row["fell_back"]) for row in folder.bucket.read_rows(key))
 
 
 class _Files:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import TypedDict
 
@@ -9,21 +10,25 @@ from pymarc import Record
 
 from alma_etl.marc.iso2709 import Unwritable, to_iso2709
 from alma_etl.marc.xml import record_from_xml
+from alma_etl.store.versions import Versions
 from alma_etl.west.enrich import enrich
-from alma_etl.west.fetching import RESULT as FETCHED
-from alma_etl.west.fetching import FetchedHolding
-from alma_etl.west.listing import RESULT as LISTING
-from alma_etl.west.listing import ListedHolding, ListedTitle, unpacked
+from alma_etl.west.fetching import FetchedHolding, fetched_holdings
+from alma_etl.west.listing import ListedHolding, ListedTitle, listed_titles, unpacked
 from alma_etl.west.outcomes import Outcome, tally
 from alma_etl.west.retention import Standing, read_commitment, unlisted_programmes
 from alma_etl.west.rules import check_record, location_field
-from alma_etl.west.run import RunFolder
+from alma_etl.west.run import Plan, RunFolder
 from alma_etl.west.settings import WestSettings
 
 log = logging.getLogger(__name__)
 
 RECORDS = "records.mrc"
 RESULT = "converted.jsonl"
+_RECORDS = ".mrc"
+# Settings that conversion does not read; any other may change what a record comes to.
+_NOT_READ = {
+    "set_id", "marc_key", "limit", "chunk_size", "timezone", "failure_threshold", "max_drop", "dry_run",
+}  # fmt: skip
 
 
 class ConvertedRow(TypedDict):
@@ -46,25 +51,51 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
     Asks Alma nothing and keeps no state: doing it again gives the same bytes.
     """
     plan = folder.plan()
-    # The chunk counts as finished by this object: it must not stand beside records of another attempt.
-    folder.bucket.delete([folder.chunk_key(number, RESULT)])
-    fetched: dict[tuple[str, str], FetchedHolding] = {
-        (row["mms_id"], row["holding_id"]): row  # type: ignore[misc]
-        for row in folder.bucket.read_rows(folder.chunk_key(number, FETCHED))
-    }
+    result = _versions(folder, plan, number).begin()
+    fetched = fetched_holdings(folder, number)
     rows: list[ConvertedRow] = []
-    with folder.bucket.writer(folder.chunk_key(number, RECORDS)) as records:
-        for listed in folder.bucket.read_rows(folder.chunk_key(number, LISTING)):
-            title: ListedTitle = listed  # type: ignore[assignment]
+    with folder.bucket.writer(result + _RECORDS) as records:
+        for title in listed_titles(folder, number):
             for row, data in convert_title(title, fetched, plan.settings, plan.day):
                 rows.append(row)
                 records.write(data)
-    folder.bucket.write_rows(folder.chunk_key(number, RESULT), rows)
+    folder.bucket.write_rows(result, rows)
     counts = tally(Outcome(row["outcome"]) for row in rows)
     log.info(
         "Chunk %04d: %s", number, ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     )
     return counts
+
+
+@contextmanager
+def converted(
+    folder: RunFolder, plan: Plan, number: int
+) -> Iterator[Iterator[tuple[ConvertedRow, bytes]] | None]:
+    """The rows of a chunk with their records, as the last `convert_to_marc21` made them by the plan's settings.
+
+    None when it has not come to its end by them.
+    """
+    versions = _versions(folder, plan, number)
+    result = versions.newest()
+    records = None if result is None else result + _RECORDS
+    if result is None and versions.is_empty() and folder.bucket.info(folder.chunk_key(number, RESULT)):
+        # by a version that had one object for all attempts
+        result, records = folder.chunk_key(number, RESULT), folder.chunk_key(number, RECORDS)
+    if result is None or records is None:
+        yield None
+        return
+    with folder.bucket.reader(records) as stream:
+        yield (
+            (row, stream.read(row["size"]) if row["size"] else b"")  # type: ignore[misc]
+            for row in folder.bucket.read_rows(result)
+        )
+
+
+def _versions(folder: RunFolder, plan: Plan, number: int) -> Versions:
+    """The attempts at a chunk's conversion: that of other titles, of another day or by other rules does not count."""
+    rules = plan.settings.model_dump(mode="json", exclude=_NOT_READ)
+    made_under = {"rules": rules, "day": plan.day.isoformat(), "titles": folder.mms_ids(number)}
+    return Versions(folder.bucket, folder.chunk_key(number, RESULT), made_under)
 
 
 def convert_title(

@@ -7,14 +7,18 @@ from typing import TypedDict
 from alma_etl.alma.answers import Absent, Answer, Found, Unknown
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.holdings import Holding
-from alma_etl.store.checkpoint import Checkpoint
-from alma_etl.west.listing import RESULT as LISTING
-from alma_etl.west.listing import ListedTitle
+from alma_etl.store.checkpoint import Checkpoint, Rank, Step
+from alma_etl.west.listing import listed_titles
 from alma_etl.west.run import RunFolder
 
 log = logging.getLogger(__name__)
 
 RESULT = "fetched.jsonl"
+STEP = Step(
+    RESULT,
+    key=lambda row: (str(row["mms_id"]), str(row["holding_id"])),
+    rank=lambda row: Rank.OPEN if row["status"] == "failed" else Rank.SETTLED,
+)
 PROGRESS_EVERY = 250  # the seed's scripts told how far they were at the same interval
 
 
@@ -40,15 +44,21 @@ def fetch_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[s
         return _fetch_chunk(client, folder, number)
 
 
+def fetched_holdings(folder: RunFolder, number: int) -> dict[tuple[str, str], FetchedHolding]:
+    """What `fetch_holdings` fetched for a chunk, by MMS id and holding id."""
+    return _checkpoint(folder, number).rows()  # type: ignore[return-value]
+
+
+def _checkpoint(folder: RunFolder, number: int, alma: str | None = None) -> Checkpoint:
+    """A record as it was fetched depends on no setting, only on the Alma that it came from."""
+    return Checkpoint(folder.bucket, folder.chunk_key(number, STEP.name), STEP, settings={}, alma=alma)
+
+
 def _fetch_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
     include_suppressed = folder.plan().settings.include_suppressed
     wanted = list(_wanted(folder, number, include_suppressed))
-    checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
-    done: dict[tuple[str, str], FetchedHolding] = {
-        (row["mms_id"], row["holding_id"]): row  # type: ignore[misc]
-        for row in checkpoint.rows()
-        if row["status"] != "failed"
-    }
+    checkpoint = _checkpoint(folder, number, client.host)
+    done = checkpoint.settled()
     missing = [pair for pair in wanted if pair not in done]
     if done:
         log.info(
@@ -61,29 +71,28 @@ def _fetch_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str
     answers = client.in_parallel(lambda pair: client.holdings.read(*pair), missing)
     with checkpoint:
         for count, (pair, answer) in enumerate(answers, 1):
-            row = done[pair] = _row(*pair, answer)
+            row = _row(*pair, answer)
+            done[pair] = row  # type: ignore[assignment]
             if row["status"] == "failed":
                 failed += 1
                 log.warning(
                     "Chunk %04d: holding %s of %s failed: %s", number, pair[1], pair[0], row["reason"]
                 )
-            else:
-                checkpoint.add(row)
+            checkpoint.add(row)
             if count % PROGRESS_EVERY == 0 or count == len(missing):
                 log.info(
                     "Chunk %04d: %d of %d holdings fetched, %d failed", number, count, len(missing), failed
                 )
-    checkpoint.complete(done[pair] for pair in wanted)
+    rows = checkpoint.complete(done[pair] for pair in wanted)
     return {
-        "holdings": len(wanted),
-        "not_found": sum(done[pair]["status"] == "not_found" for pair in wanted),
-        "failed": failed,
+        "holdings": len(rows),
+        "not_found": sum(row["status"] == "not_found" for row in rows),
+        "failed": sum(row["status"] == "failed" for row in rows),
     }
 
 
 def _wanted(folder: RunFolder, number: int, include_suppressed: bool) -> Iterator[tuple[str, str]]:
-    for row in folder.bucket.read_rows(folder.chunk_key(number, LISTING)):
-        title: ListedTitle = row  # type: ignore[assignment]
+    for title in listed_titles(folder, number):
         for holding in title["holdings"]:
             if include_suppressed or not holding["suppressed"]:
                 yield title["mms_id"], holding["holding_id"]

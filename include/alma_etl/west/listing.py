@@ -12,7 +12,8 @@ from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.holdings import HoldingSummary
-from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.bucket import NoSuchObject
+from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 from alma_etl.west.enrich import numbers_of_bib
 from alma_etl.west.run import RunFolder
 from alma_etl.west.settings import ListMode
@@ -51,6 +52,13 @@ def is_final(title: ListedTitle) -> bool:
     return title["status"] != "failed" and not title.get("missing")
 
 
+STEP = Step(
+    RESULT,
+    key=lambda row: str(row["mms_id"]),
+    rank=lambda row: Rank.SETTLED if is_final(row) else Rank.OPEN,  # type: ignore[arg-type]
+)
+
+
 def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
     """Find the holdings of every title of a chunk; the counts by status come back.
 
@@ -58,38 +66,65 @@ def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[st
     availability row of its own, or with a row that names no holding (items in temporary locations), falls back
     to ``GET /bibs/{mms_id}/holdings``. In ``exact`` mode every title is asked for its list.
 
-    Titles that earlier attempts finished are not asked again. Raises AlmaStop, with the sentence kept for the
-    report; anything that concerns one title is that title's status.
+    Titles that earlier attempts finished in this mode are not asked again. Raises AlmaStop, with the sentence kept
+    for the report; anything that concerns one title is that title's status.
     """
     with folder.keeping_problem(number):
         return _list_chunk(client, folder, number)
 
 
+def listed_titles(folder: RunFolder, number: int) -> list[ListedTitle]:
+    """The titles of a chunk as `list_holdings` found them, in the order of their ids.
+
+    Raises NoSuchObject when it has not come to its end by the present settings.
+    """
+    found = _checkpoint(folder, number, folder.plan().settings.effective_list_mode).rows()
+    mms_ids = folder.mms_ids(number)
+    missing = [mms_id for mms_id in mms_ids if mms_id not in found]
+    if missing:
+        raise NoSuchObject(
+            f"{len(missing)} titles of chunk {number:04d} are not listed by the present settings: "
+            "clear its list_holdings"
+        )
+    return [found[mms_id] for mms_id in mms_ids]  # type: ignore[misc]
+
+
+def fallbacks(folder: RunFolder, number: int) -> int:
+    """How many titles of a chunk were asked for their list because availability did not answer for them."""
+    found = _checkpoint(folder, number, folder.plan().settings.effective_list_mode).rows()
+    return sum(bool(found[mms_id]["fell_back"]) for mms_id in folder.mms_ids(number) if mms_id in found)
+
+
+def _checkpoint(folder: RunFolder, number: int, mode: ListMode, alma: str | None = None) -> Checkpoint:
+    return Checkpoint(
+        folder.bucket, folder.chunk_key(number, STEP.name), STEP, settings={"list_mode": mode}, alma=alma
+    )
+
+
 def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
     mode = folder.plan().settings.effective_list_mode
-    checkpoint = Checkpoint(folder.bucket, folder.chunk_key(number, RESULT))
+    checkpoint = _checkpoint(folder, number, mode, client.host)
     mms_ids = folder.mms_ids(number)
-    done: dict[str, ListedTitle] = {
-        row["mms_id"]: row  # type: ignore[misc]
-        for row in checkpoint.rows()
-        if is_final(row)  # type: ignore[arg-type]
-    }
+    done = checkpoint.settled()
     missing = [mms_id for mms_id in mms_ids if mms_id not in done]
     if done:
-        log.info("Chunk %04d: %d of %d titles were listed before", number, len(done), len(mms_ids))
+        log.info(
+            "Chunk %04d: %d of %d titles were listed before",
+            number,
+            len(mms_ids) - len(missing),
+            len(mms_ids),
+        )
     with checkpoint:
         for title in _list_titles(client, missing, mode):
-            done[title["mms_id"]] = title
-            if is_final(title):
-                checkpoint.add(title)
-    titles = [done[mms_id] for mms_id in mms_ids]
-    checkpoint.complete(titles)
+            done[title["mms_id"]] = title  # type: ignore[assignment]
+            checkpoint.add(title)
+    titles = checkpoint.complete(done[mms_id] for mms_id in mms_ids)
     counts = {
         "titles": len(titles),
         "holdings": sum(len(title["holdings"]) for title in titles),
         "fell_back": sum(title["fell_back"] for title in titles),
         "not_found": sum(title["status"] == "not_found" for title in titles),
-        "failed": sum(not is_final(title) for title in titles),
+        "failed": sum(STEP.rank(title) is Rank.OPEN for title in titles),
     }
     log.info("Chunk %04d: %s", number, ", ".join(f"{value} {name}" for name, value in counts.items()))
     return counts

@@ -49,6 +49,7 @@ class Plan(BaseModel):
     counts: InputCounts
     chunks: int
     titles: int
+    chunk_size: int = 0  # 0: made by a version that did not say
     bad_records: tuple[BadInputRecord, ...] = ()  # the first hundred, for the report
     limit_of_file: bool = False  # the limit comes from the settings file, so that no run delivers
     damaged_records: int = 0  # of an export: used all the same, since their 001 is certain

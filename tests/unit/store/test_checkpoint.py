@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 
 KEY = "runs/x/chunks/0001/fetched.jsonl"
+ALMA, OTHER = "https://one.example", "https://two.example"
+STEP = Step("fetched.jsonl", key=lambda row: row["n"], rank=lambda row: Rank(row.get("rank", Rank.SETTLED)))
 
 
 @pytest.fixture
@@ -15,33 +17,43 @@ def bucket(s3: Any) -> Bucket:
     return Bucket(s3.client(), s3.name)
 
 
-def rows(count: int, start: int = 0) -> list[dict[str, int]]:
-    return [{"n": number} for number in range(start, start + count)]
+def checkpoint(bucket: Bucket, *, every: int = 5, alma: str | None = ALMA, **settings: Any) -> Checkpoint:
+    return Checkpoint(bucket, KEY, STEP, settings=settings, alma=alma, every=every)
 
 
-def saved(bucket: Bucket) -> list[int]:
-    return sorted(row["n"] for row in Checkpoint(bucket, KEY).rows())
+def rows(count: int, start: int = 0, **values: Any) -> list[dict[str, Any]]:
+    return [{"n": number, **values} for number in range(start, start + count)]
+
+
+def saved(bucket: Bucket, **settings: Any) -> list[int]:
+    return sorted(row["n"] for row in checkpoint(bucket, **settings).rows().values())
+
+
+def keys(bucket: Bucket) -> list[str]:
+    return [each.key for each in bucket.list("")]
 
 
 def test_nothing_yet(bucket):
     assert saved(bucket) == []
+    assert saved(bucket, alma=None) == []
 
 
 @pytest.mark.parametrize(("added", "safe"), [(0, 0), (4, 0), (5, 5), (9, 5), (10, 10)])
 def test_a_kill_costs_less_than_every_rows(bucket, added, safe):
-    checkpoint = Checkpoint(bucket, KEY, every=5)
+    one = checkpoint(bucket)
     for row in rows(added):
-        checkpoint.add(row)
+        one.add(row)
     assert saved(bucket) == list(range(safe))
+    assert one.is_saved == (added == safe)
 
 
 def test_an_exception_costs_nothing(bucket):
-    checkpoint = Checkpoint(bucket, KEY, every=5)
+    one = checkpoint(bucket)
 
     def work() -> None:
-        with checkpoint:
+        with one:
             for row in rows(8):
-                checkpoint.add(row)
+                one.add(row)
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -50,67 +62,138 @@ def test_an_exception_costs_nothing(bucket):
 
 
 def test_a_block_that_ends_well_writes_no_part_that_is_not_needed(bucket):
-    checkpoint = Checkpoint(bucket, KEY, every=5)
-    with checkpoint:
+    with checkpoint(bucket) as one:
         for row in rows(4):
-            checkpoint.add(row)
-    assert list(bucket.list("")) == []
+            one.add(row)
+    assert keys(bucket) == []
 
 
 def test_complete_leaves_one_object_in_the_order_given(bucket):
-    checkpoint = Checkpoint(bucket, KEY, every=2)
+    one = checkpoint(bucket, every=2)
     for row in rows(7):
-        checkpoint.add(row)
-    checkpoint.complete(reversed(rows(7)))
-    assert [each.key for each in bucket.list("")] == [KEY]
-    assert [row["n"] for row in Checkpoint(bucket, KEY).rows()] == [6, 5, 4, 3, 2, 1, 0]
+        one.add(row)
+    given = list(reversed(rows(7)))
+    assert one.complete(given) == given
+    assert len(keys(bucket)) == 1
+    assert list(checkpoint(bucket).rows().values()) == given
 
 
 def test_a_second_attempt_adds_to_the_first(bucket):
     for attempt in range(3):
-        checkpoint = Checkpoint(bucket, KEY, every=5)
+        one = checkpoint(bucket)
         for row in rows(5, 5 * attempt):
-            checkpoint.add(row)
+            one.add(row)
     assert saved(bucket) == list(range(15))
 
 
-def test_two_at_once_do_each_other_no_harm(bucket):
-    one, two = Checkpoint(bucket, KEY, every=1), Checkpoint(bucket, KEY, every=1)
-    for row in rows(4):
-        one.add(row)
-        two.add(row)
-    two.complete(rows(4))
-    one.add({"n": 4})  # the one that was taken for dead goes on
-    assert saved(bucket) == [0, 1, 2, 3, 4]
-    one.complete(rows(5))
-    assert saved(bucket) == [0, 1, 2, 3, 4]
-    assert [each.key for each in bucket.list("")] == [KEY]
+def test_the_end_of_a_worker_taken_for_dead_does_not_replace_that_of_its_successor(bucket):
+    zombie, successor = checkpoint(bucket, every=1), checkpoint(bucket, every=1)
+    assert zombie.rows() == {}
+    zombie.add({"n": 0, "rank": Rank.OPEN, "by": "zombie"})
+    successor.rows()
+    for row in rows(3, rank=Rank.MADE, by="successor"):
+        successor.add(row)
+    successor.complete(rows(3, rank=Rank.MADE, by="successor"))
+    zombie.add({"n": 3, "rank": Rank.SETTLED, "by": "zombie"})
+    told = zombie.complete(rows(4, rank=Rank.OPEN, by="zombie"))
+    expected = [*rows(3, rank=Rank.MADE, by="successor"), {"n": 3, "rank": Rank.SETTLED, "by": "zombie"}]
+    assert told == expected
+    assert list(checkpoint(bucket).rows().values()) == expected
+    assert len(keys(bucket)) == 1
 
 
-def test_a_result_that_cannot_be_written_keeps_the_parts(bucket):
-    checkpoint = Checkpoint(bucket, KEY, every=1)
+def test_of_ends_that_rank_alike_the_later_attempts_counts_whoever_ends_last(bucket):
+    zombie = checkpoint(bucket)
+    zombie.rows()
+    zombie.add_all(rows(1, by="zombie"))
+    successor = checkpoint(bucket)
+    successor.rows()
+    successor.complete(rows(1, by="successor"))
+    assert zombie.complete(rows(1, by="zombie")) == rows(1, by="successor")
+
+
+def test_a_result_that_cannot_be_written_keeps_the_parts(bucket, monkeypatch):
+    one = checkpoint(bucket, every=1)
     for row in rows(3):
-        checkpoint.add(row)
-
-    def broken():
-        yield {"n": 0}
-        raise KeyError
-
-    with pytest.raises(KeyError):
-        checkpoint.complete(broken())
+        one.add(row)
+    monkeypatch.setattr(bucket, "write_rows", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        one.complete(rows(3))
     assert saved(bucket) == [0, 1, 2]
-    assert bucket.info(KEY) is None
-
-
-def test_an_earlier_result_counts_beside_later_parts(bucket):
-    Checkpoint(bucket, KEY).complete(rows(3))
-    checkpoint = Checkpoint(bucket, KEY, every=1)
-    checkpoint.add({"n": 7})
-    assert saved(bucket) == [0, 1, 2, 7]
 
 
 def test_neighbours_with_names_that_begin_alike_are_not_mixed_up(bucket):
-    other = Checkpoint(bucket, KEY + "2", every=1)
+    other = Checkpoint(bucket, KEY + "2", STEP, settings={}, alma=ALMA, every=1)
     other.add({"n": 9})
     other.complete([{"n": 9}])
     assert saved(bucket) == []
+
+
+def test_a_reader_that_comes_while_a_step_completes_misses_nothing(bucket, monkeypatch):
+    one, reader = checkpoint(bucket, every=1), checkpoint(bucket, alma=None)
+    for row in rows(4):
+        one.add(row)
+    real, met = bucket.get, []
+
+    def overtaken(key: str) -> bytes:
+        if not met:
+            met.append(key)
+            one.complete(rows(4))  # takes away the parts that the reader has listed
+        return real(key)
+
+    monkeypatch.setattr(bucket, "get", overtaken)
+    assert sorted(reader.rows()) == [0, 1, 2, 3]
+
+
+# --- what it was made under
+
+
+def test_rows_of_other_settings_do_not_count_but_for_those_that_were_made(bucket):
+    one = checkpoint(bucket, mode="batch")
+    one.complete([{"n": 1}, {"n": 2, "rank": Rank.MADE}, {"n": 3, "rank": Rank.OPEN}])
+    assert saved(bucket, mode="exact") == [2]
+    assert saved(bucket, mode="batch") == [1, 2, 3]
+    assert sorted(checkpoint(bucket, mode="exact").rows(of_any_settings=True)) == [1, 2, 3]
+
+
+def test_settings_that_are_set_back_find_their_rows_again(bucket):
+    checkpoint(bucket, mode="batch").complete(rows(2))
+    checkpoint(bucket, mode="exact").complete(rows(3))
+    assert saved(bucket, mode="batch") == [0, 1]
+    assert saved(bucket, mode="exact") == [0, 1, 2]
+
+
+def test_the_order_and_kind_of_a_collection_make_no_other_settings(bucket):
+    checkpoint(bucket, a=(1, 2), b={"x": 1, "y": 2}).complete(rows(1))
+    assert saved(bucket, b={"y": 2, "x": 1}, a=[1, 2]) == [0]
+    assert saved(bucket, b={"y": 2, "x": 1}, a=[2, 1]) == []
+
+
+def test_what_came_from_another_alma_does_not_count_at_all(bucket):
+    checkpoint(bucket).complete(rows(2, rank=Rank.MADE))
+    assert saved(bucket, alma=OTHER) == []
+
+
+def test_a_reader_gets_what_the_last_attempt_left_of_its_settings(bucket):
+    checkpoint(bucket).complete(rows(2))
+    assert saved(bucket, alma=None) == [0, 1]
+    later = checkpoint(bucket, alma=OTHER)
+    later.rows()
+    later.complete(rows(1, 7))
+    assert saved(bucket, alma=None) == [7]
+    assert saved(bucket, alma=None, mode="exact") == []
+
+
+def test_rows_without_a_digest_are_read_as_they_are_and_worked_again(bucket):
+    """As the version before left them: one object when complete, parts until then."""
+    bucket.write_rows(KEY, [{"n": 0}, {"n": 1, "rank": Rank.MADE}])
+    bucket.write_rows(f"{KEY}.parts/0af3.jsonl", [{"n": 2}, {"n": 3, "rank": Rank.MADE}])
+    assert saved(bucket, alma=None) == [0, 1, 2, 3]
+    assert saved(bucket) == [1, 3]
+    checkpoint(bucket).complete(rows(1))
+    assert saved(bucket, alma=None) == [0, 1, 3]
+
+
+def test_a_checkpoint_without_an_alma_is_not_written(bucket):
+    with pytest.raises(ValueError, match="which Alma"):
+        checkpoint(bucket, alma=None).complete(rows(1))

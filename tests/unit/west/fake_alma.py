@@ -43,6 +43,7 @@ class FakeAlma:
     found_set: AlmaSet | None = None
     asked: list[tuple[str, Any]] = field(default_factory=list)
     threads: int = 4
+    host: str = "alma.example"
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()

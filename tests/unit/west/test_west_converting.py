@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pymarc import Field
 
 from alma_etl.marc.xml import record_from_xml
-from alma_etl.west.converting import RECORDS, RESULT, convert_title, convert_to_marc21
+from alma_etl.west import converting
+from alma_etl.west.converting import convert_title, convert_to_marc21, converted
 from alma_etl.west.fetching import RESULT as FETCHED
 from alma_etl.west.listing import RESULT as LISTING
 from alma_etl.west.outcomes import COLUMNS, MEANING, Outcome, Row, tally
@@ -307,9 +308,18 @@ def test_the_symbol_is_the_librarys_else_the_common_one(library, symbols, outcom
 
 def run(folder, listed: list[dict], holdings: list[dict], **values) -> dict[str, int]:
     folder.write_plan(plan(len(listed), **values))
+    folder.write_mms_ids(1, [each["mms_id"] for each in listed])
     folder.bucket.write_rows(folder.chunk_key(1, LISTING), listed)
     folder.bucket.write_rows(folder.chunk_key(1, FETCHED), holdings)
     return convert_to_marc21(folder, 1)
+
+
+def result_of(folder) -> tuple[list[dict], bytes]:
+    """The rows and the records that count."""
+    with converted(folder, folder.plan(), 1) as found:
+        assert found is not None
+        pairs = list(found)
+    return [row for row, _ in pairs], b"".join(data for _, data in pairs)
 
 
 def test_rows_and_records_stand_in_the_same_order(folder):
@@ -319,7 +329,7 @@ def test_rows_and_records_stand_in_the_same_order(folder):
         [fetched(4, 4), fetched(2, 1, fields=holding_fields(notes=[])), fetched(1, 1)],
     )
     assert counts == {**tally(()), "delivered": 2, "no_commitment": 1, "no_holding": 1, "failed": 1}
-    rows = list(folder.bucket.read_rows(folder.chunk_key(1, RESULT)))
+    rows, data = result_of(folder)
     assert [row["outcome"] for row in rows] == [
         "delivered",
         "no_commitment",
@@ -327,7 +337,6 @@ def test_rows_and_records_stand_in_the_same_order(folder):
         "failed",
         "delivered",
     ]
-    data = folder.bucket.get(folder.chunk_key(1, RECORDS))
     assert [made["001"].data for made in read_marc(data)] == [hol(1), hol(4)]
     assert sum(row["size"] for row in rows) == len(data)
 
@@ -335,9 +344,9 @@ def test_rows_and_records_stand_in_the_same_order(folder):
 def test_doing_it_again_gives_the_same_bytes(folder):
     listed, holdings = [title(1, 1, 2), title(2, 3)], [fetched(1), fetched(2), fetched(3, 2)]
     run(folder, listed, holdings)
-    before = [folder.bucket.get(folder.chunk_key(1, name)) for name in (RECORDS, RESULT)]
+    before = result_of(folder)
     run(folder, listed, list(reversed(holdings)))
-    assert [folder.bucket.get(folder.chunk_key(1, name)) for name in (RECORDS, RESULT)] == before
+    assert result_of(folder) == before
 
 
 def test_a_conversion_that_fails_leaves_no_finished_chunk_behind(folder):
@@ -345,7 +354,26 @@ def test_a_conversion_that_fails_leaves_no_finished_chunk_behind(folder):
     folder.bucket.delete([folder.chunk_key(1, LISTING)])
     with pytest.raises(LookupError):
         convert_to_marc21(folder, 1)
-    assert folder.bucket.info(folder.chunk_key(1, RESULT)) is None
+    with converted(folder, folder.plan(), 1) as found:
+        assert found is None
+
+
+def test_a_worker_taken_for_dead_does_not_mix_its_records_with_those_of_its_successor(folder, monkeypatch):
+    listed, holdings = [title(1, 1), title(2, 2)], [fetched(1), fetched(2, 2)]
+    whole = converting.convert_title
+
+    def overtaken(each, *rest):
+        monkeypatch.setattr(converting, "convert_title", whole)
+        run(
+            folder, listed, holdings, marc_org_code="ZZ"
+        )  # another worker, by other settings, from begin to end
+        yield from whole(each, *rest)
+
+    monkeypatch.setattr(converting, "convert_title", overtaken)
+    run(folder, listed, holdings[:1])
+    rows, data = result_of(folder)
+    assert [row["outcome"] for row in rows] == ["delivered", "delivered"]
+    assert [made["001"].data for made in read_marc(data)] == [hol(1), hol(2)]
 
 
 # --- the table

@@ -41,8 +41,8 @@ def poll(
     circuits, meter = Circuits(), _Meter(store, systems, now)
     gather = Gather(SystemSources(systems), settings, circuits, now=now, deadline=deadline)
     counts: Counter[str] = Counter()
-    with folder.seen(number) as seen:
-        known = {str(row["pr_id"]) for row in seen.rows()}
+    with folder.seen(number, plan) as seen:
+        known = set(seen.rows())
         counts["polled"] = len(known)
         missing = [pr_id for pr_id in pr_ids if pr_id not in known]
         for start in range(0, len(missing), _AT_ONCE):

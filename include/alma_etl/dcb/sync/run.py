@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from alma_etl.dcb.observations import read_seen, write_seen
 from alma_etl.dcb.store.rows import ReadError, Report
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.checkpoint import Checkpoint
+from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 from alma_etl.store.folder import RunFiles
 
 DAG_ID = "dcb_status_sync"
+SEEN = Step("seen.jsonl", key=lambda row: str(row["pr_id"]), rank=lambda row: Rank.SETTLED)
 
 
 class _Part(BaseModel):
@@ -121,9 +122,15 @@ class SyncFolder(RunFiles):
         found = self.bucket.find(self.key(name))
         return None if found is None else Worked.model_validate_json(found)
 
-    def seen(self, number: int, *, every: int = 1) -> Checkpoint:
-        """What was read of each request of a group."""
-        return Checkpoint(self.bucket, self.chunk_key(number, "seen.jsonl"), every=every)
+    def seen(self, number: int, plan: Plan) -> Checkpoint:
+        """What was read of each request of a group by this plan; another plan of the run reads again."""
+        return Checkpoint(
+            self.bucket,
+            self.chunk_key(number, SEEN.name),
+            SEEN,
+            settings={"started": plan.started.isoformat(), "dry_run": plan.dry_run},
+            alma="those of the plan",
+        )
 
 
 def seen_row(
@@ -155,11 +162,7 @@ def reports_of(row: Mapping[str, Any]) -> list[Report]:
 def rows_of(folder: SyncFolder, plan: Plan) -> Iterator[dict[str, Any]]:
     """What all groups have read, each request once, also where a task did not come to its end."""
     for group in plan.groups:
-        known: set[str] = set()
-        for row in folder.seen(group.number).rows():
-            if row["pr_id"] not in known:
-                known.add(row["pr_id"])
-                yield row
+        yield from folder.seen(group.number, plan).rows().values()
 
 
 def as_json(value: object) -> bytes:
