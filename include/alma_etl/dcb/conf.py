@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from alma_etl.config import Form, sentence_of
 from alma_etl.dcb.settings import DcbSettings, SystemCode
 from alma_etl.errors import InputProblem
+from alma_etl.identifiers import read_characters
 
 # Ids go into paths of URLs and into the marker of the hold's comment.
 RequestId = Annotated[
@@ -18,10 +27,23 @@ RequestId = Annotated[
 AlmaId = Annotated[str, Form(r"^[0-9]{5,20}$", "an id of Alma, which is 5 to 20 digits")]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+def _visible(value: object) -> object:
+    """A barcode without what cannot be seen in it; the rest is as it was given, since the book in Alma has it so."""
+    if not isinstance(value, str):
+        return value
+    read = read_characters(value)
+    if read.problem:
+        raise ValueError(read.problem)
+    return read.value
+
+
 Barcode = Annotated[
     str,
+    BeforeValidator(_visible),
     StringConstraints(strip_whitespace=True),
-    Form(r"^[^\x00-\x20/?#%]{1,80}$", "a barcode without blanks and without / ? # %, at most 80 characters"),
+    Form(r"^[^\x00-\x1f\x7f]{1,100}$", "a barcode of 1 to 100 characters that can be printed"),
 ]
 
 
