@@ -67,7 +67,7 @@ def test_the_form_takes_the_conf_of_the_documents_and_fills_in_the_rest():
         {"borrower": {"system": "BORROWER"}},
         {"borrower": "patron-1"},
         {"pickup": {**CONF["pickup"], "more": "than is known"}},
-        {"item": {"barcode": "with a space"}},
+        {"item": {"barcode": "of two\nlines"}},
         {"note": 5},
     ],
     ids=lambda change: next(iter(change)),
