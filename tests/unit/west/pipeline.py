@@ -48,4 +48,4 @@ def run(client: Any, bucket: Bucket, run_id: str = "run", **params: Any) -> Ran:
 
 def extract(client: Any, folder: RunFolder, params: Mapping[str, Any]) -> list[int]:
     """The first step; the numbers of the chunks."""
-    return [chunk.number for chunk in extract_mms_ids(client, folder, params, moment=MOMENT)]
+    return [chunk.number for chunk in extract_mms_ids(client, folder, params, moment=MOMENT, sandbox=True)]
