@@ -68,6 +68,7 @@ def run(load, reaper, step, kill_at):
     return died
 
 
+@pytest.mark.timeout(600)  # a whole load for every moment at which one can be killed
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_deed_of_a_step_changes_nothing(world, alma, step):
     begin, reaper = world
