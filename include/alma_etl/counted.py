@@ -2,5 +2,10 @@
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """The number with its noun. The last word of the noun takes an s, unless ``plural`` says otherwise."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+    """The number with its noun, which takes an s where no ``plural`` is given."""
+    return f"{number:,} {verb(number, noun, plural or f'{noun}s')}"
+
+
+def verb(number: int, one: str, more: str) -> str:
+    """The word that goes with the number, such as is or are."""
+    return one if number == 1 else more

@@ -7,6 +7,7 @@ from alma_etl.alma.answers import Absent, Found, Unknown
 from alma_etl.alma.bibs import MAX_BATCH, NO_BIB, Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaMalformed, AlmaRefused, AlmaTimeout, AlmaTransient
+from alma_etl.counted import counted
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def read_bibs(
             refused = isinstance(error, AlmaRefused) and error.code in NO_BIB
             return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
         half = len(mms_ids) // 2
-        log.warning("A batch of %d titles is halved: %s", len(mms_ids), error)
+        log.warning("A batch of %s is halved: %s", counted(len(mms_ids), "title"), error)
         return {
             **read_bibs(client, mms_ids[:half], availability=availability),
             **read_bibs(client, mms_ids[half:], availability=availability),

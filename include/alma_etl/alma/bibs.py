@@ -14,6 +14,7 @@ from alma_etl.alma.call import XML, Call, params, path, xml_call
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import Page, whole
+from alma_etl.counted import counted
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -79,7 +80,7 @@ class Bibs:
         times out, or the answer is malformed, ask for half. Raises AlmaRefused (402203 for the whole call
         when one id is malformed), AlmaTransient, AlmaStop; ValueError for more than 100 ids."""
         if len(mms_ids) > MAX_BATCH:
-            raise ValueError(f"{len(mms_ids)} bibs in one call; Alma takes {MAX_BATCH}")
+            raise ValueError(f"{counted(len(mms_ids), 'bib')} in one call; Alma takes {MAX_BATCH}")
         if not mms_ids:
             return {}
         call = Call(

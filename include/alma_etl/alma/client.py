@@ -52,6 +52,7 @@ from alma_etl.alma.transport import Transport
 from alma_etl.alma.user_requests import UserRequests
 from alma_etl.alma.users import Users
 from alma_etl.alma.verdict import failure, read_or_malformed
+from alma_etl.counted import verb
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -305,7 +306,8 @@ def _at_floor(call: Call, left: int, floor: int) -> AlmaQuotaFloor:
         call.name,
         None,
         "",
-        f"Alma has {left} calls left for today and {floor} are kept for the library's other work; "
+        f"Alma has {left} {verb(left, 'call', 'calls')} left for today and {floor} are kept for the library's "
+        f"other work; "
         "run again after midnight UTC or lower the quota floor of the connection",
     )
 

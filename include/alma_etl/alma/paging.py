@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from alma_etl.alma import shapes
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.errors import AlmaShortList
+from alma_etl.counted import counted
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def every(call_name: str, get: Callable[[int], Page[T]], key: Callable[[T], str]
         if len(found) >= total:
             return list(found.values())
         met.update(found)
-    message = f"the list counts {total} rows but gives {len(found)} in {_READINGS} readings"
+    message = f"the list counts {counted(total, 'row')} but gives {len(found)} in {_READINGS} readings"
     raise AlmaShortList(call_name, None, "", message, named=list(met.values()), counted=total)
 
 

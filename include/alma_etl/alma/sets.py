@@ -11,6 +11,7 @@ from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.counted import counted
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -98,7 +99,7 @@ class Sets:
         one bad id refuses the call. Refusals: 60115 is a member already, 60118 too many, 60119 twice in the
         call. Raises AlmaError, ValueError for more than 1000."""
         if not 1 <= len(ids) <= MAX_MEMBERS:
-            raise ValueError(f"{len(ids)} members in one call; Alma takes 1 to {MAX_MEMBERS}")
+            raise ValueError(f"{counted(len(ids), 'member')} in one call; Alma takes 1 to {MAX_MEMBERS}")
         call = json_call(
             "POST",
             path("conf", "sets", set_id),

@@ -15,6 +15,7 @@ from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.items import Item
 from alma_etl.alma.safe_write import Outcome, Written
 from alma_etl.alma.sets import AlmaSet
+from alma_etl.counted import counted
 from alma_etl.errors import InputProblem, RunStopped
 
 T = TypeVar("T")
@@ -106,7 +107,8 @@ def _members(client: AlmaClient, set_id: str, size: int) -> set[str]:
             f"GET /conf/sets/{set_id}/members",
             None,
             "",
-            f"the set counts {size} members but names {len(members)}, so that nobody knows which are missing",
+            f"the set counts {counted(size, 'member')} but names {len(members)}, so that nobody knows which are "
+            f"missing",
             named=sorted(members),
             counted=size,
         )

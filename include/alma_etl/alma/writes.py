@@ -37,6 +37,7 @@ from alma_etl.alma.sets import MAX_MEMBERS, AlmaSet
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import User
+from alma_etl.counted import counted
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -324,7 +325,7 @@ def _grown(client: AlmaClient, set_id: str, before: int, added: int) -> Answer[A
         return answer
     if answer.value.number_of_members == before:
         return Absent()
-    what = f"the set has {answer.value.number_of_members} members, neither {before} nor {before + added}"
+    what = f"the set has {counted(answer.value.number_of_members, 'member')}, neither {before} nor {before + added}"
     return Unknown(AlmaMalformed(f"GET /conf/sets/{set_id}", 200, "", what))
 
 

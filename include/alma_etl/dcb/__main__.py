@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alma_etl.counted import counted
 from alma_etl.dcb.replay import replay_file
 from alma_etl.errors import InputProblem
 
@@ -95,7 +96,7 @@ def _explain(store: "DcbStore", given: argparse.Namespace) -> int:
 def _nudge(store: "DcbStore", given: argparse.Namespace) -> int:
     nudged = store.nudge(given.pr_id, datetime.now(UTC))
     asked = len(set(given.pr_id))
-    sys.stdout.write(f"{nudged} of {asked} requests will be looked at by the next tick.\n")
+    sys.stdout.write(f"{nudged} of {counted(asked, 'request')} will be looked at by the next tick.\n")
     if nudged < asked:
         raise InputProblem("The others are settled, or not tracked.")
     return 0

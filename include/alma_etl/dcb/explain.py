@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from alma_etl.counted import counted
 from alma_etl.dcb.observations import read_seen, write_seen
 from alma_etl.dcb.reducer import step
 from alma_etl.dcb.result import Transition
@@ -140,7 +141,7 @@ def _check(tracked: Tracked, history: History) -> tuple[bool | None, str]:
             False,
             f"Replay: DIFFERS: the same transitions, but another memory at the end ({state.status}).",
         )
-    return True, f"Replay: {len(history.steps)} steps lead to the same state."
+    return True, f"Replay: {counted(len(history.steps), 'step')} lead to the same state."
 
 
 def _when(moment: datetime | None) -> str:

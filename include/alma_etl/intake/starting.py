@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from alma_etl.counted import counted, verb
 from alma_etl.errors import NotAcceptable
 from alma_etl.intake.arrivals import Arrival, not_started, remember_started, settled
 from alma_etl.intake.places import AREAS, printable
@@ -42,9 +43,13 @@ def new_starts(
         at_rest = settled(bucket, settle=settle)
     waiting = not_started(bucket, at_rest)
     if len(waiting) > at_most:
-        log.info("%d files wait; the first %d are started now, the others next", len(waiting), at_most)
+        log.info(
+            "%s waiting; the first %d are started now, the others next",
+            counted(len(waiting), "file"),
+            at_most,
+        )
     for arrival in waiting[:at_most]:
-        log.info("%s (%d bytes): run %s", printable(arrival.key), arrival.size, arrival.run_id)
+        log.info("%s (%s): run %s", printable(arrival.key), counted(arrival.size, "byte"), arrival.run_id)
     return [_start(arrival) for arrival in waiting[:at_most]]
 
 
@@ -61,11 +66,11 @@ def note_starts(bucket: Bucket, starts: Sequence[Start], states: Sequence[str]) 
     if failed:
         names = ", ".join(printable(start["conf"]["key"]) for start in failed[:10])
         raise NotAcceptable(
-            f"{len(failed)} of {len(starts)} runs could not be started ({names}): see the log of start_load; "
-            "they are tried again within a minute"
+            f"{len(failed)} of {counted(len(starts), 'run')} could not be started ({names}): see the log of "
+            "start_load; they are tried again within a minute"
         )
     already = sum(state == "skipped" for _, state in outcome)
-    return f"{len(good) - already} runs started, {already} were there already."
+    return f"{counted(len(good) - already, 'run')} started, {already} {verb(already, 'was', 'were')} there already."
 
 
 def _start(arrival: Arrival) -> Start:
@@ -80,7 +85,7 @@ def _start(arrival: Arrival) -> Start:
 def _note(arrival: Arrival) -> str:
     """What the run is about, for the list of runs in the UI: Markdown, of at most 1,000 characters."""
     shown = printable(arrival.key).replace("`", "'")
-    return f"`{shown}`, {arrival.size} bytes"
+    return f"`{shown}`, {counted(arrival.size, 'byte')}"
 
 
 def watched_folders() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaStop
+from alma_etl.counted import counted
 from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
 from alma_etl.items.ends import SentRecord, ends_of
 from alma_etl.items.existing import known_of
@@ -65,7 +66,7 @@ class _Creating:
             if row_key(row) in settled:
                 self._done[row["line"]] = settled[row_key(row)]  # type: ignore[assignment]
         if self._done:
-            log.info("Chunk %04d: %d rows were done before", self._number, len(self._done))
+            log.info("Chunk %04d: %s done before", self._number, counted(len(self._done), "row"))
         try:
             with self._checkpoint:
                 self._look_for_sent(rows)
@@ -147,7 +148,7 @@ class _Creating:
                 self._keep(row, end)
                 finished += 1
                 if finished % PROGRESS_EVERY == 0:
-                    log.info("Chunk %04d: %d of %d rows sent", self._number, finished, len(rows))
+                    log.info("Chunk %04d: %d of %s sent", self._number, finished, counted(len(rows), "row"))
 
     def _rehearse(self, rows: Sequence[ItemRow]) -> None:
         sender = Sender(self._client)

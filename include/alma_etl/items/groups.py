@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from alma_etl.counted import counted
 from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome
 from alma_etl.items.profiles import ItemProfile
 
@@ -117,8 +118,8 @@ def choose(
     if len(visible) > 1 and profile.on_several_holdings == "fail":
         return group.ends(
             Outcome.SEVERAL_HOLDINGS,
-            f"the title has {len(visible)} holdings at {group.place} ({ids}): merge them in Alma, or give the row "
-            "another place",
+            f"the title has {counted(len(visible), 'holding')} at {group.place} ({ids}): merge them in Alma, "
+            "or give the row another place",
         )
     if doubt and (profile.on_several_holdings == "fail" or first.suppressed):
         return group.ends(
@@ -129,7 +130,7 @@ def choose(
     if doubt:
         remarks.append(f"other holdings at {group.place} may exist: {doubt}")
     if len(visible) > 1:
-        remarks.append(f"the first of {len(visible)} holdings at {group.place} was taken ({ids})")
+        remarks.append(f"the first of {counted(len(visible), 'holding')} at {group.place} was taken ({ids})")
     if first.suppressed:
         remarks.append("the holding is suppressed from publishing")
     return group.goes_to(first.holding_id, first.call_number, "; ".join(remarks))

@@ -109,7 +109,8 @@ def _take_in(folder: LoadFolder, file: DroppedFile, settings: ItemProfiles, *, v
 def _check_size(info: ObjectInfo, settings: ItemProfiles) -> None:
     if info.size > settings.max_file_mb * 1_000_000:
         raise InputProblem(
-            f"The file has {info.size:,} bytes, more than the {settings.max_file_mb:g} MB that max_file_mb allows: "
+            f"The file has {info.size / 1_000_000:,.1f} MB, more than the {settings.max_file_mb:g} MB that "
+            f"max_file_mb allows: "
             "a list of this many items is dropped in parts, or the bound is raised in config/item_profiles.yaml"
         )
     if info.size == 0:
@@ -162,7 +163,7 @@ def _cut(
         )
     )
     log.info(
-        "%s, %s: %d rows, %d of them rejected, %d chunks",
+        "%s, %s: rows: %d, rejected: %d, chunks: %d",
         printable(source.key), table.form, counted.rows, counted.rows - len(stage), len(chunks),
     )  # fmt: skip
     return chunks

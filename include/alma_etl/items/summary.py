@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.counted import counted, verb
 from alma_etl.errors import NotAcceptable
 from alma_etl.items.outcomes import LOADED, NOT_ACCEPTABLE
 from alma_etl.items.run import LoadFolder
@@ -82,7 +83,9 @@ def verdict_of(summary: Summary) -> str:
     rejected = (
         f", {summary.rejected:,} rejected, see {summary.keys.get('rejects', 'the report')} and docs/files.md"
     )
-    return f"{summary.loaded:,} of {summary.rows:,} rows {done}{rejected if summary.rejected else ''}."
+    return (
+        f"{summary.loaded:,} of {counted(summary.rows, 'row')} {done}{rejected if summary.rejected else ''}."
+    )
 
 
 def _problems(summary: Summary, task_states: Mapping[str, str]) -> Iterator[str]:
@@ -91,14 +94,14 @@ def _problems(summary: Summary, task_states: Mapping[str, str]) -> Iterator[str]
         return
     if sum(summary.counts.values()) != summary.rows or summary.repeated:
         yield (
-            f"Counts do not add up: the file has {summary.rows:,} rows, the report {sum(summary.counts.values()):,}, "
-            f"and {summary.repeated:,} lines came twice; please report this."
+            f"Counts do not add up: the file has {counted(summary.rows, 'row')}, the report "
+            f"{sum(summary.counts.values()):,}, and {counted(summary.repeated, 'line')} came twice; please report this."
         )
     for outcome in sorted(NOT_ACCEPTABLE):
-        if summary.counts.get(outcome):
+        if count := summary.counts.get(outcome):
             yield (
-                f"{summary.counts[outcome]:,} of {summary.rows:,} rows are {outcome.value}: clear the failed tasks to "
-                "go on, or drop the rejects file again when the cause is mended."
+                f"{count:,} of {counted(summary.rows, 'row')} {verb(count, 'is', 'are')} {outcome.value}: clear the "
+                "failed tasks to go on, or drop the rejects file again when the cause is mended."
             )
     for number, reason in list(summary.unfinished.items())[:5]:
         yield f"Chunk {number:04d} did not finish{': ' if reason else ''}{reason}."

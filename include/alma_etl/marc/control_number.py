@@ -7,6 +7,8 @@ another encoding, a lost terminator or a cut end leave the 001 where it was. Wha
 import re
 from dataclasses import dataclass
 
+from alma_etl.counted import counted, verb
+
 LEADER_LENGTH = 24
 FIELD_TERMINATOR = b"\x1e"
 _ENTRY = re.compile(rb"([0-9A-Za-z]{3})(\d{4})(\d{5})")
@@ -36,7 +38,7 @@ class _Directory:
 def control_number(data: bytes) -> ControlNumber:
     """Read the 001 from the bytes of one record, with or without its record terminator."""
     if len(data) < LEADER_LENGTH:
-        return ControlNumber(problem=f"only {len(data)} bytes long")
+        return ControlNumber(problem=f"only {counted(len(data), 'byte')} long")
     sound = data[:5] == b"%05d" % len(data)
     directory = _directory(data)
     if directory is None:
@@ -137,4 +139,5 @@ def _length(data: bytes) -> str:
         return ""
     if not data[:5].isdigit():
         return f"its leader does not begin with the record's length but with {data[:5]!r}, and "
-    return f"its leader says {int(data[:5])} bytes, {len(data)} were found, and "
+    claimed = int(data[:5])
+    return f"its leader says {claimed} {verb(claimed, 'byte', 'bytes')}, {len(data)} were found, and "

@@ -2,6 +2,8 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from alma_etl.counted import counted, verb
+
 _environment = Environment(
     loader=PackageLoader("alma_etl.reports"),
     autoescape=True,
@@ -9,6 +11,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters |= {"counted": counted, "verb": verb}
 
 
 def render(template: str, **values: object) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
+from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.tabular.cells import Holds, is_blank, read_cell, without_marks
 from alma_etl.tabular.kinds import Kind, kind_of
@@ -131,7 +132,8 @@ class Header:
         missing = len(values) < len(self.names)
         return replace(
             row,
-            problem=f"the line has {len(values)} columns where the header has {len(self.names)}: a separator is "
+            problem=f"the line has {counted(len(values), 'column')} where the header has {len(self.names)}: a "
+            f"separator is "
             f"{'missing' if missing else 'too many'}, or a text that contains one is not in quotes",
         )
 

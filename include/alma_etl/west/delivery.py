@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import IO, Protocol
 
 from alma_etl import __version__
+from alma_etl.counted import counted
 from alma_etl.errors import NotAcceptable
 from alma_etl.west.assembly import assembled_key, read_assembly
 from alma_etl.west.gates import SymbolResult
@@ -128,7 +129,9 @@ def _deliver_to_bucket(folder: RunFolder, plan: Plan, result: SymbolResult, now:
         bucket.delete([marc_key])
         return [manifest_key, outcomes_key]
     bucket.copy(assembled_key(folder, f"{result.stem}.mrc"), marc_key)
-    log.info("Delivered %s: %d records, %d bytes", marc_key, result.records, result.bytes)
+    log.info(
+        "Delivered %s: %s, %s", marc_key, counted(result.records, "record"), counted(result.bytes, "byte")
+    )
     return [manifest_key, outcomes_key, marc_key]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from alma_etl.alma.ids import is_mms_id
+from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.marc.control_number import ControlNumber, control_number
 from alma_etl.marc.iso2709 import RawRecord, Readable, split_records
@@ -63,7 +64,7 @@ def _read(stream: Readable, key: str, index: IdIndex) -> ExportReading:
             damaged += found.damaged
             index.add([mms_id])
         if records % 10_000 == 0:
-            log.info("%s: %d records read", key, records)
+            log.info("%s: %s read", key, counted(records, "record"))
     if not good:
         first = f"; the first one: {bad[0].reason}" if bad else ""
         raise InputProblem(
@@ -74,7 +75,7 @@ def _read(stream: Readable, key: str, index: IdIndex) -> ExportReading:
         total=records, titles=len(index), repeated=good - len(index), bad_records=records - good
     )
     if damaged:
-        log.warning("%s: %d records are damaged, but their 001 can be read", key, damaged)
+        log.warning("%s: %s damaged, but with a 001 that can be read", key, counted(damaged, "record"))
     return ExportReading(counts, bad, damaged)
 
 

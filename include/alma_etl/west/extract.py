@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.counted import counted
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.store.folder import Chunk
 from alma_etl.store.versions import Versions
@@ -111,7 +112,9 @@ def _write_plan(
             limit_of_file=limit_of_file,
         )
     )
-    log.info("%s: %d titles in %d chunks of at most %d", source, titles, len(chunks), size)
+    log.info(
+        "%s: %s in %s of at most %d", source, counted(titles, "title"), counted(len(chunks), "chunk"), size
+    )
     return chunks
 
 

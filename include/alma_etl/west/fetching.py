@@ -7,6 +7,7 @@ from typing import TypedDict
 from alma_etl.alma.answers import Absent, Answer, Found, Unknown
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.holdings import Holding
+from alma_etl.counted import counted
 from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 from alma_etl.west.listing import listed_titles
 from alma_etl.west.run import RunFolder
@@ -62,10 +63,10 @@ def _fetch_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str
     missing = [pair for pair in wanted if pair not in done]
     if done:
         log.info(
-            "Chunk %04d: %d of %d holdings were fetched before",
+            "Chunk %04d: %d of %s fetched before",
             number,
             len(wanted) - len(missing),
-            len(wanted),
+            counted(len(wanted), "holding"),
         )
     failed = 0
     answers = client.in_parallel(lambda pair: client.holdings.read(*pair), missing)
@@ -81,7 +82,11 @@ def _fetch_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str
             checkpoint.add(row)
             if count % PROGRESS_EVERY == 0 or count == len(missing):
                 log.info(
-                    "Chunk %04d: %d of %d holdings fetched, %d failed", number, count, len(missing), failed
+                    "Chunk %04d: %d of %s fetched, %d failed",
+                    number,
+                    count,
+                    counted(len(missing), "holding"),
+                    failed,
                 )
     rows = checkpoint.complete(done[pair] for pair in wanted)
     return {

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.counted import counted
+from alma_etl.counted import counted, verb
 from alma_etl.west.outcomes import Outcome
 from alma_etl.west.run import Plan
 
@@ -59,26 +59,26 @@ def shut_gates(
     settings = plan.settings
     delivered = sum(symbol.records for symbol in symbols)
     if titles != plan.titles:
-        yield f"Counts do not add up: the run has {plan.titles} titles, the outcomes have {titles}"
+        yield f"Counts do not add up: the run has {counted(plan.titles, 'title')}, the outcomes have {titles:,}"
     for symbol in symbols:
         if symbol.records != symbol.counts[Outcome.DELIVERED]:
             yield (
-                f"Counts do not add up: {symbol.stem}.mrc has {symbol.records} records, "
+                f"Counts do not add up: {symbol.stem}.mrc has {counted(symbol.records, 'record')}, "
                 f"the outcomes say {symbol.counts[Outcome.DELIVERED]} delivered"
             )
-    rows = sum(counts.values())
-    unread = plan.counts.missing + plan.counts.bad_records  # of the input: each stands for a title at least
+    # Of the input: each stands for a title at least. Of a run with a limit they say nothing about its first titles.
+    unread = plan.counts.missing + plan.counts.bad_records if settings.limit is None else 0
+    rows = sum(counts.values()) + unread
     failed = counts[Outcome.FAILED] + unread
-    if _exceeds(failed, settings.failure_threshold, rows + unread):
-        of_export = (
-            f", {plan.counts.bad_records} of them records of the export" if plan.counts.bad_records else ""
-        )
+    if _exceeds(failed, settings.failure_threshold, rows):
+        bad = plan.counts.bad_records if unread else 0
+        of_export = f", {bad:,} of them records of the export" if bad else ""
         yield (
-            f"{failed} of {rows + unread} holdings or titles failed{of_export}{_why(unfinished)}, more than the "
-            f"failure_threshold of {settings.failure_threshold:.2%} allows: "
+            f"{failed:,} of {counted(rows, 'holding or title', 'holdings or titles')} failed{of_export}"
+            f"{_why(unfinished)}, more than the failure_threshold of {settings.failure_threshold:.2%} allows: "
             + (
                 "export the set again, or name it by set_id and let its titles be read from Alma"
-                if plan.counts.bad_records
+                if bad
                 else "see the outcomes for the reasons, then clear list_holdings and what follows it, and the run asks "
                 "Alma only for what is missing"
             )
@@ -92,14 +92,15 @@ def shut_gates(
     for symbol in symbols:
         if delivered and symbol.holdings and symbol.records == 0:
             yield (
-                f"{symbol.symbol} would be delivered empty, although it has {symbol.holdings} holdings: "
+                f"{symbol.symbol} would be delivered empty, although it has {counted(symbol.holdings, 'holding')}: "
                 "see its outcomes, or take the symbol out of symbol_by_library"
             )
         if _exceeds(symbol.dropped, settings.max_drop, symbol.last_records):
             yield (
-                f"{symbol.dropped} of the {symbol.last_records} records of the last delivery {symbol.last_stem} are "
-                f"missing from {symbol.stem}, more than the max_drop of {settings.max_drop:.2%} allows: if that is "
-                "right (commitments withdrawn, titles taken out of the set), run again with a higher max_drop"
+                f"{symbol.dropped:,} of the {counted(symbol.last_records, 'record')} of the last delivery "
+                f"{symbol.last_stem} {verb(symbol.dropped, 'is', 'are')} missing from {symbol.stem}, "
+                f"more than the max_drop of {settings.max_drop:.2%} allows: if that is right (commitments "
+                f"withdrawn, titles taken out of the set), run again with a higher max_drop"
             )
 
 
@@ -112,4 +113,4 @@ def _why(unfinished: Mapping[int, str]) -> str:
     if not unfinished:
         return ""
     told = next(filter(None, unfinished.values()), "")
-    return f" ({len(unfinished)} chunks did not finish{': ' if told else ''}{told})"
+    return f" ({counted(len(unfinished), 'chunk')} did not finish{': ' if told else ''}{told})"

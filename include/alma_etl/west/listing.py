@@ -12,6 +12,7 @@ from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.holdings import HoldingSummary
+from alma_etl.counted import counted
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 from alma_etl.west.enrich import numbers_of_bib
@@ -83,7 +84,7 @@ def listed_titles(folder: RunFolder, number: int) -> list[ListedTitle]:
     missing = [mms_id for mms_id in mms_ids if mms_id not in found]
     if missing:
         raise NoSuchObject(
-            f"{len(missing)} titles of chunk {number:04d} are not listed by the present settings: "
+            f"{counted(len(missing), 'title')} of chunk {number:04d} not listed by the present settings: "
             "clear its list_holdings"
         )
     return [found[mms_id] for mms_id in mms_ids]  # type: ignore[misc]
@@ -109,10 +110,10 @@ def _list_chunk(client: AlmaClient, folder: RunFolder, number: int) -> dict[str,
     missing = [mms_id for mms_id in mms_ids if mms_id not in done]
     if done:
         log.info(
-            "Chunk %04d: %d of %d titles were listed before",
+            "Chunk %04d: %d of %s listed before",
             number,
             len(mms_ids) - len(missing),
-            len(mms_ids),
+            counted(len(mms_ids), "title"),
         )
     with checkpoint:
         for title in _list_titles(client, missing, mode):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from alma_etl.alma.answers import Absent, Unknown
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.ids import is_mms_id
+from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.west.id_index import IdIndex
 from alma_etl.west.run import InputCounts
@@ -39,7 +40,9 @@ def read_set(client: AlmaClient, set_id: str, index: IdIndex) -> InputCounts:
         before = len(index)
         sweep = _read_pages(client, set_id, index, first=PAGE - number * PAGE // MAX_SWEEPS)
         distinct = len(index)
-        log.info("Set %s: %d of %d members read, %d distinct", set_id, sweep.rows, sweep.total, distinct)
+        log.info(
+            "Set %s: %d of %s read, %d distinct", set_id, sweep.rows, counted(sweep.total, "member"), distinct
+        )
         settled = number > 0 and distinct == before
         if settled or distinct >= sweep.total:
             break
@@ -51,7 +54,7 @@ def read_set(client: AlmaClient, set_id: str, index: IdIndex) -> InputCounts:
     total = max(sweep.total, distinct)
     repeated = min(max(sweep.rows - distinct, 0), total - distinct) if settled else 0
     if repeated:
-        log.warning("Set %s lists %d titles more than once", set_id, repeated)
+        log.warning("Set %s lists %s more than once", set_id, counted(repeated, "title"))
     return InputCounts(total=total, titles=distinct, repeated=repeated, missing=total - distinct - repeated)
 
 
@@ -84,7 +87,7 @@ def _read_pages(client: AlmaClient, set_id: str, index: IdIndex, *, first: int) 
         sweep.total = max(sweep.total, page.total)
         _add(page.ids, set_id, index, sweep)
         if sweep.rows % 10_000 < PAGE:
-            log.info("Set %s: %d of %d members read", set_id, sweep.rows, sweep.total)
+            log.info("Set %s: %d of %s read", set_id, sweep.rows, counted(sweep.total, "member"))
     # A set that counts fewer than it names does not say where it ends.
     while sweep.rows > sweep.total and len(index) > sweep.total:
         before = len(index)

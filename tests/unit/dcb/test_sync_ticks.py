@@ -382,7 +382,7 @@ def test_the_report_names_what_changed_and_nobody(sync):
     )
     page = sync.bucket.get(sync.folder().key("report.html")).decode()
     assert "REQUEST_PLACED_AT_BORROWING_AGENCY" in page
-    assert "1 requests read, 1 changed, 1 deeds done" in page
+    assert "1 request read, 1 changed, 1 deed done" in page
     everything = page + "".join(body.decode() for body in sync.bucket.objects.values()) + str(dump(sync.url))
     user = sync.almas.at_borrower.users.read("patron003").value.raw
     for name in (user["last_name"], user["contact_info"]["email"][0]["email_address"]):
@@ -392,7 +392,7 @@ def test_the_report_names_what_changed_and_nobody(sync):
 def test_a_task_that_failed_or_a_plan_that_was_not_made_is_a_red_run(sync):
     sync.place()
     sync.tick()
-    assert check_outcome(sync.folder(), {}).startswith("1 requests read")
+    assert check_outcome(sync.folder(), {}).startswith("1 request read")
     with pytest.raises(NotAcceptable, match="The task poll is failed"):
         check_outcome(sync.folder(), {"poll": "failed"})
     sync.new_run()

@@ -272,7 +272,7 @@ def test_what_was_started_is_not_offered_again_and_is_forgotten_when_the_file_ha
     first = new_starts(bucket, at_most=2, settle=NOW)
     assert [start["trigger_dag_id"] for start in first] == ["item_creation"] * 2
     assert first[0]["conf"].keys() == {"key", "version"}
-    assert note_starts(bucket, first, ["success", "skipped"]) == "1 runs started, 1 were there already."
+    assert note_starts(bucket, first, ["success", "skipped"]) == "1 run started, 1 was there already."
     second = new_starts(bucket, at_most=2, settle=NOW)
     assert len(second) == 1
     note_starts(bucket, second, ["success"])

@@ -237,7 +237,7 @@ def test_a_holdings_list_that_cannot_be_read_is_no_missing_holding(loader, alma,
     assert loaded.ends() == [(1, "failed")]
     assert "could not be read" in loaded.message(1)
     assert alma.state()["counts"]["holdings"] == 0
-    assert (load.state, "1 of 1 rows are failed" in load.problem) == ("failed", True)
+    assert (load.state, "1 of 1 row is failed" in load.problem) == ("failed", True)
 
     alma.heal()  # the cleared tasks go on
     load.resolve()
@@ -305,7 +305,7 @@ def test_a_holding_that_nobody_can_confirm_gets_no_item_and_is_not_made_twice(lo
     loaded = load.finish()
     assert loaded.ends() == [(1, "created")]
     assert alma.made()[1] == {(gift, "MAIN", "stacks"): 1}
-    assert "1 holdings were made" in loaded.page()
+    assert "1 holding was made" in loaded.page()
 
 
 def test_the_same_file_dropped_again_writes_nothing(loader, alma, titles):

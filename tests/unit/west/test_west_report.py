@@ -156,7 +156,7 @@ def test_the_input_is_accounted_for(folder):
     folder.write_plan(folder.plan().model_copy(update={"titles": 3}))
     text = words(page(folder))
     assert "12 in the set 59000000000004401; 10 distinct titles, 1 repeated, 1 missing, 0 unreadable." in text
-    assert "Only the first 3 titles were worked on (limit)." in text
+    assert "Worked on: only the first 3 titles (limit)." in text
 
 
 def test_bad_records_of_an_export_are_listed_and_told_in_the_last_word(folder):

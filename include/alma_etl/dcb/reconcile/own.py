@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from alma_etl.counted import counted, verb
 from alma_etl.dcb import flags
 from alma_etl.dcb.edges import TERMINAL
 from alma_etl.dcb.plan import patron_due
@@ -177,7 +178,8 @@ def check_volume(tools: Tools, ledger: Ledger, bucket: Bucket) -> None:
                 ledger.add(
                     finding(
                         Code.VOLUME_ANOMALY,
-                        f"{now} requests are {status}, after {was} yesterday: look whether a system stands still",
+                        f"{counted(now, 'request')} {verb(now, 'is', 'are')} {status}, after {was} yesterday: "
+                        "look whether a system stands still",
                         part=status,
                         detail={"status": status, "now": str(now), "before": str(was)},
                     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from alma_etl.alma.errors import AlmaStop
+from alma_etl.counted import counted
 from alma_etl.dcb.ports import Actor, Done, Later, Refused, Sink
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, OutboxRow, Tracked
@@ -69,7 +70,11 @@ def act(
     )
     worker.work_off("ALMA_ACTION", gate.perform, tally)
     log.info(
-        "%s deeds done, %s refused, %s later, %s held", tally.done, tally.refused, tally.later, tally.held
+        "%s done, %s refused, %s later, %s held",
+        counted(tally.done, "deed"),
+        tally.refused,
+        tally.later,
+        tally.held,
     )
     return _save(folder, "acted.json", tally.worked())
 
@@ -143,7 +148,7 @@ def publish(
             deadline=deadline.share(len(sinks) - number),
         )
         worker.work_off("EVENT", sink.deliver, tally, target=sink.name, patience=_PATIENCE)
-    log.info("%s events told, %s refused, %s later", tally.done, tally.refused, tally.later)
+    log.info("%s told, %s refused, %s later", counted(tally.done, "event"), tally.refused, tally.later)
     return _save(folder, "published.json", tally.worked())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from alma_etl.counted import counted
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
@@ -33,7 +34,7 @@ def apply(
         applied += 1
         changed += _apply_one(row, folder.run_id, store, settings, now())
     store.release(plan.pr_ids, folder.run_id)
-    log.info("%s requests taken in, %s of them changed their status", applied, changed)
+    log.info("%s taken in, %s changed", counted(applied, "request"), changed)
     return {"applied": applied, "changed": changed}
 
 

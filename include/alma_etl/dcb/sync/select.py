@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from alma_etl.counted import counted
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.plan import PRIORITY, Look, parts_wanted
 from alma_etl.dcb.reads import Allowance, Due, admit
@@ -83,7 +84,7 @@ def select_due(
         full=full,
     )
     folder.save("plan.json", plan)
-    log.info("%s requests are due, %s of them wait for more calls", plan.due, plan.left)
+    log.info("%s due, %s of them left for later", counted(plan.due, "request"), plan.left)
     return list(plan.groups)
 
 
@@ -149,7 +150,7 @@ def _groups(taken: Sequence[Tracked]) -> tuple[Group, ...]:
     for number, start in enumerate(range(0, len(ordered), _GROUP), 1):
         part = ordered[start : start + _GROUP]
         lenders = sorted({_code(each.legs.get(Role.SUPPLIER)) for each in part})
-        label = f"group {number:02d}: {len(part)} requests, lent by {', '.join(lenders)}"
+        label = f"group {number:02d}: {counted(len(part), 'request')}, lent by {', '.join(lenders)}"
         groups.append(Group(number=number, label=label, pr_ids=tuple(each.pr_id for each in part)))
     return tuple(groups)
 

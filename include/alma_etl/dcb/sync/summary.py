@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.counted import counted, verb
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.sync.run import Plan, Polled, SyncFolder, Worked
 from alma_etl.errors import NotAcceptable
@@ -110,23 +111,29 @@ def _changed(store: DcbStore, plan: Plan) -> tuple[tuple[str, str, str], ...]:
 
 def _remarks(plan: Plan, groups: list[Polled], steps: Mapping[str, Worked | None]) -> Iterator[str]:
     if plan.left:
-        yield f"{plan.left} due requests wait: the calls of the day are to last until midnight UTC"
+        yield (
+            f"{counted(plan.left, 'due request')} {verb(plan.left, 'waits', 'wait')}: the calls of the day "
+            "are to last until midnight UTC"
+        )
     if late := sum(each.late for each in groups):
-        yield f"{late} requests wait for the next tick: time was up"
+        yield f"{counted(late, 'request')} {verb(late, 'waits', 'wait')} for the next tick: time was up"
     if frozen := sum(each.frozen for each in groups):
-        yield f"{frozen} requests wait, with nothing changed, for a system that could not be reached"
+        waits = f"{counted(frozen, 'request')} {verb(frozen, 'waits', 'wait')}"
+        yield f"{waits}, with nothing changed, for a system that could not be reached"
     if plan.unknown:
         yield (
-            f"{len(plan.unknown)} of the requests asked for are not polled, since they are settled "
-            "or not tracked"
+            f"{counted(len(plan.unknown), 'request')} asked for and not polled, since settled or not tracked"
         )
     for name, worked in steps.items():
         if worked and worked.late:
             yield f"{'deeds' if name == 'acted' else 'events'} are left for the next tick: time was up"
         if worked and worked.held:
-            yield f"{worked.held} deeds wait for a system that could not be reached"
+            yield (
+                f"{counted(worked.held, 'deed')} {verb(worked.held, 'waits', 'wait')} for a system that could "
+                "not be reached"
+            )
         if worked and worked.given_up:
-            yield f"{worked.given_up} rows were given up after eight attempts; each has an alert"
+            yield f"{counted(worked.given_up, 'row')} given up after eight attempts; each has an alert"
 
 
 def read_summary(folder: SyncFolder) -> Summary | None:
@@ -155,19 +162,20 @@ def problems_of(
     ]
     taken = summary.due - summary.left
     if taken and not summary.polled and not summary.unread:
-        problems.append(f"None of {taken} requests could be polled: see the log of poll.")
+        problems.append(f"None of {counted(taken, 'request')} could be polled: see the log of poll.")
     return problems
 
 
 def verdict_of(summary: Summary) -> str:
     """A good tick in one sentence."""
     if summary.dry_run:
-        return f"Dry run: {summary.polled} requests read, {len(summary.would)} would change. Nothing was written."
+        read = counted(summary.polled, "request")
+        return f"Dry run: {read} read, {len(summary.would)} would change. Nothing was written."
     deeds = sum(states.get("SENT", 0) for states in summary.deeds.values())
     told = sum(states.get("SENT", 0) for states in summary.events.values())
     return (
-        f"{summary.polled} requests read, {len(summary.changed)} changed, {deeds} deeds done, "
-        f"{told} events told."
+        f"{counted(summary.polled, 'request')} read, {len(summary.changed)} changed, "
+        f"{counted(deeds, 'deed')} done, {counted(told, 'event')} told."
     )
 
 
