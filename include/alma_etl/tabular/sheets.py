@@ -16,7 +16,6 @@ from typing import Any
 import openpyxl
 from openpyxl.utils import range_boundaries
 
-from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 
 _MAX_COLUMNS = 200
@@ -90,7 +89,8 @@ def _rows(layout: "_Layout", results: Iterator[Any], formulas: Iterator[Any]) ->
         yield SheetRow(number, cells, number in layout.hidden, merged)
     if number != layout.last:
         raise InputProblem(
-            f"The sheet has {counted(layout.last, 'row')}, but {number:,} of them can be read: save it anew"
+            f"The sheet has {layout.last:,} {'row' if layout.last == 1 else 'rows'}, but {number:,} of them "
+            "can be read: save it anew"
         )
 
 

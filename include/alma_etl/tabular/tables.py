@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.tabular.cells import Holds, is_blank, read_cell, without_marks
 from alma_etl.tabular.kinds import Kind, kind_of
@@ -132,9 +131,8 @@ class Header:
         missing = len(values) < len(self.names)
         return replace(
             row,
-            problem=f"the line has {counted(len(values), 'column')} where the header has {len(self.names)}: a "
-            f"separator is "
-            f"{'missing' if missing else 'too many'}, or a text that contains one is not in quotes",
+            problem=f"the line has {len(values)} {'column' if len(values) == 1 else 'columns'} where the header "
+            f"has {len(self.names)}: a separator is {'missing' if missing else 'too many'}, or a text that contains one is not in quotes",
         )
 
 

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from alma_etl.counted import counted
 from alma_etl.errors import RunStopped
 from alma_etl.tabular.cells import is_blank
 from alma_etl.tabular.kinds import Kind
@@ -75,9 +74,8 @@ class TextTable:
         there = self._file.count()
         if seen != there:
             raise RunStopped(
-                f"The file has {counted(there, 'line')}, but {seen:,} of them were read: nothing is loaded. "
-                f"This is a fault of "
-                "the program, not of the file: report it, with the file"
+                f"The file has {there:,} {'line' if there == 1 else 'lines'}, but {seen:,} of them were read: "
+                "nothing is loaded. This is a fault of the program, not of the file: report it, with the file"
             )
 
     def excerpt(self, lines: Collection[int], stream: IO[bytes]) -> None:

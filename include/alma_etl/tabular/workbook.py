@@ -14,7 +14,6 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.worksheet.cell_range import CellRange
 
-from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.identifiers import EXACT_DIGITS
 from alma_etl.tabular.cells import Holds, is_blank
@@ -103,7 +102,7 @@ def _refuse_bombs(path: Path) -> None:
         unpacked = sum(part.file_size for part in parts)
         if unpacked > MAX_UNPACKED or unpacked > MAX_RATIO * max(path.stat().st_size, 10_000):
             raise InputProblem(
-                f"The Excel workbook would unpack to {counted(unpacked, 'byte')}, which is no list: "
+                f"The Excel workbook would unpack to {unpacked:,} bytes, which is no list: "
                 "copy the columns alone into a new workbook"
             )
         try:
