@@ -132,7 +132,8 @@ class Header:
         return replace(
             row,
             problem=f"the line has {len(values)} {'column' if len(values) == 1 else 'columns'} where the header "
-            f"has {len(self.names)}: a separator is {'missing' if missing else 'too many'}, or a text that contains one is not in quotes",
+            f"has {len(self.names)}: a separator is {'missing' if missing else 'too many'}, "
+            "or a text that contains one is not in quotes",
         )
 
 
