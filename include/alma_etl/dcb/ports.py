@@ -24,10 +24,14 @@ class SideReader(Protocol):
         ...
 
     def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
-        """All open holds of a user by request id, all pages read; None when the list could not be read whole.
+        """The open holds of a user by request id, all pages read; None when the list could not be read.
 
-        A hold that is not in a whole list is gone.
+        What it does not name is for `unnamed_request` to tell: the list may name fewer than it counts.
         """
+        ...
+
+    def unnamed_request(self, leg: LegRecord) -> RequestRead:
+        """A hold that the list which was read last does not name."""
         ...
 
     def item(self, leg: LegRecord) -> ItemRead:
@@ -39,7 +43,10 @@ class SideReader(Protocol):
         ...
 
     def loans_of(self, user_id: str) -> Mapping[str, LoanRead] | None:
-        """The active loans of a user by item pid, all pages read; None when the list could not be read whole."""
+        """The active loans of a user by item pid, all pages read; None when the list could not be read.
+
+        What it does not name is for `ended_loan` to tell.
+        """
         ...
 
     def ended_loan(self, leg: LegRecord) -> LoanRead:

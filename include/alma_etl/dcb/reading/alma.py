@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
+from alma_etl.alma.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.errors import AlmaError, AlmaRefused
 from alma_etl.alma.loans import Loan
@@ -20,6 +20,8 @@ from alma_etl.dcb.vocabulary import Loan as LoanWord
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_ID = "NO_ID"
+_SHORT_LIST = "SHORT_LIST"
+"""The user's list counts more than it names, and what it does not name could not be read singly either."""
 
 
 class AlmaReader:
@@ -29,6 +31,7 @@ class AlmaReader:
         self._alma = alma
         self._failures = Failures()
         self._user_seen: bool | None = None
+        self._short: set[str] = set()
 
     @property
     def user_seen(self) -> bool | None:
@@ -53,13 +56,18 @@ class AlmaReader:
         return RequestRead(None) if isinstance(answer, Unknown) else shapes.gone(leg.closure_hint)
 
     def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
-        """GET /users/{user_id}/requests, all pages; None when it could not be read whole."""
-        answer = self._alma.requests.of_user(user_id, request_type="HOLD")
-        if not isinstance(answer, Found):
-            self._no_list("request", answer)
-            return None
-        self._user_seen = True
-        return {row.request_id: shapes.of_request(row) for row in answer.value}
+        """GET /users/{user_id}/requests, all pages; None when it could not be read."""
+        rows = self._rows("request", self._alma.requests.of_user(user_id, request_type="HOLD"))
+        return None if rows is None else {row.request_id: shapes.of_request(row) for row in rows}
+
+    def unnamed_request(self, leg: LegRecord) -> RequestRead:
+        """The hold that a list which was read does not name: gone, if the list is whole; else it is read singly."""
+        if "request" not in self._short:
+            return shapes.gone(leg.closure_hint)
+        read = self.request(leg)
+        if read.found is None:
+            self._failures.add("request", code=_SHORT_LIST)
+        return read
 
     # --- items
 
@@ -88,20 +96,35 @@ class AlmaReader:
         active = self.loans_of(leg.user_id)
         if active is None:
             return LoanRead(None)
-        return active.get(leg.item_pid) or known or self._latest_of_item(leg)
+        return active.get(leg.item_pid) or self._active_of_item(leg) or known or self._latest_of_item(leg)
 
     def loans_of(self, user_id: str) -> Mapping[str, LoanRead] | None:
-        """GET /users/{user_id}/loans, all pages: the active ones by item; None when it could not be read whole."""
-        answer = self._alma.loans.of_user(user_id)
-        if not isinstance(answer, Found):
-            self._no_list("loan", answer)
-            return None
-        self._user_seen = True
-        return {loan.item_pid: shapes.of_loan(loan) for loan in answer.value}
+        """GET /users/{user_id}/loans, all pages: the active ones by item; None when it could not be read."""
+        rows = self._rows("loan", self._alma.loans.of_user(user_id))
+        return None if rows is None else {loan.item_pid: shapes.of_loan(loan) for loan in rows}
 
     def ended_loan(self, leg: LegRecord) -> LoanRead:
-        """The latest complete loan of the item to the user: by its id where it is known, else by the item's loans."""
-        return self._known_loan(leg) or self._latest_of_item(leg)
+        """The latest complete loan of the item to the user: by its id where it is known, else by the item's loans.
+
+        Where the list of active ones that was read is not whole, an active one is looked for at the item first.
+        """
+        return self._known_loan(leg) or self._active_of_item(leg) or self._latest_of_item(leg)
+
+    def _active_of_item(self, leg: LegRecord) -> LoanRead | None:
+        """The active loan that the user's list does not name, as the item has it; None when there is none."""
+        if "loan" not in self._short:
+            return None
+        if leg.mms_id is None or leg.item_pid is None or leg.user_id is None:
+            self._failures.add("loan", code=_SHORT_LIST)
+            return LoanRead(None)
+        answer = self._settled(
+            "loan", self._alma.loans.of_item(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
+        )
+        if isinstance(answer, Unknown):
+            self._failures.add("loan", code=_SHORT_LIST)
+            return LoanRead(None)
+        rows = answer.value if isinstance(answer, Found) else []
+        return next((shapes.of_loan(row) for row in rows if _is_of(row, leg.user_id)), None)
 
     def _known_loan(self, leg: LegRecord) -> LoanRead | None:
         """The loan that was seen before, active or complete; None when Alma does not have it any more."""
@@ -156,6 +179,17 @@ class AlmaReader:
             return Absent(answer.error)
         self._failures.add(part, answer.error)
         return answer
+
+    def _rows(self, part: str, answer: ListAnswer[T]) -> list[T] | None:
+        """What a list of the user names. One that counts more proves nothing of what it does not name."""
+        self._short.discard(part)
+        if isinstance(answer, PartlyFound):
+            self._short.add(part)
+        elif not isinstance(answer, Found):
+            self._no_list(part, answer)
+            return None
+        self._user_seen = True
+        return rows_of(answer)
 
     def _no_list(self, part: str, answer: Absent | Unknown) -> None:
         error: AlmaError | None = answer.error

@@ -79,7 +79,7 @@ def apply(
     rows = _outbox_rows(result, pr_id, number, stands_for, settings, now, run_id)
     last_ord = outbox.add(connection, pr_id, _last_ord(connection, pr_id), rows, now)
     _tell_alerts(connection, pr_id, tracked.state, result.state, now)
-    errors = _keep_legs(connection, tracked, [report for _, report in fresh], result)
+    errors = _keep_legs(connection, tracked, [report for _, report in fresh], result, now)
     unseen = tracked.nudged and nudges is not None and nudges != tracked.nudges
     schedule = _reschedule(tracked, fresh, result, settings, now, errors, unseen=unseen)
     values = _schedule_values(schedule, satisfied=not unseen and _was_a_look(fresh, result))
@@ -253,7 +253,7 @@ def _tell_alerts(connection: Connection, pr_id: str, before: State, after: State
 
 
 def _keep_legs(
-    connection: Connection, tracked: Tracked, reports: Sequence[Report], result: StepResult
+    connection: Connection, tracked: Tracked, reports: Sequence[Report], result: StepResult, now: datetime
 ) -> int:
     """Keep the health of each side that was read, and ids learned; the most failures in a row of any side."""
     most = 0
@@ -278,8 +278,39 @@ def _keep_legs(
             learned["item_pid"] = memory.item_id
         values |= {name: value for name, value in learned.items() if value}
         most = max(most, values["error_repeat"])
+        _tell_unreadable(connection, tracked, record, values, now)
         connection.execute(_update_leg(tracked.pr_id, record).values(values))
     return most
+
+
+SIDE_UNREADABLE = "SIDE_UNREADABLE"
+_LOOKS, _UNREAD_FOR = 3, timedelta(hours=24)
+_LISTS = {"request": "the user's list of requests", "loan": "the user's list of loans"}
+
+
+def _tell_unreadable(
+    connection: Connection, tracked: Tracked, record: LegRecord, values: dict[str, Any], now: datetime
+) -> None:
+    """An alert for a side that could not be read for three looks and 24 hours; the first look that works ends it."""
+    key = f"{SIDE_UNREADABLE}:{record.role}:{tracked.pr_id}"
+    if not values["error_repeat"]:
+        if record.error_repeat >= _LOOKS:
+            alerts.close_alert(connection, key, now)
+        return
+    since = record.last_ok_at or tracked.created_at
+    if values["error_repeat"] < _LOOKS or now - since < _UNREAD_FOR:
+        return
+    error = str(values["last_error"])
+    lists = [words for part, words in _LISTS.items() if f"{part} " in error]
+    detail = {
+        "system": record.system_code,
+        "side": record.role,
+        "request_id": record.request_id or "",
+        "list": " and ".join(lists),
+        "since": since.isoformat(timespec="minutes"),
+        "error": error,
+    }
+    alerts.open_alert(connection, Alert(key, SIDE_UNREADABLE, "warning", tracked.pr_id, detail), now)
 
 
 def _update_leg(pr_id: str, record: LegRecord) -> Any:

@@ -10,7 +10,6 @@ from alma_etl.dcb.observations import LoanRead, RequestRead
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.ports import SideReader
 from alma_etl.dcb.reading import AlmaReader, FolioReader
-from alma_etl.dcb.reading.shapes import gone
 from alma_etl.dcb.store.rows import LegRecord, ReadError
 from alma_etl.dcb.systems import Systems
 from alma_etl.errors import InputProblem
@@ -106,24 +105,28 @@ def _single(reader: SideReader, question: Question) -> Told:
 
 def _list_of_user(reader: SideReader, questions: Sequence[Question]) -> list[Told]:
     user_id, part = questions[0].leg.user_id or "", questions[0].part
-    told: list[dict[str, Any]]
     if part is Part.REQUEST:
         holds = reader.requests_of(user_id)
-        told = [{"request": _hold(holds, each.leg)} for each in questions]
-    else:
-        loans = reader.loans_of(user_id)
-        told = [{"loan": _loan(reader, loans, each.leg)} for each in questions]
-    for each, parts in zip(questions, told, strict=True):
-        if each.patron:
-            parts["patron"] = reader.patron(each.leg)
-    errors = reader.errors()
-    return [Told(parts, errors, reader.user_seen) for parts in told]
+        shared = reader.errors()
+        return [
+            _told(reader, each, shared, {"request": _hold(reader, holds, each.leg)}) for each in questions
+        ]
+    loans = reader.loans_of(user_id)
+    shared = reader.errors()
+    return [_told(reader, each, shared, {"loan": _loan(reader, loans, each.leg)}) for each in questions]
 
 
-def _hold(holds: Mapping[str, RequestRead] | None, leg: LegRecord) -> RequestRead:
+def _told(reader: SideReader, question: Question, shared: Sequence[ReadError], parts: dict[str, Any]) -> Told:
+    """What a list tells of one side. ``shared``: what failed of the list; what else has failed is this side's own."""
+    if question.patron:
+        parts["patron"] = reader.patron(question.leg)
+    return Told(parts, (*shared, *reader.errors()), reader.user_seen)
+
+
+def _hold(reader: SideReader, holds: Mapping[str, RequestRead] | None, leg: LegRecord) -> RequestRead:
     if holds is None:
         return RequestRead(None)
-    return holds.get(leg.request_id or "") or gone(leg.closure_hint)
+    return holds.get(leg.request_id or "") or reader.unnamed_request(leg)
 
 
 def _loan(reader: SideReader, loans: Mapping[str, LoanRead] | None, leg: LegRecord) -> LoanRead:
