@@ -26,7 +26,7 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.fetching import fetch_holdings
-from alma_etl.west.listing import list_holdings
+from alma_etl.west.listing import list_holdings, listed_titles
 from alma_etl.west.run import InputCounts, Plan, RunFolder
 from alma_etl.west.settings import WestSettings
 from local import folders, servers
@@ -118,7 +118,7 @@ def _plain_loop(url: str, folder: RunFolder) -> float:
     """Requests a second of a loop over one connection, for some seconds."""
     pairs = [
         (row["mms_id"], holding["holding_id"])
-        for row in folder.bucket.read_rows(folder.chunk_key(1, "listing.jsonl"))
+        for row in listed_titles(folder, 1)
         for holding in row["holdings"]
     ]
     session = requests.Session()

@@ -29,7 +29,7 @@ from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.store.bucket import Bucket, json_line
 from alma_etl.west.assembly import assemble_delivery
-from alma_etl.west.converting import RECORDS, convert_to_marc21
+from alma_etl.west.converting import RECORDS, convert_to_marc21, converted
 from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.fetching import RESULT as FETCHED
 from alma_etl.west.listing import RESULT as LISTING
@@ -214,6 +214,7 @@ def _write_fetched(folder: RunFolder, chunk: int) -> None:
                 "record": RECORD,
             }
         )
+    folder.write_mms_ids(chunk, [row["mms_id"] for row in listed])
     for name, rows in ((LISTING, listed), (FETCHED, fetched)):
         folder.bucket.put(folder.chunk_key(chunk, name), b"".join(map(json_line, rows)))
 
@@ -221,8 +222,15 @@ def _write_fetched(folder: RunFolder, chunk: int) -> None:
 def _copy_converted(folder: RunFolder, chunk: int) -> None:
     """The first chunk's results, with the ids of another one; ids are of one length, so the records stay valid."""
     shift = (chunk - 1) * CHUNK
-    for name in (RECORDS, CONVERTED, LISTING):
-        data = folder.bucket.get(folder.chunk_key(1, name))
+    with converted(folder, folder.plan(), 1) as found:
+        pairs = list(found or ())
+    results = {
+        RECORDS: b"".join(data for _, data in pairs),
+        CONVERTED: b"".join(json_line(row) for row, _ in pairs),
+        LISTING: folder.bucket.get(folder.chunk_key(1, LISTING)),
+    }
+    folder.write_mms_ids(chunk, [_id("99", number + shift) for number in range(CHUNK)])
+    for name, data in results.items():
         moved = _ID.sub(lambda match: _id(match[1].decode(), int(match[2]) + shift).encode(), data)
         folder.bucket.put(folder.chunk_key(chunk, name), moved)
 

@@ -96,7 +96,7 @@ def most_within(calls: list[dict[str, Any]], seconds: float) -> int:
 def saved(stack: RealStack, run_id: str) -> list[str]:
     """The holdings that the first chunk's checkpoint keeps while its step is not complete."""
     parts = stack.keys(f"runs/{DAG}/{run_id}/chunks/0001/fetched.jsonl.parts/")
-    return [json.loads(line)["holding_id"] for key in parts for line in stack.read(key).splitlines()]
+    return [json.loads(line)["row"]["holding_id"] for key in parts for line in stack.read(key).splitlines()]
 
 
 def kill_with_supervisor(pid: int) -> None:
