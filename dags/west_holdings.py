@@ -9,7 +9,7 @@ single holding.
 daily allowance has begun anew (midnight UTC). By hand at any time, with the form.
 
 **Input.** An Alma set of titles, or a MARC21 export of one in `west/exports/`. What the form leaves empty comes
-from `config/west.yaml` in the bucket.
+from `config/west.yaml` in the bucket; without that file from the shipped one, on a sandbox alone.
 
 **Output.** In `west/deliveries/`, for each OCLC symbol: `SYMBOL.alma.archived.YYYYMMDD.mrc`, `.manifest.json` and
 `.outcomes.csv`. The page for people is `runs/west_holdings/{run id}/report.html`. If the connection `west_sftp`
@@ -67,7 +67,8 @@ PARAMS = {
         type=["null", "integer"],
         minimum=1,
         title="Only the first titles",
-        description="How many; for a trial, best together with a dry run. Empty: all titles.",
+        description="How many, for a trial: such a run delivers nothing, and its report says what it would be. "
+        "Empty: all titles.",
     ),
     "oclc_symbol": Param(
         None,

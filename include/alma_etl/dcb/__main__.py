@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--by", required=True, help="your login, for the history")
     command.add_argument("--force", action="store_true", help="close although the book is out")
     command.add_argument(
-        "--config", type=Path, help="a copy of config/dcb.yaml, where yours differs from the shipped one"
+        "--config",
+        type=Path,
+        help="a copy of your config/dcb.yaml: its mode and its sinks; without it as in the mode drive",
     )
     command = commands.add_parser("alerts", help="list what is open, the oldest first")
     command.add_argument("url", help=_URL)
@@ -123,7 +125,8 @@ def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
     from alma_etl.dcb.decisions import decide
     from alma_etl.dcb.settings import DcbSettings, shipped_settings
 
-    settings = shipped_settings()
+    # Where DCB only observes, the next tick leaves what is kept here undone; not keeping it would lose it elsewhere.
+    settings = shipped_settings().model_copy(update={"mode": "drive"})
     if given.config:
         try:
             text = given.config.read_text("utf-8-sig")
