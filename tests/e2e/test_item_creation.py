@@ -225,7 +225,7 @@ def test_no_holding_is_made_on_a_list_that_is_not_whole_and_none_beside_a_hidden
     alma.faults({"method": "GET", "kind": "miscount", "path": f"{counted}/holdings$"})
     loaded = load(f"{hidden}|H1\n{counted}|C1\n{plain}|P1\n")
     assert loaded.ends() == [(1, "created"), (2, "failed"), (3, "created")]
-    assert "the list counts 1 rows but gives 0" in loaded.message(2)
+    assert "the list counts 1 row but gives 0" in loaded.message(2)
     assert loaded.state == "failed"
     items, holdings = alma.made()
     assert items["H1"]["holding_id"] == at_place

@@ -286,7 +286,7 @@ def test_a_refused_event_is_no_reason_to_wait(bench):
 def test_the_commands_nudge_and_operator(bench, store_url, capsys):
     confirmed(bench)
     assert command.main(["nudge", store_url, "PR-1"]) == 0
-    assert "1 of 1 requests" in capsys.readouterr().out
+    assert "1 of 1 request will" in capsys.readouterr().out
     assert bench.store.get("PR-1").nudged
     assert command.main(["nudge", store_url, "PR-9"]) == 1
     assert "not tracked" in capsys.readouterr().err
@@ -300,6 +300,12 @@ def test_the_commands_nudge_and_operator(bench, store_url, capsys):
     assert "PR-1: CONFIRMED -> COMPLETED" in capsys.readouterr().out
     assert command.main(["explain", store_url, "PR-1"]) == 0
     assert "by user:sam" in capsys.readouterr().out
+
+
+def test_a_decision_without_settings_keeps_the_actions_of_a_system_that_drives(bench, store_url):
+    confirmed(bench)
+    assert command.main(["operator", store_url, "PR-1", "cleanup", "--by", "sam"]) == 0
+    assert ("CLEANUP", "PENDING") in bench.rows()
 
 
 def test_closing_while_the_book_is_out_needs_force_and_takes_the_settings_in_force(

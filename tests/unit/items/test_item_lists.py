@@ -108,13 +108,13 @@ PLACES = {"here": ("MAIN", "stacks"), "here too": ("MAIN", "stacks"), "law": ("L
 @pytest.mark.parametrize(
     ("there", "hides", "profile", "outcome", "words"),
     [
-        (["here"], 0, "gifts", "failed", "counts 1 rows but gives 0"),
+        (["here"], 0, "gifts", "failed", "counts 1 row but gives 0"),
         (["here", "law"], 0, "gifts", "failed", "no holding at MAIN/stacks is known"),
         (["here", "law"], 1, "gifts", "created", "other holdings at MAIN/stacks may exist"),
         (["law"], 0, "gifts", "failed", "no holding at MAIN/stacks is known"),
         (["here", "here too"], 0, "gifts", "created", "may exist"),
         (["here", "here too"], 1, "gifts", "created", "may exist"),
-        (["here"], 0, "fail", "failed", "counts 1 rows but gives 0"),
+        (["here"], 0, "fail", "failed", "counts 1 row but gives 0"),
         (["here", "here too"], 0, "fail", "failed", "is the only holding at MAIN/stacks is not known"),
         (["here", "law"], 1, "fail", "failed", "is the only holding at MAIN/stacks is not known"),
         (["here", "here too", "law"], 2, "fail", "several_holdings", "2 holdings at MAIN/stacks"),

@@ -58,7 +58,7 @@ def test_a_gift_gets_a_holding_with_the_call_number_of_its_bib_and_an_item(loade
     assert loaded.state == "success"
     assert loaded.report(".missing-call-numbers.txt") == b"MMS ID\tHolding ID\tLibrary\tLocation\n"
     assert loaded.rejects() is None
-    assert "1 of 1 rows loaded" in loaded.page()
+    assert "1 of 1 row loaded" in loaded.page()
 
 
 def test_rows_of_a_title_share_one_holding_at_a_place_and_existing_ones_are_used(loader, alma, gift):
@@ -285,7 +285,7 @@ def test_an_item_that_nobody_can_confirm_is_unconfirmed_and_a_cleared_task_finds
     load = Load(loader, loader.drop(lines((gift, "A"))))
     loaded = load.whole()
     assert loaded.ends() == [(1, "unconfirmed")]
-    assert "1 of 1 rows are unconfirmed" in load.problem
+    assert "1 of 1 row is unconfirmed" in load.problem
     assert loaded.rejects().decode() == f"{gift}|A\r\n"
     alma.heal()
     load.create()
