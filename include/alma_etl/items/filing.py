@@ -1,6 +1,7 @@
 """Step 6 of an item load: the file leaves the incoming folder, whatever became of it."""
 
 import logging
+from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
@@ -16,21 +17,27 @@ log = logging.getLogger(__name__)
 
 
 def file_away(
-    folder: LoadFolder, key: str, *, profile: str | None = None, dry_run: bool | None = None
+    folder: LoadFolder,
+    key: str,
+    *,
+    profile: str | None = None,
+    dry_run: bool | None = None,
+    is_sandbox: Callable[[], bool] = lambda: False,
 ) -> str:
-    """Put the file under `items/done/`, or under `items/failed/` when no row of it could be loaded; its key comes back.
+    """Put the file under `items/done/`, or under `items/failed/` when no row of it could be loaded; returns its key.
 
     What is filed is the version that the run read. If the file was replaced in the meantime, the new one stays
     where it is: it has a run of its own. Doing it again, after a cleared run came to another end, moves the filed
     copy. A file that was not dropped, but named by hand elsewhere in the area, stays, and so does that of a dry
-    run. "" comes back when there is nothing to file. `profile` and `dry_run` are those that the run was given.
+    run. Returns "" when there is nothing to file. `profile` and `dry_run` are those that the run was given;
+    `is_sandbox`: whether the shipped profiles apply, asked of a file that could not be read.
     """
     folder.stop_if_superseded()
     try:
         file = dropped_file(ITEMS, key, profile=profile)
     except InputProblem:
         file = None
-    if _is_dry_run(folder, file, dry_run):
+    if _is_dry_run(folder, file, dry_run, is_sandbox):
         log.info("A dry run: %s stays where it is", printable(key))
         return folder.filed_key() or ""
     summary = find_summary(folder)
@@ -49,7 +56,9 @@ def file_away(
     return target
 
 
-def _is_dry_run(folder: LoadFolder, file: DroppedFile | None, asked: bool | None) -> bool:
+def _is_dry_run(
+    folder: LoadFolder, file: DroppedFile | None, asked: bool | None, is_sandbox: Callable[[], bool]
+) -> bool:
     """Whether nothing was to be written; also of a file that could not be read."""
     plan = folder.find_plan()
     if plan is not None:
@@ -57,7 +66,8 @@ def _is_dry_run(folder: LoadFolder, file: DroppedFile | None, asked: bool | None
     if asked is not None or file is None:
         return bool(asked)
     try:
-        return profile_named(read_profiles(folder.bucket), file.profile).dry_run
+        settings = read_profiles(folder.bucket, sandbox=is_sandbox())
+        return profile_named(settings, file.profile).dry_run
     except RunStopped:
         return False
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseHook, Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -114,6 +115,14 @@ class AlmaHook(BaseHook):
         if refused:
             sentence += f" It may not read: {', '.join(refused)}."
         return "bibs" in readable, sentence
+
+
+def is_known_sandbox(alma_conn_id: str) -> bool:
+    """`AlmaHook.is_sandbox` of a connection that need not exist."""
+    try:
+        return AlmaHook(alma_conn_id).is_sandbox()
+    except AirflowNotFoundException:
+        return False
 
 
 def _rights(alma: AlmaClient) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from alma_airflow.hooks.alma import AlmaHook
+from alma_airflow.hooks.alma import AlmaHook, is_known_sandbox
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.mod_dcb import ModDcb
@@ -59,14 +59,7 @@ class _Connections:
 
 def dcb_settings() -> DcbSettings:
     """The settings of the DCB jobs. Raises InputProblem when they cannot be used, or are missing."""
-    return read_dcb_settings(open_bucket(), is_sandbox=_is_sandbox)
-
-
-def _is_sandbox(conn_id: str) -> bool:
-    try:
-        return AlmaHook(conn_id).is_sandbox()
-    except AirflowNotFoundException:
-        return False
+    return read_dcb_settings(open_bucket(), is_sandbox=is_known_sandbox)
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
+from functools import partial
 from typing import Any, ClassVar
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from alma_airflow.hooks.alma import AlmaHook
+from alma_airflow.hooks.alma import AlmaHook, is_known_sandbox
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
@@ -144,6 +145,7 @@ class FileAway(ItemOperator):
             params["key"],
             profile=params["profile"] or None,
             dry_run=params["dry_run"],
+            is_sandbox=partial(is_known_sandbox, self.alma_conn_id),
         )
 
 

@@ -357,9 +357,14 @@ def test_a_dry_run_tells_what_it_would_do_and_writes_nothing(loader, alma, gift,
 
 
 @pytest.mark.parametrize("body", ["990019999999994401|A\n", "%PDF-1.7 ..."], ids=["a list", "no list"])
-@pytest.mark.parametrize(("profile", "asked"), [("gifts", {"dry_run": True}), ("trial", {})])
+@pytest.mark.parametrize(
+    ("profile", "asked"), [("gifts", {"dry_run": True}), ("trial", {}), ("gifts-trial", {})]
+)
 def test_a_dry_run_leaves_the_file_and_intake_does_not_start_it_again(loader, bucket, body, profile, asked):
-    bucket.put("config/item_profiles.yaml", f"{PROFILES}  trial: {{dry_run: true}}\n".encode())
+    if profile == "gifts-trial":  # a shipped one
+        bucket.delete(["config/item_profiles.yaml"])
+    else:
+        bucket.put("config/item_profiles.yaml", f"{PROFILES}  trial: {{dry_run: true}}\n".encode())
     key = loader.drop(body, profile=profile)
     starts = new_starts(bucket, at_most=9, settle=timedelta(0))
     note_starts(bucket, starts, ["success"])
