@@ -81,10 +81,6 @@ class Process:
         finally:
             os.close(lifeline_read)
 
-    @property
-    def guard_pid(self) -> int:
-        return self._guard.pid
-
     def pids(self) -> list[int]:
         """The ids of the guard and of all processes below it."""
         try:

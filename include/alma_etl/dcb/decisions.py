@@ -15,7 +15,6 @@ from alma_etl.dcb.vocabulary import AckName
 from alma_etl.errors import InputProblem
 
 Decision = Literal["rollback", "retry", "close-lost", "cleanup"]
-DECISIONS: tuple[Decision, ...] = ("rollback", "retry", "close-lost", "cleanup")
 
 _ACKS = {
     "rollback": AckName.OPERATOR_ROLLBACK,

@@ -66,11 +66,6 @@ class DroppedFile:
         return self.key.rpartition("/")[2]
 
     @property
-    def is_incoming(self) -> bool:
-        """Whether it lies where files are dropped, so that it is to be filed away."""
-        return self.key.startswith(self.area.incoming)
-
-    @property
     def stem(self) -> str:
         """The name without its extension, made safe as a part of other names."""
         return safe_stem(self.name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from alma_etl.counted import counted, verb
 from alma_etl.errors import NotAcceptable
 from alma_etl.intake.arrivals import Arrival, not_started, remember_started, settled
-from alma_etl.intake.places import AREAS, printable
+from alma_etl.intake.places import printable
 
 if TYPE_CHECKING:
     from alma_etl.store.bucket import Bucket
@@ -86,8 +86,3 @@ def _note(arrival: Arrival) -> str:
     """What the run is about, for the list of runs in the UI: Markdown, of at most 1,000 characters."""
     shown = printable(arrival.key).replace("`", "'")
     return f"`{shown}`, {counted(arrival.size, 'byte')}"
-
-
-def watched_folders() -> str:
-    """The incoming folders, for people."""
-    return ", ".join(area.incoming for area in AREAS)
