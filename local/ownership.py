@@ -68,7 +68,7 @@ class Lock:
                     return process
             sleep(0.02)  # its new holder has not written its name yet
         raise RuntimeError(
-            f"Nobody can tell who holds {self._path}: end what runs in its folder, then try again."
+            f"Nobody knows who holds {self._path}: end what runs in its folder, then try again."
         )
 
     def release(self) -> None:

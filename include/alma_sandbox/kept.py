@@ -158,7 +158,7 @@ def settings_now(given: Any, kept: dict[str, dict[str, Any]]) -> Any:
 def skip_numbers(world: World, count: int) -> None:
     """Leave out so many ids of each kind, for those that were handed out and not written down.
 
-    Tracking ids are told apart by the time in them.
+    Tracking ids differ by the time in them.
     """
     if isinstance(world, Sandbox):
         world.catalogue.counter.skip(count)

@@ -23,7 +23,7 @@ class WorkerKilled(Exception):
 
 
 class Reaper:
-    """Kills at the n-th deed: a call to Alma, or a write to the bucket or to what loads remember.
+    """Kills at the n-th action: a call to Alma, or a write to the bucket or to what loads remember.
 
     The deed itself takes effect and its answer is lost, the hardest moment there is.
     """

@@ -135,7 +135,7 @@ def test_the_lock_names_its_holder_and_no_process_that_has_its_old_number(
     # What an earlier holder wrote, whose number is another process's now.
     (tmp_path / "lock").write_text(f"{os.getpid()} {psutil.Process().create_time() - 1000}")
     monkeypatch.setattr(ownership, "HOLDER_SECONDS", 0.1)
-    with pytest.raises(RuntimeError, match="Nobody can tell who holds"):
+    with pytest.raises(RuntimeError, match="Nobody knows who holds"):
         Lock(tmp_path).holder()
     lock.release()
     assert (

@@ -11,7 +11,7 @@ from alma_etl.counted import counted, verb
 HOUSE = Path(__file__).resolve().parents[2]
 FOLDERS = (HOUSE / "include/alma_etl", HOUSE / "plugins/alma_airflow")
 NOUNS = (
-    "requests|holdings|titles|records|rows|chunks|items|events|deeds|files|lines|members|runs|steps|reads|bytes|calls|"
+    "requests|holdings|titles|records|rows|chunks|items|events|actions|deeds|files|lines|members|runs|steps|reads|bytes|calls|"
     "tasks|systems|groups|alerts|codes|barcodes|members|bibs|columns|attempts"
 )
 # Bounds that are never 1, by the file and the expression.

@@ -12,7 +12,7 @@ from local.suite import APART, SELECTIONS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
-# Collects all tests and tells, for each target, which it selects.
+# Collects all tests and prints, for each target, which it selects.
 COLLECTOR = """
 import json, sys
 import pytest

@@ -75,8 +75,8 @@ class Loans:
         return self._client.call(call, _loan)
 
     def of_user(self, user_id: str, *, loan_status: str = "Active") -> ListAnswer[Loan]:
-        """GET /users/{user_id}/loans: all pages. `loan_status` Active or Complete. Absent: no such user. Of a loan
-        that a PartlyFound does not name, `read` tells."""
+        """GET /users/{user_id}/loans: all pages. `loan_status` Active or Complete. Absent: no such user. Ask
+        `read` for a loan that a PartlyFound does not name."""
         return self._listed(path("users", user_id, "loans"), loan_status, NO_USER)
 
     def of_item(

@@ -81,7 +81,7 @@ class UserRequests:
     ) -> ListAnswer[UserRequest]:
         """GET /users/{user_id}/requests: all pages. `request_type` HOLD, DIGITIZATION, BOOKING; `status`
         active or history (kept only where the library does not anonymise). Absent when there is no such user.
-        Of a request that a PartlyFound does not name, `read` tells."""
+        Ask `read` for a request that a PartlyFound does not name."""
         where = path("users", user_id, "requests")
 
         def read() -> list[UserRequest]:

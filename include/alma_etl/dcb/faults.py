@@ -1,4 +1,4 @@
-"""A fault of ours in one request's work: told by its kind and place, while the others go on."""
+"""A fault of ours in one request's work: reported by its kind and place, while the others go on."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class SideReader(Protocol):
     def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
         """The open holds of a user by request id, all pages read; None when the list could not be read.
 
-        What it does not name is for `unnamed_request` to tell: the list may name fewer than it counts.
+        Ask `unnamed_request` for what it does not name: the list may name fewer than it counts.
         """
         ...
 
@@ -45,7 +45,7 @@ class SideReader(Protocol):
     def loans_of(self, user_id: str) -> Mapping[str, LoanRead] | None:
         """The active loans of a user by item pid, all pages read; None when the list could not be read.
 
-        What it does not name is for `ended_loan` to tell.
+        Ask `ended_loan` for what it does not name.
         """
         ...
 

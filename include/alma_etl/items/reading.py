@@ -172,7 +172,7 @@ def _cut(
 def _stay_where_they_were(folder: LoadFolder, stage: Staging, source: Source) -> Plan | None:
     """Leave each title of an earlier attempt in its chunk, and each row whose item it made as it was.
 
-    The plan of that attempt comes back, None when there was none of this file.
+    Returns the plan of that attempt, None when there was none of this file.
     """
     earlier = folder.find_plan()
     if earlier is None or earlier.source.etag != source.etag:

@@ -101,7 +101,7 @@ def _problems(summary: Summary, task_states: Mapping[str, str]) -> Iterator[str]
         if count := summary.counts.get(outcome):
             yield (
                 f"{count:,} of {counted(summary.rows, 'row')} {verb(count, 'is', 'are')} {outcome.value}: clear the "
-                "failed tasks to go on, or drop the rejects file again when the cause is mended."
+                "failed tasks to go on, or drop the rejects file again when the cause is fixed."
             )
     for number, reason in list(summary.unfinished.items())[:5]:
         yield f"Chunk {number:04d} did not finish{': ' if reason else ''}{reason}."

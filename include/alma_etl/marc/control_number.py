@@ -17,7 +17,7 @@ _FIRST_ENTRY = re.compile(rb"001\d{4}00000")
 
 @dataclass(frozen=True)
 class ControlNumber:
-    """The 001 as text, "" when there is none; or why it cannot be told (`problem`). `damaged`: the record is not as
+    """The 001 as text, "" when there is none; or why it is not certain (`problem`). `damaged`: the record is not as
     its leader says, yet its 001 is certain."""
 
     value: str = ""

@@ -129,7 +129,7 @@ class Checkpoint:
             self._save()
 
     def complete(self, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
-        """Put the step's whole result into one object; these rows as they count now come back, in the same order."""
+        """Put the step's whole result into one object; returns these rows as they count now, in the same order."""
         attempt = self._started()
         given = {self._step.key(dict(row)): dict(row) for row in rows}
         counting = self._read_counting()

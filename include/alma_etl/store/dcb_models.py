@@ -81,7 +81,9 @@ request_table = Table(
     Column("next_poll_at", UtcTime),  # NULL: not polled
     Column("poll_repeat", Integer, nullable=False),  # polls in a row that brought nothing
     Column("nudged", Boolean, nullable=False),  # somebody asked for a look at everything
-    Column("nudges", Integer, nullable=False, server_default=text("0")),  # how often; tells a new one apart
+    Column(
+        "nudges", Integer, nullable=False, server_default=text("0")
+    ),  # how often, so that a new one is noticed
     Column("lease_owner", Text),
     Column("lease_until", UtcTime),
     Column("flags", Json, nullable=False),

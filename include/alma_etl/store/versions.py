@@ -1,4 +1,4 @@
-"""The results of a step that is worked anew each time, so that workers who meet never write into one object."""
+"""The results of a step that begins from nothing each time, so that workers who meet never write into one object."""
 
 import uuid
 from collections.abc import Mapping

@@ -72,7 +72,7 @@ def _end_of_quoted(text: str, mark: int, separator: str) -> int:
 def records(
     lines: Iterator[Line], separator: str, is_row: Callable[[Sequence[str]], bool]
 ) -> Iterator[Record]:
-    """Join the lines of quoted cells. `is_row` tells whether cells by themselves make a row."""
+    """Join the lines of quoted cells. `is_row` says whether cells by themselves make a row."""
     return _Joining(lines, separator, is_row).records()
 
 

@@ -53,7 +53,7 @@ def damaged(error: Exception) -> InputProblem:
     """The error for a workbook that cannot be read."""
     return InputProblem(
         f"The Excel workbook cannot be read ({type(error).__name__}: {str(error)[:200]}): "
-        "open it in Excel, save it anew as .xlsx, and drop it again"
+        "open it in Excel, save it again as .xlsx, and drop it again"
     )
 
 
@@ -90,7 +90,7 @@ def _rows(layout: "_Layout", results: Iterator[Any], formulas: Iterator[Any]) ->
     if number != layout.last:
         raise InputProblem(
             f"The sheet has {layout.last:,} {'row' if layout.last == 1 else 'rows'}, but {number:,} of them "
-            "can be read: save it anew"
+            "can be read: save it again"
         )
 
 
@@ -168,7 +168,7 @@ def _note_tags(layout: _Layout, text: bytes) -> None:
             raise InputProblem(f"The Excel workbook claims to have more than {_MAX_ROWS:,} rows")
         if number <= layout.last:
             raise InputProblem(
-                "The rows of the sheet are not in their order: open it in Excel and save it anew"
+                "The rows of the sheet are not in their order: open it in Excel and save it again"
             )
         layout.last = number
         if attributes.get(b"hidden") in (b"1", b"true"):

@@ -46,7 +46,7 @@ class SourceRow:
     """One row: the number of its (first) line, its cells by column, and what is wrong with it, if anything.
 
     Every column of the header has its cell, "" when it is empty; a column that is not there has none. `changes`
-    tells for each cleaning of a value the column and what was done ("barcode: 2 invisible characters removed").
+    says for each cleaning of a value the column and what was done ("barcode: 2 invisible characters removed").
     Beside a `problem` the cells hold what could be made out.
     """
 

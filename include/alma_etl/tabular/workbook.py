@@ -158,7 +158,7 @@ def _read(cell: SheetCell | None, holds: Holds) -> tuple[str, str]:
     if shown is None:
         return (
             text,
-            f"is shown by the format {cell.number_format!r}, which cannot be told exactly: {_AS_TEXT}",
+            f"is shown by the format {cell.number_format!r}, which cannot be reproduced exactly: {_AS_TEXT}",
         )
     return shown, ""
 
@@ -183,7 +183,7 @@ def _number(value: float, number_format: str, holds: Holds) -> tuple[str, str]:
     if shown is None:
         return digits, (
             f"is the number {digits} in Excel, shown by the format {number_format!r}, "
-            f"which cannot be told exactly: {_AS_TEXT}"
+            f"which cannot be reproduced exactly: {_AS_TEXT}"
         )
     return shown, ""
 

@@ -86,7 +86,7 @@ def _innermost(detail: Any) -> str:
 
 
 class EtlOperator(KnownErrors):
-    """Runs one function of the domain, and tells Airflow which of its errors a retry cannot fix.
+    """Runs one function of the domain, and reports to Airflow which of its errors a retry cannot fix.
 
     Subclasses write `work`. Bad input, a shut gate, a wrong key and a used-up daily allowance fail the task at
     once, with their sentence as the last line of the log; anything else is retried as the DAG says.

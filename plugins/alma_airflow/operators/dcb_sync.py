@@ -155,7 +155,7 @@ class WriteSyncReport(SyncOperator):
         try:
             with dcb_hooks.open_dcb() as dcb:
                 return report.report(folder, store=dcb.store, settings=dcb.settings, task_states=states)
-        except InputProblem as problem:  # without settings there is no more to tell than that
+        except InputProblem as problem:  # without settings there is no more to say than that
             return report.report_problem(folder, str(problem))
 
 

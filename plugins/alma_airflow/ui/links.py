@@ -9,7 +9,7 @@ from airflow.sdk.types import TaskInstanceKey
 
 
 def airflow_prefix() -> str:
-    """The path below which Airflow is served, which its base URL tells; "" for the root."""
+    """The path below which Airflow is served, by its base URL; "" for the root."""
     return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 

@@ -19,7 +19,7 @@ router = APIRouter()
 
 @router.get("/webhooks/{system}")
 def challenge(system: _System, challenge: Annotated[str, Query(min_length=1, max_length=1000)]) -> Response:
-    """Alma asks whether somebody listens: the challenge comes back as JSON, 404 for a system that may not send."""
+    """Alma asks whether somebody listens: returns the challenge as JSON, 404 for a system that may not send."""
     from alma_airflow.ui.listening import answer_challenge
 
     status, text = answer_challenge(system, challenge)

@@ -190,7 +190,7 @@ def test_a_placing_that_can_never_be_tracked_is_undone_and_says_why_on_its_page(
     placing = desk.placing(almas.conf(pr_id="PR-2"), run_id="the-second")
     with pytest.raises(InputProblem):
         track(placing, {})
-    assert "Undone: " in desk.page("the-second")  # the task cleared alone tells the same
+    assert "Undone: " in desk.page("the-second")  # the task cleared alone says the same
 
 
 @pytest.mark.heavy

@@ -382,7 +382,7 @@ def test_the_report_names_what_changed_and_nobody(sync):
     )
     page = sync.bucket.get(sync.folder().key("report.html")).decode()
     assert "REQUEST_PLACED_AT_BORROWING_AGENCY" in page
-    assert "1 request read, 1 changed, 1 deed done" in page
+    assert "1 request read, 1 changed, 1 action done" in page
     everything = page + "".join(body.decode() for body in sync.bucket.objects.values()) + str(dump(sync.url))
     user = sync.almas.at_borrower.users.read("patron003").value.raw
     for name in (user["last_name"], user["contact_info"]["email"][0]["email_address"]):

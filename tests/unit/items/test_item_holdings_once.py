@@ -164,8 +164,8 @@ def test_a_worker_killed_anywhere_around_the_post_leaves_one_holding(loader, lag
         load.resolve()
         load.create()
         row = load.finish().rows()[0]
-        assert row["outcome"] == "created", f"killed at deed {kill_at}"
-        assert holdings(lagging)[title, "MAIN", "stacks"] == 1, f"killed at deed {kill_at}"
+        assert row["outcome"] == "created", f"killed at action {kill_at}"
+        assert holdings(lagging)[title, "MAIN", "stacks"] == 1, f"killed at action {kill_at}"
         assert other is None or other["holding_id"] == row["holding_id"]
         if not died:
             assert kill_at > 5

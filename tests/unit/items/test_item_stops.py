@@ -59,7 +59,7 @@ def posts_of(alma):
 
 
 def truth(load, alma):
-    """No row whose item is in Alma is told to have failed, and none is told to be there that is not."""
+    """No row whose item is in Alma is reported as failed, and none is reported as there that is not."""
     loaded = load.finish(FAILED)
     there = alma.made()[0].keys()
     for row in loaded.rows():
@@ -243,7 +243,7 @@ def test_the_report_is_true_wherever_a_worker_died(loader, alma, monkeypatch):
 
 
 def test_the_report_is_true_wherever_the_bucket_failed(loader, alma, monkeypatch):
-    """Rows whose answer came while the bucket took no writes are not told to have failed."""
+    """Rows whose answer came while the bucket took no writes are not reported as failed."""
     for broken_from in range(1, 99):
         for info in (*loader.bucket.list("runs/"), *loader.bucket.list("items/")):
             loader.bucket.delete([info.key])

@@ -243,7 +243,7 @@ def test_an_answer_takes_into_account_what_was_handed_out_after_its_call() -> No
     assert budget.note_calls_left(998, TODAY, 5).calls_left == 993  # as was known
     assert budget.note_calls_left(990, TODAY, 10).calls_left == 990  # others call, too
     budget.take(5, 20.0)
-    # Slots that nobody used come back with the first answer to a later one.
+    # Slots that nobody used are returned with the first answer to a later one.
     assert budget.note_calls_left(989, TODAY, 15).calls_left == 989
 
 

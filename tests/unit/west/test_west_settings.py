@@ -73,7 +73,7 @@ def test_the_sandboxs_set_symbol_and_locations_are_not_used_on_another_alma(buck
         ({"oclc_symbol": "ZZOWN"}, ["neither of set_id and marc_key"]),
     ],
 )
-def test_what_another_alma_lacks_is_told_with_the_file_and_an_example(bucket, params, told):
+def test_what_another_alma_lacks_is_named_with_the_file_and_an_example(bucket, params, told):
     with pytest.raises(InputProblem) as raised:
         settings_of_run(bucket, params)
     for words in [*told, CONFIG_KEY, "include/alma_etl/west/west.yaml", "environment"]:

@@ -41,7 +41,7 @@ def track(placing: Placing, states: Mapping[str, str]) -> str:
 
     ``states``: tasks of the run that did not succeed. Is to run always: with some, it writes the page, and raises
     NotAcceptable with what was undone, or what stands and how to go on. So it does when the request cannot be tracked;
-    what another try may mend is raised as it is, after the page was written.
+    what another try may fix is raised as it is, after the page was written.
     """
     progress = placing.find()
     if states:
@@ -97,7 +97,7 @@ def _untracked(progress: Progress, problem: Exception) -> str:
     stands = "; ".join(progress.stands) or "nothing"
     return (
         f"The request {progress.pr_id} is not tracked: {reason.rstrip('.')}. What stands: {stands}. The task is tried "
-        "again; if it stays so, mend the reason and clear track: nothing is doubled."
+        "again; if it stays so, fix the cause and clear track: nothing is made twice."
     )
 
 
@@ -155,7 +155,7 @@ def _is_tracked(placing: Placing) -> bool:
     try:
         return placing.tools.store.get(placing.place.pr_id) is not None
     except StoreUnavailable:
-        return False  # as far as anybody knows: what stands is better told in vain than not at all
+        return False  # as far as anybody knows: better to report what stands needlessly than not at all
 
 
 def _report(placing: Placing, progress: Progress, told: str, *, failed: bool = False) -> None:

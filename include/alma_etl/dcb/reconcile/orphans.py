@@ -41,7 +41,7 @@ def patrons_of(tools: Tools, bucket: Bucket, pr_ids: Sequence[str]) -> set[tuple
 def check_orphans(tools: Tools, ledger: Ledger, suspects: Sequence[str]) -> int:
     """ORPHAN_HOLD and LEFTOVER_VIRTUAL on the patron's side, of requests that no open one is: those of whose lender's
     hold the same night has found that nobody knows it, and the ``suspects``, as `untracked` gives them. A call for each
-    system, and more where something is found. The number of requests comes back."""
+    system, and more where something is found. Returns the number of requests."""
     pr_ids = sorted(_suspects(tools, ledger) | set(suspects))
     closed: set[str] = set()
     for pr_id in pr_ids:

@@ -74,7 +74,7 @@ def _number(user: tuple[str, str]) -> int:
 def check_patrons(tools: Tools, ledger: Ledger, most: int, more: Collection[tuple[str, str]] = ()) -> int:
     """ORPHAN_HOLD, ORPHAN_LOAN, LOST_TRACK, PATRON_EXPIRING, FINALISED_WHILE_OUT at the lender; three calls each.
 
-    ``more``: virtual patrons that stand in no request. The number of those that were read comes back.
+    ``more``: virtual patrons that stand in no request. Returns the number of those that were read.
     """
     by_system: dict[str, list[str]] = {}
     used = tools.store.virtual_users()

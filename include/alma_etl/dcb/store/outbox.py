@@ -193,7 +193,7 @@ def postpone(
 
 
 def owners(connection: Connection, name: str) -> list[str]:
-    """Who has rows leased under a name: the name itself, or ``name/`` and what tells the worker apart."""
+    """Who has rows leased under a name: the name itself, or ``name/`` and what identifies the worker."""
     table = outbox_table.c
     query = select(table.lease_owner).where(
         table.state == "PENDING",

@@ -35,7 +35,7 @@ _MADE = (
     "pickup_desk",
     "is_virtual",
 )
-"""What placing a side settles; the rest of a side is what reading it tells."""
+"""What placing a side settles; the rest of a side comes from reading it."""
 
 
 class HoldTaken(Exception):
@@ -91,7 +91,7 @@ def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
 def put_leg(connection: Connection, pr_id: str, leg: LegRecord, *, add: bool = False) -> None:
     """Set the ids that placing a side made (of that generation); it may be new. ``add``: those not given stay.
 
-    What reading a side has told stays: health, loan, and how its hold ended. Raises HoldTaken when another open request
+    What was read of a side stays: health, loan, and how its hold ended. Raises HoldTaken when another open request
     has the hold.
     """
     other = _owner_of(connection, pr_id, leg)
@@ -104,7 +104,7 @@ def put_leg(connection: Connection, pr_id: str, leg: LegRecord, *, add: bool = F
     given: dict[str, ColumnElement[Any]] = {
         name: new[name] for name in _MADE if not add or getattr(leg, name) is not None
     }
-    # Another hold: what was told of the end of the one before does not concern it.
+    # Another hold: the end of the one before does not concern it.
     same = func.coalesce(table.request_id, "") == func.coalesce(new.request_id, table.request_id, "")
     given["closure_hint"] = case((same, table.closure_hint), else_=null())
     connection.execute(

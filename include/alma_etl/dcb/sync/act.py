@@ -71,7 +71,7 @@ def act(
     worker.work_off("ALMA_ACTION", gate.perform, tally)
     log.info(
         "%s done, %s refused, %s later, %s held",
-        counted(tally.done, "deed"),
+        counted(tally.done, "action"),
         tally.refused,
         tally.later,
         tally.held,
@@ -148,7 +148,7 @@ def publish(
             deadline=deadline.share(len(sinks) - number),
         )
         worker.work_off("EVENT", sink.deliver, tally, target=sink.name, patience=_PATIENCE)
-    log.info("%s told, %s refused, %s later", counted(tally.done, "event"), tally.refused, tally.later)
+    log.info("%s published, %s refused, %s later", counted(tally.done, "event"), tally.refused, tally.later)
     return _save(folder, "published.json", tally.worked())
 
 

@@ -117,7 +117,7 @@ def _list_of_user(reader: SideReader, questions: Sequence[Question]) -> list[Tol
 
 
 def _told(reader: SideReader, question: Question, shared: Sequence[ReadError], parts: dict[str, Any]) -> Told:
-    """What a list tells of one side. ``shared``: what failed of the list; what else has failed is this side's own."""
+    """What a list says of one side. ``shared``: what failed of the list; what else has failed is this side's own."""
     if question.patron:
         parts["patron"] = reader.patron(question.leg)
     return Told(parts, (*shared, *reader.errors()), reader.user_seen)

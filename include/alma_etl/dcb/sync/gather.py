@@ -246,7 +246,7 @@ def _take(looked: Looked, wish: Wish, answer: Answer) -> None:
     at, told = answer
     side = looked.sides[wish.role]
     before = side.seen or Observation(wish.role, Moment.at(at), generation=side.leg.generation)
-    # What an answer leaves empty takes nothing away that another has told.
+    # What an answer leaves empty takes nothing away that another one has.
     side.seen = replace(before, **{name: part for name, part in told.parts.items() if part is not None})
     side.errors += told.errors
     if side.leg.system_kind != "MOD_DCB" and getattr(side.seen, wish.part) is None:

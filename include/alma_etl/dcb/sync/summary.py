@@ -126,10 +126,10 @@ def _remarks(plan: Plan, groups: list[Polled], steps: Mapping[str, Worked | None
         )
     for name, worked in steps.items():
         if worked and worked.late:
-            yield f"{'deeds' if name == 'acted' else 'events'} are left for the next tick: time was up"
+            yield f"{'actions' if name == 'acted' else 'events'} are left for the next tick: time was up"
         if worked and worked.held:
             yield (
-                f"{counted(worked.held, 'deed')} {verb(worked.held, 'waits', 'wait')} for a system that could "
+                f"{counted(worked.held, 'action')} {verb(worked.held, 'waits', 'wait')} for a system that could "
                 "not be reached"
             )
         if worked and worked.given_up:
@@ -171,11 +171,11 @@ def verdict_of(summary: Summary) -> str:
     if summary.dry_run:
         read = counted(summary.polled, "request")
         return f"Dry run: {read} read, {len(summary.would)} would change. Nothing was written."
-    deeds = sum(states.get("SENT", 0) for states in summary.deeds.values())
-    told = sum(states.get("SENT", 0) for states in summary.events.values())
+    actions = sum(states.get("SENT", 0) for states in summary.deeds.values())
+    published = sum(states.get("SENT", 0) for states in summary.events.values())
     return (
         f"{counted(summary.polled, 'request')} read, {len(summary.changed)} changed, "
-        f"{counted(deeds, 'deed')} done, {counted(told, 'event')} told."
+        f"{counted(actions, 'action')} done, {counted(published, 'event')} published."
     )
 
 
