@@ -134,13 +134,17 @@ _SCIENTIFIC = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _WHOLE = re.compile(r"(0|[1-9]\d*)[.,]0{1,2}", re.ASCII)
-_FRACTION = re.compile(r"\d{7,}[.,]\d*|[+-]?\d+[.,]\d{6,}", re.ASCII)
+_FRACTION = re.compile(r"\d{7,}[.,]\d*|[+-]?\d+[.,](?:\d{6,}|0{3,})?", re.ASCII)
 _ERROR = re.compile(r"#[^\W\d_]/[^\W\d_]!?|#[\u00a1\u00bf]?[^\W\d_]\w*(?:/0)?[!?]|Err:\d+|#+", re.IGNORECASE)
 _ERRORS = frozenset(("#NV", "#YOK", "#HI\u00c1NYZIK", "#NEN\u00cd_K_DISPOZICI", "#GETTING_DATA"))
 _EMPTY = frozenset(
     ("null", "(null)", "[null]", "<null>", "\\n", "nan", "nat", "n/a", "<na>", "none", "undefined", "(blank)")
 )
+_TRUTH = frozenset(("true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "falso"))
 _DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212_.?")
+# What word processors and keyboards of other scripts put for a plain character: digits, dashes, quotation marks.
+_LIKE_PLAIN = frozenset(("Nd", "Pd", "Pi", "Pf"))
+_ALSO_LIKE_PLAIN = frozenset("\u201a\u201e\u2032\u2033\u2044\u2212\u2215\u066b\u066c")
 _PREFIXED = re.compile(r"'(?=[\w./-]*\d)\w[\w./-]*", re.ASCII)
 
 
@@ -151,7 +155,7 @@ def is_error_word(value: str) -> bool:
 
 def without_formula(value: str) -> str | None:
     """What stands in `="\u2026"`, by which exports keep a spreadsheet from changing it; None when it is no such."""
-    if len(value) > 3 and value.startswith('="') and value.endswith('"') and '"' not in value[2:-1]:
+    if len(value) > 2 and value.startswith('="') and value.endswith('"') and '"' not in value[2:-1]:
         return value[2:-1].strip()
     return None
 
@@ -177,13 +181,15 @@ def _unwrapped(value: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _spelling_problem(value: str) -> str:
-    if value.isalnum() and value.lower() not in _EMPTY:  # nearly all
+    if value.isalnum() and value.isascii() and value.lower() not in _EMPTY | _TRUTH:  # nearly all
         return ""
     shown = repr(value[:60])
     if is_error_word(value):
         return f"{shown} is the error of a spreadsheet's formula, not a value"
     if value.lower() in _EMPTY or (value and not set(value) - _DASHES):
         return f"{shown} is a word for nothing: leave the cell empty where there is no value"
+    if value.lower() in _TRUTH:
+        return f"{shown} is a truth value of a spreadsheet: {_AS_TEXT}"
     if value.startswith("="):
         return f"{shown} is a formula: enter its value"
     if value[:1] in ("'", '"') and value != value[:1]:
@@ -193,4 +199,13 @@ def _spelling_problem(value: str) -> str:
     if _GROUPED.fullmatch(value) or _FRACTION.fullmatch(value):
         lost = sum(char.isdigit() for char in value.rstrip("0.,")) > EXACT_DIGITS
         return f"{shown} {_IS_NUMBER}{', its last digits are lost' if lost else ''}: {_AS_TEXT}"
-    return ""
+    odd = next((char for char in value if _is_like_plain(char)), "")
+    return (
+        f"{shown} has {named(odd)} in it, where a plain character may be meant: type it again" if odd else ""
+    )
+
+
+def _is_like_plain(char: str) -> bool:
+    if char.isascii():
+        return False
+    return char in _ALSO_LIKE_PLAIN or unicodedata.category(char) in _LIKE_PLAIN

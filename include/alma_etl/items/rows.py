@@ -13,6 +13,8 @@ MAX_BARCODE = 100  # characters
 # What a barcode is unless a profile has a pattern of its own: no blank, and no begin as of a formula. That all of it
 # can be printed holds for every identifier.
 BARCODE_PATTERN = rf"[^\s=+\-@]\S{{0,{MAX_BARCODE - 1}}}"
+# Words for nothing that may be codes elsewhere: of a library or a location Alma says whether it has it.
+_NO_BARCODES = frozenset(("na", "n.a.", "n.a", "nil"))
 
 
 class BadRow(ValueError):
@@ -62,6 +64,12 @@ def _check_mms_id(mms_id: str) -> None:
 def _check_barcode(barcode: str, pattern: str) -> None:
     if not barcode:
         raise BadRow("barcode is empty; Alma would make one up")
+    if barcode.lower() in _NO_BARCODES:
+        raise BadRow(f"barcode {barcode!r} is a word for nothing; Alma would make one up for an empty cell")
+    if barcode.endswith('"') and barcode.count('"') == 1:
+        raise BadRow(
+            f"barcode {barcode!r} ends with a quotation mark that may not belong to it: enter it without"
+        )
     if re.fullmatch(pattern, barcode):
         return
     if pattern != BARCODE_PATTERN:

@@ -15,6 +15,7 @@ from typing import Any
 
 import openpyxl
 from openpyxl.utils import range_boundaries
+from openpyxl.utils.datetime import from_excel
 
 from alma_etl.errors import InputProblem
 
@@ -100,10 +101,24 @@ def _cells(book: Any, name: str) -> Iterator[Any]:
     return sheet.iter_rows(max_col=_MAX_COLUMNS)  # type: ignore[no-any-return]
 
 
+# Dates and times of East Asian languages and Thai, which a workbook names by their number alone and openpyxl takes
+# for General (ECMA-376 part 1, 18.8.30).
+_DATES_BY_NUMBER = frozenset((*range(27, 37), *range(50, 59), *range(71, 82)))
+
+
 def _cell(cell: Any) -> SheetCell | None:
     if cell.value is None:
         return None
+    if cell.data_type == "n" and cell.style_array.numFmtId in _DATES_BY_NUMBER:
+        return SheetCell(_date(cell), "d", "yyyy-mm-dd")
     return SheetCell(cell.value, cell.data_type, cell.number_format or "General")
+
+
+def _date(cell: Any) -> Any:
+    try:
+        return from_excel(cell.value, cell.parent.parent.epoch)
+    except (OverflowError, ValueError):
+        return cell.value  # a number before or behind all dates: its format is one that tells nothing of it
 
 
 @contextmanager

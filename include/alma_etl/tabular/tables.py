@@ -118,8 +118,12 @@ class Header:
         return len(values) >= count and all(is_blank(value) for value in values[count:])
 
     def is_row(self, values: Sequence[str]) -> bool:
-        """Whether values by themselves make a row: as many as the header has, an id where an id belongs."""
-        return self.fits(values) and any(_like_an_id(values[index]) for index in self._keys)
+        """Whether values by themselves make a row: as many as the header has, an id where an id belongs. Where too
+        few or too many are, every key must be there, one of them long, as no number of a text is."""
+        digits = [_digits_of_an_id(values[index]) for index in self._keys if index < len(values)]
+        if self.fits(values):
+            return any(digits)
+        return len(digits) == len(self._keys) > 1 and all(digits) and max(digits) >= _DIGITS_OF_A_LONG_ID
 
     def row(self, line: int, values: Sequence[str], faults: Mapping[int, str] | None = None) -> SourceRow:
         """A row of values under this header; `faults` are problems of cells, by their place."""
@@ -156,13 +160,15 @@ def read_row(
     return SourceRow(line, cells, "; ".join(problems), tuple(changes))
 
 
-def _like_an_id(value: str) -> bool:
-    """Whether a cell may be an id, right or wrong: one word with several digits in it."""
+def _digits_of_an_id(value: str) -> int:
+    """The digits of a cell that may be an id, right or wrong: one word with several digits in it; 0 when it is none."""
     word = without_marks(value)
-    return " " not in word and sum(char.isdigit() for char in word) >= _DIGITS_OF_AN_ID
+    count = sum(char.isdigit() for char in word)
+    return count if " " not in word and count >= _DIGITS_OF_AN_ID else 0
 
 
 _DIGITS_OF_AN_ID = 5
+_DIGITS_OF_A_LONG_ID = 10
 
 
 def _plain(heading: str) -> str:

@@ -12,6 +12,7 @@ from typing import IO, Any
 import openpyxl
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.styles.numbers import is_date_format
 from openpyxl.worksheet.cell_range import CellRange
 
 from alma_etl.errors import InputProblem
@@ -195,7 +196,10 @@ def _same_cell(sheet: Any, cell: SheetCell | None) -> Any:
         return WriteOnlyCell(sheet, "#NUM!")
     if not isinstance(cell.value, str):
         same = WriteOnlyCell(sheet, cell.formula or cell.value)
-        same.number_format = cell.number_format
+        if cell.kind != "d" or is_date_format(
+            cell.number_format
+        ):  # a date may stand there without such a format
+            same.number_format = cell.number_format
         return same
     same = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", cell.value))
     same.data_type = cell.kind  # a text that looks like a formula was a text

@@ -44,11 +44,14 @@ def test_a_row_wins_over_the_profile_field_by_field():
         ({"mms_id": "22101234567894401"}, "not an MMS id"),
         ({"mms_id": "99100883653690408x"}, "not an MMS id"),
         ({"mms_id": "99" + "1" * 18}, "not an MMS id"),
-        ({"mms_id": "٩٩١٠٠٨٨٣٦٥٣٦"}, "not an MMS id"),
+        ({"mms_id": "٩٩١٠٠٨٨٣٦٥٣٦"}, "U+0669 ARABIC-INDIC DIGIT NINE"),
         ({"mms_id": "991/../../users"}, "not an MMS id"),
         ({"barcode": ""}, "barcode is empty"),
         ({"barcode": "3.1166E+13"}, "rounded number by Excel"),
         ({"barcode": "3116 6002"}, "has a space in it"),
+        ({"barcode": '60001"'}, "ends with a quotation mark"),
+        ({"barcode": "NA"}, "word for nothing"),
+        ({"barcode": "n.a."}, "word for nothing"),
         ({"barcode": "3" * 101}, "longer than 100"),
         ({"arrival_date": "8/1/2026"}, "is not a date of the form"),
         ({"public_note": "x" * 1001}, "longer than 1000"),
@@ -58,7 +61,9 @@ def test_what_can_be_seen_without_alma_is_refused_in_words(cells, words):
     assert words in refusal({name: value for name, value in (GOOD | cells).items() if value})
 
 
-@pytest.mark.parametrize("barcode", ["12E4567", "E10", "0012", "b-1.2/3", "Ünicode", "3E+"])
+@pytest.mark.parametrize(
+    "barcode", ["12E4567", "E10", "0012", "b-1.2/3", "Ünicode", "3E+", "NA123", 'A"1"', "NAN-1"]
+)
 def test_a_barcode_may_look_like_anything_else(barcode):
     source = SourceRow(1, GOOD | {"barcode": barcode})
     check(source, item_row(source, DEFAULTS))

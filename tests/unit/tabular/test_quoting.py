@@ -85,6 +85,19 @@ def test_a_mark_that_stays_open_before_the_ids_takes_nothing_of_the_rows_below(o
     ]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("line", [f"{MMS},60002", f"{MMS},60002,x,y", f"{MMS},60002,,,z"])
+def test_a_row_of_too_few_or_too_many_cells_is_not_taken_into_the_quoted_cell_above(opened, line, separator):
+    lines = [f'{MMS},60001,"Mixed', line, 'media"', f"{MMS},60003,x"]
+    found = read(opened, lines, separator=separator)
+    assert [(number, barcode) for number, barcode, _, _ in found if barcode][:2] == [
+        (2, "60001"),
+        (3, "60002"),
+    ]
+    assert "columns where the header has 3" in found[1][3]
+    assert found[-1] == (5, "60003", "x", "")
+
+
 def test_in_csv_whose_writers_quote_an_open_mark_is_told(opened):
     rows = read(opened, [f'{MMS},60001,"Mixed media', f"{MMS},60002,x"])
     assert "never closed" in rows[0][3]

@@ -148,6 +148,40 @@ def test_dates_are_read_by_the_workbooks_own_calendar(opened):
     assert row.cells["arrival_date"] == "2026-08-01"
 
 
+STYLES = "xl/styles.xml"
+
+
+@pytest.mark.parametrize("number", [27, 31, 36, 50, 58, 71, 81])
+def test_a_date_whose_format_is_known_by_its_number_alone_is_a_date(opened, number):
+    """As workbooks of East Asian languages and Thai name them: their text stands nowhere."""
+
+    def change(text):
+        return re.sub(
+            r'(<cellXfs.*?<xf numFmtId="0".*?<xf numFmtId=")[^"]*', rf"\g<1>{number}", text, flags=re.DOTALL
+        )
+
+    for column, problem in (("barcode", "is a date in Excel (2026-03-04)"), ("arrival_date", "")):
+        body = patched(one_cell(column, 46085, "0000"), STYLES, change)
+        table = opened(body)
+        (row,) = table.rows()
+        assert row.cells[column] == "2026-03-04"
+        assert (problem in row.problem) if problem else not row.problem
+        (again,) = opened(excerpt(table, {2})).rows()
+        assert (again.cells, again.problem) == (row.cells, row.problem)
+
+
+@pytest.mark.parametrize("text", ["2026-03-04", "2026-03-04T10:30:00Z"])
+def test_a_date_without_a_format_of_dates_is_still_one_in_the_rejects(opened, text):
+    def change(sheet):
+        return re.sub(r'<c r="B2"[^>]*>.*?</c>', f'<c r="B2" t="d"><v>{text}</v></c>', sheet)
+
+    table = opened(patched(one_cell("barcode", "x"), SHEET, change))
+    (row,) = table.rows()
+    assert "is a date in Excel (2026-03-04)" in row.problem
+    (again,) = opened(excerpt(table, {2})).rows()
+    assert (again.cells, again.problem) == (row.cells, row.problem)
+
+
 def formulas(result):
     """Two formulas: the one in `library` with this XML of a result, the barcode with its result."""
     body = one_cell("library", "=A1")
