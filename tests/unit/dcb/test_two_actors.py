@@ -275,10 +275,11 @@ def take_in(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
         plan = Plan(run_id=folder.run_id, dry_run=False, started=now, groups=groups, due=3, left=0)
         folder.save("plan.json", plan)
         bench.store.lease_due(now, 99, folder.run_id)
-        with folder.seen(1) as rows:
-            for pr_id in ALL:
-                told = seen("SUPPLIER", now, word if pr_id == "PR-2" else "IN_PROCESS", "in place")
-                rows.add(seen_row(pr_id, [told], 0, **(more if pr_id == "PR-2" else {})))
+        rows = []
+        for pr_id in ALL:
+            told = seen("SUPPLIER", now, word if pr_id == "PR-2" else "IN_PROCESS", "in place")
+            rows.append(seen_row(pr_id, [told], 0, **(more if pr_id == "PR-2" else {})))
+        folder.seen(1, plan).add_all(rows)
         return apply.apply(folder, store=bench.store, settings=bench.settings, now=bench.clock)
 
     return take
