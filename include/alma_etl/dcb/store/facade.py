@@ -248,13 +248,13 @@ class DcbStore(Overview):
         """
         url = self._url.render_as_string(hide_password=False)
         with ExitStack() as stack:
-            own, others = (stack.enter_context(open_locks(url, patience=0)) for _ in range(2))
-            owner, lock = _living(stack, own, name)
+            locks = stack.enter_context(open_locks(url, patience=0))
             with self._transaction() as connection:
-                before = [each for each in outbox.owners(connection, name) if each != owner]
-            for each in before:
-                with suppress(LockBusy), others.hold(_worker(each)):
+                before = outbox.owners(connection, name)
+            for each in before:  # before its own lock is taken, which may lie in the file of a dead one's
+                with suppress(LockBusy), locks.hold(_worker(each)):
                     self.release_outbox(each)
+            owner, lock = _living(stack, locks, name)
             try:
                 yield owner, lock
             finally:
