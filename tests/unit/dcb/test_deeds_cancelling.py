@@ -136,6 +136,16 @@ def test_a_rehearsed_cancellation_cancels_nothing(desk, almas):
     assert desk.tools.store.get("PR-1").status is Status.RPBA
 
 
+def test_a_dry_run_cleared_as_a_real_one_reports_what_was_done_alone(desk, almas):
+    desk.place(almas.conf())
+    for dry_run in (True, False):
+        run = Cancelling(desk.tools, CancelRequest(pr_id="PR-1"), "cleared", dry_run=dry_run)
+        cancel.cancel(run)
+        cancel.verify(run)
+    assert "is cancelled: CANCELLED" in cancel.report(run, {})
+    assert "would be cancelled" not in run.files.bucket.get(run.files.key("report.html")).decode()
+
+
 @pytest.mark.parametrize("kind", ["drop", "server_error"])
 def test_a_cancellation_whose_answer_is_lost_is_done_once(kind, desk, almas):
     desk.place(almas.conf())

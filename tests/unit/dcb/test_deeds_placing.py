@@ -204,6 +204,20 @@ def test_a_rehearsal_writes_nothing_and_says_what_would_be_done(desk, almas):
     assert "is tracked already and REQUEST_PLACED_AT_BORROWING_AGENCY" in desk.page("again")
 
 
+def test_a_dry_run_cleared_as_a_real_one_places_and_a_dry_run_between_forgets_nothing(desk, almas):
+    conf = almas.conf()
+    desk.place(conf, run_id="cleared", dry_run=True)
+    placing = desk.placing(conf, run_id="cleared")
+    for step in STEPS[:3]:  # the lender's hold stands, then somebody clears the run as a dry run
+        step(placing)
+    begun = placing.load()
+    desk.place(conf, run_id="cleared", dry_run=True)
+    assert placing.load() == begun
+    assert desk.place(conf, run_id="cleared") == Status.RPBA
+    assert desk.left() == ONE
+    assert "would be" not in desk.page("cleared")
+
+
 def test_two_tasks_never_work_on_one_request_at_once(desk, almas):
     placing = desk.placing(almas.conf())
     with (

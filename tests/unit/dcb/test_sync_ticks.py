@@ -230,6 +230,22 @@ def test_a_dry_run_tells_what_would_change_and_changes_nothing(sync):
     assert b"would change" in sync.bucket.get(sync.folder().key("report.html"))
 
 
+@pytest.mark.parametrize("first", [{"dry_run": True}, {"pr_ids": ["PR-2"]}])
+def test_a_run_that_is_cleared_with_other_params_looks_and_acts_by_the_new_ones(sync, first):
+    """A dry run, and one that was asked to look at another request, of which the plan is kept with the run."""
+    sync.place()
+    sync.tick(**first)
+    if "pr_ids" in first:
+        sync.place("PR-3", 1)
+    for number in sync.select():
+        sync.poll(number)
+    sync.apply()
+    sync.act()
+    sync.publish()
+    assert not sync.report().dry_run
+    assert {sync.path(pr_id)[0] for pr_id in ("PR-1", "PR-3") if sync.store.get(pr_id)} == {"CONFIRMED"}
+
+
 def test_observing_reads_and_tells_but_does_nothing(sync):
     sync.almas.settings = sync.almas.settings.model_copy(update={"mode": "observe"})
     sync.place()

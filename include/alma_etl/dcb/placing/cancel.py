@@ -46,6 +46,8 @@ class Cancelling:
         self.conf = conf
         self.dry_run = dry_run
         self.files = RunFiles(tools.bucket, run_id, CANCEL_DAG)
+        # A run that is cleared as a real one must not report what its dry run said.
+        self._said_key = self.files.key("dry-run-said.json" if dry_run else "said.json")
 
     def note(self, step: str, line: str, *, done: bool = False) -> None:
         """Say something for the report."""
@@ -53,14 +55,12 @@ class Cancelling:
         if (step, line) not in said.lines:
             said.lines.append((step, line))
         said.done = said.done or done
-        self.files.bucket.put(
-            self.files.key("said.json"), said.model_dump_json().encode(), "application/json"
-        )
+        self.files.bucket.put(self._said_key, said.model_dump_json().encode(), "application/json")
         log.info("%s: %s", step, line)
 
     def said(self) -> _Said:
         """What was said so far."""
-        found = self.files.bucket.find(self.files.key("said.json"))
+        found = self.files.bucket.find(self._said_key)
         return _Said() if found is None else _Said.model_validate_json(found)
 
     def tracked(self) -> Tracked:

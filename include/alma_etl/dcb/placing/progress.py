@@ -24,6 +24,8 @@ from alma_etl.store.folder import RunFiles
 from alma_etl.store.locks import Lock, Locks
 
 PLACE_DAG = "dcb_place_request"
+PROGRESS = "progress.json"
+DRY_PROGRESS = "dry-run-progress.json"  # a run that is cleared as a real one must not take it for done
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Placing:
         self.place = place
         self.dry_run = dry_run
         self.files = RunFiles(tools.bucket, run_id, PLACE_DAG)
+        self._progress = DRY_PROGRESS if dry_run else PROGRESS
         self._lock: Lock
         self._claim_key = f"runs/{PLACE_DAG}/claims/{place.pr_id}.json"
 
@@ -146,7 +149,7 @@ class Placing:
             progress = Progress(pr_id=place.pr_id)
             claim = _Claim(run_id=self.files.run_id, request=_digest(place), confs=[])
             # The claim comes last: a run that was killed in between has claimed nothing.
-            self._put(self.files.key("progress.json"), progress)
+            self._put(self.files.key(self._progress), progress)
         if _digest(self.place) not in claim.confs:
             claim.confs.append(_digest(self.place))
             self._put(self._claim_key, claim)
@@ -178,11 +181,11 @@ class Placing:
         """Keep it."""
         claim = None if self.dry_run else self._claim()
         files = self._files_of(claim) if claim else self.files
-        self._put(files.key("progress.json"), progress)
+        self._put(files.key(self._progress), progress)
 
     def give_up(self, progress: Progress) -> None:
         """All was undone: the id is free again, and this run keeps what it has to say."""
-        self._put(self.files.key("progress.json"), progress)
+        self._put(self.files.key(self._progress), progress)
         if not self.dry_run:
             self.tools.bucket.delete([self._claim_key])
 
@@ -193,9 +196,8 @@ class Placing:
     def _files_of(self, claim: _Claim) -> RunFiles:
         return RunFiles(self.tools.bucket, claim.run_id, PLACE_DAG)
 
-    @staticmethod
-    def _read(files: RunFiles) -> Progress | None:
-        found = files.bucket.find(files.key("progress.json"))
+    def _read(self, files: RunFiles) -> Progress | None:
+        found = files.bucket.find(files.key(self._progress))
         return None if found is None else Progress.model_validate_json(found)
 
     def _put(self, key: str, document: BaseModel) -> None:
@@ -215,7 +217,7 @@ def progress_of(bucket: Bucket, pr_id: str) -> Progress | None:
     if claim is None:
         return None
     files = RunFiles(bucket, _Claim.model_validate_json(claim).run_id, PLACE_DAG)
-    found = bucket.find(files.key("progress.json"))
+    found = bucket.find(files.key(PROGRESS))
     return None if found is None else Progress.model_validate_json(found)
 
 

@@ -33,10 +33,10 @@ def poll(
     deadline: Deadline,
 ) -> Polled:
     """Read the requests of a group. Begun anew, it reads only those that are missing."""
-    finished = folder.polled(number)
+    plan = folder.plan()
+    finished = folder.polled(number, plan)
     if finished is not None:
         return finished
-    plan = folder.plan()
     pr_ids = next(group.pr_ids for group in plan.groups if group.number == number)
     circuits, meter = Circuits(), _Meter(store, systems, now)
     gather = Gather(SystemSources(systems), settings, circuits, now=now, deadline=deadline)
@@ -59,6 +59,7 @@ def poll(
                 frozen = [each.tracked.pr_id for each in looked if each.frozen is not None]
                 store.wait(frozen, now() + STEP_BACK)
     polled = Polled(
+        started=plan.started,
         polled=counts["polled"],
         frozen=counts["frozen"],
         late=counts["late"],

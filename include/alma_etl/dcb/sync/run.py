@@ -59,11 +59,13 @@ class Plan(_Part):
 
 
 class Polled(_Part):
-    """What a mapped task came to. ``calls`` and ``answered`` by connection; ``closed``: why reading one ended.
+    """What a mapped task came to, by the plan that was made at ``started``.
 
-    ``frozen`` requests wait for a system that could not be read, ``late`` ones for the next tick, since time ran out.
+    ``calls`` and ``answered`` by connection; ``closed``: why reading one ended. ``frozen`` requests wait for a system
+    that could not be read, ``late`` ones for the next tick, since time ran out.
     """
 
+    started: datetime | None = None
     polled: int = 0
     frozen: int = 0
     late: int = 0
@@ -106,10 +108,11 @@ class SyncFolder(RunFiles):
         """Save a model of this module (or the summary) under its name."""
         self.bucket.put(self.key(name), value.model_dump_json(indent=1).encode(), "application/json")
 
-    def polled(self, number: int) -> Polled | None:
-        """What a group came to, None when it was not finished."""
+    def polled(self, number: int, plan: Plan) -> Polled | None:
+        """What a group of this plan came to, None when it was not finished."""
         found = self.bucket.find(self.chunk_key(number, "polled.json"))
-        return None if found is None else Polled.model_validate_json(found)
+        polled = None if found is None else Polled.model_validate_json(found)
+        return polled if polled is not None and polled.started == plan.started else None
 
     def save_polled(self, number: int, polled: Polled) -> None:
         """The group is finished."""

@@ -46,14 +46,15 @@ def select_due(
     limit: int | None = None,
     dry_run: bool = False,
 ) -> list[Group]:
-    """Lease what this tick will read and write the plan; the groups come back. Begun anew, it takes up the same.
+    """Lease what this tick will read and write the plan; the groups come back. A retry, or a run cleared with
+    the same Params, takes up the same plan.
 
     ``pr_ids``: look at these at once, whatever they are due. A dry run leases and nudges nothing.
     """
-    plan = folder.find_plan()
-    if plan is not None:
-        return list(plan.groups)
     asked = tuple(dict.fromkeys(pr_ids))
+    plan = folder.find_plan()
+    if plan is not None and (plan.dry_run, plan.asked) == (dry_run, asked):
+        return list(plan.groups)
     limit = min(limit or MOST, MOST)
     hints = 0 if dry_run else store.follow_hints(now)
     polled = {pr_id: each for pr_id, each in store.get_many(asked).items() if each.next_poll_at is not None}

@@ -54,7 +54,7 @@ def summed_up(folder: SyncFolder, store: DcbStore, mode: str) -> Summary:
     plan = folder.find_plan()
     if plan is None:
         return Summary(run_id=folder.run_id, mode=mode)
-    groups = [polled for group in plan.groups if (polled := folder.polled(group.number))]
+    groups = [polled for group in plan.groups if (polled := folder.polled(group.number, plan))]
     steps = {name: folder.worked(f"{name}.json") for name in ("acted", "published")}
     settled = [] if plan.dry_run else store.settled_since(plan.started)
     closed = {name: why for polled in groups for name, why in polled.closed.items()}
