@@ -22,7 +22,7 @@ from alma_etl.dcb.vocabulary import Role
 from tests.unit.dcb.records import dump
 from tests.unit.dcb.sync_world import MemoryBucket, SyncWorld
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]  # a kill at every action
 
 STEPS = ("select", "poll", "apply", "act", "publish", "report")
 
