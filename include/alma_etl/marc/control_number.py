@@ -11,6 +11,7 @@ from alma_etl.counted import counted, verb
 
 LEADER_LENGTH = 24
 FIELD_TERMINATOR = b"\x1e"
+RECORD_TERMINATOR = b"\x1d"
 _ENTRY = re.compile(rb"([0-9A-Za-z]{3})(\d{4})(\d{5})")
 _FIRST_ENTRY = re.compile(rb"001\d{4}00000")
 
@@ -27,8 +28,8 @@ class ControlNumber:
 
 @dataclass(frozen=True)
 class _Directory:
-    """The entries (tag, length, start), where the data begins, and how many fields there are; no entries when
-    the directory is garbled and only its size is known."""
+    """The entries (tag, length, start), where the data begins, and how many fields there are; of a garbled
+    directory, of which only the size is known, the first entry or none."""
 
     entries: list[tuple[bytes, int, int]]
     base: int
@@ -48,6 +49,8 @@ def control_number(data: bytes) -> ControlNumber:
     numbers = [entry for entry in directory.entries if entry[0] == b"001"]
     if directory.entries and not numbers:
         return ControlNumber(problem="it has no 001")
+    if not numbers and not sound:
+        return ControlNumber(problem=f"{_length(data)}its directory cannot be read")
     values = (
         {_value(data, directory, entry) for entry in numbers}
         if numbers
@@ -58,7 +61,7 @@ def control_number(data: bytes) -> ControlNumber:
     value = values.pop()
     if value is None:
         return ControlNumber(problem=f"{_length(data)}its 001 is cut off or not where its directory says")
-    sound = sound and bool(numbers) and data[12:17] == b"%05d" % directory.base
+    sound = sound and len(directory.entries) == directory.fields and data[12:17] == b"%05d" % directory.base
     return ControlNumber(value.decode("ascii", "replace").strip(" \t\r\n\x00"), damaged=not sound)
 
 
@@ -72,7 +75,8 @@ def _directory(data: bytes) -> _Directory | None:
     if end > LEADER_LENGTH and data[12:17] == b"%05d" % (end + 1) and (end - LEADER_LENGTH) % 12 == 0:
         tag = data[LEADER_LENGTH : LEADER_LENGTH + 3]
         if not tag.isalnum() or tag == b"001":
-            return _Directory([], end + 1, (end - LEADER_LENGTH) // 12)
+            first = _entries(data[LEADER_LENGTH : LEADER_LENGTH + 12]) or []
+            return _Directory(first, end + 1, (end - LEADER_LENGTH) // 12)
     entries = _contiguous(data, at)
     if entries:
         # the terminator of the directory is lost, or something stands before it
@@ -117,8 +121,16 @@ def _value(data: bytes, directory: _Directory, entry: tuple[bytes, int, int]) ->
     begin, end = directory.base + start, directory.base + start + length - 1
     if length > 0 and _is_field(data, directory.base, begin, end):
         return data[begin:end]
-    first = min(directory.entries, key=lambda each: each[2])
-    return _first_field(data, directory.base) if entry == first else None
+    first, *later = sorted(directory.entries, key=lambda each: each[2])
+    value = _first_field(data, directory.base) if entry == first else None
+    if value is None:
+        return None
+    # What was cut, or grew, may be a number that is another record's: where it ends must stand in the directory,
+    # as its own length or as the begin of the field after it.
+    size = len(value) + 1
+    follows = next((each[2] for each in later), None)
+    alone = follows is None and directory.base + size >= len(data.rstrip(RECORD_TERMINATOR))
+    return value if size in (length, follows) or alone else None
 
 
 def _first_field(data: bytes, base: int) -> bytes | None:

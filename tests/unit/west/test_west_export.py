@@ -162,6 +162,27 @@ def test_a_record_whose_001_is_certain_is_used(bucket, how, place):
     assert (reading.counts.total, reading.counts.bad_records) == (3, 0)
 
 
+OWN = mms(2).encode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record.replace(OWN, OWN[:12] + b"\x1e" + OWN[13:], 1),
+        lambda record: record.replace(OWN, OWN[:12] + b"\x1e" + OWN[12:], 1),
+        lambda record: record.replace(OWN, OWN[:6] + OWN[9:], 1),
+        lambda record: record.replace(OWN, OWN[:4] + b"7" + OWN[4:], 1),
+        lambda record: (b"99999" + record[5:]).replace(OWN, OWN[:12] + b"\x1e" + OWN[13:], 1),
+        lambda record: (record[:27] + b"?" * 33 + record[60:]).replace(OWN, OWN[:6] + OWN[9:], 1),
+    ],
+)
+def test_a_001_that_was_cut_or_grew_is_not_taken_for_the_number_of_another_title(bucket, damage):
+    ids, reading = read(bucket, bib(mms(1)) + damage(GOOD) + bib(mms(3)))
+    assert ids == [mms(1), mms(3)]
+    (told,) = reading.bad_records
+    assert "001" in told.reason or "directory" in told.reason
+
+
 def test_nine_of_ten_records_with_a_wrong_length_are_used(bucket):
     records = [bib(mms(number), "t" * number) for number in range(10)]
     data = records[0] + b"".join(b"99999" + one[5:] for one in records[1:])
