@@ -116,7 +116,7 @@ def _first(note: Field, code: str) -> str | None:
 
 
 def _filled(note: Field, code: str) -> list[str]:
-    return [value for value in note.get_subfields(code) if value.strip()]
+    return [value for value in note.get_subfields(code) if comparable(value)]
 
 
 def _end(note: Field, on: date) -> date | None:

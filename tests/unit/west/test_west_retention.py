@@ -249,6 +249,7 @@ def ends(*values):
         (["20101231", "20351231"], Standing.VALID, ["583RENEW"]),
         (["", "20351231"], Standing.VALID, []),
         (["20201231", ""], Standing.EXPIRED, ["583EXPIRED"]),
+        (["20201231", "\u200b"], Standing.EXPIRED, ["583EXPIRED"]),
         (["20351231"], Standing.VALID, []),
         (["20201231"], Standing.EXPIRED, ["583EXPIRED"]),
     ],
