@@ -28,8 +28,9 @@ _MAX_MERGES = 1_000  # that reach one row; a person makes a few
 class SheetCell:
     """One cell. `value` and `kind` (of data) are openpyxl's; of a formula the result.
 
-    `formula`: the formula when the workbook does not hold its result. `beside`: the cell is covered by one to its
-    left that is merged over several columns. `above`: the value is that of a cell above, merged over several rows.
+    `formula`: the formula when the workbook does not hold its result, or holds 0. `beside`: the cell is covered by
+    one to its left that is merged over several columns. `above`: the value is that of a cell above, merged over
+    several rows.
     """
 
     value: Any
@@ -81,9 +82,14 @@ def _rows(layout: "_Layout", results: Iterator[Any], formulas: Iterator[Any]) ->
     for number, (row, formula_row) in enumerate(zip(results, formulas, strict=False), 1):
         cells = [_cell(cell) for cell in row]
         for index, formula in enumerate(formula_row):
-            if formula.data_type == "f" and row[index].value is None and row[index].data_type == "n":
-                text = getattr(formula.value, "text", formula.value)
-                cells[index] = SheetCell(None, "f", "General", formula=str(text or "="))
+            result = cells[index]
+            if formula.data_type != "f" or row[index].data_type != "n":
+                continue
+            text = str(getattr(formula.value, "text", formula.value) or "=")
+            if result is None:
+                cells[index] = SheetCell(None, "f", "General", formula=text)
+            elif result.value == 0:
+                cells[index] = SheetCell(result.value, "n", result.number_format, formula=text)
         merged = merges.fill(number, cells)
         while cells and cells[-1] is None:
             cells.pop()

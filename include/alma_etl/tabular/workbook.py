@@ -136,7 +136,12 @@ def _read(cell: SheetCell | None, holds: Holds) -> tuple[str, str]:
         return "", ""
     if cell.beside:
         return "", "is part of a cell that is merged over several columns: unmerge it, and fill in each cell"
-    if cell.formula:
+    if cell.formula and cell.value is not None and holds is Holds.IDENTIFIER:
+        return str(cell.value), (
+            f"is a formula ({cell.formula[:50]}) with the result 0, which stands for an empty cell, or for a workbook "
+            "that was never calculated: save the workbook in Excel, or enter the value"
+        )
+    if cell.formula and cell.value is None:
         return (
             "",
             f"is a formula without its result ({cell.formula[:50]}): save the workbook in Excel, or enter the value",

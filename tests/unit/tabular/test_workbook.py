@@ -203,6 +203,7 @@ def formulas(result):
         (' t="str"><f>A1</f><v></v>', "", ""),
         (' t="str"><f>A1</f><v>MAIN</v>', "MAIN", ""),
         ("><f>A1</f><v>7</v>", "7", ""),
+        ("><f>A1</f><v>0</v>", "0", "library is a formula (=A1) with the result 0"),
         (' t="e"><f>A1</f><v>#N/A</v>', "#N/A", "Excel's error #N/A"),
     ],
 )
@@ -214,7 +215,20 @@ def test_a_formula_counts_by_its_result_and_without_one_it_is_told(opened, resul
     assert words in row.problem
     assert bool(words) == bool(row.problem)
     (again,) = opened(excerpt(table, {2})).rows()
-    assert (again.cells, again.problem) == (row.cells, row.problem)
+    if "result 0" in words:  # the formula is handed back, without a result
+        assert "library is a formula without its result (=A1)" in again.problem
+    else:
+        assert (again.cells, again.problem) == (row.cells, row.problem)
+
+
+def test_a_formula_with_the_result_0_is_a_number_where_numbers_are(opened):
+    body = patched(
+        one_cell("price", "=A1"),
+        SHEET,
+        lambda text: re.sub(r'<c r="C2"[^>]*>.*?</c>', '<c r="C2"><f>A1</f><v>0</v></c>', text),
+    )
+    (row,) = opened(body).rows()
+    assert (row.cells["price"], row.problem) == ("0", "")
 
 
 def excerpt(table, lines):
