@@ -70,7 +70,7 @@ def resolved(folder: LoadFolder, number: int, alma: str | None = None) -> tuple[
 def begun_groups(folder: LoadFolder, number: int) -> Collection[tuple[str, str, str]]:
     """The groups of a chunk for which a holding may have been made, as far as nobody knows what came of it."""
     rows = folder.rows(number)
-    begun = {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
+    begun = _begun_keys(folder, number)
     return {group_key(row) for row in rows if any(key.endswith(_begun_name(group_key(row))) for key in begun)}
 
 
@@ -94,6 +94,10 @@ def _sorted(rows: Iterable[Any]) -> tuple[Groups, Ends]:
     return groups, ends
 
 
+def _begun_keys(folder: LoadFolder, number: int) -> set[str]:
+    return {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
+
+
 def _begun_name(group: tuple[str, str, str]) -> str:
     digested = hashlib.sha256("\n".join(group).encode()).hexdigest()[:16]
     return f"{group[0]}-{digested}"
@@ -114,7 +118,7 @@ class _Resolving:
         self._alma = alma_of(client, folder)
         self._checkpoint = holdings_of(folder, self._plan, number, self._alma)
         self._groups, self._rows = _sorted(self._checkpoint.settled().values())
-        self._begun = {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
+        self._begun = _begun_keys(folder, number)
         self._maker = Maker(
             client,
             self._plan.profile,

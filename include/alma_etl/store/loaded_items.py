@@ -7,10 +7,11 @@ What is kept belongs to one Alma, by its gateway and institution, however the co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Protocol, cast
 
-from sqlalchemy import ColumnElement, Executable, Table, case, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,14 +97,11 @@ class SqlLoadedItems:
         columns = table.c.barcode, table.c.mms_id, table.c.holding_id, table.c.item_pid
         current_last = case((table.c.alma == self._alma, 1), else_=0)
         found: dict[str, KnownItem] = {}
-        try:
-            with self._engine.begin() as connection:
-                for part in _parts(barcodes):
-                    query = select(*columns).where(table.c.alma.in_(self._names), table.c.barcode.in_(part))
-                    query = query.order_by(current_last)
-                    found |= {row.barcode: KnownItem(*row) for row in connection.execute(query)}
-        except SQLAlchemyError as problem:
-            raise store_problem(problem, self._url, _PURPOSE) from problem
+        with self._transaction() as connection:
+            for part in _parts(barcodes):
+                query = select(*columns).where(table.c.alma.in_(self._names), table.c.barcode.in_(part))
+                query = query.order_by(current_last)
+                found |= {row.barcode: KnownItem(*row) for row in connection.execute(query)}
         return found
 
     def remember(self, items: Iterable[KnownItem], run_id: str) -> None:
@@ -131,46 +129,43 @@ class SqlLoadedItems:
         rows.sort(key=lambda row: row["barcode"])
         if not rows:
             return
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(statement, rows)
-        except SQLAlchemyError as problem:
-            raise store_problem(problem, self._url, _PURPOSE) from problem
+        with self._transaction() as connection:
+            connection.execute(statement, rows)
 
     def find_holding(self, place: HoldingPlace) -> KnownHolding | None:
         """See `LoadedItems`."""
         table = cast(Table, MadeHolding.__table__)
         query = select(table.c.holding_id, table.c.sender).where(*self._at(place))
-        try:
-            with self._engine.begin() as connection:
-                row = connection.execute(query).one_or_none()
-        except SQLAlchemyError as problem:
-            raise store_problem(problem, self._url, _PURPOSE) from problem
+        with self._transaction() as connection:
+            row = connection.execute(query).one_or_none()
         return None if row is None else KnownHolding(*row)
 
     def keep_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
         """See `LoadedItems`."""
         values = asdict(holding)
-        self._write(
-            insert(cast(Table, MadeHolding.__table__))
-            .values(alma=self._alma, **asdict(place), **values)
-            .on_conflict_do_update(index_elements=["alma", *asdict(place)], set_=values)
-        )
+        statement = insert(cast(Table, MadeHolding.__table__))
+        statement = statement.values(alma=self._alma, **asdict(place), **values)
+        with self._transaction() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["alma", *asdict(place)], set_=values)
+            )
 
     def forget_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
         """See `LoadedItems`."""
         table = cast(Table, MadeHolding.__table__)
         same = (table.c.holding_id == holding.holding_id, table.c.sender == holding.sender)
-        self._write(delete(table).where(*self._at(place), *same))
+        with self._transaction() as connection:
+            connection.execute(delete(table).where(*self._at(place), *same))
 
     def _at(self, place: HoldingPlace) -> list[ColumnElement[bool]]:
         columns = cast(Table, MadeHolding.__table__).c
         return [columns[name] == value for name, value in {"alma": self._alma, **asdict(place)}.items()]
 
-    def _write(self, statement: Executable) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
         try:
             with self._engine.begin() as connection:
-                connection.execute(statement)
+                yield connection
         except SQLAlchemyError as problem:
             raise store_problem(problem, self._url, _PURPOSE) from problem
 

@@ -26,6 +26,7 @@ from alma_etl.store.locks import Lock, Locks
 PLACE_DAG = "dcb_place_request"
 PROGRESS = "progress.json"
 DRY_PROGRESS = "dry-run-progress.json"  # a run that is cleared as a real one must not take it for done
+_CLAIMS = f"runs/{PLACE_DAG}/claims/"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Placing:
         self.files = RunFiles(tools.bucket, run_id, PLACE_DAG)
         self._progress = DRY_PROGRESS if dry_run else PROGRESS
         self._lock: Lock
-        self._claim_key = f"runs/{PLACE_DAG}/claims/{place.pr_id}.json"
+        self._claim_key = _claim_key(place.pr_id)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -128,7 +129,7 @@ class Placing:
         Raises InputProblem when a run has begun with another conf.
         """
         if self.dry_run:
-            return self._read(self.files)
+            return _read(self.files, self._progress)
         claim = self._claim()
         if claim is None:
             return None
@@ -137,7 +138,7 @@ class Placing:
                 f"The request {self.place.pr_id} is being placed with another conf by the run {claim.run_id}: use that "
                 "conf, or another pr_id"
             )
-        return self._read(self._files_of(claim))
+        return _read(self._files_of(claim))
 
     def begin(self, place: PlaceRequest) -> Progress:
         """Claim the request for this conf, or join the run that has. Raises InputProblem for another conf."""
@@ -158,11 +159,11 @@ class Placing:
     def mine(self) -> Progress | None:
         """How far a run of this very conf has come; None when none has begun, or all was undone."""
         if self.dry_run:
-            return self._read(self.files)
+            return _read(self.files, self._progress)
         claim = self._claim()
         if claim is None or _digest(self.place) not in claim.confs:
             return None
-        return self._read(self._files_of(claim))
+        return _read(self._files_of(claim))
 
     def load(self) -> Progress:
         """How far it has come. Raises InputProblem when it was not begun, or undone."""
@@ -175,7 +176,7 @@ class Placing:
 
     def find(self) -> Progress:
         """How far it has come, for the report: also when it was undone."""
-        return self.mine() or self._read(self.files) or Progress(pr_id=self.place.pr_id)
+        return self.mine() or _read(self.files, self._progress) or Progress(pr_id=self.place.pr_id)
 
     def save(self, progress: Progress) -> None:
         """Keep it."""
@@ -190,15 +191,10 @@ class Placing:
             self.tools.bucket.delete([self._claim_key])
 
     def _claim(self) -> _Claim | None:
-        found = self.tools.bucket.find(self._claim_key)
-        return None if found is None else _Claim.model_validate_json(found)
+        return _claim_of(self.tools.bucket, self.place.pr_id)
 
     def _files_of(self, claim: _Claim) -> RunFiles:
         return RunFiles(self.tools.bucket, claim.run_id, PLACE_DAG)
-
-    def _read(self, files: RunFiles) -> Progress | None:
-        found = files.bucket.find(files.key(self._progress))
-        return None if found is None else Progress.model_validate_json(found)
 
     def _put(self, key: str, document: BaseModel) -> None:
         self.tools.bucket.put(key, document.model_dump_json().encode(), "application/json")
@@ -206,18 +202,27 @@ class Placing:
 
 def claimed(bucket: Bucket) -> Iterator[tuple[str, datetime]]:
     """The requests whose placing was begun and not undone, and when that was noted last."""
-    prefix = f"runs/{PLACE_DAG}/claims/"
-    for each in bucket.list(prefix):
-        yield each.key.removeprefix(prefix).removesuffix(".json"), each.last_modified
+    for each in bucket.list(_CLAIMS):
+        yield each.key.removeprefix(_CLAIMS).removesuffix(".json"), each.last_modified
 
 
 def progress_of(bucket: Bucket, pr_id: str) -> Progress | None:
     """How far the placing of a request has come, whoever began it."""
-    claim = bucket.find(f"runs/{PLACE_DAG}/claims/{pr_id}.json")
-    if claim is None:
-        return None
-    files = RunFiles(bucket, _Claim.model_validate_json(claim).run_id, PLACE_DAG)
-    found = bucket.find(files.key(PROGRESS))
+    claim = _claim_of(bucket, pr_id)
+    return None if claim is None else _read(RunFiles(bucket, claim.run_id, PLACE_DAG))
+
+
+def _claim_key(pr_id: str) -> str:
+    return f"{_CLAIMS}{pr_id}.json"
+
+
+def _claim_of(bucket: Bucket, pr_id: str) -> _Claim | None:
+    found = bucket.find(_claim_key(pr_id))
+    return None if found is None else _Claim.model_validate_json(found)
+
+
+def _read(files: RunFiles, name: str = PROGRESS) -> Progress | None:
+    found = files.bucket.find(files.key(name))
     return None if found is None else Progress.model_validate_json(found)
 
 
