@@ -227,3 +227,15 @@ def test_challenges_are_answered_for_systems_that_may_send_and_for_no_others(
 def test_a_challenge_waits_for_settings_that_cannot_be_read(server: TestClient, bucket: Pages) -> None:
     bucket.kept["config/dcb.yaml"] = b"systems: ["
     assert server.get("/alma/webhooks/LENDER", params={"challenge": "abc"}).status_code == 503
+
+
+def test_where_dcb_has_no_settings_no_system_is_listened_to(
+    server: TestClient, bucket: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "alma", "host": "http://127.0.0.1:9", "password": "sandbox"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ALMA_DEFAULT",
+        json.dumps({**connection, "extra": {"webhook_secret": "unlikely-test-word"}}),
+    )
+    assert server.get("/alma/webhooks/LENDER", params={"challenge": "abc"}).status_code == 404
+    assert server.post("/alma/webhooks/LENDER", content=b"{}").status_code == 401

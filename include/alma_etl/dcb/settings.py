@@ -184,11 +184,15 @@ class DcbSettings(_Part):
         return Policy(self.missing_confirmations, self.missing_min_gap)
 
 
+class NoDcbSettings(InputProblem):
+    """There are no settings, and those that ship may not be used: no system takes part."""
+
+
 def read_dcb_settings(bucket: Bucket, *, is_sandbox: Callable[[str], bool] = lambda _: False) -> DcbSettings:
     """The settings file of the bucket; without one the shipped one, where every connection of its systems is a sandbox.
 
-    ``is_sandbox`` is asked by the id of a connection. Raises InputProblem with a sentence that names the line, or the
-    file to make.
+    ``is_sandbox`` is asked by the id of a connection. Raises InputProblem with a sentence that names the line,
+    NoDcbSettings with one that names the file to make.
     """
     own = settings_in(bucket, CONFIG_KEY, DcbSettings)
     if own is not None:
@@ -197,7 +201,7 @@ def read_dcb_settings(bucket: Bucket, *, is_sandbox: Callable[[str], bool] = lam
     named = sorted({each.alma_conn_id for each in shipped.systems.values() if each.alma_conn_id})
     others = [conn_id for conn_id in named if not is_sandbox(conn_id)]
     if others:
-        raise InputProblem(
+        raise NoDcbSettings(
             f"There is no {CONFIG_KEY} in the bucket: make it, with the `systems` that take part. An example is "
             f"{EXAMPLE}: its systems are used only where the environment of all their connections is sandbox, and "
             f"that of {' and '.join(others)} is not"

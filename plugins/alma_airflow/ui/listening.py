@@ -16,6 +16,7 @@ from alma_airflow.hooks import dcb as dcb_hooks
 from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import store_url
 from alma_etl.alma.webhooks import SIGNATURE_HEADER, Event, challenge_answer, event, is_authentic
+from alma_etl.dcb.settings import NoDcbSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.hints import Hint
 from alma_etl.errors import InputProblem
@@ -90,7 +91,11 @@ def take_message(system: str, headers: Mapping[str, str], body: bytes) -> tuple[
 
 def _look_up() -> dict[str, _Listener]:
     codes: dict[str, list[str]] = {}
-    for code, each in dcb_hooks.dcb_settings().systems.items():
+    try:
+        systems = dcb_hooks.dcb_settings().systems
+    except NoDcbSettings:  # DCB is not used here: anybody may ask, and nobody may send
+        return {}
+    for code, each in systems.items():
         if each.alma_conn_id is not None:
             codes.setdefault(each.alma_conn_id, []).append(code)
     found = {}

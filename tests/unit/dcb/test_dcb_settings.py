@@ -195,7 +195,7 @@ def changed(value: object, *path: str) -> dict[str, Any]:
         (changed("99/1", "supplier", "mms_id"), "supplier.mms_id"),
         (changed(990000, "supplier", "mms_id"), "supplier.mms_id: must be text, put it in quotes"),
         (changed("", "bib", "title"), "bib.title"),
-        (changed("a b", "item", "barcode"), "item.barcode"),
+        (changed("a\nb", "item", "barcode"), "item.barcode"),
         (changed("x", "supplier", "mmsid"), "supplier.mmsid: is not known here, did you mean mms_id?"),
         (changed("LENDER", "borrower", "system"), "that is a local request"),
         (changed("LENDER", "pickup", "system"), "another system needs RET-PUA"),
