@@ -95,13 +95,13 @@ def alma_of(client: AlmaClient, folder: LoadFolder) -> str:
     return f"{client.host} {institution}"
 
 
-def unknown_titles(folder: LoadFolder, number: int) -> Mapping[str, str]:
-    """The titles of a chunk that Alma does not know, each with what Alma said."""
-    rows = _titles(folder, number).rows().values()
+def unknown_titles(folder: LoadFolder, number: int, alma: str) -> Mapping[str, str]:
+    """The titles of a chunk that the Alma at this gateway does not know, each with what it said."""
+    rows = _titles(folder, number, alma).rows().values()
     return {row["mms_id"]: row["reason"] for row in rows if not row.get("known")}
 
 
-def _titles(folder: LoadFolder, number: int, alma: str | None = None) -> Checkpoint:
+def _titles(folder: LoadFolder, number: int, alma: str) -> Checkpoint:
     """Which titles of a chunk Alma knows: that depends on no setting."""
     return Checkpoint(folder.bucket, folder.chunk_key(number, TITLES.name), TITLES, settings={}, alma=alma)
 

@@ -94,7 +94,8 @@ class _Creating:
 
     def _without_sending(self, rows: Sequence[ItemRow]) -> Iterator[ItemRow]:
         """End the rows whose end is known without a request; those that are to be sent come back."""
-        check, unknown = read_check(self._folder), unknown_titles(self._folder, self._number)
+        check = read_check(self._folder)
+        unknown = unknown_titles(self._folder, self._number, self._client.host)
         for row in rows:
             if row["line"] in self._done:
                 continue
@@ -136,7 +137,7 @@ class _Creating:
         def send(row: ItemRow) -> RowResult:
             self._tried.add(row["line"])
             try:
-                return sender.send(row, self._group(row))
+                return sender.send(row, self._group(row), self._sent.before.get(row["line"]))
             except AlmaStop as stop:
                 if not stop.effect_unknown:
                     self._tried.discard(row["line"])

@@ -132,7 +132,8 @@ class _Resolving:
 
     def run(self) -> dict[str, int]:
         """Do what earlier attempts left, and save the whole."""
-        check, unknown = read_check(self._folder), unknown_titles(self._folder, self._number)
+        check = read_check(self._folder)
+        unknown = unknown_titles(self._folder, self._number, self._client.host)
         created = made_items(self._folder, self._plan, self._number, self._alma)
         rows = [
             row

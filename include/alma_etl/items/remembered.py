@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from alma_etl.alma.answers import Absent, Answer, Found, Unknown, first_of
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaMalformed
 from alma_etl.alma.holdings import Holding, HoldingSummary
 from alma_etl.alma.safe_write import SETTLE
 from alma_etl.items.callnumbers import call_number_in
@@ -34,24 +35,21 @@ def look_in_memory(client: AlmaClient, memory: LoadedItems, group: Group, *, wai
     if not known.holding_id:
         return _wait_for_it(client, group) if wait else Absent()
     match client.holdings.read(group.mms_id, known.holding_id):
-        case Found(holding) if _is_at(holding, group):
-            shown = call_number_shown(holding)
-            return Found(
-                Candidate(
-                    holding.holding_id, group.library, group.location, shown, suppressed=holding.suppressed
-                )
-            )
+        case Found(holding):
+            is_at = _place_in(holding)
+            if is_at is None:
+                words = f"the record of the holding {holding.holding_id} cannot be read"
+                return Unknown(AlmaMalformed("GET /bibs/{mms_id}/holdings/{holding_id}", None, "", words))
+            if is_at == (group.library, group.location):
+                shown = call_number_shown(holding)
+                return Found(Candidate(holding.holding_id, *is_at, shown, suppressed=holding.suppressed))
         case Unknown() as unknown:
             return unknown
-        case _:
-            log.info(
-                "The holding %s of %s that a load made at %s is gone",
-                known.holding_id,
-                group.mms_id,
-                group.place,
-            )
-            memory.forget_holding(place, known)
-            return Absent()
+    log.info(
+        "The holding %s of %s that a load made at %s is gone", known.holding_id, group.mms_id, group.place
+    )
+    memory.forget_holding(place, known)
+    return Absent()
 
 
 def _wait_for_it(client: AlmaClient, group: Group) -> Answer[Candidate]:
@@ -85,11 +83,12 @@ def call_number_shown(holding: Holding) -> str:
         return ""
 
 
-def _is_at(holding: Holding, group: Group) -> bool:
+def _place_in(holding: Holding) -> tuple[str, str] | None:
+    """Library and location in a holding's record, as far as it names them; None where there is none to be read."""
     if holding.record is None:
-        return False
+        return None
     try:
         fields = record_from_xml(holding.record).get_fields("852")
     except ValueError:
-        return False
-    return bool(fields) and (fields[0].get("b"), fields[0].get("c")) == (group.library, group.location)
+        return None
+    return (fields[0].get("b") or "", fields[0].get("c") or "") if fields else ("", "")

@@ -40,8 +40,9 @@ class Sender:
             case Absent():
                 return None
 
-    def send(self, row: ItemRow, group: GroupResult) -> RowResult:
-        """Create the row's item."""
+    def send(self, row: ItemRow, group: GroupResult, before: Sent | None = None) -> RowResult:
+        """Create the row's item. ``before``: that an earlier attempt may have sent it, whose worker may still be at
+        work although a look did not find the item."""
         holding_id = group["holding_id"]
         written = writes.create_item(
             self._client, row["mms_id"], holding_id, item_body(row["barcode"], row["values"])
@@ -58,7 +59,7 @@ class Sender:
                 holding_id=holding_id,
             )
         if written.outcome is WriteOutcome.REFUSED and written.error is not None:
-            return self._explained(row, written.error)
+            return self._explained(row, group, written.error, before)
         return result(row, Outcome.FAILED, f"{written.error}", holding_id=holding_id)
 
     def rehearse(self, row: ItemRow, group: GroupResult) -> RowResult:
@@ -89,7 +90,12 @@ class Sender:
         there = row | {"library": item.library, "location": item.location}
         return self._created(there, None, item, _CONFIRMED)
 
-    def _explained(self, row: ItemRow, refusal: AlmaError) -> RowResult:
+    def _explained(
+        self, row: ItemRow, group: GroupResult, refusal: AlmaError, before: Sent | None
+    ) -> RowResult:
+        if before is not None:
+            end = self.look_for(row, group, before)
+            return end or result(row, _outcome_of(refusal), f"Alma refused it: {refusal}")
         match look_by_barcode(self._client, row):
             case Found(end):
                 return end

@@ -330,3 +330,18 @@ def test_a_run_given_another_file_begins_with_that(loader, alma, gifts):
     load.params["key"] = loader.drop(lines((gifts[1], "F1"), (gifts[2], "F2")), "two.txt")
     assert load.whole().ends() == [(1, "created"), (2, "created")]
     assert alma.made()[0].keys() == {"F0", "F1", "F2"}
+
+
+def test_a_connection_pointed_back_goes_by_what_its_own_alma_knows(loader, alma):
+    """The check of the titles finds nothing to ask there any more, and leaves nothing newer than the other's."""
+    gift = alma.add_title()
+    load = Load(loader, loader.drop(lines((gift, "A0"))))
+    load.read()
+    assert load.check()["titles"] == 0
+    with serve(Settings(per_second=0, titles=60)) as running:
+        loader.alma = ItemSandbox(running.url)
+        loader.fresh_client()
+        assert load.whole().ends() == [(1, "bib_not_found")]
+    loader.alma = alma
+    loader.fresh_client()
+    assert load.whole().ends() == [(1, "created")]

@@ -103,6 +103,23 @@ def test_a_remembered_holding_that_is_gone_or_moved_is_made_again(loader, laggin
     assert holdings(lagging) == {(title, "MAIN", "stacks"): 1, (title, "SCI", "stacks"): 1}
 
 
+@pytest.mark.parametrize("record", ["", "<record><leader>x</leader><controlfield/></record>"])
+def test_a_remembered_holding_whose_record_cannot_be_read_is_not_taken_for_gone(loader, lagging, record):
+    title = lagging.add_title()
+    held = loader.load(f"{title}|A1\r\n", "first.txt").rows()[0]["holding_id"]
+    text = f"<holding><holding_id>{held}</holding_id>{record}</holding>"
+    lagging.faults(
+        {"kind": "body", "path": f"/holdings/{held}$", "text": text, "content_type": "application/xml"}
+    )
+    load = Load(loader, loader.drop(f"{title}|A2\r\n", "second.txt"))
+    assert load.whole().ends() == [(1, "failed")]
+    assert holdings(lagging) == stacks(title)
+    lagging.heal()
+    again = load.whole()
+    assert again.ends() == [(1, "created")]
+    assert again.rows()[0]["holding_id"] == held
+
+
 @pytest.mark.heavy
 def test_two_tasks_at_once_make_one_holding(loader, lagging):
     title = lagging.add_title()

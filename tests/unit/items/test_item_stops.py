@@ -14,6 +14,7 @@ from alma_etl.alma.errors import (
     AlmaUnauthorized,
     AlmaUnreachable,
 )
+from alma_etl.items.holdings import resolved
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.db import StoreUnavailable
 from tests.e2e.death import Reaper, WorkerKilled
@@ -365,3 +366,32 @@ def test_a_holding_that_a_stop_kept_from_being_sent_leaves_no_mark(loader, alma)
     assert (
         "made" not in again.page().split("created in 1 holding")[1].split("</p>")[0]
     )  # somebody else made it
+
+
+def test_a_row_that_a_worker_taken_for_dead_sends_after_the_look_is_told_as_created(
+    loader, alma, monkeypatch
+):
+    """Its POST arrives between its successor's look and POST, and then its worker is killed: the run made the item."""
+    reaper = Reaper(monkeypatch)
+    alma.set_clock(datetime.now(UTC).isoformat())
+    (title,) = alma.titles()[:1]
+    load = begun(loader, [(title, "B0")])
+    reaper.fresh_process(2)  # the problem of before, the record of what is sent
+    with pytest.raises(WorkerKilled):
+        load.create()
+    reaper.fresh_process()
+    assert alma.made()[0] == {}
+    holding_id = next(iter(resolved(load.folder, 1)[0].values()))["holding_id"]
+    look, looks = loader.client.items.by_barcode, []
+
+    def by_barcode(barcode):
+        answer = look(barcode)
+        if not looks:
+            alma.add_item(title, holding_id, barcode)
+        looks.append(barcode)
+        return answer
+
+    monkeypatch.setattr(loader.client.items, "by_barcode", by_barcode)
+    load.create()
+    assert load.finish().ends() == [(1, "created")]
+    assert len(looks) == 2
