@@ -107,7 +107,10 @@ def _titles(folder: LoadFolder, number: int, alma: str) -> Checkpoint:
 
 
 def verdict(row: ItemRow, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[Outcome, str] | None:
-    """The end of a row that cannot be loaded by what the check found; None when nothing stands against it."""
+    """The end of a row that cannot be loaded, by itself or by what the check found; None when nothing stands against
+    it."""
+    if row.get("refused"):
+        return Outcome.INVALID_ROW, row["refused"]
     fault = check.fault_of(row)
     if fault:
         return Outcome.INVALID_CODE, fault

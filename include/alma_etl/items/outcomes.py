@@ -59,7 +59,8 @@ COLUMNS = (
 class ItemRow(TypedDict):
     """One row that may be loaded: what it says, laid over what the profile says.
 
-    `values` are item fields; `cleaned` names what was done to the values of the row, for its message.
+    `values` are item fields; `cleaned` names what was done to the values of the row, for its message. `refused` says
+    why it is not loaded by the present settings, if by others it may have been sent before.
     """
 
     line: int
@@ -69,6 +70,7 @@ class ItemRow(TypedDict):
     location: str
     values: dict[str, str]
     cleaned: NotRequired[str]  # absent in the rows of a run that began before an upgrade
+    refused: NotRequired[str]
 
 
 class RowResult(TypedDict):

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ from alma_etl.config import refuse_unknown
 from alma_etl.errors import InputProblem
 from alma_etl.intake.arrivals import Arrival
 from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
-from alma_etl.items.ends import made_items
+from alma_etl.items.ends import made_items, sent_lines
 from alma_etl.items.fields import COLUMNS, HOLDS
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result, row_key
 from alma_etl.items.profiles import ItemProfile, ItemProfiles, profile_named, read_profiles
@@ -133,9 +133,9 @@ def _cut(
     day: date,
 ) -> list[Chunk]:
     counted = _Counted()
-    earlier = _stay_where_they_were(folder, stage, source)
+    earlier, sent = _stay_where_they_were(folder, stage, source)
     with folder.bucket.writer(folder.key(REJECTED)) as rejected:
-        for row in _judged(table, stage, profile, day, counted):
+        for row in _judged(table, stage, profile, day, counted, sent):
             rejected.write(json_line(row))
     if not counted.rows:
         raise InputProblem("The file has no rows: there is nothing to load")
@@ -169,21 +169,25 @@ def _cut(
     return chunks
 
 
-def _stay_where_they_were(folder: LoadFolder, stage: Staging, source: Source) -> Plan | None:
+def _stay_where_they_were(
+    folder: LoadFolder, stage: Staging, source: Source
+) -> tuple[Plan | None, Collection[int]]:
     """Leave each title of an earlier attempt in its chunk, and each row whose item it made as it was.
 
-    Returns the plan of that attempt, None when there was none of this file.
+    Returns the plan of that attempt, None when there was none of this file, and the lines that it may have sent.
     """
     earlier = folder.find_plan()
     if earlier is None or earlier.source.etag != source.etag:
-        return None
+        return None, ()
+    sent: set[int] = set()
     for number in range(1, earlier.chunks + 1):
         made = made_items(folder, earlier, number)
+        sent |= sent_lines(folder, number, None).keys()
         for row in folder.rows(number):
             stage.stays(row["mms_id"], number)
             if row_key(row) in made:
                 stage.add(row)
-    return earlier
+    return earlier, sent
 
 
 class _Counted:
@@ -212,9 +216,12 @@ class _Counted:
 
 
 def _judged(
-    table: Table, stage: Staging, profile: ItemProfile, day: date, counted: _Counted
+    table: Table, stage: Staging, profile: ItemProfile, day: date, counted: _Counted, sent: Collection[int]
 ) -> Iterator[RowResult]:
-    """Put the good rows on the stage; the ends of the bad ones come back."""
+    """Put the good rows on the stage; the ends of the bad ones come back.
+
+    A bad row that an earlier attempt may have ``sent``, by other settings, goes there too: it has to be looked for.
+    """
     defaults = profile.values(day)
     for source in table.rows():
         counted.rows += 1
@@ -226,7 +233,9 @@ def _judged(
         try:
             check(source, row, profile.barcode_pattern)
         except BadRow as problem:
-            yield result(row, Outcome.INVALID_ROW, str(problem))
+            refused: ItemRow = {**row, "refused": str(problem)}
+            if source.line not in sent or stage.add(refused) is not None:
+                yield result(row, Outcome.INVALID_ROW, str(problem))
             continue
         first = stage.add(row)
         if first is not None:

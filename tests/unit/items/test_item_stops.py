@@ -19,6 +19,7 @@ from alma_etl.store.bucket import Bucket
 from alma_etl.store.db import StoreUnavailable
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.items.conftest import Load
+from tests.unit.items.test_item_clears import profile
 
 pytestmark = pytest.mark.heavy
 
@@ -395,3 +396,32 @@ def test_a_row_that_a_worker_taken_for_dead_sends_after_the_look_is_told_as_crea
     load.create()
     assert load.finish().ends() == [(1, "created")]
     assert len(looks) == 2
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+@pytest.mark.parametrize("change", [{"location": None}, {"barcode_pattern": "[0-9]+"}], ids=str)
+def test_a_row_that_may_have_been_sent_is_looked_for_although_the_profile_refuses_it_now(
+    loader, alma, monkeypatch, change, arrived
+):
+    reaper = Reaper(monkeypatch)
+    alma.set_clock(datetime.now(UTC).isoformat())
+    loader.fresh_client(max_in_flight=1)
+    profile(loader)
+    one, two = alma.titles()[:2]
+    load = begun(loader, [(one, "B0"), (two, "B1")])
+    reaper.fresh_process(3 if arrived else 2)  # the problem of before, the record of what is sent, the POST
+    with pytest.raises(WorkerKilled):
+        load.create()
+    reaper.fresh_process()
+    assert len(alma.made()[0]) == arrived
+    profile(loader, **change)
+    loaded = load.whole()
+    assert loaded.ends() == [(1, "created" if arrived else "invalid_row"), (2, "invalid_row")]
+    assert len(loaded.rejects().splitlines()) == (1 if arrived else 2)
+    assert len(alma.made()[0]) == arrived
+    again = load.whole()
+    assert again.rows() == loaded.rows()
+    profile(loader)
+    loader.fresh_client()
+    assert load.whole().counts() == {"created": 2}
+    assert load.state == "success"
