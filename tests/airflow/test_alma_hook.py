@@ -10,7 +10,7 @@ import alma_sandbox
 from alma_airflow.get_provider_info import get_provider_info
 from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
 from alma_airflow.hooks.store import redis_url, store_url
-from alma_etl.alma.errors import AlmaReadOnly, AlmaTimeout, AlmaUnauthorized
+from alma_etl.alma.errors import AlmaQuotaFloor, AlmaReadOnly, AlmaTimeout, AlmaUnauthorized
 from alma_etl.errors import InputProblem
 from alma_etl.store.upgrade import upgrade
 
@@ -103,6 +103,18 @@ def test_the_form_offers_every_setting_with_its_default():
     assert set(fields) == set(AlmaSettings.model_fields)
     for name, default in AlmaSettings().model_dump().items():
         assert fields[name]["schema"].get("default", "") == default
+
+
+def test_a_connection_that_is_pointed_elsewhere_knows_nothing_of_the_calls_left_before(connect, sandbox_url):
+    def reads(host):
+        connect(host=host, password="sandbox", extra={"requests_per_second": 200, "quota_floor": 10**9})
+        with AlmaHook().client() as alma:
+            return alma.conf.general().institution
+
+    assert reads(sandbox_url)  # nobody knows yet how many calls are left there
+    with pytest.raises(AlmaQuotaFloor):
+        reads(sandbox_url)
+    assert reads(sandbox_url.replace("127.0.0.1", "localhost"))  # for the hook another gateway
 
 
 def test_the_test_button_says_who_answers_and_what_the_key_may_read(connect, sandbox_url):

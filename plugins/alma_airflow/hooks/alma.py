@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -72,7 +73,7 @@ class AlmaHook(BaseHook):
         limiter = open_limiter(
             store_url=store_url(),
             redis_url=redis_url(),
-            budget=self.alma_conn_id,
+            budget=f"{self.alma_conn_id} {_host(connection)}",
             requests_per_second=settings.requests_per_second,
         )
         if longest is not None:
@@ -171,6 +172,12 @@ def _gateway(connection: Connection) -> str:
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
     return f"{host}:{connection.port}" if connection.port else host
+
+
+def _host(connection: Connection) -> str:
+    """The gateway without scheme and path: calls left at one Alma say nothing about another that a connection is
+    pointed to later."""
+    return urlsplit(_gateway(connection)).netloc.lower()
 
 
 def _settings(connection: Connection) -> AlmaSettings:
