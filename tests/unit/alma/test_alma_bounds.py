@@ -94,9 +94,8 @@ HOSTILE = {
     "parameter entity": '<!DOCTYPE a [<!ENTITY % x SYSTEM "http://127.0.0.1:9/x">%x;]><bibs/>',
     "deep": "<bibs>" + "<a>" * 100_000,
     "undeclared entity": "<bibs>&nothing;</bibs>",
-    "forbidden character": "<bibs>\x0b</bibs>",
-    "character reference": "<bibs>&#11;</bibs>",
 }
+FORBIDDEN = {"character": "<bib>\x0b</bib>", "reference": "<bib>&#11;</bib>"}
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -104,6 +103,15 @@ def test_hostile_xml_is_refused(text, alma, make_client):
     alma.says(as_xml(text))
     with pytest.raises(AlmaMalformed):
         read(make_client(attempts=1))
+
+
+@pytest.mark.parametrize("text", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_a_character_that_xml_forbids_is_refused_where_a_record_is_sent_back(text, alma, make_client):
+    """Where a bib is only read it is left out; a record to be written must not lose anything unseen."""
+    alma.says(as_xml(text))
+    answer = make_client(attempts=1).bibs.whole("991")
+    assert isinstance(answer, Unknown)
+    assert isinstance(answer.error, AlmaMalformed)
 
 
 def test_an_xinclude_is_not_followed():

@@ -10,6 +10,7 @@ from alma_etl.alma.batches import read_bibs
 from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.paging import Page, every, whole
 from alma_etl.alma.safe_write import Outcome
+from alma_etl.counted import counted
 from tests.unit.alma.samples import LOAN, REQUEST, instance, item_object
 from tests.unit.alma.scripted import BASE, Say, as_json, as_xml, refusal
 
@@ -98,7 +99,7 @@ def test_a_list_that_names_fewer_than_it_counts_is_found_in_part(name, numbers, 
     assert isinstance(answer, PartlyFound)
     assert isinstance(answer, Unknown)  # whoever does not look closer takes nothing for absent
     assert (len(answer.rows), answer.counted) == (len(set(numbers)), total)
-    assert f"counts {total} rows but gives {len(set(numbers))}" in str(answer.error)
+    assert f"the list counts {counted(total, 'row')} but gives {len(set(numbers))}" in str(answer.error)
     assert "?" not in answer.error.call
 
 
