@@ -27,6 +27,8 @@ from tests.unit.dcb.sync_world import MemoryBucket, SyncWorld
 from tests.unit.dcb.test_sync_gather import Books, tracked
 from tests.unit.dcb.test_sync_outbox import Actor, Bench, Ears, confirmed, placed
 
+pytestmark = pytest.mark.heavy
+
 B, S = Role.BORROWER, Role.SUPPLIER
 MINUTE = timedelta(minutes=1)
 OF_A_MOMENT = START + HOUR

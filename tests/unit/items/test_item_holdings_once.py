@@ -17,6 +17,8 @@ from alma_etl.store.upgrade import upgrade
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.items.conftest import Load, Loader
 
+pytestmark = pytest.mark.heavy
+
 LAG = 30
 
 

@@ -20,6 +20,8 @@ from tests.unit.west.builders import hol, holding, mms
 from tests.unit.west.fake_alma import FakeAlma, pages_of
 from tests.unit.west.pipeline import MOMENT
 
+pytestmark = pytest.mark.heavy
+
 BASE = {"set_id": "59000000000004401", "oclc_symbol": "ZZMAIN", "max_drop": 1}
 TITLES = 6
 
