@@ -23,7 +23,7 @@ from typing import Any
 import requests
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.limiter import LocalLimiter
+from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.fetching import fetch_holdings
 from alma_etl.west.listing import list_holdings, listed_titles

@@ -10,8 +10,8 @@ import alma_sandbox
 from alma_airflow.get_provider_info import get_provider_info
 from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
 from alma_airflow.hooks.store import redis_url, store_url
-from alma_etl.alma.errors import AlmaQuotaFloor, AlmaReadOnly, AlmaTimeout, AlmaUnauthorized
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import AlmaQuotaFloor, RemoteReadOnly, RemoteTimeout, RemoteUnauthorized
 from alma_etl.store.upgrade import upgrade
 
 
@@ -49,7 +49,7 @@ def test_host_and_port_may_stand_apart(connect, sandbox_url):
 
 def test_the_extra_reaches_the_client(connect, sandbox_url):
     connect(host=sandbox_url, password="sandbox", extra={"read_only": True})
-    with AlmaHook().client() as alma, pytest.raises(AlmaReadOnly):
+    with AlmaHook().client() as alma, pytest.raises(RemoteReadOnly):
         alma.test.write("bibs")
 
 
@@ -64,7 +64,7 @@ def test_work_that_comes_again_soon_may_be_hasty(connect, sandbox_url):
     try:
         with (
             AlmaHook().client(attempts=1, longest=0.2) as alma,
-            pytest.raises(AlmaTimeout, match="no whole answer"),
+            pytest.raises(RemoteTimeout, match="no whole answer"),
         ):
             alma.conf.general()
         assert alma.calls_made == 1
@@ -149,7 +149,7 @@ def test_the_test_button_names_an_address_where_nobody_answers(connect):
 
 def test_a_wrong_key_is_an_error_of_its_own(connect, sandbox_url):
     connect(host=sandbox_url, password="wrong-key")
-    with AlmaHook().client() as alma, pytest.raises(AlmaUnauthorized):
+    with AlmaHook().client() as alma, pytest.raises(RemoteUnauthorized):
         alma.conf.general()
 
 

@@ -26,7 +26,7 @@ from alma_airflow.operators.alma import (
 from alma_airflow.operators.alma_job import AlmaRunJobOperator
 from alma_airflow.sensors.alma_job import AlmaJobSensor
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
-from alma_etl.alma.errors import AlmaError, AlmaUnreachable
+from alma_etl.remote.errors import RemoteError, RemoteUnreachable
 from tests.airflow.conftest import ALL_TITLES, EMPTY_SET, ITEM_SET, KEY, WorkerKilled
 from tests.airflow_home import CHECKOUT
 
@@ -132,7 +132,7 @@ def test_when_nobody_knows_the_retry_looks_and_adopts(job_alma, context):
         {"kind": "drop", "method": "POST", "path": RUN},
         {"kind": "maintenance", "method": "GET", "path": "/M48/instances", "nth": list(range(3, 60))},
     )
-    with pytest.raises(AlmaError, match=r"POST /conf/jobs/M48") as lost:
+    with pytest.raises(RemoteError, match=r"POST /conf/jobs/M48") as lost:
         run_job().execute(context)
     assert lost.value.effect_unknown
     job_alma.heal()
@@ -239,7 +239,7 @@ def test_a_name_of_several_jobs_is_not_decided_by_guessing(job_alma, context):
 
 def test_an_alma_that_is_not_there_is_left_to_the_retry(connect_job_alma, context):
     connect_job_alma("http://127.0.0.1:9")
-    with pytest.raises(AlmaUnreachable):
+    with pytest.raises(RemoteUnreachable):
         run_job().execute(context)
 
 
@@ -310,7 +310,7 @@ def test_a_retry_goes_on_where_an_earlier_attempt_came_to(job_alma, context):
         {"kind": "drop", "method": "POST", "path": "op=add_members"},
         {"kind": "maintenance", "method": "GET", "path": f"/sets/{set_id}$", "nth": list(range(3, 60))},
     )
-    with pytest.raises(AlmaError, match=f"POST /conf/sets/{set_id}"):
+    with pytest.raises(RemoteError, match=f"POST /conf/sets/{set_id}"):
         add_members(set_id, ids).execute(context)
     job_alma.heal()
     counts = add_members(set_id, ids).execute(context)

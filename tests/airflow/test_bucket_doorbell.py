@@ -10,7 +10,7 @@ from airflow.triggers.base import BaseEventTrigger
 
 from alma_airflow.triggers import doorbell
 from alma_airflow.triggers.doorbell import BucketDoorbell
-from alma_etl.intake.arrivals import remember_started
+from alma_etl.jobs.arrivals import remember_started
 from alma_etl.store.bucket import Bucket
 
 

@@ -21,8 +21,8 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from alma_airflow.operators.base import PROBLEM, EtlOperator, say_why, sentence_of
 from alma_airflow.operators.intake import StartLoad
 from alma_airflow.sensors.alma_job import AlmaJobSensor
-from alma_etl.alma.errors import AlmaDailyThreshold, AlmaForbidden, AlmaTimeout
 from alma_etl.errors import InputProblem, NotAcceptable
+from alma_etl.remote.errors import AlmaDailyThreshold, RemoteForbidden, RemoteTimeout
 from alma_etl.store.db import StoreUnavailable
 from alma_etl.store.locks import LockBusy
 
@@ -31,9 +31,9 @@ LONG = "The file has a row that cannot be read: " + "see the line, correct it an
 ERRORS = [
     InputProblem("There is no set 12: name one that there is"),
     NotAcceptable(LONG),
-    AlmaForbidden(*CALL),
+    RemoteForbidden(*CALL),
     AlmaDailyThreshold(*CALL),
-    AlmaTimeout("GET /bibs/99", None, "", "no whole answer within 90 s"),
+    RemoteTimeout("GET /bibs/99", None, "", "no whole answer within 90 s"),
     StoreUnavailable("The state store does not answer"),
     LockBusy("somebody else has been working on it"),
     AirflowFailException("The job ended without success"),

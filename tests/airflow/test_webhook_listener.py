@@ -18,8 +18,8 @@ import alma_sandbox
 from alma_airflow.ui import listening
 from alma_airflow.ui.pages import app
 from alma_etl.alma.webhooks import signature
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.records import START, dump, new_request
 

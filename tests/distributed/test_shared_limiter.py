@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from alma_etl.alma import AlmaClient
-from alma_etl.alma.limiter import FRESH, PacedLimiter
-from alma_etl.alma.limiter_budget import PAUSE, SLOWER
+from alma_etl.remote.limiter import FRESH, PacedLimiter
+from alma_etl.remote.limiter_budget import PAUSE, SLOWER
 from alma_etl.store import open_limiter
 
 SKEWS = (0.0, -3600.0, 7200.0, 0.5, -0.5, 86_400.0, -30.0, 12.0)

@@ -20,7 +20,7 @@ from typing import Any
 import requests
 
 from alma_etl.alma import AlmaClient, AlmaQuotaFloor
-from alma_etl.alma.limiter import LimiterClosed
+from alma_etl.remote.limiter import LimiterClosed
 from alma_etl.store import limiter_redis, limiter_sql, open_limiter
 
 assert limiter_redis

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from alma_etl.alma.transport import Transport
+from alma_etl.jobs.checkpoint import Checkpoint
+from alma_etl.remote.exchange import Transport
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.checkpoint import Checkpoint
 from alma_etl.store.loaded_items import SqlLoadedItems
 
 _DEEDS = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from alma_etl.intake.places import run_mark
+from alma_etl.jobs.places import run_mark
 from alma_etl.store.bucket import Bucket
 from tests.e2e.alma import KEY, SandboxView
 

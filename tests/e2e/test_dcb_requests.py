@@ -17,7 +17,7 @@ from airflow.utils import db
 from sqlalchemy import create_engine, inspect, text
 
 from alma_etl.dcb.explain import explain
-from alma_etl.dcb.vocabulary import Role, Status
+from alma_etl.dcb.machine.vocabulary import Role, Status
 from local.servers import S3Server
 from tests.conftest import Bucket as S3Bucket
 from tests.e2e.dcb_scenarios import SCENARIOS, Scenario

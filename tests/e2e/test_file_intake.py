@@ -10,10 +10,10 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, select
 
 from alma_airflow.operators import intake as operators
-from alma_etl.intake import arrivals
-from alma_etl.intake.arrivals import STARTED
-from alma_etl.intake.places import ITEMS, Area, dropped_file
-from alma_etl.intake.starting import new_starts
+from alma_etl.jobs import arrivals
+from alma_etl.jobs.arrivals import STARTED
+from alma_etl.jobs.places import ITEMS, Area, dropped_file
+from alma_etl.jobs.starting import new_starts
 from tests.e2e.conftest import LOGICAL_DATE
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from alma_etl.alma import AlmaClient
-from alma_etl.alma.errors import AlmaError
-from alma_etl.alma.limiter import Permit
+from alma_etl.remote.errors import RemoteError
+from alma_etl.remote.limiter import Permit
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.assembly import assemble_delivery
 from alma_etl.west.converting import convert_to_marc21
@@ -168,7 +168,7 @@ class Run:
                 return step()
             except WorkerKilled:
                 continue
-            except AlmaError as problem:
+            except RemoteError as problem:
                 failed += 1
                 self.problems[name].append(str(problem))
         return None

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from alma_etl.config import read_settings
 from alma_etl.dcb.settings import DcbSettings, shipped_settings
+from alma_etl.jobs.settings_files import read_settings
 from local.dcb_settings import KEY, SHIPPED, driving, put_dcb_settings
 from local.s3 import start_s3
 from local.settings import BUCKET

@@ -15,7 +15,7 @@ NOUNS = (
     "tasks|systems|groups|alerts|codes|barcodes|members|bibs|columns|attempts"
 )
 # Bounds that are never 1, by the file and the expression.
-BOUNDS = {("transport.py", "self._max_body"), ("iso2709.py", "len(data)"), ("workbook.py", "unpacked")}
+BOUNDS = {("exchange.py", "self._max_body"), ("iso2709.py", "len(data)"), ("workbook.py", "unpacked")}
 IN_F_STRING = re.compile(rf" (?:\w+ )?(?:{NOUNS})\b")
 IN_LOG = re.compile(rf"%[ds] (?:{NOUNS})\b")
 IN_TEMPLATE = re.compile(rf"\}}\}} (?:{NOUNS})\b")

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterator, Sequence
 
-from alma_etl.alma.answers import Absent, Found, Unknown
 from alma_etl.alma.bibs import MAX_BATCH, NO_BIB, Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaMalformed, AlmaRefused, AlmaTimeout, AlmaTransient
 from alma_etl.counted import counted
+from alma_etl.remote.answers import Absent, Found, Unknown
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteTimeout, RemoteTransient
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ def read_bibs(
     alone = len(mms_ids) == 1
     try:
         bibs = _read_batch(client, mms_ids, availability=availability)
-    except (AlmaTransient, AlmaRefused) as error:
+    except (RemoteTransient, RemoteRefused) as error:
         if alone:
-            refused = isinstance(error, AlmaRefused) and error.code in NO_BIB
+            refused = isinstance(error, RemoteRefused) and error.code in NO_BIB
             return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
         half = len(mms_ids) // 2
         log.warning("A batch of %s is halved: %s", counted(len(mms_ids), "title"), error)
@@ -49,8 +49,8 @@ def _read_batch(client: AlmaClient, mms_ids: Sequence[str], *, availability: boo
     if len(mms_ids) > 1:
         try:
             return client.bibs.read_many(mms_ids, availability=availability, attempts=1)
-        except (AlmaTimeout, AlmaMalformed):
+        except (RemoteTimeout, RemoteMalformed):
             raise
-        except AlmaTransient as error:
+        except RemoteTransient as error:
             log.info("%s; again", error)
     return client.bibs.read_many(mms_ids, availability=availability)

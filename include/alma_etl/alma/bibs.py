@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from alma_etl.alma import shapes, xml
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import XML, Call, params, path, xml_call
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import Page, whole
 from alma_etl.counted import counted
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -77,8 +77,8 @@ class Bibs:
         result; one that is missing from it need not be unknown (`batches.read_bibs` asks again).
 
         `availability` adds the AVA rows (expand=p_avail), which costs Alma by the number of items: when it
-        times out, or the answer is malformed, ask for half. Raises AlmaRefused (402203 for the whole call
-        when one id is malformed), AlmaTransient, AlmaStop; ValueError for more than 100 ids."""
+        times out, or the answer is malformed, ask for half. Raises RemoteRefused (402203 for the whole call
+        when one id is malformed), RemoteTransient, RemoteStop; ValueError for more than 100 ids."""
         if len(mms_ids) > MAX_BATCH:
             raise ValueError(f"{counted(len(mms_ids), 'bib')} in one call; Alma takes {MAX_BATCH}")
         if not mms_ids:
@@ -127,7 +127,7 @@ class Bibs:
     ) -> Bib:
         """POST /bibs with a serialised MARC <record>; Alma writes 001 and 005. `suppressed` is said always,
         since Alma's own default is to suppress. `check_match` refuses with 60307 when Alma finds a match.
-        `writes.create_bib` looks after a lost answer. Raises AlmaError, UnreadableXmlError for a bad
+        `writes.create_bib` looks after a lost answer. Raises RemoteError, UnreadableXmlError for a bad
         record."""
         body = etree.Element("bib")
         etree.SubElement(body, "suppress_from_publishing").text = str(suppressed).lower()
@@ -155,7 +155,7 @@ class Bibs:
     ) -> bytes:
         """PUT /bibs/{mms_id} with a whole <bib>: what `whole` gave, changed. Refused with 4022034 when the
         record was changed since (its 005), and when somebody has it open, unless told otherwise. Raises
-        AlmaError."""
+        RemoteError."""
         call = xml_call(
             "PUT",
             path("bibs", mms_id),

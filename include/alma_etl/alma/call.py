@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
-from alma_etl.alma.errors import AlmaRefused
+from alma_etl.remote.errors import RemoteRefused
 
 JSON = "application/json"
 XML = "application/xml"
@@ -68,7 +68,7 @@ def path(*segments: str) -> str:
     """
     for segment in segments:
         if not segment or segment.strip(".") == "" or "/" in segment or "\\" in segment:
-            raise AlmaRefused(
+            raise RemoteRefused(
                 "/" + "/".join(quote(each, safe="") for each in segments),
                 None,
                 "INVALID_ID",

@@ -25,34 +25,34 @@ from alma_etl.alma.bibs import Bibs
 from alma_etl.alma.call import Call
 from alma_etl.alma.conf import Conf
 from alma_etl.alma.envelope import Reply
-from alma_etl.alma.errors import (
-    AlmaBudgetUnknown,
-    AlmaConnectionError,
-    AlmaDailyThreshold,
-    AlmaError,
-    AlmaMalformed,
-    AlmaNoConnectionError,
-    AlmaQuotaFloor,
-    AlmaReadOnly,
-    AlmaThrottled,
-    AlmaTimeout,
-    AlmaTransient,
-    AlmaUnreachable,
-)
 from alma_etl.alma.holdings import Holdings
 from alma_etl.alma.items import Items
 from alma_etl.alma.jobs import Jobs
-from alma_etl.alma.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
 from alma_etl.alma.loans import Loans
-from alma_etl.alma.parallel import in_parallel
 from alma_etl.alma.po_lines import PoLines
 from alma_etl.alma.probe import Probe
 from alma_etl.alma.sets import Sets
-from alma_etl.alma.transport import Transport
 from alma_etl.alma.user_requests import UserRequests
 from alma_etl.alma.users import Users
 from alma_etl.alma.verdict import failure, read_or_malformed
 from alma_etl.counted import verb
+from alma_etl.remote.errors import (
+    AlmaDailyThreshold,
+    AlmaQuotaFloor,
+    BudgetUnknown,
+    RemoteConnectionError,
+    RemoteError,
+    RemoteMalformed,
+    RemoteNoConnectionError,
+    RemoteReadOnly,
+    RemoteThrottled,
+    RemoteTimeout,
+    RemoteTransient,
+    RemoteUnreachable,
+)
+from alma_etl.remote.exchange import Transport
+from alma_etl.remote.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
+from alma_etl.remote.parallel import in_parallel
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -184,10 +184,10 @@ class AlmaClient:
     ) -> T:
         """Make one call by the policy above and return what `read` makes of its answer.
 
-        Raises AlmaRefused, AlmaTransient (retries used up, or a write whose effect is unknown) or AlmaStop.
+        Raises RemoteRefused, RemoteTransient (retries used up, or a write whose effect is unknown) or RemoteStop.
         """
         if self._read_only and call.writes:
-            raise AlmaReadOnly(
+            raise RemoteReadOnly(
                 call.name,
                 None,
                 "",
@@ -204,7 +204,7 @@ class AlmaClient:
         )
         try:
             result: T = retrying(self._once, call, read, timeout or self._timeout)
-        except (AlmaTimeout, AlmaConnectionError) as error:
+        except (RemoteTimeout, RemoteConnectionError) as error:
             raise self._unreachable(error, patient=attempts is None) or error from None
         return result
 
@@ -226,9 +226,9 @@ class AlmaClient:
         self._warn_others(error)
         raise error
 
-    def _warn_others(self, error: AlmaError) -> None:
+    def _warn_others(self, error: RemoteError) -> None:
         try:
-            if isinstance(error, AlmaThrottled):
+            if isinstance(error, RemoteThrottled):
                 self._limiter.throttled()
             if isinstance(error, AlmaDailyThreshold) and error.resume_at:
                 self._limiter.close(error.resume_at, error.message)
@@ -261,7 +261,7 @@ class AlmaClient:
                 call.name, None, "", f"no call was made: {closed.reason}", "", False, closed.until
             ) from None
         except LimiterUnavailable as problem:
-            raise AlmaBudgetUnknown(
+            raise BudgetUnknown(
                 call.name, None, "", f"no call was made, since the shared rate limiter failed: {problem}"
             ) from problem
         self._keep_floor(call, floor)  # by the answers that came while it waited
@@ -275,7 +275,7 @@ class AlmaClient:
         target = self._transport.redirected(url, reply.headers.get("Location", ""))
         if target is None:
             words = "redirected to nowhere or to another host, which was not followed"
-            raise AlmaMalformed(call.name, reply.status, "", words, reply.request_id)
+            raise RemoteMalformed(call.name, reply.status, "", words, reply.request_id)
         return target
 
     def _keep_floor(self, call: Call, floor: int) -> None:
@@ -283,16 +283,16 @@ class AlmaClient:
         if left is not None and left <= floor:
             raise _at_floor(call, left, floor)
 
-    def _unreachable(self, error: AlmaError, *, patient: bool) -> AlmaUnreachable | None:
+    def _unreachable(self, error: RemoteError, *, patient: bool) -> RemoteUnreachable | None:
         """Count a call that got no answer at all; the error to raise instead when it is one too many. A write
         whose effect is unknown keeps its own error, since somebody has to look."""
         with self._lock:
             self._silent += 1
-            first = patient and not self._answered and isinstance(error, AlmaNoConnectionError)
+            first = patient and not self._answered and isinstance(error, RemoteNoConnectionError)
             over = first or self._silent >= _SILENT_CALLS
         if not over or error.effect_unknown:
             return None
-        return AlmaUnreachable(
+        return RemoteUnreachable(
             error.call,
             None,
             "",
@@ -313,7 +313,7 @@ def _at_floor(call: Call, left: int, floor: int) -> AlmaQuotaFloor:
 
 
 def _may_repeat(call: Call, error: BaseException) -> bool:
-    return isinstance(error, AlmaTransient) and (
+    return isinstance(error, RemoteTransient) and (
         call.repeatable or not call.writes or not error.effect_unknown
     )
 
@@ -343,7 +343,7 @@ class _Patience:
 
 
 def _is_throttled(state: RetryCallState) -> bool:
-    return state.outcome is not None and isinstance(state.outcome.exception(), AlmaThrottled)
+    return state.outcome is not None and isinstance(state.outcome.exception(), RemoteThrottled)
 
 
 def _tell(state: RetryCallState) -> None:

@@ -63,26 +63,26 @@ class Conf:
         self._client = client
 
     def general(self) -> General:
-        """GET /conf/general. Raises AlmaError."""
+        """GET /conf/general. Raises RemoteError."""
         return self._client.call(Call("GET", "/conf/general"), _general)
 
     def libraries(self) -> list[Library]:
-        """GET /conf/libraries (not paged). Raises AlmaError."""
+        """GET /conf/libraries (not paged). Raises RemoteError."""
         return self._listed(Call("GET", "/conf/libraries"), "library", _library)
 
     def locations(self, library: str) -> list[Location]:
-        """GET /conf/libraries/{library}/locations (not paged). Raises AlmaError."""
+        """GET /conf/libraries/{library}/locations (not paged). Raises RemoteError."""
         call = Call("GET", path("conf", "libraries", library, "locations"))
         return self._listed(call, "location", lambda row: _location(library, row))
 
     def code_table(self, name: str, *, scope: str | None = None) -> list[CodeRow]:
         """GET /conf/code-tables/{name}, for example PhysicalMaterialType, ItemPolicy,
-        RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises AlmaError."""
+        RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises RemoteError."""
         call = Call("GET", path("conf", "code-tables", name), params(scope=scope))
         return self._listed(call, "row", _row)
 
     def _listed(self, call: Call, name: str, make: Callable[[shapes.Json], _Coded]) -> list[_Coded]:
-        """A list that may lack its count, but not be of another kind. Raises AlmaShortList when it counts
+        """A list that may lack its count, but not be of another kind. Raises RemoteShortList when it counts
         more than it names."""
         rows = page(name, make, counted=False)
 

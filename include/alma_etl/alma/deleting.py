@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.call import Call, params
 from alma_etl.alma.envelope import Reply
+from alma_etl.remote.answers import Answer, ask
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from alma_etl.alma import shapes, xml
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import XML, Call, path, xml_call
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import page, whole
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -83,7 +83,7 @@ class Holdings:
     def create(self, mms_id: str, record: bytes, *, suppressed: bool = False) -> Holding:
         """POST /bibs/{mms_id}/holdings with a serialised MARC <record> that has 852 $b (library) and $c
         (location); Alma writes 001 and 004. Nothing stops it from making a second one:
-        `writes.create_holding` looks. Refusals: 402211, 402212, 33007-33009. Raises AlmaError,
+        `writes.create_holding` looks. Refusals: 402211, 402212, 33007-33009. Raises RemoteError,
         UnreadableXmlError for a bad record."""
         body = etree.Element("holding")
         etree.SubElement(body, "suppress_from_publishing").text = str(suppressed).lower()
@@ -94,7 +94,7 @@ class Holdings:
     def update(self, mms_id: str, holding_id: str, whole: bytes) -> bytes:
         """PUT .../holdings/{holding_id} with a whole <holding>: what `whole` gave, changed. There is no lock
         and no version check: the last writer wins. Returns the whole
-        <holding> as it is now. Raises AlmaError."""
+        <holding> as it is now. Raises RemoteError."""
         call = xml_call("PUT", path("bibs", mms_id, "holdings", holding_id), whole)
         return self._client.call(call, _whole)
 

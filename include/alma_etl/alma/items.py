@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -88,7 +88,7 @@ class Items:
 
     def create(self, mms_id: str, holding_id: str, body: Json) -> Item:
         """POST .../items. `body` as {"holding_data": {...}, "item_data": {...}} with a barcode, since Alma
-        would make one up; library and location are the holding's. Raises AlmaError; after one with
+        would make one up; library and location are the holding's. Raises RemoteError; after one with
         `effect_unknown` the item may exist (`writes.create_item` looks). ValueError without a barcode.
         """
         _need_barcode(body)
@@ -100,7 +100,7 @@ class Items:
 
     def update(self, mms_id: str, holding_id: str, pid: str, body: Json) -> Item:
         """PUT .../items/{pid} with a whole item: what GET gave, changed. Another library or location moves it
-        to another holding. Raises AlmaError, ValueError when the body lacks the barcode."""
+        to another holding. Raises RemoteError, ValueError when the body lacks the barcode."""
         _need_barcode(body)
         return self._client.call(
             json_call("PUT", path("bibs", mms_id, "holdings", holding_id, "items", pid), body), _item
@@ -132,7 +132,7 @@ class Items:
         """POST .../items/{pid}?op=scan at a desk of `library`, or at a department. Returns loans, fills
         holds, starts and ends work orders. Alma counts an in-house use unless told not to: here it is told.
         The holding id must be the real one. Has been seen to take 52 seconds, and to take effect without an
-        answer. Raises AlmaError, ValueError unless exactly one of desk and department is given."""
+        answer. Raises RemoteError, ValueError unless exactly one of desk and department is given."""
         if (circ_desk is None) == (department is None):
             raise ValueError("scan in at either a circulation desk or a department")
         return self._client.call(

@@ -15,13 +15,13 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from alma_etl.alma import writes
-from alma_etl.alma.answers import Absent, Unknown
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaBudgetUnknown, AlmaUnreachable
 from alma_etl.alma.jobs import SUCCESS, JobInstance
-from alma_etl.alma.safe_write import Outcome
 from alma_etl.alma.tasks import settled
 from alma_etl.errors import InputProblem, RunStopped
+from alma_etl.remote.answers import Absent, Unknown
+from alma_etl.remote.errors import BudgetUnknown, RemoteUnreachable
+from alma_etl.remote.safe_write import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def start_job(client: AlmaClient, job: str, parameters: Mapping[str, str], memor
     A start that an earlier call noted is not repeated. One that an earlier call was about to make is looked for
     among the instances that are new since then, those called `job_name` when the parameters have it (without it,
     one that somebody else started meanwhile could be mistaken for it). Raises InputProblem when Alma refuses the
-    job or its parameters; AlmaError when nobody knows, after which a further call looks again.
+    job or its parameters; RemoteError when nobody knows, after which a further call looks again.
     """
     started = started_job(memory)
     if started is None:
@@ -157,11 +157,11 @@ def look_at_job(client: AlmaClient, instance_id: str, *, job_id: str = ANY_JOB) 
     """Look at an instance once: how it ended, or None while it runs and while Alma cannot be asked.
 
     An outage outlasts no job, so it is logged and no error. Raises InputProblem for an instance that Alma does not
-    know, and AlmaStop for what a later look cannot mend (key, rights, daily threshold).
+    know, and RemoteStop for what a later look cannot mend (key, rights, daily threshold).
     """
     try:
         answer = client.jobs.instance(job_id, instance_id)
-    except (AlmaUnreachable, AlmaBudgetUnknown) as outage:
+    except (RemoteUnreachable, BudgetUnknown) as outage:
         log.warning("Alma could not be asked about job instance %s: %s", instance_id, outage)
         return None
     if isinstance(answer, Absent):

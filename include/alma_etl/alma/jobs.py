@@ -8,12 +8,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
-from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
+from alma_etl.remote.errors import RemoteShortList
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -69,7 +69,7 @@ class Jobs:
 
     def find(self, *, name: str | None = None, type: str | None = None) -> list[Job]:
         """GET /conf/jobs: all pages; `name` keeps those of exactly this name, `type` is MANUAL, SCHEDULED or
-        OTHER. Raises AlmaError, AlmaShortList too when the list is not whole and names none of them."""
+        OTHER. Raises RemoteError, RemoteShortList too when the list is not whole and names none of them."""
         try:
             jobs = every(
                 "GET /conf/jobs",
@@ -79,7 +79,7 @@ class Jobs:
                 ),
                 lambda each: each.id,
             )
-        except AlmaShortList as short:
+        except RemoteShortList as short:
             jobs = [job for job in short.named if job.name == name]
             if not jobs:
                 raise
@@ -89,7 +89,7 @@ class Jobs:
         """POST /conf/jobs/{job_id}?op=run. Returns the id of the instance. Scheduled jobs take no parameters.
 
         Refusals: 402222/402223 the threshold of jobs (3 at a time, 5 starts of one in an hour), 60347 it
-        overlaps. `writes.run_job` looks after a lost answer. Raises AlmaError."""
+        overlaps. `writes.run_job` looks after a lost answer. Raises RemoteError."""
         body: Json = {}
         if parameters:
             body["parameter"] = [

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, named, params, path
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.items import NO_ITEM
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.users import NO_USER
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -61,7 +61,7 @@ class Loans:
 
         Refusals: 401153 the desk may not lend, 401651 not loanable, 401163/401201 the user is blocked, 401161
         limit, 401168 expired, 401151 no patron, 400042 already on loan. `writes.create_loan` looks after
-        a lost answer. Raises AlmaError, ValueError unless exactly one of pid and barcode is given."""
+        a lost answer. Raises RemoteError, ValueError unless exactly one of pid and barcode is given."""
         if (item_pid is None) == (barcode is None):
             raise ValueError("a loan is of one item, by item_pid or by barcode")
         body: Json = {"circ_desk": shapes.coded(circ_desk), "library": shapes.coded(library)}
@@ -110,7 +110,7 @@ class Loans:
         return ask(lambda: self._client.call(call, _loan), NO_LOAN)
 
     def renew(self, user_id: str, loan_id: str) -> Loan:
-        """POST .../loans/{loan_id}?op=renew. Refused with 401822 when it cannot be renewed. Raises AlmaError;
+        """POST .../loans/{loan_id}?op=renew. Refused with 401822 when it cannot be renewed. Raises RemoteError;
         after one with `effect_unknown` compare the due date (`writes.renew_loan` does)."""
         return self._client.call(
             json_call("POST", path("users", user_id, "loans", loan_id), {}, op="renew"), _loan
@@ -120,7 +120,7 @@ class Loans:
         self, user_id: str, loan_id: str, due_date: str, *, notify_user: bool = False
     ) -> Loan:
         """PUT .../loans/{loan_id}. `due_date` as 2026-12-31T22:00:00Z. Refused with 401681 for a date that is
-        past. Raises AlmaError; doing it twice is doing it once, so the client repeats it."""
+        past. Raises RemoteError; doing it twice is doing it once, so the client repeats it."""
         call = json_call(
             "PUT", path("users", user_id, "loans", loan_id), {"due_date": due_date}, notify_user=notify_user
         )

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from alma_etl.alma import shapes
 from alma_etl.alma.envelope import Reply
-from alma_etl.alma.errors import AlmaShortList
 from alma_etl.counted import counted
+from alma_etl.remote.errors import RemoteShortList
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def every(call_name: str, get: Callable[[int], Page[T]], key: Callable[[T], str]
     """All rows of a list; `get` fetches the page at an offset, `key` tells rows apart.
 
     Records that come and go shift the pages, so that a row may be met twice or not at all: unless as many
-    different rows were met as the list counts, it is read again. Raises AlmaShortList, with all rows that
+    different rows were met as the list counts, it is read again. Raises RemoteShortList, with all rows that
     were met, when no reading meets them all. A count that is too low does not end the reading."""
     met: dict[str, T] = {}
     for _ in range(_READINGS):
@@ -58,11 +58,11 @@ def every(call_name: str, get: Callable[[int], Page[T]], key: Callable[[T], str]
             return list(found.values())
         met.update(found)
     message = f"the list counts {counted(total, 'row')} but gives {len(found)} in {_READINGS} readings"
-    raise AlmaShortList(call_name, None, "", message, named=list(met.values()), counted=total)
+    raise RemoteShortList(call_name, None, "", message, named=list(met.values()), counted=total)
 
 
 def whole(call_name: str, get: Callable[[], Page[T]], key: Callable[[T], str]) -> list[T]:
-    """All rows of a list that is not paged. Raises AlmaShortList like `every`."""
+    """All rows of a list that is not paged. Raises RemoteShortList like `every`."""
     return every(call_name, lambda offset: get() if offset == 0 else Page([], 0), key)
 
 

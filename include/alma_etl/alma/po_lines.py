@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, params, path
 from alma_etl.alma.paging import LIMIT, every, page, whole
 from alma_etl.alma.shapes import Json
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -46,7 +46,7 @@ class PoLines:
         self, *, q: str | None = None, status: str = "ACTIVE", library: str | None = None
     ) -> list[PoLine]:
         """GET /acq/po-lines: all pages. `status` ACTIVE, CLOSED, CANCELLED, ALL (without the closed),
-        ALL_WITH_CLOSED. Raises AlmaError."""
+        ALL_WITH_CLOSED. Raises RemoteError."""
         return every(
             "GET /acq/po-lines",
             lambda offset: self._client.call(

@@ -22,7 +22,7 @@ AREAS = tuple(_PATHS)
 
 
 class Probe:
-    """Raises AlmaUnauthorized or AlmaForbidden when the key lacks the right, KeyError for an area not in
+    """Raises RemoteUnauthorized or RemoteForbidden when the key lacks the right, KeyError for an area not in
     AREAS."""
 
     def __init__(self, client: AlmaClient) -> None:

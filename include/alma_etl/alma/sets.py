@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ask
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.counted import counted
+from alma_etl.remote.answers import Answer, ask
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -55,13 +55,13 @@ class Sets:
         return ask(lambda: self._client.call(Call("GET", path("conf", "sets", set_id)), _set), NO_SET)
 
     def members_page(self, set_id: str, offset: int, limit: int = 100) -> MembersPage:
-        """GET /conf/sets/{set_id}/members: up to 100 members from `offset`. Raises AlmaError."""
+        """GET /conf/sets/{set_id}/members: up to 100 members from `offset`. Raises RemoteError."""
         call = Call("GET", path("conf", "sets", set_id, "members"), params(limit=limit, offset=offset))
         return self._client.call(call, _members)
 
     def find(self, name: str) -> list[AlmaSet]:
         """GET /conf/sets?q=name~...: the sets of exactly this name (Alma searches by words). Raises
-        AlmaError."""
+        RemoteError."""
         found = every(
             "GET /conf/sets",
             lambda offset: self._client.call(
@@ -78,7 +78,7 @@ class Sets:
 
     def create(self, name: str, content: str, *, description: str = "", private: bool = False) -> AlmaSet:
         """POST /conf/sets: an empty itemised set. `content`: BIB_MMS, ITEM, HOLDING, USER, ... Alma allows
-        several sets of one name; `writes.create_set` looks by it after a lost answer. Raises AlmaError.
+        several sets of one name; `writes.create_set` looks by it after a lost answer. Raises RemoteError.
         """
         body = {
             "name": name,
@@ -97,7 +97,7 @@ class Sets:
         """POST /conf/sets/{set_id}?op=add_members: up to 1000 in one call. `id_type`: BARCODE for items;
         SYSTEM_NUMBER, OCLC_NUMBER, ISBN, ISSN for bibs; None for MMS ids and pids. With `fail_on_invalid_id`
         one bad id refuses the call. Refusals: 60115 is a member already, 60118 too many, 60119 twice in the
-        call. Raises AlmaError, ValueError for more than 1000."""
+        call. Raises RemoteError, ValueError for more than 1000."""
         if not 1 <= len(ids) <= MAX_MEMBERS:
             raise ValueError(f"{counted(len(ids), 'member')} in one call; Alma takes 1 to {MAX_MEMBERS}")
         call = json_call(

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from alma_etl.alma import updates, writes
-from alma_etl.alma.answers import Absent, Answer, Unknown
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.items import Item
-from alma_etl.alma.safe_write import Outcome, Written
 from alma_etl.alma.sets import AlmaSet
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem, RunStopped
+from alma_etl.remote.answers import Absent, Answer, Unknown
+from alma_etl.remote.errors import RemoteShortList
+from alma_etl.remote.safe_write import Outcome, Written
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def settled(written: Written[T], problem: str) -> T:
     """What is in Alma now, when a write is done.
 
     `problem` begins the sentence otherwise. Raises InputProblem for what Alma refuses or does not have; the
-    write's own AlmaError when it failed or nobody knows, after which the task may be tried again.
+    write's own RemoteError when it failed or nobody knows, after which the task may be tried again.
     """
     if written.done and written.value is not None:
         return written.value
@@ -103,7 +103,7 @@ def _members(client: AlmaClient, set_id: str, size: int) -> set[str]:
     )
     members = {member for _, ids in pages for member in ids}
     if len(members) < size:
-        raise AlmaShortList(
+        raise RemoteShortList(
             f"GET /conf/sets/{set_id}/members",
             None,
             "",

@@ -1,6 +1,6 @@
 """Every PUT the jobs make: GET, change, PUT, check (see `safe_write.update`).
 
-All return a `Written` and raise AlmaStop only while nothing was written.
+All return a `Written` and raise RemoteStop only while nothing was written.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from lxml import etree
 
 from alma_etl.alma import merging
-from alma_etl.alma.answers import Answer, Found
 from alma_etl.alma.items import Item, item
-from alma_etl.alma.safe_write import Written, update
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.users import User
+from alma_etl.remote.answers import Answer, Found
+from alma_etl.remote.safe_write import Written, update
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, named, params, path
 from alma_etl.alma.deleting import delete
 from alma_etl.alma.envelope import Reply
@@ -14,6 +13,7 @@ from alma_etl.alma.items import NO_ITEM
 from alma_etl.alma.paging import LIMIT, every, page, whole
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.users import NO_USER
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -62,7 +62,7 @@ class UserRequests:
 
         Refusals: 401129 no item can fulfil it by the rules (also for some seconds after a return), 401136 the
         user has requested it already, 401890 no such user. A marker in `comment` makes it safe to repeat
-        (`writes.create_request`). Raises AlmaError, ValueError unless exactly one of title and item is
+        (`writes.create_request`). Raises RemoteError, ValueError unless exactly one of title and item is
         given."""
         if (mms_id is None) == (item_pid is None):
             raise ValueError("a request is for either a title (mms_id) or an item (item_pid)")
@@ -145,12 +145,12 @@ class UserRequests:
         self, mms_id: str, holding_id: str, pid: str, *, user_id: str | None = None
     ) -> list[str]:
         """GET .../items/{pid}/request-options: the types of request (HOLD, ...) that this user may place, a
-        guest without `user_id`. Raises AlmaError."""
+        guest without `user_id`. Raises RemoteError."""
         where = path("bibs", mms_id, "holdings", holding_id, "items", pid, "request-options")
         return self._client.call(Call("GET", where, params(user_id=user_id)), _options)
 
     def options_for_bib(self, mms_id: str, *, user_id: str | None = None) -> list[str]:
-        """GET /bibs/{mms_id}/request-options. Raises AlmaError."""
+        """GET /bibs/{mms_id}/request-options. Raises RemoteError."""
         return self._client.call(
             Call("GET", path("bibs", mms_id, "request-options"), params(user_id=user_id)), _options
         )

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.envelope import Reply
 from alma_etl.alma.paging import LIMIT, every, page
 from alma_etl.alma.shapes import Json
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -76,7 +76,7 @@ class Users:
     def create(self, body: Json) -> User:
         """POST /users. Least body: primary_id, first_name, last_name, user_group, account_type, record_type,
         status. Refused with 401851 when an identifier is another user's. `writes.create_user` looks
-        after a lost answer. Raises AlmaError, ValueError without a primary_id (by which one looks)."""
+        after a lost answer. Raises RemoteError, ValueError without a primary_id (by which one looks)."""
         if not shapes.text(body.get("primary_id")):
             raise ValueError("a user is created with a primary_id, by which it can be found again")
         return self._client.call(json_call("POST", "/users", body), _user)
@@ -84,7 +84,7 @@ class Users:
     def update(self, user_id: str, body: Json, *, override: Sequence[str] = ()) -> User:
         """PUT /users/{user_id} with the whole user: what GET gave, changed. `override` names fields of
         external users to replace although staff edited them (user_group, job_category, pin_number,
-        preferred_language, campus_code, rs_libraries, user_title, library_notices). Raises AlmaError,
+        preferred_language, campus_code, rs_libraries, user_title, library_notices). Raises RemoteError,
         ValueError for a body without primary_id."""
         if not shapes.text(body.get("primary_id")):
             raise ValueError("PUT replaces the whole user: send what GET gave, changed")

@@ -8,15 +8,15 @@ from typing import TypeVar
 
 from alma_etl.alma.call import Call, without_user
 from alma_etl.alma.envelope import Reply, UnreadableError
-from alma_etl.alma.errors import (
+from alma_etl.remote.errors import (
     AlmaDailyThreshold,
-    AlmaError,
-    AlmaForbidden,
-    AlmaMalformed,
-    AlmaRefused,
-    AlmaServerError,
-    AlmaThrottled,
-    AlmaUnauthorized,
+    RemoteError,
+    RemoteForbidden,
+    RemoteMalformed,
+    RemoteRefused,
+    RemoteServerError,
+    RemoteThrottled,
+    RemoteUnauthorized,
 )
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ T = TypeVar("T")
 _RESET_GRACE = timedelta(minutes=10)
 
 
-def failure(call: Call, reply: Reply, now: datetime, scrub: Callable[[str], str] = str) -> AlmaError | None:
+def failure(call: Call, reply: Reply, now: datetime, scrub: Callable[[str], str] = str) -> RemoteError | None:
     """The error that `reply` stands for, None when it is an answer. `now` (UTC) dates the daily threshold;
     `scrub` takes the key out of Alma's own words, in case it is echoed."""
     try:
@@ -40,7 +40,7 @@ def failure(call: Call, reply: Reply, now: datetime, scrub: Callable[[str], str]
     words = without_user(call.path, scrub(said.message))[:1000] if said else ""
     tracking_id = (said.tracking_id if said else "") or reply.request_id
 
-    def make(type_: type[AlmaError], message: str, effect_unknown: bool = False) -> AlmaError:
+    def make(type_: type[RemoteError], message: str, effect_unknown: bool = False) -> RemoteError:
         return type_(call.name, status, code, message, tracking_id, effect_unknown)
 
     if code == "DAILY_THRESHOLD":
@@ -55,17 +55,17 @@ def failure(call: Call, reply: Reply, now: datetime, scrub: Callable[[str], str]
             until,
         )
     if code == "PER_SECOND_THRESHOLD" or status == 429:
-        return make(AlmaThrottled, "more calls per second than Alma allows")
+        return make(RemoteThrottled, "more calls per second than Alma allows")
     if code == "UNAUTHORIZED" or status == 401:
-        return make(AlmaUnauthorized, _UNAUTHORIZED)
+        return make(RemoteUnauthorized, _UNAUTHORIZED)
     if code in ("INVALID_REQUEST", "FORBIDDEN") or status == 403:
-        return make(AlmaForbidden, _FORBIDDEN)
+        return make(RemoteForbidden, _FORBIDDEN)
     if status >= 500:
-        return make(AlmaServerError, f"Alma failed{': ' + words if words else ''}", call.writes)
+        return make(RemoteServerError, f"Alma failed{': ' + words if words else ''}", call.writes)
     if said is not None and code:
-        return make(AlmaRefused, words or "refused")
+        return make(RemoteRefused, words or "refused")
     if said is not None or why or not 200 <= status < 300:
-        return make(AlmaMalformed, f"unusable answer: {why or 'an error without a code'}", call.writes)
+        return make(RemoteMalformed, f"unusable answer: {why or 'an error without a code'}", call.writes)
     return None
 
 
@@ -79,7 +79,7 @@ def read_or_malformed(call: Call, reply: Reply, read: Callable[[Reply], T]) -> T
             if isinstance(error, UnreadableError)
             else f"a part is missing ({type(error).__name__}: {error})"
         )
-        raise AlmaMalformed(
+        raise RemoteMalformed(
             call.name, reply.status, "", f"unusable answer: {why[:300]}", reply.request_id, call.writes
         ) from error
 

@@ -14,7 +14,7 @@
 | members | the number of members | yes |
 | job run | an instance that was not there before | no |
 
-All return a `Written` and raise AlmaStop only while nothing was written.
+All return a `Written` and raise RemoteStop only while nothing was written.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alma_etl.alma import shapes, xml
-from alma_etl.alma.answers import Absent, Answer, Found, ListAnswer, Unknown, ask_list, first_of, rows_of
 from alma_etl.alma.bibs import Bib
-from alma_etl.alma.errors import AlmaMalformed, AlmaRefused
 from alma_etl.alma.holdings import Holding
 from alma_etl.alma.items import Item
 from alma_etl.alma.jobs import JobInstance
 from alma_etl.alma.loans import Loan
-from alma_etl.alma.safe_write import Outcome, Written, write
 from alma_etl.alma.sets import MAX_MEMBERS, AlmaSet
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import User
 from alma_etl.counted import counted
+from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, ask_list, first_of, rows_of
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused
+from alma_etl.remote.safe_write import Outcome, Written, write
 
 if TYPE_CHECKING:
     from alma_etl.alma.client import AlmaClient
@@ -53,7 +53,7 @@ def _only(call: str, answer: ListAnswer[T], wanted: Callable[[T], bool] = lambda
     rows = [row for row in rows_of(answer) if wanted(row)]
     if len(rows) > 1:
         return Unknown(
-            AlmaMalformed(call, None, "", f"{len(rows)} candidates, which is not decided by guessing")
+            RemoteMalformed(call, None, "", f"{len(rows)} candidates, which is not decided by guessing")
         )
     return first_of(answer, wanted)
 
@@ -70,7 +70,7 @@ def create_item(client: AlmaClient, mms_id: str, holding_id: str, body: Json) ->
             holding_id,
         ):
             there = f"bib {answer.value.mms_id}, holding {answer.value.holding_id}"
-            raise AlmaRefused(
+            raise RemoteRefused(
                 "GET /items", None, BARCODE_ELSEWHERE, f"barcode {barcode} is an item of {there}"
             )
         return answer
@@ -326,7 +326,7 @@ def _grown(client: AlmaClient, set_id: str, before: int, added: int) -> Answer[A
     if answer.value.number_of_members == before:
         return Absent()
     what = f"the set has {counted(answer.value.number_of_members, 'member')}, neither {before} nor {before + added}"
-    return Unknown(AlmaMalformed(f"GET /conf/sets/{set_id}", 200, "", what))
+    return Unknown(RemoteMalformed(f"GET /conf/sets/{set_id}", 200, "", what))
 
 
 def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> Written[str]:

@@ -121,9 +121,9 @@ def _acknowledge(store: "DcbStore", given: argparse.Namespace) -> int:
 
 
 def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
-    from alma_etl.config import read_settings
     from alma_etl.dcb.decisions import decide
     from alma_etl.dcb.settings import DcbSettings, shipped_settings
+    from alma_etl.jobs.settings_files import read_settings
 
     # Where DCB only observes, the next tick leaves what is kept here undone; not keeping it would lose it elsewhere.
     settings = shipped_settings().model_copy(update={"mode": "drive"})

@@ -15,10 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-from alma_etl.config import Form, sentence_of
 from alma_etl.dcb.settings import DcbSettings, SystemCode
 from alma_etl.errors import InputProblem
 from alma_etl.identifiers import read_characters
+from alma_etl.jobs.settings_files import Form, sentence_of
 
 # Ids go into paths of URLs and into the marker of the hold's comment.
 RequestId = Annotated[

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
-from alma_etl.alma.errors import AlmaTransient
 from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteTransient
 
 
 class DcbService:
@@ -41,7 +41,7 @@ class DcbService:
             told = self._service.get(path)
         except ServiceRefused as error:
             return Absent(error) if error.status == 404 else Unknown(error)
-        except AlmaTransient as error:
+        except RemoteTransient as error:
             return Unknown(error)
         # Serialised from an entity whose field `status` is an enum; some versions wrap it.
         status = told.get("status") if isinstance(told, dict) else None

@@ -6,12 +6,12 @@ import re
 from datetime import datetime
 from typing import Literal
 
-from alma_etl.dcb import flags
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report
-from alma_etl.dcb.vocabulary import AckName
 from alma_etl.errors import InputProblem
 
 Decision = Literal["rollback", "retry", "close-lost", "cleanup"]

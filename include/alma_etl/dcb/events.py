@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from alma_etl.dcb import flags
-from alma_etl.dcb.edges import ITEM_OF, SETTLED
-from alma_etl.dcb.result import StepResult, Transition
-from alma_etl.dcb.vocabulary import Role
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.edges import ITEM_OF, SETTLED
+from alma_etl.dcb.machine.result import StepResult, Transition
+from alma_etl.dcb.machine.vocabulary import Role
 
 _SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb")
 STATUS_CHANGED = "dcb.status.changed"

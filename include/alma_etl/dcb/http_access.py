@@ -22,8 +22,8 @@ import urllib3.exceptions
 from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from alma_etl.alma.errors import AlmaRefused, AlmaStop, AlmaTransient
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteRefused, RemoteStop, RemoteTransient
 
 _MAX_BODY = 32 * 1024 * 1024
 _CHUNK = 65_536
@@ -45,15 +45,15 @@ class HttpAccess:
     timeout: float = 30
 
 
-class ServiceRefused(AlmaRefused):
+class ServiceRefused(RemoteRefused):
     """The service understood and said no (HTTP 4xx)."""
 
 
-class ServiceUnavailable(AlmaTransient):
+class ServiceUnavailable(RemoteTransient):
     """No usable answer: no connection, too late, HTTP 5xx, 408, 425, 429, or not what was agreed."""
 
 
-class ServiceUnauthorized(AlmaStop):
+class ServiceUnauthorized(RemoteStop):
     """The key, or the client's id and secret, are not accepted (HTTP 401, 403)."""
 
 
@@ -217,7 +217,7 @@ class HttpService:
 
     def _error(
         self, call: str, status: int, body: bytes, writes: bool
-    ) -> AlmaRefused | AlmaTransient | AlmaStop:
+    ) -> RemoteRefused | RemoteTransient | RemoteStop:
         code = _code(body)
         if status in (401, 403):
             return ServiceUnauthorized(call, status, code, f"{self._host} does not accept the key or client")

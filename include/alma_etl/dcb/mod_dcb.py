@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
-from alma_etl.alma.errors import AlmaTransient
-from alma_etl.alma.safe_write import Outcome, Written
-from alma_etl.dcb import alma_words
 from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
+from alma_etl.dcb.machine import alma_words
+from alma_etl.dcb.machine.vocabulary import Role, Txn
 from alma_etl.dcb.ports import Done, Later, Refused
-from alma_etl.dcb.vocabulary import Role, Txn
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteTransient
+from alma_etl.remote.safe_write import Outcome, Written
 
 _CHAIN = (
     Txn.CREATED,
@@ -142,7 +142,7 @@ class ModDcb:
             told = self._service.get(path)
         except ServiceRefused as error:
             return Absent(error) if error.status == 404 else Unknown(error)
-        except AlmaTransient as error:
+        except RemoteTransient as error:
             return Unknown(error)
         if not isinstance(told, dict) or not told.get("status"):
             return Unknown(ServiceUnavailable(f"GET {path}", 200, "", "the answer names no status"))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from alma_etl.dcb import flags
-from alma_etl.dcb.edges import SETTLED, TERMINAL, UNDER_WAY
-from alma_etl.dcb.observations import Observation
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.edges import SETTLED, TERMINAL, UNDER_WAY
+from alma_etl.dcb.machine.observations import Observation
+from alma_etl.dcb.machine.state import Leg, State
+from alma_etl.dcb.machine.vocabulary import Loan, Role, Status
 from alma_etl.dcb.settings import DcbSettings, Interval
-from alma_etl.dcb.state import Leg, State
-from alma_etl.dcb.vocabulary import Loan, Role, Status
 
 S = Status
 

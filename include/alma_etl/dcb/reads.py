@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.plan import Part
-from alma_etl.dcb.vocabulary import Role
 
 
 @dataclass(frozen=True, slots=True)

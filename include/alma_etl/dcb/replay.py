@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alma_etl.dcb.observations import read_seen
-from alma_etl.dcb.reducer import step
-from alma_etl.dcb.state import State
-from alma_etl.dcb.vocabulary import Workflow
+from alma_etl.dcb.machine.observations import read_seen
+from alma_etl.dcb.machine.reducer import step
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import Workflow
 from alma_etl.errors import InputProblem
 
 

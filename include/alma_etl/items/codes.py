@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
 from alma_etl.alma.batches import in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.conf import CodeRow, Library, Location
-from alma_etl.alma.errors import AlmaRefused, AlmaShortList, AlmaUnauthorized
 from alma_etl.alma.po_lines import PoLine
 from alma_etl.items.outcomes import ItemRow, Outcome
 from alma_etl.items.run import Codes, LoadFolder
-from alma_etl.store.checkpoint import Checkpoint, Rank, Step
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteRefused, RemoteShortList, RemoteUnauthorized
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
     back. Costs about six requests, one for each library and PO line, and one for 100 titles. PO lines are left
     to Alma's own refusal when there are nearly as many as rows, or when the key may not read them.
 
-    Raises AlmaError when a question gets no answer: nothing may be written on a guess.
+    Raises RemoteError when a question gets no answer: nothing may be written on a guess.
     """
     with folder.keeping_problem():
         plan = folder.plan()
@@ -89,7 +89,7 @@ def read_check(folder: LoadFolder) -> CodeCheck:
 
 def alma_of(client: AlmaClient, folder: LoadFolder) -> str:
     """The Alma that a run writes to, by gateway and institution: what loads remember belongs to it, however the
-    connection is called and wherever it will point. Raises AlmaError when the check of the codes did not note it and
+    connection is called and wherever it will point. Raises RemoteError when the check of the codes did not note it and
     Alma does not answer."""
     institution = read_check(folder).institution or client.conf.general().institution
     return f"{client.host} {institution}"
@@ -164,7 +164,7 @@ def _listed(read: Callable[[], list[C]], asked: Iterable[str]) -> list[C]:
     """A list of codes. One that names fewer than it counts will do when it names all that are asked for."""
     try:
         return read()
-    except AlmaShortList as short:
+    except RemoteShortList as short:
         if not {row.code for row in short.named}.issuperset(asked):
             raise
         return short.named
@@ -189,7 +189,7 @@ def _check_po_lines(
                 case Found(po_line):
                     if po_line.status.upper() in _ENDED_PO_LINES:
                         wrong[number] = f"PO line {number!r} is {po_line.status.lower()}"
-    except AlmaUnauthorized:
+    except RemoteUnauthorized:
         # The key is right, or the libraries had not been told: it lacks the area Acquisitions alone.
         return {}, [
             "PO lines were not asked for beforehand, since the key may not read Acquisitions: "
@@ -201,7 +201,7 @@ def _check_po_lines(
 def _po_line(client: AlmaClient, number: str) -> Answer[PoLine]:
     try:
         return client.po_lines.read(number)
-    except AlmaRefused as error:  # a text that cannot even be asked for
+    except RemoteRefused as error:  # a text that cannot even be asked for
         return Absent(error)
 
 

@@ -10,7 +10,7 @@ from alma_etl.items.groups import GroupResult, group_key, is_settled
 from alma_etl.items.holdings import begun_groups, holdings_of, resolved
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, rank_of, result, row_key
 from alma_etl.items.run import REJECTED, LoadFolder, Plan
-from alma_etl.store.checkpoint import Rank
+from alma_etl.jobs.checkpoint import Rank
 from alma_etl.store.scratch import scratch_database
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.counted import counted
 from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
 from alma_etl.items.ends import SentRecord, ends_of
@@ -15,6 +14,7 @@ from alma_etl.items.holdings import resolved
 from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome, RowResult, result, row_key
 from alma_etl.items.run import LoadFolder
 from alma_etl.items.sending import Sender
+from alma_etl.remote.errors import RemoteStop
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.store.loaded_items import LoadedItems
 
@@ -34,7 +34,7 @@ def create_items(
     could note, after a kill or a lost answer, are looked up first, so that their outcome is reported as it was. Items
     that are in Alma by an earlier attempt stay; what Alma refused then is tried again.
 
-    Raises AlmaStop, with the sentence kept for the report; anything that concerns one row is that row's outcome.
+    Raises RemoteStop, with the sentence kept for the report; anything that concerns one row is that row's outcome.
     """
     folder.stop_if_superseded()
     with folder.keeping_problem(number):
@@ -138,7 +138,7 @@ class _Creating:
             self._tried.add(row["line"])
             try:
                 return sender.send(row, self._group(row), self._sent.before.get(row["line"]))
-            except AlmaStop as stop:
+            except RemoteStop as stop:
                 if not stop.effect_unknown:
                     self._tried.discard(row["line"])
                 raise

@@ -11,8 +11,8 @@ from typing import Any
 
 from alma_etl.items.outcomes import rank_of, row_key
 from alma_etl.items.run import LoadFolder, Plan
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step, digest
 from alma_etl.store.bucket import NoSuchObject, json_line
-from alma_etl.store.checkpoint import Checkpoint, Rank, Step, digest
 
 STEP = Step("results.jsonl", key=row_key, rank=rank_of)
 FOLDER = "announced/"

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.store.loaded_items import KnownItem
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from alma_etl.errors import InputProblem, RunStopped
-from alma_etl.intake.arrivals import Arrival
-from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
 from alma_etl.items.profiles import profile_named, read_profiles
 from alma_etl.items.run import INPUT, LoadFolder, names_of
 from alma_etl.items.summary import find_summary
+from alma_etl.jobs.arrivals import Arrival
+from alma_etl.jobs.places import ITEMS, DroppedFile, dropped_file, printable
 from alma_etl.store.bucket import NoSuchObject
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from alma_etl.alma.answers import Absent, Found, Unknown
 from alma_etl.alma.batches import in_batches, read_bibs
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
@@ -23,7 +22,8 @@ from alma_etl.items.groups import Candidate, Group, GroupResult, choose, group_k
 from alma_etl.items.making import Maker, TitleResult
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, rank_of, result, row_key
 from alma_etl.items.run import LoadFolder, Plan
-from alma_etl.store.checkpoint import Checkpoint, Rank, Step, digest
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step, digest
+from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.store.loaded_items import LoadedItems
 from alma_etl.store.locks import LockBusy, Locks
 
@@ -50,7 +50,7 @@ def resolve_holdings(
 
     Rows that an earlier load brought into Alma are looked up first and need no holding. The rest costs one
     request for 100 titles whose holding availability shows, and about four where a holding has to be made.
-    What earlier attempts found is not asked again; what failed or was refused then is. Raises AlmaStop,
+    What earlier attempts found is not asked again; what failed or was refused then is. Raises RemoteStop,
     StoreUnavailable.
     """
     folder.stop_if_superseded()

@@ -7,12 +7,9 @@ from datetime import date
 from typing import Literal
 
 from alma_etl.alma import writes
-from alma_etl.alma.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.holdings import HoldingSummary
-from alma_etl.alma.safe_write import Outcome as WriteOutcome
 from alma_etl.items.callnumbers import CallNumber, call_number_of, holding_record
 from alma_etl.items.existing import look_by_barcode
 from alma_etl.items.groups import Candidate, Group, GroupResult, choose
@@ -20,6 +17,9 @@ from alma_etl.items.outcomes import Outcome, RowResult
 from alma_etl.items.profiles import ItemProfile
 from alma_etl.items.remembered import call_number_shown, look_in_memory, place_of
 from alma_etl.marc.xml import record_from_xml
+from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
+from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.safe_write import Outcome as WriteOutcome
 from alma_etl.store.loaded_items import KnownHolding, LoadedItems
 from alma_etl.store.locks import LockLost
 
@@ -55,7 +55,7 @@ class Maker:
         """Find or make the holdings of these groups of one title. To be called while the title is locked;
         `check_lock` raises LockLost when it is not any more.
 
-        Raises AlmaStop; anything that concerns a group is that group's outcome.
+        Raises RemoteStop; anything that concerns a group is that group's outcome.
         """
         done = TitleResult()
         match self.client.holdings.list(bib.mms_id):
@@ -167,7 +167,7 @@ class Maker:
             written = writes.create_holding(
                 self.client, group.mms_id, record, known=[each.holding_id for each in known], before=before
             )
-        except AlmaStop as stop:
+        except RemoteStop as stop:
             if not stop.effect_unknown:
                 not_made()
             raise

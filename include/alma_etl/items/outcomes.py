@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NotRequired, TypedDict
 
-from alma_etl.store.checkpoint import Rank
+from alma_etl.jobs.checkpoint import Rank
 
 
 class Outcome(StrEnum):

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from alma_etl.config import Code, Form, nearest, read_settings, settings_in, unknown
 from alma_etl.errors import InputProblem
 from alma_etl.items.callnumbers import SCHEMES
 from alma_etl.items.fields import FIELDS, as_date, field_problem
 from alma_etl.items.rows import BARCODE_PATTERN
+from alma_etl.jobs.settings_files import Code, Form, nearest, read_settings, settings_in, unknown
 from alma_etl.store.bucket import Bucket
 
 CONFIG_KEY = "config/item_profiles.yaml"

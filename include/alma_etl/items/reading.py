@@ -8,10 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from alma_etl.config import refuse_unknown
 from alma_etl.errors import InputProblem
-from alma_etl.intake.arrivals import Arrival
-from alma_etl.intake.places import ITEMS, DroppedFile, dropped_file, printable
 from alma_etl.items.ends import made_items, sent_lines
 from alma_etl.items.fields import COLUMNS, HOLDS
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result, row_key
@@ -19,8 +16,11 @@ from alma_etl.items.profiles import ItemProfile, ItemProfiles, profile_named, re
 from alma_etl.items.rows import BadRow, check, item_row
 from alma_etl.items.run import INPUT, REJECTED, ROWS, Codes, LoadFolder, Plan, Source
 from alma_etl.items.staging import Staging, staging
+from alma_etl.jobs.arrivals import Arrival
+from alma_etl.jobs.folder import Chunk
+from alma_etl.jobs.places import ITEMS, DroppedFile, dropped_file, printable
+from alma_etl.jobs.settings_files import refuse_unknown
 from alma_etl.store.bucket import NoSuchObject, ObjectInfo, json_line
-from alma_etl.store.folder import Chunk
 from alma_etl.tabular.tables import Columns, Table, open_table
 
 log = logging.getLogger(__name__)

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown, first_of
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaMalformed
 from alma_etl.alma.holdings import Holding, HoldingSummary
-from alma_etl.alma.safe_write import SETTLE
 from alma_etl.items.callnumbers import call_number_in
 from alma_etl.items.groups import Candidate, Group
 from alma_etl.marc.xml import record_from_xml
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown, first_of
+from alma_etl.remote.errors import RemoteMalformed
+from alma_etl.remote.safe_write import SETTLE
 from alma_etl.store.loaded_items import HoldingPlace, LoadedItems
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def look_in_memory(client: AlmaClient, memory: LoadedItems, group: Group, *, wai
             is_at = _place_in(holding)
             if is_at is None:
                 words = f"the record of the holding {holding.holding_id} cannot be read"
-                return Unknown(AlmaMalformed("GET /bibs/{mms_id}/holdings/{holding_id}", None, "", words))
+                return Unknown(RemoteMalformed("GET /bibs/{mms_id}/holdings/{holding_id}", None, "", words))
             if is_at == (group.library, group.location):
                 shown = call_number_shown(holding)
                 return Found(Candidate(holding.holding_id, *is_at, shown, suppressed=holding.suppressed))

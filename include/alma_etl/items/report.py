@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from alma_etl.errors import InputProblem
-from alma_etl.intake.places import ITEMS, dropped_file, printable
 from alma_etl.items.codes import CodeCheck, read_check
 from alma_etl.items.collecting import Collection, collected, used_holdings
 from alma_etl.items.outcomes import COLUMNS, LOADED, MEANING, Outcome, RowResult, cells
 from alma_etl.items.reading import opened
 from alma_etl.items.run import LoadFolder, Plan, names_of
 from alma_etl.items.summary import Summary, find_summary, problems_of, verdict_of, write_summary
-from alma_etl.reports.pages import render
-from alma_etl.reports.tables import CsvWriter, XlsxWriter
+from alma_etl.jobs.pages import render
+from alma_etl.jobs.places import ITEMS, dropped_file, printable
+from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter
 from alma_etl.store.bucket import Bucket, NoSuchObject
 
 log = logging.getLogger(__name__)

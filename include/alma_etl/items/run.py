@@ -6,11 +6,11 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.intake.places import ITEMS, DroppedFile, extension_of, safe_stem
 from alma_etl.items.outcomes import ItemRow
 from alma_etl.items.profiles import ItemProfile
+from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.places import ITEMS, DroppedFile, extension_of, safe_stem
 from alma_etl.store.bucket import Bucket, NoSuchObject
-from alma_etl.store.folder import RunFiles
 
 INPUT = "input"
 ROWS = "rows.jsonl"

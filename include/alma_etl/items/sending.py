@@ -3,17 +3,17 @@
 from datetime import date, timedelta
 
 from alma_etl.alma import shapes, writes
-from alma_etl.alma.answers import Absent, Found, Unknown
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.items import Item
-from alma_etl.alma.safe_write import Outcome as WriteOutcome
 from alma_etl.items.ends import Sent
 from alma_etl.items.existing import already_there, look_by_barcode
 from alma_etl.items.fields import as_date, item_body
 from alma_etl.items.groups import GroupResult
 from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, result
+from alma_etl.remote.answers import Absent, Found, Unknown
+from alma_etl.remote.errors import RemoteError
+from alma_etl.remote.safe_write import Outcome as WriteOutcome
 
 # 40166404: a field of the item has a value that Alma does not take; 401885: the PO line.
 _BAD_VALUE = frozenset({"40166404", "401885"})
@@ -91,7 +91,7 @@ class Sender:
         return self._created(there, None, item, _CONFIRMED)
 
     def _explained(
-        self, row: ItemRow, group: GroupResult, refusal: AlmaError, before: Sent | None
+        self, row: ItemRow, group: GroupResult, refusal: RemoteError, before: Sent | None
     ) -> RowResult:
         if before is not None:
             end = self.look_for(row, group, before)
@@ -107,7 +107,7 @@ class Sender:
                 return result(row, _outcome_of(refusal), f"Alma refused it: {refusal}")
 
 
-def _outcome_of(refusal: AlmaError) -> Outcome:
+def _outcome_of(refusal: RemoteError) -> Outcome:
     if refusal.code in _BAD_VALUE:
         return Outcome.INVALID_CODE
     return Outcome.BIB_NOT_FOUND if refusal.code in NO_BIB else Outcome.FAILED

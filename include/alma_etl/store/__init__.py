@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alma_etl.alma.limiter import PacedLimiter
+    from alma_etl.remote.limiter import PacedLimiter
 
 
 def open_limiter(

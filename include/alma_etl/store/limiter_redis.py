@@ -1,7 +1,7 @@
 """The limiter's budget as one hash in Redis or Valkey.
 
 Each exchange is one run of a script inside the server, by the server's clock, so it is atomic and nothing waits.
-The rules are those of `alma_etl.alma.limiter_budget`, said once more in Lua.
+The rules are those of `alma_etl.remote.limiter_budget`, said once more in Lua.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from alma_etl.alma import limiter_budget as rules
-from alma_etl.alma.limiter import LimiterUnavailable, PacedLimiter
-from alma_etl.alma.limiter_budget import BudgetState
+from alma_etl.remote import limiter_budget as rules
+from alma_etl.remote.limiter import LimiterUnavailable, PacedLimiter
+from alma_etl.remote.limiter_budget import BudgetState
 
 ANSWER_SECONDS = 5.0
 ATTEMPTS = 12  # about 15 s with the pauses between them, for a server that restarts

@@ -2,7 +2,7 @@
 
 Each exchange is a single statement that commits by itself: a process that is stopped or cut off at any point
 holds no lock. It first locks the row, then reads the clock, so that waiting for the lock skews nothing.
-The rules are those of `alma_etl.alma.limiter_budget`.
+The rules are those of `alma_etl.remote.limiter_budget`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from sqlalchemy import exc as errors
 from sqlalchemy.dialects.postgresql import insert
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from alma_etl.alma import limiter_budget as rules
-from alma_etl.alma.limiter import LimiterUnavailable, PacedLimiter
-from alma_etl.alma.limiter_budget import BudgetState
+from alma_etl.remote import limiter_budget as rules
+from alma_etl.remote.limiter import LimiterUnavailable, PacedLimiter
+from alma_etl.remote.limiter_budget import BudgetState
 from alma_etl.store.db import (
     first_line,
     greatest,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import date
 from typing import IO
 
-from alma_etl.reports.tables import CsvWriter, read_csv
+from alma_etl.jobs.report_tables import CsvWriter, read_csv
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.converting import ConvertedRow, converted
 from alma_etl.west.gates import Assembly, SymbolResult, shut_gates

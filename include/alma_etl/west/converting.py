@@ -8,9 +8,9 @@ from typing import TypedDict
 
 from pymarc import Record
 
+from alma_etl.jobs.versions import Versions
 from alma_etl.marc.iso2709 import Unwritable, to_iso2709
 from alma_etl.marc.xml import record_from_xml
-from alma_etl.store.versions import Versions
 from alma_etl.west.enrich import enrich
 from alma_etl.west.fetching import FetchedHolding, fetched_holdings
 from alma_etl.west.listing import ListedHolding, ListedTitle, listed_titles, unpacked

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.counted import counted
+from alma_etl.jobs.folder import Chunk
+from alma_etl.jobs.versions import Versions
 from alma_etl.store.bucket import NoSuchObject
-from alma_etl.store.folder import Chunk
-from alma_etl.store.versions import Versions
 from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.export import ExportReading, read_export
 from alma_etl.west.id_index import IdIndex, id_index
@@ -41,7 +41,7 @@ def extract_mms_ids(
     chunks' ids and the plan into the run's folder. A set that was read to its end is not read again by a cleared
     run, so that its chunks stay what they are; an export is.
 
-    Raises RunStopped for bad input and AlmaError when Alma cannot be read, with the sentence kept for the report.
+    Raises RunStopped for bad input and RemoteError when Alma cannot be read, with the sentence kept for the report.
     """
     with folder.keeping_problem(), id_index() as index:
         settings = settings_of_run(folder.bucket, params, sandbox=sandbox)

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator
 from typing import TypedDict
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.holdings import Holding
 from alma_etl.counted import counted
-from alma_etl.store.checkpoint import Checkpoint, Rank, Step
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.west.listing import listed_titles
 from alma_etl.west.run import RunFolder
 
@@ -38,7 +38,7 @@ def fetch_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[s
     """Fetch the records of a chunk's holdings, in parallel up to the client's bound; counts by status come back.
 
     Holdings that the title's list already shows as suppressed are not fetched, unless suppressed ones are
-    wanted. What earlier attempts fetched is not asked for again; what failed then is. Raises AlmaStop, with the
+    wanted. What earlier attempts fetched is not asked for again; what failed then is. Raises RemoteStop, with the
     sentence kept for the report; anything that concerns one holding is that holding's status.
     """
     with folder.keeping_problem(number):

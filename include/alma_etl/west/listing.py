@@ -6,15 +6,15 @@ from typing import Any, TypedDict
 
 from pymarc import Field, Indicators, Subfield
 
-from alma_etl.alma.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.alma.batches import in_batches, read_bibs
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaError
 from alma_etl.alma.holdings import HoldingSummary
 from alma_etl.counted import counted
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
+from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
+from alma_etl.remote.errors import RemoteError
 from alma_etl.store.bucket import NoSuchObject
-from alma_etl.store.checkpoint import Checkpoint, Rank, Step
 from alma_etl.west.enrich import numbers_of_bib
 from alma_etl.west.run import RunFolder
 from alma_etl.west.settings import ListMode
@@ -67,7 +67,7 @@ def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[st
     availability row of its own, or with a row that names no holding (items in temporary locations), falls back
     to ``GET /bibs/{mms_id}/holdings``. In ``exact`` mode every title is asked for its list.
 
-    Titles that earlier attempts finished in this mode are not asked again. Raises AlmaStop, with the sentence kept
+    Titles that earlier attempts finished in this mode are not asked again. Raises RemoteStop, with the sentence kept
     for the report; anything that concerns one title is that title's status.
     """
     with folder.keeping_problem(number):
@@ -223,7 +223,7 @@ def _available_holdings(bib: Bib) -> list[ListedHolding]:
     return list(holdings.values())
 
 
-def _reason(error: AlmaError | None) -> str:
+def _reason(error: RemoteError | None) -> str:
     return "" if error is None else str(error)
 
 

@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 
-from alma_etl.alma.answers import Absent, Unknown
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.ids import is_mms_id
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
+from alma_etl.remote.answers import Absent, Unknown
 from alma_etl.west.id_index import IdIndex
 from alma_etl.west.run import InputCounts
 
@@ -33,7 +33,7 @@ def read_set(client: AlmaClient, set_id: str, index: IdIndex) -> InputCounts:
     counted as missing, and the delivery's gate weighs it.
 
     Costs one request for the set and one per 100 members, for each reading.
-    Raises InputProblem for a set that is unknown, empty, or not of titles; AlmaError when a page cannot be read.
+    Raises InputProblem for a set that is unknown, empty, or not of titles; RemoteError when a page cannot be read.
     """
     _check_set(client, set_id)
     for number in range(MAX_SWEEPS):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from alma_etl.counted import counted
 from alma_etl.errors import NotAcceptable
-from alma_etl.reports.pages import render
-from alma_etl.reports.tables import read_csv
+from alma_etl.jobs.pages import render
+from alma_etl.jobs.report_tables import read_csv
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.assembly import assembled_key, read_assembly
 from alma_etl.west.delivery import delivered_keys

@@ -5,8 +5,8 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.jobs.folder import RunFiles
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.folder import RunFiles
 from alma_etl.west.settings import WestSettings
 
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from alma_etl.config import Form, read_settings, sentence_of, settings_in
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.settings_files import Form, read_settings, sentence_of, settings_in
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.retention import name_compared
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaError
-from alma_etl.alma.limiter import Limiter, LocalLimiter
-from alma_etl.config import sentence_of
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.settings_files import sentence_of
+from alma_etl.remote.errors import RemoteError
+from alma_etl.remote.limiter import Limiter, LocalLimiter
 from alma_etl.store import open_limiter
 
 
@@ -109,7 +109,7 @@ class AlmaHook(BaseHook):
             ) as alma:
                 general = alma.conf.general()
                 readable, refused = _rights(alma)
-        except (AlmaError, InputProblem) as problem:
+        except (RemoteError, InputProblem) as problem:
             return False, str(problem)
         environment = general.environment_type or "environment not told"
         sentence = f"{general.institution} ({environment}) answers. The key may read: {', '.join(readable)}."
@@ -131,7 +131,7 @@ def _rights(alma: AlmaClient) -> tuple[list[str], list[str]]:
     for area in ("bibs", "conf", "users", "acq"):
         try:
             alma.test.read(area)
-        except AlmaError:
+        except RemoteError:
             refused.append(area)
         else:
             readable.append(area)

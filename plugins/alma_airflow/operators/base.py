@@ -15,8 +15,8 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.log import redact
 
-from alma_etl.alma.errors import AlmaStop, AlmaUnreachable
 from alma_etl.errors import RunStopped
+from alma_etl.remote.errors import RemoteStop, RemoteUnreachable
 
 PROBLEM = "problem"  # the XCom of a failed task, which the run's page shows
 _WIDTH = 120
@@ -107,9 +107,9 @@ def errors_for_airflow() -> Iterator[None]:
     """Fails the task without a retry for an error that no retry can mend."""
     try:
         yield
-    except AlmaUnreachable:
+    except RemoteUnreachable:
         raise
-    except (RunStopped, AlmaStop) as problem:
+    except (RunStopped, RemoteStop) as problem:
         raise AirflowFailException(str(problem)) from problem
 
 

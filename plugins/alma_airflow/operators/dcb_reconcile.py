@@ -9,12 +9,12 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.config import refuse_unknown
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.reconcile.compare import compare
 from alma_etl.dcb.reconcile.report import check_outcome, write_report
 from alma_etl.dcb.reconcile.run import ReconcileFolder
 from alma_etl.dcb.reconcile.tools import Tools
+from alma_etl.jobs.settings_files import refuse_unknown
 
 
 def _dcb_service(conn_id: str) -> DcbService:

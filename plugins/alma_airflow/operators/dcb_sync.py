@@ -11,7 +11,6 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.config import refuse_unknown
 from alma_etl.dcb.deeds.actor import AlmaActor
 from alma_etl.dcb.sinks import close_sinks, open_sinks
 from alma_etl.dcb.sync import act, apply, poll, report, select, summary
@@ -19,6 +18,7 @@ from alma_etl.dcb.sync.answers import SystemSources
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import SyncFolder
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.settings_files import refuse_unknown
 
 # The next tick asks again: an Alma that is ill must not use up the time of those that are well.
 _ATTEMPTS = 2

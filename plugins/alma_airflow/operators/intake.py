@@ -1,4 +1,4 @@
-"""The tasks of `file_intake`: each calls one function of `alma_etl.intake`."""
+"""The tasks of `file_intake`: each calls one function of `alma_etl.jobs`."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,8 +11,8 @@ from airflow.utils.helpers import build_airflow_dagrun_url
 
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, KnownErrors
-from alma_etl.intake.places import former_run_id
-from alma_etl.intake.starting import new_starts, note_starts
+from alma_etl.jobs.places import former_run_id
+from alma_etl.jobs.starting import new_starts, note_starts
 
 
 class ListNewFiles(EtlOperator):

@@ -7,9 +7,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from alma_airflow.hooks.alma import AlmaHook
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.job_runs import ANY_JOB, JobEnd, look_at_job
 from alma_etl.errors import RunStopped
+from alma_etl.remote.errors import RemoteStop
 
 
 class AlmaJobTrigger(BaseTrigger):
@@ -63,7 +63,7 @@ class AlmaJobTrigger(BaseTrigger):
             await sleep(self.poke_interval)
             try:
                 end = await to_thread(self._look)
-            except (RunStopped, AlmaStop) as problem:
+            except (RunStopped, RemoteStop) as problem:
                 yield TriggerEvent({"problem": str(problem)})
                 return
         yield TriggerEvent({"end": end.as_dict()})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from alma_airflow.hooks.store import AWS_CONN_ID, open_bucket
-from alma_etl.intake.arrivals import not_started, settled
+from alma_etl.jobs.arrivals import not_started, settled
 
 if TYPE_CHECKING:
     from alma_etl.store.bucket import Bucket

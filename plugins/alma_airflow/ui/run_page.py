@@ -11,7 +11,7 @@ from markupsafe import escape
 from sqlalchemy import and_, select
 
 from alma_airflow.operators.base import PROBLEM
-from alma_etl.reports.pages import render
+from alma_etl.jobs.pages import render
 
 _SHOWN = 20
 _BODY = re.compile(rb"<body[^>]*>")

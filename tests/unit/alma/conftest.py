@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alma_etl.alma import AlmaClient
-from alma_etl.alma.limiter import LimiterClosed, Permit
+from alma_etl.remote.limiter import LimiterClosed, Permit
 from tests.unit.alma.scripted import KEY, Scripted, serve
 
 NOW = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)

@@ -11,18 +11,18 @@ import requests
 
 from alma_etl.alma import (
     AlmaClient,
-    AlmaConnectionError,
     AlmaDailyThreshold,
-    AlmaError,
-    AlmaForbidden,
-    AlmaMalformed,
-    AlmaRefused,
-    AlmaServerError,
-    AlmaThrottled,
-    AlmaTimeout,
-    AlmaUnauthorized,
+    RemoteConnectionError,
+    RemoteError,
+    RemoteForbidden,
+    RemoteMalformed,
+    RemoteRefused,
+    RemoteServerError,
+    RemoteThrottled,
+    RemoteTimeout,
+    RemoteUnauthorized,
 )
-from alma_etl.alma.limiter import Permit
+from alma_etl.remote.limiter import Permit
 from alma_sandbox import FaultRule, Running
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -39,14 +39,14 @@ class Fault:
     a tracking id."""
 
     rule: dict[str, Any]
-    error: type[AlmaError]
+    error: type[RemoteError]
     lost: bool = True
     applied: bool = False
     answered: bool = True
     timeout: float = 20
 
 
-def _both(name: str, rule: dict[str, Any], error: type[AlmaError], **more: Any) -> dict[str, Fault]:
+def _both(name: str, rule: dict[str, Any], error: type[RemoteError], **more: Any) -> dict[str, Fault]:
     return {
         f"{name} before": Fault({**rule, "applied": False}, error, **more),
         f"{name} after": Fault({**rule, "applied": True}, error, applied=True, **more),
@@ -54,23 +54,23 @@ def _both(name: str, rule: dict[str, Any], error: type[AlmaError], **more: Any) 
 
 
 FAULTS: dict[str, Fault] = {
-    "refused": Fault({"kind": "refuse"}, AlmaRefused, lost=False),
-    "xml error": Fault({"kind": "xml_error"}, AlmaRefused, lost=False),
-    "per second": Fault({"kind": "per_second"}, AlmaThrottled, lost=False),
+    "refused": Fault({"kind": "refuse"}, RemoteRefused, lost=False),
+    "xml error": Fault({"kind": "xml_error"}, RemoteRefused, lost=False),
+    "per second": Fault({"kind": "per_second"}, RemoteThrottled, lost=False),
     "daily": Fault({"kind": "daily"}, AlmaDailyThreshold, lost=False),
-    "key": Fault({"kind": "refuse", "code": "UNAUTHORIZED"}, AlmaUnauthorized, lost=False),
-    "address": Fault({"kind": "refuse", "code": "FORBIDDEN", "status": 403}, AlmaForbidden, lost=False),
-    **_both("500", {"kind": "server_error"}, AlmaServerError),
-    **_both("502 html", {"kind": "bad_gateway"}, AlmaServerError),
-    **_both("200 html", {"kind": "maintenance"}, AlmaMalformed),
-    **_both("text", {"kind": "body", "text": "Service busy", "content_type": "text/plain"}, AlmaMalformed),
-    **_both("empty", {"kind": "body"}, AlmaMalformed),
-    **_both("dropped", {"kind": "drop"}, AlmaConnectionError, answered=False),
-    **_both("slow", {"kind": "slow", "ms": SLOW_MS}, AlmaTimeout, answered=False, timeout=TIMEOUT),
-    "truncated": Fault({"kind": "truncated"}, AlmaMalformed, applied=True),
-    "malformed": Fault({"kind": "malformed"}, AlmaMalformed, applied=True),
-    "charset": Fault({"kind": "charset", "encoding": "cp500"}, AlmaMalformed, applied=True),
-    "huge": Fault({"kind": "huge", "bytes": 3 * MAX_BODY}, AlmaMalformed, applied=True),
+    "key": Fault({"kind": "refuse", "code": "UNAUTHORIZED"}, RemoteUnauthorized, lost=False),
+    "address": Fault({"kind": "refuse", "code": "FORBIDDEN", "status": 403}, RemoteForbidden, lost=False),
+    **_both("500", {"kind": "server_error"}, RemoteServerError),
+    **_both("502 html", {"kind": "bad_gateway"}, RemoteServerError),
+    **_both("200 html", {"kind": "maintenance"}, RemoteMalformed),
+    **_both("text", {"kind": "body", "text": "Service busy", "content_type": "text/plain"}, RemoteMalformed),
+    **_both("empty", {"kind": "body"}, RemoteMalformed),
+    **_both("dropped", {"kind": "drop"}, RemoteConnectionError, answered=False),
+    **_both("slow", {"kind": "slow", "ms": SLOW_MS}, RemoteTimeout, answered=False, timeout=TIMEOUT),
+    "truncated": Fault({"kind": "truncated"}, RemoteMalformed, applied=True),
+    "malformed": Fault({"kind": "malformed"}, RemoteMalformed, applied=True),
+    "charset": Fault({"kind": "charset", "encoding": "cp500"}, RemoteMalformed, applied=True),
+    "huge": Fault({"kind": "huge", "bytes": 3 * MAX_BODY}, RemoteMalformed, applied=True),
 }
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from alma_etl.alma import AlmaMalformed, AlmaTimeout, Unknown, xml
+from alma_etl.alma import RemoteMalformed, RemoteTimeout, Unknown, xml
 from alma_etl.alma.call import Call
 from alma_etl.alma.envelope import Reply, UnreadableError
 from tests.unit.alma.scripted import Say, as_xml
@@ -23,7 +23,7 @@ def test_an_answer_that_does_not_come_is_a_timeout(alma, make_client):
     never = threading.Event()
     alma.says(Say(hold=never))
     client = make_client(attempts=1)
-    with pytest.raises(AlmaTimeout, match=r"no whole answer within 0\.2 seconds"):
+    with pytest.raises(RemoteTimeout, match=r"no whole answer within 0\.2 seconds"):
         read(client, timeout=0.2)
     never.set()
 
@@ -34,7 +34,7 @@ def test_an_answer_that_trickles_is_a_timeout_too(alma, make_client):
     client = make_client(attempts=1, timeout=60)
     client._transport._monotonic = lambda: next(ticks)
     alma.says(Say(b"<bibs>", 200, "application/xml", forever=b"<a/>"))
-    with pytest.raises(AlmaTimeout):
+    with pytest.raises(RemoteTimeout):
         read(client)
 
 
@@ -48,7 +48,7 @@ def test_a_batch_can_have_fewer_attempts_of_its_own(attempts, alma, client):
 
 def test_an_endless_answer_is_cut_at_the_size_bound(alma, make_client):
     alma.says(Say(b"<bibs>", 200, "application/xml", forever=b"<a/>" * 10_000))
-    with pytest.raises(AlmaMalformed, match="larger than 1000000 bytes"):
+    with pytest.raises(RemoteMalformed, match="larger than 1000000 bytes"):
         read(make_client(attempts=1, max_body=1_000_000))
 
 
@@ -56,7 +56,7 @@ def test_a_compressed_bomb_is_cut_at_the_size_bound(alma, make_client):
     bomb = gzip.compress(b" " * 30_000_000)
     assert len(bomb) < 50_000
     alma.says(Say(bomb, 200, "application/xml", {"Content-Encoding": "gzip"}))
-    with pytest.raises(AlmaMalformed, match="larger than 1000000 bytes"):
+    with pytest.raises(RemoteMalformed, match="larger than 1000000 bytes"):
         read(make_client(attempts=1, max_body=1_000_000))
 
 
@@ -70,7 +70,7 @@ def test_a_broken_compression_is_malformed(alma, make_client):
     alma.says(
         Say(gzip.compress(BIB.encode() * 50)[:-20], 200, "application/xml", {"Content-Encoding": "gzip"})
     )
-    with pytest.raises(AlmaMalformed):
+    with pytest.raises(RemoteMalformed):
         read(make_client(attempts=1))
 
 
@@ -78,7 +78,7 @@ def test_a_broken_compression_is_malformed(alma, make_client):
 def test_a_hundred_megabytes_cost_a_bounded_amount_of_memory(alma, make_client):
     alma.says(Say(b"<bibs>" + b"<bib/>" * 17_000_000, 200, "application/xml"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(AlmaMalformed, match="larger than 50000000 bytes"):
+    with pytest.raises(RemoteMalformed, match="larger than 50000000 bytes"):
         read(make_client(attempts=1))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000  # kilobytes
 
@@ -101,7 +101,7 @@ FORBIDDEN = {"character": "<bib>\x0b</bib>", "reference": "<bib>&#11;</bib>"}
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_xml_is_refused(text, alma, make_client):
     alma.says(as_xml(text))
-    with pytest.raises(AlmaMalformed):
+    with pytest.raises(RemoteMalformed):
         read(make_client(attempts=1))
 
 
@@ -111,7 +111,7 @@ def test_a_character_that_xml_forbids_is_refused_where_a_record_is_sent_back(tex
     alma.says(as_xml(text))
     answer = make_client(attempts=1).bibs.whole("991")
     assert isinstance(answer, Unknown)
-    assert isinstance(answer.error, AlmaMalformed)
+    assert isinstance(answer.error, RemoteMalformed)
 
 
 def test_an_xinclude_is_not_followed():
@@ -126,7 +126,7 @@ def test_an_xinclude_is_not_followed():
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_bomb_in_another_charset_is_refused_too(encoding, alma, make_client):
     alma.says(Say(HOSTILE["billion laughs"].encode(encoding), 200, "application/xml"))
-    with pytest.raises(AlmaMalformed, match="DTD"):
+    with pytest.raises(RemoteMalformed, match="DTD"):
         read(make_client(attempts=1))
 
 
@@ -181,7 +181,7 @@ def test_the_charset_is_what_the_bytes_prove_then_what_is_claimed(
 def test_a_charset_that_nobody_proves_is_refused_not_guessed(encoding, declared, header, alma, make_client):
     body = f'<?xml version="1.0" {declared}?><bibs><title>{ONE_BYTE}</title></bibs>'
     alma.says(Say(body.encode(encoding), 200, f"application/xml;charset={header}"))
-    with pytest.raises(AlmaMalformed):
+    with pytest.raises(RemoteMalformed):
         read(make_client(attempts=1))
 
 
@@ -194,6 +194,6 @@ def test_half_a_surrogate_pair_is_malformed_since_it_cannot_be_written_anywhere(
 
 def test_a_write_is_marked_when_its_answer_is_too_large(alma, make_client):
     alma.says(Say(b"<", 200, "application/xml", forever=b"<a/>" * 10_000))
-    with pytest.raises(AlmaMalformed) as caught:
+    with pytest.raises(RemoteMalformed) as caught:
         make_client(max_body=10_000).call(Call("POST", "/bibs", body=b"<bib/>"), lambda reply: None)
     assert caught.value.effect_unknown

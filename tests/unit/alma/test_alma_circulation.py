@@ -2,7 +2,7 @@
 
 import pytest
 
-from alma_etl.alma import Absent, AlmaMalformed, Found
+from alma_etl.alma import Absent, Found, RemoteMalformed
 from alma_etl.alma.conf import CodeRow, Library, Location
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance
 from tests.unit.alma.scripted import Say, as_json, refusal, sent
@@ -187,7 +187,7 @@ def test_jobs(alma, client):
 
 def test_a_start_that_names_no_instance_may_have_started_one(alma, client):
     alma.says(as_json({"id": "M48", "additional_info": {"link": "https://h/almaws/v1/conf/jobs/M48"}}))
-    with pytest.raises(AlmaMalformed) as caught:
+    with pytest.raises(RemoteMalformed) as caught:
         client.jobs.run("M48", {})
     assert caught.value.effect_unknown
 
@@ -245,5 +245,5 @@ def test_configuration(alma, client):
     assert client.conf.code_table("ItemPolicy") == [CodeRow("A", "d", False, True)]
     assert sent(alma)[1] == "/conf/code-tables/ItemPolicy"
     alma.says(as_json({"something": "else"}))
-    with pytest.raises(AlmaMalformed):
+    with pytest.raises(RemoteMalformed):
         client.conf.libraries()

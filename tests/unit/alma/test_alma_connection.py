@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from alma_etl.alma import (
-    AlmaMalformed,
+    RemoteMalformed,
     Unknown,
 )
 from alma_etl.alma.call import Call
@@ -32,7 +32,7 @@ def test_the_key_goes_to_no_other_host(alma, client):
         alma.says(
             Say(b"", 302, headers={"Location": f"http://127.0.0.1:{other.getsockname()[1]}/almaws/v1/x"})
         )
-        with pytest.raises(AlmaMalformed, match="another host"):
+        with pytest.raises(RemoteMalformed, match="another host"):
             client.conf.general()
         other.settimeout(0)
         with pytest.raises(BlockingIOError):

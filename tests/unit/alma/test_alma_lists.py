@@ -5,12 +5,12 @@ import pickle
 import pytest
 
 from alma_etl.alma import writes
-from alma_etl.alma.answers import Absent, Found, PartlyFound, Unknown, ask_list, first_of
 from alma_etl.alma.batches import read_bibs
-from alma_etl.alma.errors import AlmaShortList
 from alma_etl.alma.paging import Page, every, whole
-from alma_etl.alma.safe_write import Outcome
 from alma_etl.counted import counted
+from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown, ask_list, first_of
+from alma_etl.remote.errors import RemoteShortList
+from alma_etl.remote.safe_write import Outcome
 from tests.unit.alma.samples import LOAN, REQUEST, instance, item_object
 from tests.unit.alma.scripted import BASE, Say, as_json, as_xml, refusal
 
@@ -168,7 +168,7 @@ def test_pages_that_shift(readings, expected):
     ],
 )
 def test_pages_that_never_fit_name_what_was_met(readings, named):
-    with pytest.raises(AlmaShortList) as caught:
+    with pytest.raises(RemoteShortList) as caught:
         every("GET /x", reading(*readings), str)
     assert "".join(caught.value.named) == named
     copy = pickle.loads(pickle.dumps(caught.value))
@@ -237,7 +237,7 @@ def test_a_job_that_is_named_is_found_in_a_list_that_is_not_whole(alma, client):
     alma.says(*[listed("jobs", *rows, total=2) for _ in range(3) for rows in ((1,), ())])
     assert [job.id for job in client.jobs.find(name="a")] == ["M1"]
     alma.says(*[listed("jobs", *rows, total=2) for _ in range(3) for rows in ((1,), ())])
-    with pytest.raises(AlmaShortList):
+    with pytest.raises(RemoteShortList):
         client.jobs.find(name="b")
 
 

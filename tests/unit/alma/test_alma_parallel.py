@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from alma_etl.alma.parallel import in_parallel
+from alma_etl.remote.parallel import in_parallel
 
 
 def collect(results, seen):

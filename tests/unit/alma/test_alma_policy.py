@@ -9,26 +9,26 @@ import pytest
 
 from alma_etl.alma import (
     Absent,
-    AlmaBudgetUnknown,
-    AlmaConnectionError,
     AlmaDailyThreshold,
-    AlmaError,
-    AlmaForbidden,
-    AlmaMalformed,
     AlmaQuotaFloor,
-    AlmaReadOnly,
-    AlmaRefused,
-    AlmaServerError,
-    AlmaThrottled,
-    AlmaTimeout,
-    AlmaUnauthorized,
-    AlmaUnreachable,
+    BudgetUnknown,
     Found,
+    RemoteConnectionError,
+    RemoteError,
+    RemoteForbidden,
+    RemoteMalformed,
+    RemoteReadOnly,
+    RemoteRefused,
+    RemoteServerError,
+    RemoteThrottled,
+    RemoteTimeout,
+    RemoteUnauthorized,
+    RemoteUnreachable,
     Unknown,
 )
 from alma_etl.alma.call import Call
-from alma_etl.alma.errors import AlmaNoConnectionError
-from alma_etl.alma.limiter import LimiterUnavailable
+from alma_etl.remote.errors import RemoteNoConnectionError
+from alma_etl.remote.limiter import LimiterUnavailable
 from alma_etl.store.limiter_sql import SqlLimiter
 from alma_etl.store.upgrade import upgrade
 from tests.unit.alma.scripted import HTML, Say, as_json, as_xml, gateway, refusal
@@ -44,28 +44,28 @@ def nothing(reply: object) -> None:
 
 ENDLESS = Say(b"", 302, headers={"Location": "/almaws/v1/conf/general"})
 TRANSIENT = {
-    "500": (as_json({}, 500), AlmaServerError),
-    "502 html": (Say(HTML.body, 502, "text/html"), AlmaServerError),
-    "503 text": (Say(b"busy", 503, "text/plain"), AlmaServerError),
-    "200 html": (HTML, AlmaMalformed),
-    "200 text": (Say(b"hello", 200, "text/plain"), AlmaMalformed),
-    "200 half json": (Say(b'{"institution":', 200), AlmaMalformed),
-    "200 not utf-8": (Say(b'{"institution":"\xff\xfe"}', 200), AlmaMalformed),
-    "200 cut off": (Say(b'{"institution":{}}', 200, cut=5), AlmaMalformed),
-    "200 empty": (Say(b"", 200), AlmaMalformed),
-    "200 array": (Say(b"[]", 200), AlmaMalformed),
-    "200 other shape": (as_json({"library": []}), AlmaMalformed),
-    "200 deep": (Say(b"[" * 100_000, 200), AlmaMalformed),
-    "404 html": (Say(HTML.body, 404, "text/html"), AlmaMalformed),
-    "400 no code": (as_json({"errorsExist": True}, 400), AlmaMalformed),
-    "304": (Say(b"", 304), AlmaMalformed),
-    "no answer": (Say(drop=True), AlmaConnectionError),
+    "500": (as_json({}, 500), RemoteServerError),
+    "502 html": (Say(HTML.body, 502, "text/html"), RemoteServerError),
+    "503 text": (Say(b"busy", 503, "text/plain"), RemoteServerError),
+    "200 html": (HTML, RemoteMalformed),
+    "200 text": (Say(b"hello", 200, "text/plain"), RemoteMalformed),
+    "200 half json": (Say(b'{"institution":', 200), RemoteMalformed),
+    "200 not utf-8": (Say(b'{"institution":"\xff\xfe"}', 200), RemoteMalformed),
+    "200 cut off": (Say(b'{"institution":{}}', 200, cut=5), RemoteMalformed),
+    "200 empty": (Say(b"", 200), RemoteMalformed),
+    "200 array": (Say(b"[]", 200), RemoteMalformed),
+    "200 other shape": (as_json({"library": []}), RemoteMalformed),
+    "200 deep": (Say(b"[" * 100_000, 200), RemoteMalformed),
+    "404 html": (Say(HTML.body, 404, "text/html"), RemoteMalformed),
+    "400 no code": (as_json({"errorsExist": True}, 400), RemoteMalformed),
+    "304": (Say(b"", 304), RemoteMalformed),
+    "no answer": (Say(drop=True), RemoteConnectionError),
     "redirect elsewhere": (
         Say(b"", 302, headers={"Location": "http://127.0.0.1:9/almaws/v1/x"}),
-        AlmaMalformed,
+        RemoteMalformed,
     ),
-    "redirect to nowhere": (Say(b"", 302), AlmaMalformed),
-    "redirect without end": (ENDLESS, AlmaMalformed),
+    "redirect to nowhere": (Say(b"", 302), RemoteMalformed),
+    "redirect without end": (ENDLESS, RemoteMalformed),
 }
 
 
@@ -119,7 +119,7 @@ def test_a_per_second_refusal_slows_everybody_and_is_repeated_for_any_call(bad, 
 
 def test_endless_per_second_refusals_end(alma, make_client, limiter):
     alma.says(gateway("PER_SECOND_THRESHOLD", 429))
-    with pytest.raises(AlmaThrottled) as caught:
+    with pytest.raises(RemoteThrottled) as caught:
         make_client(attempts=2).call(WRITE, nothing)
     assert len(alma.asked) == 8
     assert not caught.value.effect_unknown
@@ -148,11 +148,11 @@ def test_the_daily_threshold_closes_the_budget_for_all_until_midnight(now, until
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (gateway("UNAUTHORIZED", 400), AlmaUnauthorized),
-        (Say(HTML.body, 401, "text/html"), AlmaUnauthorized),
-        (gateway("INVALID_REQUEST", 403), AlmaForbidden),
-        (gateway("FORBIDDEN", 403), AlmaForbidden),
-        (Say(b"Forbidden", 403, "text/plain"), AlmaForbidden),
+        (gateway("UNAUTHORIZED", 400), RemoteUnauthorized),
+        (Say(HTML.body, 401, "text/html"), RemoteUnauthorized),
+        (gateway("INVALID_REQUEST", 403), RemoteForbidden),
+        (gateway("FORBIDDEN", 403), RemoteForbidden),
+        (Say(b"Forbidden", 403, "text/plain"), RemoteForbidden),
     ],
 )
 def test_a_key_that_may_not_ends_the_run_at_the_first_call(answer, kind, alma, client):
@@ -195,7 +195,7 @@ def test_the_error_envelope_is_read_in_all_its_forms(answer, alma, client):
     alma.says(answer)
     found = client.holdings.list("990001")
     assert isinstance(found, Absent)
-    assert isinstance(found.error, AlmaRefused)
+    assert isinstance(found.error, RemoteRefused)
     assert (found.error.code, found.error.message, found.error.tracking_id) == (
         "402203",
         "mmsId not valid",
@@ -218,7 +218,7 @@ def test_three_answers(alma, client):
     alma.says(as_json({"total_record_count": 0}))
     assert client.holdings.list("1") == Found([])
     alma.says(gateway("UNAUTHORIZED", 400))
-    with pytest.raises(AlmaUnauthorized):
+    with pytest.raises(RemoteUnauthorized):
         client.holdings.list("1")
 
 
@@ -285,7 +285,7 @@ def test_errors_count_down_the_remaining_calls_too(alma, client):
 
 
 def test_a_read_only_connection_refuses_to_write_before_sending(alma, make_client, limiter):
-    with pytest.raises(AlmaReadOnly, match=r"POST /conf/sets.*read-only"):
+    with pytest.raises(RemoteReadOnly, match=r"POST /conf/sets.*read-only"):
         make_client(read_only=True).call(WRITE, nothing)
     assert not alma.asked
     assert limiter.granted == 0
@@ -296,7 +296,7 @@ def test_a_limiter_without_its_store_ends_the_run(alma, make_client, limiter, mo
         raise LimiterUnavailable("the store does not answer")
 
     monkeypatch.setattr(limiter, "acquire", broken)
-    with pytest.raises(AlmaBudgetUnknown, match="the store does not answer"):
+    with pytest.raises(BudgetUnknown, match="the store does not answer"):
         make_client().conf.general()
     assert not alma.asked
 
@@ -305,7 +305,7 @@ def test_errors_survive_pickling():
     daily = AlmaDailyThreshold(
         "GET /x", 429, "DAILY_THRESHOLD", "m", "t", False, datetime(2026, 1, 1, tzinfo=UTC)
     )
-    for error in (daily, AlmaTimeout("POST /x", None, "", "m", "", True)):
+    for error in (daily, RemoteTimeout("POST /x", None, "", "m", "", True)):
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is type(error)
         assert vars(copy) == vars(error)
@@ -319,20 +319,20 @@ def free_port() -> int:
 
 def test_the_first_call_that_cannot_connect_ends_the_run_with_one_sentence(make_client):
     client = make_client(base_url=f"http://127.0.0.1:{free_port()}", attempts=2)
-    with pytest.raises(AlmaUnreachable, match=r"Connection refused.*check the host") as caught:
+    with pytest.raises(RemoteUnreachable, match=r"Connection refused.*check the host") as caught:
         client.conf.general()
     assert "Max retries" not in str(caught.value)
 
 
 def test_a_call_that_was_to_be_tried_once_does_not_speak_for_the_whole_run(make_client):
     client = make_client(base_url=f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(AlmaNoConnectionError):
+    with pytest.raises(RemoteNoConnectionError):
         client.bibs.read_many(["991"], availability=False, attempts=1)
 
 
 def test_pauses_double_with_jitter_up_to_a_bound(alma, make_client, pauses):
     alma.says(Say(b"", 500))
-    with pytest.raises(AlmaServerError):
+    with pytest.raises(RemoteServerError):
         make_client(attempts=9, backoff=0.5).conf.general()
     ceilings = [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert len(pauses) == len(ceilings)
@@ -342,7 +342,7 @@ def test_pauses_double_with_jitter_up_to_a_bound(alma, make_client, pauses):
 
 def test_a_write_that_could_not_connect_had_no_effect(make_client):
     client = make_client(base_url=f"http://127.0.0.1:{free_port()}", attempts=2)
-    with pytest.raises(AlmaUnreachable) as caught:
+    with pytest.raises(RemoteUnreachable) as caught:
         client.call(WRITE, nothing)
     assert not caught.value.effect_unknown
 
@@ -354,19 +354,19 @@ def test_many_calls_without_an_answer_end_the_run_and_one_answer_mends_it(alma, 
     alma.says(Say(drop=True))
     kinds = []
     for _ in range(20):
-        with pytest.raises(AlmaError) as caught:
+        with pytest.raises(RemoteError) as caught:
             client.conf.general()
         kinds.append(type(caught.value))
-    assert kinds == [AlmaConnectionError] * 19 + [AlmaUnreachable]
+    assert kinds == [RemoteConnectionError] * 19 + [RemoteUnreachable]
     sent = client.calls_made
-    with pytest.raises(AlmaUnreachable):
+    with pytest.raises(RemoteUnreachable):
         client.conf.general()
     assert client.calls_made == sent + 1  # one try is enough now
-    with pytest.raises(AlmaConnectionError) as lost:
+    with pytest.raises(RemoteConnectionError) as lost:
         client.call(WRITE, nothing)
     assert lost.value.effect_unknown  # somebody has to look, whatever the state of the line
     alma.says(GENERAL)
     client.conf.general()
     alma.says(Say(drop=True))
-    with pytest.raises(AlmaConnectionError):
+    with pytest.raises(RemoteConnectionError):
         client.conf.general()

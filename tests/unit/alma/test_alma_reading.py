@@ -3,7 +3,7 @@
 import pytest
 from lxml import etree
 
-from alma_etl.alma import Absent, AlmaMalformed, AlmaRefused, Found, Unknown
+from alma_etl.alma import Absent, Found, RemoteMalformed, RemoteRefused, Unknown
 from alma_etl.alma.bibs import AvailabilityRow
 from alma_etl.alma.conf import General
 from alma_etl.alma.holdings import Holding, HoldingSummary
@@ -87,7 +87,7 @@ def test_one_bib(alma, client):
 )
 def test_bibs_of_another_shape_are_malformed(text, alma, client):
     alma.says(as_xml(text))
-    with pytest.raises(AlmaMalformed):
+    with pytest.raises(RemoteMalformed):
         client.bibs.read_many(["1"], availability=False)
 
 
@@ -200,7 +200,7 @@ def test_the_test_points(alma, client):
 def test_an_id_that_would_change_the_path_is_refused_before_sending(wrong, alma, client):
     answer = client.bibs.read(wrong)
     assert isinstance(answer, Unknown)
-    assert isinstance(answer.error, AlmaRefused)
+    assert isinstance(answer.error, RemoteRefused)
     assert answer.error.code == "INVALID_ID"
     assert not alma.asked
 

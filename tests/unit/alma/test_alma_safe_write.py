@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from alma_etl.alma import (
     Absent,
     AlmaDailyThreshold,
-    AlmaRefused,
-    AlmaServerError,
-    AlmaTimeout,
-    AlmaUnreachable,
     Found,
+    RemoteRefused,
+    RemoteServerError,
+    RemoteTimeout,
+    RemoteUnreachable,
     Unknown,
 )
-from alma_etl.alma.safe_write import NOT_AS_SENT, SETTLE, Outcome, update, write
+from alma_etl.remote.safe_write import NOT_AS_SENT, SETTLE, Outcome, update, write
 
-LOST = AlmaTimeout("POST /x", None, "", "lost", "", True)
-NEVER_SENT = AlmaTimeout("POST /x", None, "", "no connection")
-REFUSED = AlmaRefused("POST /x", 400, "401164", "no")
+LOST = RemoteTimeout("POST /x", None, "", "lost", "", True)
+NEVER_SENT = RemoteTimeout("POST /x", None, "", "no connection")
+REFUSED = RemoteRefused("POST /x", 400, "401164", "no")
 STOP = AlmaDailyThreshold("POST /x", 429, "DAILY_THRESHOLD", "no more today")
-UNKNOWN = Unknown(AlmaServerError("GET /x", 500, "", "failed"))
+UNKNOWN = Unknown(RemoteServerError("GET /x", 500, "", "failed"))
 
 
 class World:
@@ -130,7 +130,7 @@ def test_a_look_that_may_not_be_made_leaves_it_unconfirmed_and_does_not_end_the_
 
 
 def test_a_look_that_finds_the_wish_impossible_refuses():
-    impossible = AlmaRefused("GET /items", None, "BARCODE_ELSEWHERE", "elsewhere")
+    impossible = RemoteRefused("GET /items", None, "BARCODE_ELSEWHERE", "elsewhere")
     written = go(World("before", looks=[impossible]))
     assert (written.outcome, written.error) == (Outcome.REFUSED, impossible)
 
@@ -221,7 +221,7 @@ class Record:
         fault = next(self.faults, "ok")
         if fault == "other":
             self.now["by_others"] += 1
-            raise AlmaRefused("PUT /x", 400, "4022034", "newer version")
+            raise RemoteRefused("PUT /x", 400, "4022034", "newer version")
         if fault == "late":
             self.late = dict(wanted)
             raise LOST
@@ -300,8 +300,8 @@ def test_readings_that_fail(reads, outcome):
 def test_a_stop_ends_the_run_while_nothing_was_written():
     with pytest.raises(AlmaDailyThreshold):
         put(Record("stop"))
-    with pytest.raises(AlmaUnreachable):
-        put(Record("other", reads=[None, AlmaUnreachable("GET /x", None, "", "gone")]))
+    with pytest.raises(RemoteUnreachable):
+        put(Record("other", reads=[None, RemoteUnreachable("GET /x", None, "", "gone")]))
 
 
 @given(

@@ -3,7 +3,7 @@
 import pytest
 from lxml import etree
 
-from alma_etl.alma import Absent, AlmaMalformed, AlmaRefused, AlmaServerError, Found, Unknown
+from alma_etl.alma import Absent, Found, RemoteMalformed, RemoteRefused, RemoteServerError, Unknown
 from alma_etl.alma.items import item
 from tests.unit.alma.samples import item_object
 from tests.unit.alma.scripted import BASE, KEY, Say, as_json, as_xml, refusal, sent
@@ -197,7 +197,7 @@ def test_half_an_item_is_malformed(missing, alma, client):
     half = item_object()
     del half[missing]
     alma.says(as_json(half))
-    assert isinstance(client.items.read("991", "221", "231").error, AlmaMalformed)
+    assert isinstance(client.items.read("991", "221", "231").error, RemoteMalformed)
 
 
 def test_an_item_in_the_old_form_with_nulls():
@@ -217,14 +217,14 @@ def test_records_are_xml_that_others_can_read(alma, client):
 
 def test_a_refused_write_is_refused_at_once(alma, client):
     alma.says(refusal("40166404", "Given field policy has invalid value X"))
-    with pytest.raises(AlmaRefused, match="POST /bibs/991/holdings/221/items: Given field policy"):
+    with pytest.raises(RemoteRefused, match="POST /bibs/991/holdings/221/items: Given field policy"):
         client.items.create("991", "221", {"item_data": {"barcode": "B"}})
     assert len(alma.asked) == 1
 
 
 def test_a_failed_write_is_not_repeated_by_the_client(alma, client):
     alma.says(Say(b"", 500))
-    with pytest.raises(AlmaServerError) as caught:
+    with pytest.raises(RemoteServerError) as caught:
         client.holdings.create("991", RECORD)
     assert caught.value.effect_unknown
     assert len(alma.asked) == 1

@@ -5,7 +5,7 @@ import json
 from lxml import etree
 
 from alma_etl.alma import updates
-from alma_etl.alma.safe_write import NOT_AS_SENT, Outcome
+from alma_etl.remote.safe_write import NOT_AS_SENT, Outcome
 from tests.unit.alma.samples import USER, item_object
 from tests.unit.alma.scripted import BASE, Say, as_json, as_xml, refusal
 

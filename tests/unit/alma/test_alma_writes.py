@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from alma_etl.alma import AlmaReadOnly, writes
+from alma_etl.alma import RemoteReadOnly, writes
 from alma_etl.alma.items import item
 from alma_etl.alma.loans import loan
-from alma_etl.alma.safe_write import SETTLE, Outcome
+from alma_etl.remote.safe_write import SETTLE, Outcome
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance, item_object
 from tests.unit.alma.scripted import BASE, HTML, Say, as_json, as_xml, refusal
 
@@ -60,7 +60,7 @@ def test_an_item_that_cannot_be_looked_for_is_unconfirmed(alma, client):
 
 
 def test_a_read_only_connection_is_no_outcome(alma, make_client):
-    with pytest.raises(AlmaReadOnly):
+    with pytest.raises(RemoteReadOnly):
         writes.create_item(make_client(read_only=True), "991", "221", ITEM)
 
 

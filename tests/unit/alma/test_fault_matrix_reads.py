@@ -10,11 +10,11 @@ import pytest
 
 from alma_etl.alma import (
     AlmaDailyThreshold,
-    AlmaError,
-    AlmaRefused,
-    AlmaStop,
-    AlmaThrottled,
     Found,
+    RemoteError,
+    RemoteRefused,
+    RemoteStop,
+    RemoteThrottled,
     Unknown,
 )
 from alma_etl.alma.call import named
@@ -120,7 +120,7 @@ def ask(read, client):
     """The value, or the error that was raised or given as unknown."""
     try:
         found = read.act(client)
-    except AlmaError as error:
+    except RemoteError as error:
         return error
     return found.error if isinstance(found, Unknown) else found
 
@@ -138,7 +138,7 @@ def check_words(error, fault, call):
 def test_a_fault_that_passes(name, what, bench, at):
     read, fault = READS[name], FAULTS_OF_READS[what]
     expected = ask(read, prepared(bench, at))
-    assert not isinstance(expected, AlmaError)
+    assert not isinstance(expected, RemoteError)
     before, state = bench.sent(), bench.state()
     client = prepared(bench, at, timeout=fault.timeout)
     call = read.path.format(**vars(at))
@@ -146,7 +146,7 @@ def test_a_fault_that_passes(name, what, bench, at):
 
     found = ask(read, client)
 
-    if issubclass(fault.error, AlmaStop | AlmaRefused):
+    if issubclass(fault.error, RemoteStop | RemoteRefused):
         assert type(found) is fault.error
         check_words(found, fault, call)
         assert bench.sent() == before + 1
@@ -155,7 +155,7 @@ def test_a_fault_that_passes(name, what, bench, at):
         assert bench.sent() == before + 1 + read.sends
     assert client.calls_made == bench.sent() - before
     assert bench.limiter.granted == bench.sent()
-    assert bench.limiter.slowed == (fault.error is AlmaThrottled)
+    assert bench.limiter.slowed == (fault.error is RemoteThrottled)
     assert len(bench.limiter.closed) == (fault.error is AlmaDailyThreshold)
     assert bench.state() == state
 
@@ -171,7 +171,13 @@ def test_a_fault_that_stays(name, what, bench, at):
 
     assert type(found) is fault.error
     check_words(found, fault, call)
-    most = 1 if issubclass(fault.error, AlmaStop | AlmaRefused) else 8 if fault.error is AlmaThrottled else 2
+    most = (
+        1
+        if issubclass(fault.error, RemoteStop | RemoteRefused)
+        else 8
+        if fault.error is RemoteThrottled
+        else 2
+    )
     assert client.calls_made - (not fault.answered) == most
     assert bench.limiter.granted == bench.sent() == client.calls_made
 

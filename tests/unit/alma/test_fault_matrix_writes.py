@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from alma_etl.alma import AlmaDailyThreshold, AlmaError, AlmaStop, AlmaThrottled
-from alma_etl.alma.safe_write import Outcome
+from alma_etl.alma import AlmaDailyThreshold, RemoteError, RemoteStop, RemoteThrottled
+from alma_etl.remote.safe_write import Outcome
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Bench, cells
 from tests.unit.alma.writing import WRITES, scene
@@ -60,7 +60,7 @@ class Cell:
         try:
             written = self.write.act(client, self.scene)
             outcome, error = written.outcome, written.error
-        except AlmaStop as stop:
+        except RemoteStop as stop:
             outcome, error = None, stop
         contents = self.bench.contents()
         self.calls = self.bench.sent() - sent
@@ -94,7 +94,7 @@ def fault_free(running):
     return found
 
 
-def check_words(error: AlmaError, fault, write):
+def check_words(error: RemoteError, fault, write):
     words = str(error)
     assert type(error) is fault.error
     assert words.startswith(f"{write.method} /")
@@ -111,11 +111,11 @@ def test_a_fault_that_passes(name, what, bench, fault_free):
 
     outcome, error, contents = cell.act(fault)
 
-    if issubclass(fault.error, AlmaStop):
+    if issubclass(fault.error, RemoteStop):
         assert outcome is None
         check_words(error, fault, write)
         assert contents == cell.before
-    elif fault.error is AlmaThrottled:
+    elif fault.error is RemoteThrottled:
         assert outcome is write.done
         assert contents == fault_free[name].contents
     elif not fault.lost:
@@ -123,11 +123,11 @@ def test_a_fault_that_passes(name, what, bench, fault_free):
         check_words(error, fault, write)
         assert contents == cell.before
     else:
-        late = fault.error.__name__ == "AlmaTimeout" and not fault.applied
+        late = fault.error.__name__ == "RemoteTimeout" and not fault.applied
         expected = {Outcome.ADOPTED} if fault.applied and name != "change due date" else {write.done}
         assert outcome in (expected | {Outcome.ADOPTED} if late else expected)
         assert contents == fault_free[name].contents
-    assert bench.limiter.slowed == (fault.error is AlmaThrottled)
+    assert bench.limiter.slowed == (fault.error is RemoteThrottled)
     assert len(bench.limiter.closed) == (fault.error is AlmaDailyThreshold)
 
 
@@ -140,11 +140,11 @@ def test_a_fault_that_stays(name, what, bench, fault_free):
 
     outcome, error, contents = cell.act(fault, attempts=2)
 
-    if issubclass(fault.error, AlmaStop):
+    if issubclass(fault.error, RemoteStop):
         assert outcome is None
     elif not fault.lost:
-        assert outcome is (Outcome.FAILED if fault.error is AlmaThrottled else Outcome.REFUSED)
-    late = fault.error.__name__ == "AlmaTimeout"
+        assert outcome is (Outcome.FAILED if fault.error is RemoteThrottled else Outcome.REFUSED)
+    late = fault.error.__name__ == "RemoteTimeout"
     if outcome is Outcome.ADOPTED:
         assert fault.applied or late
         assert contents == fault_free[name].contents

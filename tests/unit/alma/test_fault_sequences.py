@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alma_etl.alma import AlmaStop, updates, writes
-from alma_etl.alma.safe_write import DONE, Outcome
+from alma_etl.alma import RemoteStop, updates, writes
+from alma_etl.remote.safe_write import DONE, Outcome
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Bench
 from tests.unit.alma.writing import HOLD, HOLDING_RECORD, NEW_USER, PATRON, item_body, known_holdings, scene
@@ -76,7 +76,7 @@ def run_batch(bench, client, at):
     for kind, name, act in work:
         try:
             outcomes[kind, name] = act().outcome
-        except AlmaStop:
+        except RemoteStop:
             break
     return outcomes
 

@@ -8,16 +8,16 @@ from lxml import etree
 
 from alma_etl.alma import (
     AlmaClient,
-    AlmaError,
-    AlmaRefused,
-    AlmaTransient,
     Answer,
     Found,
+    RemoteError,
+    RemoteRefused,
+    RemoteTransient,
     Unknown,
     updates,
     writes,
 )
-from alma_etl.alma.safe_write import Outcome, Written
+from alma_etl.remote.safe_write import Outcome, Written
 
 ITEMS = "59000000000024401"
 PATRON = "patron001"
@@ -139,12 +139,12 @@ def due_date_changed(client: AlmaClient, at: Scene) -> Written[Any]:
         return Written(
             Outcome.CREATED, client.loans.change_due_date(PATRON, at.more.loan_id, "2031-01-01T18:00:00Z")
         )
-    except (AlmaRefused, AlmaTransient) as error:
+    except (RemoteRefused, RemoteTransient) as error:
         return _not_done(error)
 
 
-def _not_done(error: AlmaError) -> Written[Any]:
-    if isinstance(error, AlmaRefused):
+def _not_done(error: RemoteError) -> Written[Any]:
+    if isinstance(error, RemoteRefused):
         return Written(Outcome.REFUSED, error=error)
     return Written(Outcome.UNCONFIRMED if error.effect_unknown else Outcome.FAILED, error=error)
 

@@ -5,9 +5,9 @@ from alma_etl.dcb.deeds.circulation import place_side
 from alma_etl.dcb.deeds.hand import Hand
 from alma_etl.dcb.deeds.holds import HoldWish, place_hold
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.ports import Done
 from alma_etl.dcb.store import LegRecord
-from alma_etl.dcb.vocabulary import ActionType, Role, Status
 from tests.unit.dcb.deeds_world import NOW, PATRON, Almas, row, supplier_leg, tracked
 
 A, S = ActionType, Status

@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
-from alma_etl.alma.errors import AlmaStop
-from alma_etl.alma.transport import Transport
 from alma_etl.dcb.conf import CancelRequest, read_place
 from alma_etl.dcb.deeds.marks import virtual_user
 from alma_etl.dcb.deeds.words import Unsettled
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.observations import Ack
 from alma_etl.dcb.placing import cancel, steps
 from alma_etl.dcb.placing.cancel import Cancelling
 from alma_etl.dcb.placing.problems import keeping
@@ -19,6 +17,8 @@ from alma_etl.dcb.placing.progress import Placing, Tools
 from alma_etl.dcb.placing.track import track
 from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable, RunStopped
+from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.exchange import Transport
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
 from tests.e2e.death import Reaper, WorkerKilled
@@ -78,7 +78,7 @@ class Desk:
             try:
                 with keeping(placing.files):
                     step(placing)
-            except (RunStopped, Unsettled, AlmaStop) as problem:
+            except (RunStopped, Unsettled, RemoteStop) as problem:
                 self.problem = str(problem)
                 states[step.__name__] = "failed"
                 break
@@ -98,7 +98,7 @@ class Desk:
             with keeping(run.files):
                 cancel.cancel(run)
                 cancel.verify(run)
-        except (RunStopped, Unsettled, AlmaStop) as problem:
+        except (RunStopped, Unsettled, RemoteStop) as problem:
             self.problem = str(problem)
             states["cancel"] = "failed"
         try:

@@ -12,15 +12,15 @@ import requests
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
-from alma_etl.alma.limiter import LocalLimiter
 from alma_etl.dcb.conf import PlaceRequest, read_place
 from alma_etl.dcb.deeds.actor import AlmaActor
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status, Workflow
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, SystemSettings
-from alma_etl.dcb.state import State
 from alma_etl.dcb.store import LegRecord, OutboxRow, Tracked
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import ActionType, Role, Status, Workflow
+from alma_etl.remote.limiter import LocalLimiter
 from alma_sandbox import Running, Settings, serve
 from tests.unit.dcb.records import SETTINGS
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import inspect, text
 
-from alma_etl.dcb.observations import Ack, read_seen
+from alma_etl.dcb.machine.observations import Ack, read_seen
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings, shipped_settings
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, Report
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.store.db import open_engine
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)

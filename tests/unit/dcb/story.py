@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from alma_etl.dcb.observations import read_seen
-from alma_etl.dcb.reducer import step
-from alma_etl.dcb.result import StepResult
-from alma_etl.dcb.state import State
-from alma_etl.dcb.vocabulary import Status, Workflow
+from alma_etl.dcb.machine.observations import read_seen
+from alma_etl.dcb.machine.reducer import step
+from alma_etl.dcb.machine.result import StepResult
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import Status, Workflow
 
 ROLES = {"S": "SUPPLIER", "B": "BORROWER", "P": "PICKUP"}
 

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from alma_etl.dcb.deeds.holds import HoldWish, place_hold
 from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.ports import Done
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, OutboxRow, Tracked
 from alma_etl.dcb.store.history import History
@@ -21,7 +22,6 @@ from alma_etl.dcb.sync.answers import SystemSources
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import Polled, SyncFolder, Worked
 from alma_etl.dcb.sync.summary import Summary, read_summary
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.store.bucket import Bucket, NoSuchObject, ObjectInfo, json_line
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.deeds_world import NOW, Almas

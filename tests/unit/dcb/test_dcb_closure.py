@@ -2,7 +2,7 @@
 
 import pytest
 
-from alma_etl.dcb.vocabulary import Closure, Confidence, Outcome, Role, Status
+from alma_etl.dcb.machine.vocabulary import Closure, Confidence, Outcome, Role, Status
 from tests.unit.dcb.story import loaned, on_shelf, placed, placed_at, shipped
 
 B = Role.BORROWER

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.dcb.plan import PRIORITY, is_tracked
 from alma_etl.dcb.reads import Allowance, Due, admit
 from alma_etl.dcb.settings import DcbSettings, shipped_settings
-from alma_etl.dcb.state import State
-from alma_etl.dcb.vocabulary import Status
 from tests.unit.dcb.world import Tracked, a_book, poll
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from alma_etl.dcb import flags
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
-from alma_etl.dcb.edges import is_legal
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.edges import is_legal
+from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.settings import shipped_settings
-from alma_etl.dcb.vocabulary import Role, Status
 from tests.unit.dcb.records import VECTORS
 
 DOCS = Path(__file__).parents[3] / "docs"

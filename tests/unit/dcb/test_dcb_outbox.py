@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import Alert, DcbStore, OutboxRow
 from alma_etl.dcb.store.hints import Hint
-from alma_etl.dcb.vocabulary import Role
 from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, report, reports_of, seen, tell
 
 MINUTE = timedelta(minutes=1)

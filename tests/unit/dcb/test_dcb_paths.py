@@ -2,7 +2,7 @@
 
 import pytest
 
-from alma_etl.dcb.vocabulary import Status
+from alma_etl.dcb.machine.vocabulary import Status
 from tests.unit.dcb.story import (
     Story,
     cancelled_while_out,

@@ -4,15 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.dcb import flags
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, RequestRead, read_seen
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, RequestRead, read_seen
+from alma_etl.dcb.machine.reducer import step
+from alma_etl.dcb.machine.state import Leg, State
+from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.plan import PRIORITY, Look, Part, is_shipping, is_tracked, next_poll, parts_wanted
 from alma_etl.dcb.reads import Allowance, Call, Due, Wish, admit, calls_for
-from alma_etl.dcb.reducer import step
 from alma_etl.dcb.settings import shipped_settings
-from alma_etl.dcb.state import Leg, State
-from alma_etl.dcb.vocabulary import Role, Status
 from tests.unit.dcb.story import Story, cancelled_while_out, loaned, on_shelf, placed, returned, shipped
 
 S, B = Role.SUPPLIER, Role.BORROWER

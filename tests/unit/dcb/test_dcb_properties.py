@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alma_etl.dcb.edges import is_legal, is_legal_for_operator
-from alma_etl.dcb.evidence import Evidence
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack, Observation, Seen, read_seen, write_seen
-from alma_etl.dcb.projection import project
-from alma_etl.dcb.reducer import DEFAULT_POLICY, step
-from alma_etl.dcb.rules import rules_for
-from alma_etl.dcb.run import Run
-from alma_etl.dcb.state import State
-from alma_etl.dcb.vocabulary import AckName, Role, Status, Workflow
+from alma_etl.dcb.machine.edges import is_legal, is_legal_for_operator
+from alma_etl.dcb.machine.evidence import Evidence
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack, Observation, Seen, read_seen, write_seen
+from alma_etl.dcb.machine.projection import project
+from alma_etl.dcb.machine.reducer import DEFAULT_POLICY, step
+from alma_etl.dcb.machine.rules import rules_for
+from alma_etl.dcb.machine.run import Run
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import AckName, Role, Status, Workflow
 
 pytestmark = pytest.mark.heavy
 

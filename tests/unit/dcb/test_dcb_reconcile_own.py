@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from alma_etl.dcb.__main__ import main
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.reconcile.findings import Code
 from alma_etl.dcb.reconcile.own import stuck_since
 from alma_etl.dcb.reconcile.patrons import tonight
@@ -17,7 +18,6 @@ from alma_etl.dcb.reconcile.report import COLUMNS, check_outcome, write_report
 from alma_etl.dcb.reconcile.run import last_run
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report
-from alma_etl.dcb.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.errors import NotAcceptable
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.reconcile_world import Nights

@@ -11,6 +11,7 @@ import requests
 
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.http_access import HttpAccess
+from alma_etl.dcb.machine.vocabulary import Role, Status, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.reconcile.findings import Code
 from alma_etl.dcb.reconcile.partners import agrees
@@ -18,7 +19,6 @@ from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import Role, Status, Txn
 from alma_etl.store.upgrade import upgrade
 from alma_sandbox.consortium import RunningConsortium, serve_consortium
 from alma_sandbox.consortium.app import TOKEN_PATH

@@ -4,13 +4,13 @@ from itertools import product
 
 import pytest
 
-from alma_etl.dcb.edges import TERMINAL, is_legal
-from alma_etl.dcb.evidence import Evidence
-from alma_etl.dcb.reducer import DEFAULT_POLICY
-from alma_etl.dcb.rules import rules_for
-from alma_etl.dcb.run import Run
-from alma_etl.dcb.state import Leg, State
-from alma_etl.dcb.vocabulary import Closure, Hold, Item, Loan, Proof, Role, Status, Workflow
+from alma_etl.dcb.machine.edges import TERMINAL, is_legal
+from alma_etl.dcb.machine.evidence import Evidence
+from alma_etl.dcb.machine.reducer import DEFAULT_POLICY
+from alma_etl.dcb.machine.rules import rules_for
+from alma_etl.dcb.machine.run import Run
+from alma_etl.dcb.machine.state import Leg, State
+from alma_etl.dcb.machine.vocabulary import Closure, Hold, Item, Loan, Proof, Role, Status, Workflow
 
 HOLDS = {
     "alive": {"hold": Hold.CONFIRMED},

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from alma_etl.config import read_settings
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
 from alma_etl.dcb.settings import CONFIG_KEY, EXAMPLE, DcbSettings, read_dcb_settings, shipped_settings
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.settings_files import read_settings
 from alma_etl.store.bucket import Bucket
 
 SHIPPED = (files("alma_etl.dcb") / "dcb.yaml").read_text("utf-8")

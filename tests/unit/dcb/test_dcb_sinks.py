@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from alma_etl.dcb.http_access import HttpAccess
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.ports import Done, Later, Refused, Sink
 from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
 from alma_etl.dcb.sinks import close_sinks, open_sinks
@@ -20,7 +21,6 @@ from alma_etl.dcb.sinks.opening import STEPS, pause_after
 from alma_etl.dcb.sinks.webhook import EVENT_HEADER, SIGNATURE_HEADER
 from alma_etl.dcb.store import DcbStore, OutboxRow
 from alma_etl.dcb.store.rows import LegRecord, Tracked
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import InputProblem
 from alma_etl.store.upgrade import upgrade
 from tests.unit.alma.scripted import KEY, Say, Scripted, as_json, serve

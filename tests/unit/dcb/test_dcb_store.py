@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import event, text
 
 from alma_etl.dcb.__main__ import main
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack, Observation, RequestRead
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack, Observation, RequestRead
+from alma_etl.dcb.machine.vocabulary import AckName, Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report
 from alma_etl.dcb.store.applying import UnknownRequest
-from alma_etl.dcb.vocabulary import AckName, Role, Status
 from alma_etl.store.db import StoreUnavailable, open_engine
 from tests.unit.dcb.records import (
     HOUR,

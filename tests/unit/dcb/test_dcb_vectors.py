@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from alma_etl.dcb.observations import read_seen
-from alma_etl.dcb.reducer import step
+from alma_etl.dcb.machine.observations import read_seen
+from alma_etl.dcb.machine.reducer import step
+from alma_etl.dcb.machine.state import State
 from alma_etl.dcb.replay import replay
-from alma_etl.dcb.state import State
 
 FILE = Path(__file__).with_name("vectors.json")
 VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))

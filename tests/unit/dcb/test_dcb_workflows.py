@@ -2,7 +2,7 @@
 
 import pytest
 
-from alma_etl.dcb.vocabulary import Role, Status, Workflow
+from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 from tests.unit.dcb.story import Story, loaned, on_shelf, placed, returned, shipped
 
 PUA = Workflow.PICKUP_ANYWHERE

@@ -5,18 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.alma.errors import AlmaUnauthorized
-from alma_etl.dcb import flags
 from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.deeds import loans, marks, sides
 from alma_etl.dcb.deeds.holds import cancel_hold
 from alma_etl.dcb.deeds.removal import remove
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.state import Leg
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Outcome, Role, Status
 from alma_etl.dcb.ports import Later, Refused
 from alma_etl.dcb.reading import shapes
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.state import Leg
 from alma_etl.dcb.store import LegRecord
-from alma_etl.dcb.vocabulary import AckName, ActionType, Outcome, Role, Status
+from alma_etl.remote.errors import RemoteUnauthorized
 from tests.unit.dcb.deeds_course import Course, acks
 from tests.unit.dcb.deeds_world import NOW, PATRON, row, supplier_leg, tracked
 
@@ -328,7 +328,7 @@ def test_an_alma_that_does_not_answer_is_asked_later(course, almas):
 
 def test_what_ends_the_run_is_no_outcome_of_one_request(course, almas):
     almas.lender.strike("refuse", "POST", "/loans", code="UNAUTHORIZED")
-    with pytest.raises(AlmaUnauthorized):
+    with pytest.raises(RemoteUnauthorized):
         course.do(A.CREATE_SUPPLIER_LOAN, S.LOANED)
 
 

@@ -9,7 +9,7 @@ from alma_etl.dcb.deeds.holds import HoldWish, cancel_hold, find_hold, is_open, 
 from alma_etl.dcb.deeds.patron_check import check_patron
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.deeds.words import Impossible, Unsettled
-from alma_etl.dcb.vocabulary import Role
+from alma_etl.dcb.machine.vocabulary import Role
 from tests.unit.dcb.deeds_world import NOW, PATRON
 
 pytestmark = pytest.mark.heavy

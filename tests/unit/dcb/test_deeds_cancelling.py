@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from alma_etl.dcb.conf import CancelRequest
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack, ItemRead, LoanRead, Observation, RequestRead
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack, ItemRead, LoanRead, Observation, RequestRead
+from alma_etl.dcb.machine.vocabulary import AckName, Closure, Outcome, Role, Status
 from alma_etl.dcb.placing import cancel
 from alma_etl.dcb.placing.cancel import Cancelling
-from alma_etl.dcb.vocabulary import AckName, Closure, Outcome, Role, Status
 from tests.unit.dcb.deeds_desk import ONE, kills
 from tests.unit.dcb.deeds_world import PATRON
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from alma_etl.dcb.http_access import HttpAccess
+from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import Role, Status
 from alma_sandbox import Settings, serve
 from alma_sandbox.consortium import serve_consortium
 from tests.unit.dcb.deeds_desk import NOTHING, ONE, VP

@@ -8,11 +8,11 @@ from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.deeds import marks
 from alma_etl.dcb.deeds.actor import AlmaActor
 from alma_etl.dcb.http_access import HttpAccess
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.ports import Refused
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import LegRecord
-from alma_etl.dcb.vocabulary import AckName, ActionType, Role, Status
 from alma_sandbox.consortium import serve_consortium
 from tests.unit.dcb.deeds_course import Course, acks
 from tests.unit.dcb.deeds_world import PATRON, supplier_leg

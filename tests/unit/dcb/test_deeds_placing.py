@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.placing import steps
 from alma_etl.dcb.placing.track import track
-from alma_etl.dcb.vocabulary import Role, Status
 from alma_etl.store.locks import LockLost, Locks
 from tests.unit.dcb.deeds_desk import NOTHING, ONE, STEPS, VP, refused
 from tests.unit.dcb.deeds_world import PATRON

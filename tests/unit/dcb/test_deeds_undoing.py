@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.dcb.placing import steps
 from alma_etl.dcb.placing.track import track
-from alma_etl.dcb.vocabulary import Status
 from alma_etl.errors import InputProblem
 from tests.unit.dcb.deeds_desk import NOTHING, ONE, STEPS, kills
 

@@ -8,8 +8,8 @@ from alma_etl.dcb.deeds.removal import remove
 from alma_etl.dcb.deeds.sides import wish_of
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.deeds.words import Impossible, Unsettled
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import LegRecord
-from alma_etl.dcb.vocabulary import Role
 from tests.unit.dcb.deeds_world import NOW, PATRON
 
 pytestmark = pytest.mark.heavy

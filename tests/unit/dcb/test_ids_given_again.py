@@ -10,13 +10,13 @@ from alembic import command
 from sqlalchemy import text
 
 from alma_etl.dcb.deeds.holds import cancel_hold
+from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.placing.track import track
 from alma_etl.dcb.reconcile.findings import Code
 from alma_etl.dcb.reconcile.report import check_outcome
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
 from alma_etl.dcb.store.hints import Hint
 from alma_etl.dcb.store.requests import HoldTaken
-from alma_etl.dcb.vocabulary import Role, Status
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.store.db import StoreUnavailable, open_engine
 from alma_etl.store.upgrade import alembic_config, upgrade

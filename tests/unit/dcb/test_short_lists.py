@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from alma_etl.dcb.observations import LoanRead, RequestRead
+from alma_etl.dcb.machine.observations import LoanRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.reading import AlmaReader
 from alma_etl.dcb.store import ReadError, Report
-from alma_etl.dcb.vocabulary import Role
 from tests.unit.dcb.records import SETTINGS, START, new_request, seen
 from tests.unit.dcb.sync_world import SyncWorld
 

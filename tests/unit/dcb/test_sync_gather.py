@@ -5,17 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from alma_etl.alma.errors import AlmaUnreachable
-from alma_etl.dcb.observations import ItemRead, LoanRead, RequestRead
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, RequestRead
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.state import State
 from alma_etl.dcb.store import LegRecord, ReadError, Tracked
 from alma_etl.dcb.sync.answers import Told
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.gather import Circuits, Gather
-from alma_etl.dcb.vocabulary import Role, Status, Workflow
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteUnreachable
 from tests.unit.dcb.records import SETTINGS, START
 from tests.unit.dcb.story import loaned, placed, shipped
 
@@ -170,7 +170,7 @@ def test_a_side_that_is_not_placed_is_not_read(look):
 
 def test_an_outage_freezes_those_that_needed_the_system_and_is_met_once(look):
     books = Books()
-    books.down["BORROWER"] = AlmaUnreachable("GET /users", None, "", "Alma does not answer")
+    books.down["BORROWER"] = RemoteUnreachable("GET /users", None, "", "Alma does not answer")
     circuits = Circuits()
     away = [tracked(shipped().state, f"PR-{number}", user=f"patron-{number}") for number in range(30)]
     near = tracked(State(), "PR-near", roles=(S,))
@@ -202,7 +202,7 @@ UNKNOWN = {Part.REQUEST: RequestRead(None), Part.ITEM: ItemRead(None), Part.LOAN
 
 
 def _silence(part):
-    return Told({READS[part][0]: UNKNOWN[part]}, [ReadError(READS[part][0], None, "AlmaTimeout")])
+    return Told({READS[part][0]: UNKNOWN[part]}, [ReadError(READS[part][0], None, "RemoteTimeout")])
 
 
 def test_a_system_that_gives_no_answer_is_not_asked_once_for_each_request(look):

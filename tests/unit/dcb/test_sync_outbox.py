@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from alma_etl.alma.errors import AlmaUnreachable
 from alma_etl.dcb import __main__ as command
 from alma_etl.dcb.decisions import decide
 from alma_etl.dcb.ports import Done, Later, Refused
@@ -16,6 +15,7 @@ from alma_etl.dcb.sync import act
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import SyncFolder
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteUnreachable
 from alma_etl.store.locks import Lock, LockLost
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report, seen, tell
 from tests.unit.dcb.sync_world import Clock, Ears, MemoryBucket
@@ -167,7 +167,7 @@ def test_an_actor_that_says_itself_what_failed_is_not_repeated(bench):
 
 def test_a_system_that_does_not_answer_costs_no_attempt_and_is_asked_once(bench):
     confirmed(bench, *(f"PR-{number:02d}" for number in range(20)))
-    actor = Actor(AlmaUnreachable("POST /bibs", None, "", "Alma does not answer"))
+    actor = Actor(RemoteUnreachable("POST /bibs", None, "", "Alma does not answer"))
     worked = bench.act(actor)
     assert (worked.held, worked.later) == (20, 0)
     assert len(actor.asked) <= 8  # those under way at once

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from alma_etl.alma.errors import AlmaUnauthorized
 from alma_etl.alma.loans import loan
-from alma_etl.dcb.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Closure, Role
 from alma_etl.dcb.reading import AlmaReader, FolioReader, shapes
-from alma_etl.dcb.vocabulary import Closure, Role
+from alma_etl.remote.errors import RemoteUnauthorized
 from tests.unit.dcb.deeds_world import NOW
 from tests.unit.dcb.sync_world import PICKUP
 
@@ -192,15 +192,15 @@ def test_that_others_want_the_lenders_book_shows_once_our_loan_has_replaced_our_
 
 def test_what_ends_all_reading_is_raised(placed):
     placed.almas.borrower.strike("refuse", "GET", "/requests/", code="UNAUTHORIZED", message="no")
-    with pytest.raises(AlmaUnauthorized):
+    with pytest.raises(RemoteUnauthorized):
         reader(placed).request(leg(placed))
 
 
 def test_a_transaction_is_read_in_one_word(monkeypatch):
-    from alma_etl.alma.answers import Absent, Found, Unknown
-    from alma_etl.alma.errors import AlmaServerError
+    from alma_etl.remote.answers import Absent, Found, Unknown
+    from alma_etl.remote.errors import RemoteServerError
 
-    told = {"1": Found("OPEN"), "2": Absent(), "3": Unknown(AlmaServerError("GET /x", 500, "", "down"))}
+    told = {"1": Found("OPEN"), "2": Absent(), "3": Unknown(RemoteServerError("GET /x", 500, "", "down"))}
 
     class Folio:
         status = staticmethod(told.get)
@@ -208,4 +208,4 @@ def test_a_transaction_is_read_in_one_word(monkeypatch):
     seen = FolioReader(Folio())
     assert [seen.transaction(each) for each in "123"] == ["OPEN", "MISSING", None]
     (error,) = seen.errors()
-    assert (error.part, error.http_status, error.code) == ("txn", 500, "AlmaServerError")
+    assert (error.part, error.http_status, error.code) == ("txn", 500, "RemoteServerError")

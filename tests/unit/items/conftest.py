@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.limiter import LocalLimiter
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.items.codes import check_codes
 from alma_etl.items.creating import create_items
@@ -18,6 +17,7 @@ from alma_etl.items.reading import read_file
 from alma_etl.items.report import write_reports
 from alma_etl.items.run import LoadFolder
 from alma_etl.items.summary import check_outcome
+from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.loaded_items import SqlLoadedItems
 from alma_etl.store.locks import open_locks

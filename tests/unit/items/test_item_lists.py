@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alma_etl.alma.errors import AlmaShortList
+from alma_etl.remote.errors import RemoteShortList
 from tests.unit.items.conftest import Load
 
 pytestmark = pytest.mark.heavy
@@ -174,6 +174,6 @@ def test_codes_that_a_short_list_names_are_right_and_others_stop_the_load(loader
     alma.faults({"method": "GET", "kind": "short", "path": "/conf/libraries$", "text": '"MAIN"'})
     load = Load(loader, loader.drop(f"{gift}|NEW2\n", "second.txt"))
     load.read()
-    with pytest.raises(AlmaShortList):
+    with pytest.raises(RemoteShortList):
         load.check()
     assert "NEW2" not in alma.made()[0]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from alma_etl.config import read_settings
 from alma_etl.errors import InputProblem
 from alma_etl.items.profiles import (
     CONFIG_KEY,
@@ -16,6 +15,7 @@ from alma_etl.items.profiles import (
     profile_named,
     read_profiles,
 )
+from alma_etl.jobs.settings_files import read_settings
 
 
 def read(text):

@@ -5,16 +5,16 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError
 
-from alma_etl.alma.errors import (
-    AlmaBudgetUnknown,
-    AlmaDailyThreshold,
-    AlmaForbidden,
-    AlmaQuotaFloor,
-    AlmaReadOnly,
-    AlmaUnauthorized,
-    AlmaUnreachable,
-)
 from alma_etl.items.holdings import resolved
+from alma_etl.remote.errors import (
+    AlmaDailyThreshold,
+    AlmaQuotaFloor,
+    BudgetUnknown,
+    RemoteForbidden,
+    RemoteReadOnly,
+    RemoteUnauthorized,
+    RemoteUnreachable,
+)
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.db import StoreUnavailable
 from tests.e2e.death import Reaper, WorkerKilled
@@ -24,8 +24,8 @@ from tests.unit.items.test_item_clears import profile
 pytestmark = pytest.mark.heavy
 
 STOPS = (
-    AlmaUnauthorized, AlmaForbidden, AlmaDailyThreshold, AlmaQuotaFloor, AlmaReadOnly, AlmaUnreachable,
-    AlmaBudgetUnknown,
+    RemoteUnauthorized, RemoteForbidden, AlmaDailyThreshold, AlmaQuotaFloor, RemoteReadOnly, RemoteUnreachable,
+    BudgetUnknown,
 )  # fmt: skip
 FAILED = {"create_items_0": "failed"}
 

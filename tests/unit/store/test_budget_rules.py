@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Double, bindparam
 
-from alma_etl.alma import limiter_budget as rules
-from alma_etl.alma.limiter_budget import Budget, BudgetState, LocalBudget
+from alma_etl.remote import limiter_budget as rules
+from alma_etl.remote.limiter_budget import Budget, BudgetState, LocalBudget
 from alma_etl.store.db import open_engine
 from alma_etl.store.limiter_redis import RedisBudget
 from alma_etl.store.limiter_sql import SqlBudget, Statements

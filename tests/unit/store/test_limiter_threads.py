@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.alma import limiter as limiter_module
-from alma_etl.alma.limiter import (
+from alma_etl.remote import limiter as limiter_module
+from alma_etl.remote.limiter import (
     LimiterAtFloor,
     LimiterClosed,
     LimiterUnavailable,
@@ -16,7 +16,7 @@ from alma_etl.alma.limiter import (
     PacedLimiter,
     bounded,
 )
-from alma_etl.alma.limiter_budget import PAUSE, BudgetState, LocalBudget
+from alma_etl.remote.limiter_budget import PAUSE, BudgetState, LocalBudget
 
 HANG = 30  # seconds after which a thread that should have ended counts as hanging
 

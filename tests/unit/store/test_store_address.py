@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alma_etl.alma.limiter import LimiterUnavailable
+from alma_etl.remote.limiter import LimiterUnavailable
 from alma_etl.store import limiter_sql, open_limiter
 from alma_etl.store.__main__ import main
 from alma_etl.store.db import StoreUnavailable, open_engine, parse_url, place, server_now

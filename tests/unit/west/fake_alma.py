@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from alma_etl.alma.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.alma.bibs import NO_BIB, Bib
-from alma_etl.alma.errors import AlmaDailyThreshold, AlmaRefused
 from alma_etl.alma.holdings import NO_HOLDING, Holding, HoldingSummary
-from alma_etl.alma.parallel import in_parallel
 from alma_etl.alma.sets import NO_SET, AlmaSet, MembersPage
+from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
+from alma_etl.remote.errors import AlmaDailyThreshold, RemoteRefused
+from alma_etl.remote.parallel import in_parallel
 from tests.unit.west.builders import available, bib, mms
 
 X = TypeVar("X")
 Y = TypeVar("Y")
 
 
-def refused(code: str) -> AlmaRefused:
+def refused(code: str) -> RemoteRefused:
     """What the client raises when Alma says no."""
-    return AlmaRefused("GET /x", 400, code, "no", "E01-1")
+    return RemoteRefused("GET /x", 400, code, "no", "E01-1")
 
 
 @dataclass

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaStop, AlmaTimeout
-from alma_etl.alma.limiter import LocalLimiter
+from alma_etl.remote.errors import RemoteStop, RemoteTimeout
+from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.west.assembly import assemble_delivery
 from alma_etl.west.converting import convert_to_marc21, converted
 from alma_etl.west.extract import extract_mms_ids
@@ -203,7 +203,7 @@ def test_a_worker_taken_for_dead_does_not_undo_what_its_successor_listed(folder,
     extract_mms_ids(alma, folder, BASE, moment=MOMENT, sandbox=True)
     ill = FakeAlma(alma.bibs_known, alma.held)
     ill.trouble = {
-        ("bibs", mms(n)): AlmaTimeout("GET /bibs", None, "", "nothing came") for n in range(TITLES)
+        ("bibs", mms(n)): RemoteTimeout("GET /bibs", None, "", "nothing came") for n in range(TITLES)
     }
     zombie, once = ill.in_parallel, []
 
@@ -224,7 +224,7 @@ def test_a_worker_taken_for_dead_does_not_undo_what_its_successor_fetched(folder
     list_holdings(alma, folder, 1)
     ill = FakeAlma(alma.bibs_known, alma.held)
     ill.trouble = {
-        ("read", hol(n)): AlmaTimeout("GET /x", None, "", "nothing came") for n in range(0, TITLES, 2)
+        ("read", hol(n)): RemoteTimeout("GET /x", None, "", "nothing came") for n in range(0, TITLES, 2)
     }
     zombie = ill.in_parallel
 
@@ -250,7 +250,7 @@ def test_a_worker_that_ends_long_after_the_assembly_changes_no_later_one(folder,
     with converted(folder, folder.plan(), 1) as rows:
         assert rows is not None
     assert assemble_delivery(folder) == before
-    with pytest.raises(AlmaStop):
+    with pytest.raises(RemoteStop):
         extract_mms_ids(ill, folder, BASE | {"set_id": "59000000000014401"}, moment=MOMENT, sandbox=True)
 
 

@@ -4,15 +4,15 @@ import logging
 
 import pytest
 
-from alma_etl.alma.errors import AlmaDailyThreshold, AlmaServerError, AlmaStop
 from alma_etl.alma.holdings import HoldingSummary
+from alma_etl.remote.errors import AlmaDailyThreshold, RemoteServerError, RemoteStop
 from alma_etl.west.fetching import RESULT, fetch_holdings, fetched_holdings
 from alma_etl.west.listing import list_holdings
 from alma_etl.west.run import RunFolder
 from tests.unit.west.builders import hol, holding, mms, plan
 from tests.unit.west.fake_alma import FakeAlma
 
-BROKEN = AlmaServerError("GET /bibs/1/holdings/2", 500, "", "broken", "E01-7")
+BROKEN = RemoteServerError("GET /bibs/1/holdings/2", 500, "", "broken", "E01-7")
 
 
 def begin(folder: RunFolder, alma: FakeAlma, titles: int, **settings) -> None:
@@ -104,7 +104,7 @@ def reference(folder: RunFolder, titles: int) -> list[dict]:
 def test_an_interrupted_step_asks_only_for_what_is_missing(folder, alma, stop_after):
     begin(folder, alma, 20)
     alma.answers_left = stop_after
-    with pytest.raises(AlmaStop):
+    with pytest.raises(RemoteStop):
         fetch_holdings(alma, folder, 1)
     done = set(fetched(alma))
     assert len(done) == stop_after
@@ -121,7 +121,7 @@ class Killed(BaseException):
 
 def test_a_kill_costs_no_more_than_the_last_few(folder, alma, monkeypatch):
     begin(folder, alma, 24)
-    monkeypatch.setattr("alma_etl.store.checkpoint.Checkpoint.__exit__", lambda *_: None)  # nobody tidies up
+    monkeypatch.setattr("alma_etl.jobs.checkpoint.Checkpoint.__exit__", lambda *_: None)  # nobody tidies up
     monkeypatch.setattr(alma, "in_parallel", lambda function, items: _dying(function, items, 13))
     with pytest.raises(Killed):
         fetch_holdings(alma, folder, 1)
@@ -144,7 +144,7 @@ def test_a_second_interruption_loses_nothing_of_the_first(folder, alma):
     done: set[tuple[str, str]] = set()
     for _ in range(3):
         alma.answers_left, alma.asked = 7, []
-        with pytest.raises(AlmaStop):
+        with pytest.raises(RemoteStop):
             fetch_holdings(alma, folder, 1)
         assert done & set(fetched(alma)) == set()
         done |= set(fetched(alma))

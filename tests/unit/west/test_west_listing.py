@@ -4,24 +4,24 @@ import dataclasses
 
 import pytest
 
-from alma_etl.alma.errors import (
-    AlmaConnectionError,
-    AlmaDailyThreshold,
-    AlmaMalformed,
-    AlmaServerError,
-    AlmaShortList,
-    AlmaStop,
-    AlmaTimeout,
-)
 from alma_etl.alma.holdings import HoldingSummary
+from alma_etl.remote.errors import (
+    AlmaDailyThreshold,
+    RemoteConnectionError,
+    RemoteMalformed,
+    RemoteServerError,
+    RemoteShortList,
+    RemoteStop,
+    RemoteTimeout,
+)
 from alma_etl.west.listing import RESULT, list_holdings, listed_titles, unpacked
 from alma_etl.west.run import RunFolder
 from tests.unit.west.builders import available, bib, field, hol, holding, mms, plan
 from tests.unit.west.fake_alma import FakeAlma, refused
 
-TIMEOUT = AlmaTimeout("GET /bibs", None, "", "no answer in time")
-MALFORMED = AlmaMalformed("GET /bibs", 200, "", "HTML")
-BROKEN = AlmaServerError("GET /bibs", 500, "", "broken", "E01-7")
+TIMEOUT = RemoteTimeout("GET /bibs", None, "", "no answer in time")
+MALFORMED = RemoteMalformed("GET /bibs", 200, "", "HTML")
+BROKEN = RemoteServerError("GET /bibs", 500, "", "broken", "E01-7")
 
 
 def begin(folder: RunFolder, titles: int, **settings) -> list[str]:
@@ -243,7 +243,7 @@ def test_an_interrupted_step_asks_only_for_what_is_missing(folder, alma, stop_af
     begin(folder, 21, list_mode="exact")
     fill(alma, 21)
     alma.answers_left = stop_after
-    with pytest.raises(AlmaStop):
+    with pytest.raises(RemoteStop):
         list_holdings(alma, folder, 1)
     done = {what for kind, what in alma.asked if kind == "list"}
     alma.answers_left, alma.asked = None, []
@@ -305,7 +305,7 @@ def test_a_connection_lost_for_good_fails_each_title_and_not_the_step(folder, al
     begin(folder, 2)
     fill(alma, 2)
     for number in range(2):
-        alma.trouble["bibs", mms(number)] = AlmaConnectionError("GET /bibs", None, "", "refused")
+        alma.trouble["bibs", mms(number)] = RemoteConnectionError("GET /bibs", None, "", "refused")
     assert list_holdings(alma, folder, 1)["failed"] == 2
 
 
@@ -331,7 +331,7 @@ def test_an_odd_field_of_a_bib_does_not_fail_its_title(folder, alma):
 def short_list(alma, number, named, counted):
     """The title's list counts more than it names."""
     held = alma.held[mms(number)]
-    alma.trouble["list", mms(number)] = AlmaShortList(
+    alma.trouble["list", mms(number)] = RemoteShortList(
         "GET /holdings",
         None,
         "",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from alma_etl.alma.errors import AlmaServerError
 from alma_etl.alma.sets import AlmaSet
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteServerError
 from alma_etl.west.id_index import id_index
 from alma_etl.west.members import is_mms_id, read_set
 from alma_etl.west.run import InputCounts
@@ -126,8 +126,8 @@ def test_an_unknown_set(alma):
 
 
 def test_a_set_that_cannot_be_read_is_not_an_unknown_set(alma):
-    alma.trouble["set", SET] = AlmaServerError("GET /conf/sets", 500, "", "broken")
-    with pytest.raises(AlmaServerError):
+    alma.trouble["set", SET] = RemoteServerError("GET /conf/sets", 500, "", "broken")
+    with pytest.raises(RemoteServerError):
         read(alma)
     alma.trouble["set", SET] = refused("401861")
     with pytest.raises(Exception, match="401861"):
@@ -173,8 +173,8 @@ def test_the_shape_of_an_mms_id(text, is_one):
 
 def test_a_page_that_cannot_be_read_ends_the_step(alma):
     alma.members = pages_of(ids(350))
-    alma.trouble["members", "200"] = AlmaServerError("GET /conf/sets", 500, "", "broken")
-    with pytest.raises(AlmaServerError):
+    alma.trouble["members", "200"] = RemoteServerError("GET /conf/sets", 500, "", "broken")
+    with pytest.raises(RemoteServerError):
         read(alma)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alma_etl.alma.errors import AlmaServerError, AlmaStop, AlmaTimeout
+from alma_etl.remote.errors import RemoteServerError, RemoteStop, RemoteTimeout
 from tests.unit.west.builders import (
     LEADER,
     available,
@@ -94,7 +94,7 @@ def fill(alma: FakeAlma, titles: list[dict]) -> None:
             held.append(one)
             rows.append(available(title, hol(number) if each.listed else None))
             if each.trouble == "broken":
-                alma.trouble["read", hol(number)] = AlmaServerError("GET /x", 500, "", "broken; wait")
+                alma.trouble["read", hol(number)] = RemoteServerError("GET /x", 500, "", "broken; wait")
         alma.held[mms(title)] = held
         alma.bibs_known[mms(title)] = bib(
             title, rows, title="=Title; with, everything\n" if title % 2 else ""
@@ -103,7 +103,7 @@ def fill(alma: FakeAlma, titles: list[dict]) -> None:
             if each.trouble == "gone" and each.listed and all(other.listed for other in made["holdings"]):
                 held.remove(one)  # named by availability, but no longer there
         if made["trouble"] == "timeout":
-            alma.trouble["bibs", mms(title)] = AlmaTimeout("GET /bibs", None, "", "no answer in time")
+            alma.trouble["bibs", mms(title)] = RemoteTimeout("GET /bibs", None, "", "no answer in time")
         elif made["trouble"] == "gone":
             del alma.bibs_known[mms(title)], alma.held[mms(title)]
         elif made["trouble"] == "no record":
@@ -187,7 +187,7 @@ def test_order_chunks_and_interruptions_leave_no_trace_in_the_bytes(bucket, titl
     again.answers_left = stop_after
     try:
         second = run(again, bucket, "second", chunk_size=2)
-    except AlmaStop:
+    except RemoteStop:
         again.answers_left = None
         second = run(again, bucket, "second", chunk_size=2)
     for ending in (".mrc", ".outcomes.csv"):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from alma_etl.alma.errors import AlmaServerError, AlmaUnauthorized
 from alma_etl.errors import InputProblem
-from alma_etl.store.folder import Chunk
+from alma_etl.jobs.folder import Chunk
+from alma_etl.remote.errors import RemoteServerError, RemoteUnauthorized
 from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.extract import extract_mms_ids
 from alma_etl.west.report import check_outcome
@@ -373,8 +373,8 @@ def test_bad_input_is_kept_for_the_report_until_a_run_gets_on(folder, alma):
 @pytest.mark.parametrize(
     "error",
     [
-        AlmaUnauthorized("GET /conf/sets/1", 400, "UNAUTHORIZED", "the key is unknown", "E01-1"),
-        AlmaServerError("GET /conf/sets/1", 500, "", "broken", "E01-1"),
+        RemoteUnauthorized("GET /conf/sets/1", 400, "UNAUTHORIZED", "the key is unknown", "E01-1"),
+        RemoteServerError("GET /conf/sets/1", 500, "", "broken", "E01-1"),
         refused("401861"),
     ],
 )

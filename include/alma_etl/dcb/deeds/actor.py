@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from alma_etl.dcb import flags
-from alma_etl.dcb.actions import is_wanted
 from alma_etl.dcb.deeds import circulation, folio
 from alma_etl.dcb.deeds.cleanup import clean_up
 from alma_etl.dcb.deeds.hand import Hand, Result
 from alma_etl.dcb.deeds.words import Impossible, Unsettled
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.actions import is_wanted
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
 from alma_etl.dcb.ports import Done, Later, Refused
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, Report, Tracked
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import AckName, ActionType, Role
 from alma_etl.errors import InputProblem
 
 A = ActionType
@@ -40,7 +40,7 @@ class AlmaActor:
     """Implements `ports.Actor`. Safe for several threads once the clients of the requests' systems are open.
 
     ``now`` is asked after each write, before anything is read back: its time goes into the ack. What ends the run
-    (`AlmaStop`: no right, no calls left, a system that does not answer) is raised as it is.
+    (`RemoteStop`: no right, no calls left, a system that does not answer) is raised as it is.
     """
 
     def __init__(self, systems: Systems, now: Callable[[], datetime]) -> None:

@@ -14,10 +14,10 @@ from alma_etl.dcb.deeds.holds import cancel_hold
 from alma_etl.dcb.deeds.removal import remove
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.deeds.words import Impossible
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
 from alma_etl.dcb.reading import shapes
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.dcb.vocabulary import AckName, ActionType, Role
 
 A = ActionType
 _AFTER_A_LOST_ANSWER = (2.0, 8.0)

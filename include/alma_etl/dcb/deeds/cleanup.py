@@ -8,9 +8,9 @@ from alma_etl.dcb.deeds.holds import cancel_hold
 from alma_etl.dcb.deeds.loans import find_loan
 from alma_etl.dcb.deeds.removal import remove
 from alma_etl.dcb.deeds.words import Unsettled
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, Outcome, Role
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.dcb.vocabulary import AckName, Outcome, Role
 
 
 def clean_up(hand: Hand) -> Result:

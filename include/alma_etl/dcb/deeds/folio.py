@@ -10,12 +10,12 @@ from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.deeds import marks
 from alma_etl.dcb.deeds.hand import NOTHING_TO_TELL, Hand, Result
 from alma_etl.dcb.deeds.words import Impossible, Unsettled, settled
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.observations import Ack
 from alma_etl.dcb.ports import Done, Later, Refused
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.dcb.vocabulary import AckName, ActionType, Role, Status, Txn
 
 A = ActionType
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb:folio")
@@ -87,7 +87,7 @@ def transaction_body(
 
 
 def perform(hand: Hand, action: ActionType, leg: LegRecord) -> Result:
-    """Do what an action means for the transaction of one side. Raises Impossible, Unsettled, AlmaStop."""
+    """Do what an action means for the transaction of one side. Raises Impossible, Unsettled, RemoteStop."""
     mod_dcb, txn_id = hand.systems.mod_dcb(leg.system_code), leg.txn_id or hand.tracked.pr_id
     if action is A.PREVENT_RENEWAL_AT_BORROWER:
         _done(mod_dcb.block_renewal(txn_id))
@@ -104,7 +104,7 @@ def perform(hand: Hand, action: ActionType, leg: LegRecord) -> Result:
 
 
 def close(hand: Hand, leg: LegRecord) -> None:
-    """End the transaction of a settled request, as it was settled. Raises Impossible, Unsettled, AlmaStop."""
+    """End the transaction of a settled request, as it was settled. Raises Impossible, Unsettled, RemoteStop."""
     target = Txn.CLOSED if hand.tracked.status is Status.COMPLETED else Txn.CANCELLED
     move(hand.systems.mod_dcb(leg.system_code), leg.txn_id or hand.tracked.pr_id, target, leg.role)
 

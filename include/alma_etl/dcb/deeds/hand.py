@@ -8,12 +8,12 @@ from datetime import datetime
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.deeds.words import Impossible
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, Tracked
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import Role
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaRefused, AlmaTransient
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.user_requests import UserRequest
-from alma_etl.dcb.alma_words import HISTORY
 from alma_etl.dcb.deeds.words import Impossible, Unsettled, gone, known, settled
+from alma_etl.dcb.machine.alma_words import HISTORY
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient
 
 NO_RULE = "401129"
 _SAME_REQUEST = "401136"
@@ -46,7 +46,7 @@ class HoldWish:
 
 
 def find_hold(alma: AlmaClient, user_id: str, mark: str) -> UserRequest | None:
-    """The active hold with this mark, None when there is none (or no such user). Raises Unsettled, AlmaStop."""
+    """The active hold with this mark, None when there is none (or no such user). Raises Unsettled, RemoteStop."""
     rows = known(alma.requests.of_user(user_id), "The user's requests")
     return next((each for each in rows or () if mark in each.comment), None)
 
@@ -55,7 +55,7 @@ def place_hold(alma: AlmaClient, wish: HoldWish, *, patience: Sequence[float] = 
     """Place a hold, or adopt the one with the same mark. ``patience``: see `INDEX_LAG`.
 
     Raises Impossible when Alma's rules do not allow it, when the user has another request for the item, or when the
-    mark is on a hold for another title; Unsettled; AlmaStop.
+    mark is on a hold for another title; Unsettled; RemoteStop.
     """
     found = find_hold(alma, wish.user_id, wish.mark)
     if found is not None:
@@ -77,7 +77,7 @@ def place_hold(alma: AlmaClient, wish: HoldWish, *, patience: Sequence[float] = 
 
 
 def is_open(alma: AlmaClient, user_id: str, request_id: str) -> bool:
-    """Whether a hold is there and active. Raises Unsettled, AlmaStop."""
+    """Whether a hold is there and active. Raises Unsettled, RemoteStop."""
     found = known(alma.requests.read(user_id, request_id), "The hold")
     return found is not None and found.status != HISTORY
 
@@ -85,7 +85,7 @@ def is_open(alma: AlmaClient, user_id: str, request_id: str) -> bool:
 def cancel_hold(alma: AlmaClient, user_id: str, request_id: str, reason: str) -> None:
     """Cancel a hold and see that it is gone; one that is gone already is done. Nobody is mailed.
 
-    Raises Impossible when Alma refuses, Unsettled when it is still there afterwards, AlmaStop.
+    Raises Impossible when Alma refuses, Unsettled when it is still there afterwards, RemoteStop.
     """
     what = f"The hold {request_id} could not be cancelled"
     gone(alma.requests.cancel(user_id, request_id, reason=reason, override=True), what)
@@ -118,7 +118,7 @@ def _why_not(alma: AlmaClient, wish: HoldWish) -> str:
         options = alma.requests.options_for_item(
             wish.mms_id, wish.holding_id, wish.item_pid, user_id=wish.user_id
         )
-    except (AlmaRefused, AlmaTransient):
+    except (RemoteRefused, RemoteTransient):
         options = None
     if options is None:
         return "no item can fulfil it by Alma's fulfilment rules"

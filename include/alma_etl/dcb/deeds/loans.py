@@ -13,7 +13,7 @@ from alma_etl.dcb.settings import SystemSettings
 
 
 def find_loan(alma: AlmaClient, user_id: str, item_pid: str) -> Loan | None:
-    """The active loan of an item to a user, None when there is none. Raises Unsettled, AlmaStop."""
+    """The active loan of an item to a user, None when there is none. Raises Unsettled, RemoteStop."""
     rows = known(alma.loans.of_user(user_id), "The user's loans")
     return next((each for each in rows or () if each.item_pid == item_pid), None)
 
@@ -22,7 +22,7 @@ def lend(
     alma: AlmaClient, system: SystemSettings, user_id: str, item_pid: str, request_id: str | None
 ) -> Loan:
     """Lend an item to a user at the system's desk, or adopt the loan that is there; ``request_id`` is the hold that
-    it fulfils. Raises Impossible with Alma's code when it refuses, Unsettled, AlmaStop."""
+    it fulfils. Raises Impossible with Alma's code when it refuses, Unsettled, RemoteStop."""
     written = writes.create_loan(
         alma,
         user_id,
@@ -41,7 +41,7 @@ def renew(
     """Renew the active loan of an item, once: one that was renewed at or after ``since``, or that is due later than
     it was when last seen (``known_due``), is done.
 
-    Raises Impossible when there is no loan or it cannot be renewed, Unsettled, AlmaStop.
+    Raises Impossible when there is no loan or it cannot be renewed, Unsettled, RemoteStop.
     """
     before = find_loan(alma, user_id, item_pid)
     if before is None:

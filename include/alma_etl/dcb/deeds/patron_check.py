@@ -28,7 +28,7 @@ class PatronState:
 
 
 def check_patron(alma: AlmaClient, user_id: str, now: datetime) -> PatronState | None:
-    """The state of a user, None when there is no such user. Raises Unsettled, AlmaStop."""
+    """The state of a user, None when there is no such user. Raises Unsettled, RemoteStop."""
     user = known(alma.users.read(user_id), "The patron")
     return None if user is None else state_of(user, now)
 

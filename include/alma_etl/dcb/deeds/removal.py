@@ -9,14 +9,14 @@ from alma_etl.dcb.deeds.words import Impossible, Unsettled, gone, known
 
 
 def is_virtual_holding(alma: AlmaClient, mms_id: str, holding_id: str) -> bool:
-    """Whether a holding has the call number of virtual ones. Raises Unsettled, AlmaStop."""
+    """Whether a holding has the call number of virtual ones. Raises Unsettled, RemoteStop."""
     rows = known(alma.holdings.list(mms_id), "The title's holdings") or []
     numbers = {row.holding_id: row.call_number for row in rows}
     return numbers.get(holding_id) == marks.VIRTUAL_CALL_NUMBER
 
 
 def is_used(alma: AlmaClient, item: Item) -> bool:
-    """Whether an item is lent or requested. Raises Unsettled, AlmaStop."""
+    """Whether an item is lent or requested. Raises Unsettled, RemoteStop."""
     if is_lent(alma, item):
         return True
     rows = known(alma.requests.of_item(item.mms_id, item.holding_id, item.pid), "The item's requests")
@@ -24,7 +24,7 @@ def is_used(alma: AlmaClient, item: Item) -> bool:
 
 
 def is_lent(alma: AlmaClient, item: Item) -> bool:
-    """Whether an item is lent to anybody; the loan outvotes the item. Raises Unsettled, AlmaStop."""
+    """Whether an item is lent to anybody; the loan outvotes the item. Raises Unsettled, RemoteStop."""
     loans = known(alma.loans.of_item(item.mms_id, item.holding_id, item.pid), "The item's loans")
     return bool(loans) or item.process_type == "LOAN"
 
@@ -33,7 +33,7 @@ def remove(alma: AlmaClient, pr_id: str, mms_id: str | None = None) -> bool:
     """Delete the virtual item of a request with its holding and title; False when there was nothing.
 
     ``mms_id``: where it is known; else it is found by its mark. Raises Unsettled while the item is lent; Impossible
-    when something hangs on the title that is not ours, which a person has to look at; AlmaStop.
+    when something hangs on the title that is not ours, which a person has to look at; RemoteStop.
     """
     titles = [mms_id] if mms_id is not None else _titles(alma, pr_id)
     removed = [_remove_title(alma, pr_id, each) for each in titles]

@@ -13,7 +13,7 @@ _ON_ITS_WAY = frozenset({"TRANSIT", "HOLDSHELF", "LOAN"})
 
 
 def read_item(alma: AlmaClient, leg: LegRecord) -> Item:
-    """The side's item by its pid, with its real holding. Raises Impossible when it is gone, Unsettled, AlmaStop."""
+    """The side's item by its pid, with its real holding. Raises Impossible when it is gone, Unsettled, RemoteStop."""
     if leg.mms_id is None or leg.item_pid is None:
         raise Impossible(f"No item is known at {leg.system_code}")
     found = known(alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid), "The item")
@@ -23,7 +23,7 @@ def read_item(alma: AlmaClient, leg: LegRecord) -> Item:
 
 
 def scan_in(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
-    """Scan an item, read a moment ago, in at the library that owns it. Raises Impossible, Unsettled, AlmaStop.
+    """Scan an item, read a moment ago, in at the library that owns it. Raises Impossible, Unsettled, RemoteStop.
 
     The system's desk is one of its own library; every other library has Alma's default one.
     """

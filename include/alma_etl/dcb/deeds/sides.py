@@ -8,9 +8,9 @@ from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.deeds.holds import INDEX_LAG, HoldWish, place_hold
 from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
 from alma_etl.dcb.deeds.virtual_item import VirtualItem, VirtualWish
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.dcb.vocabulary import Role
 
 
 def wish_of(place: PlaceRequest, barcode: str | None = None) -> VirtualWish:
@@ -46,7 +46,7 @@ def pickup_at(place: PlaceRequest, role: Role, system: SystemSettings) -> tuple[
 def hold_on_virtual_item(
     alma: AlmaClient, system: SystemSettings, place: PlaceRequest, role: Role, user_id: str, item: VirtualItem
 ) -> UserRequest:
-    """The hold of a side on its virtual item. Raises Impossible, Unsettled, AlmaStop."""
+    """The hold of a side on its virtual item. Raises Impossible, Unsettled, RemoteStop."""
     library, desk = pickup_at(place, role, system)
     wish = HoldWish(
         user_id=user_id,

@@ -52,7 +52,7 @@ def create(
 
     ``patience``: seconds before each further look for a title that an attempt whose answer was lost may have made;
     Alma's index lags. Raises Impossible when the barcode is that of a real item or of another request under way, or
-    when Alma does not take a part; Unsettled; AlmaStop. What was made until then stays, for `remove`.
+    when Alma does not take a part; Unsettled; RemoteStop. What was made until then stays, for `remove`.
     """
     ready = _by_barcode(alma, wish)
     if ready is not None:
@@ -69,7 +69,7 @@ def create(
 def is_free(alma: AlmaClient, wish: VirtualWish) -> bool:
     """Whether the barcode can be used: by no item, by this request's own, or by an idle leftover of ours.
 
-    Raises Impossible as `create` does, Unsettled, AlmaStop.
+    Raises Impossible as `create` does, Unsettled, RemoteStop.
     """
     item = known(alma.items.by_barcode(wish.barcode), "The barcode")
     if item is None:
@@ -148,7 +148,7 @@ def _with_item(
 def set_barcode(alma: AlmaClient, item: Item, barcode: str) -> Item:
     """Give a virtual item another barcode: that of the book now. Refused on items that are not virtual.
 
-    Raises Impossible, Unsettled, AlmaStop.
+    Raises Impossible, Unsettled, RemoteStop.
     """
     if item.barcode == barcode:
         return item
@@ -158,7 +158,7 @@ def set_barcode(alma: AlmaClient, item: Item, barcode: str) -> Item:
 def prevent_renewal(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
     """Let nobody renew the loan of a virtual item any more: by its policy, or else by a note for the desk.
 
-    Raises Impossible, Unsettled, AlmaStop.
+    Raises Impossible, Unsettled, RemoteStop.
     """
     what = "Renewals of the virtual item could not be prevented"
     if system.no_renew_policy:

@@ -34,7 +34,7 @@ def ensure_virtual_patron(
     120, or create it. It bears no name.
 
     Raises Impossible when it is blocked or inactive, since the lender's loan would be refused, or when Alma does not
-    take it; Unsettled when nobody knows, in which case none is created; AlmaStop.
+    take it; Unsettled when nobody knows, in which case none is created; RemoteStop.
     """
     state = check_patron(alma, user_id, now)
     if state is not None:
@@ -54,7 +54,7 @@ def is_expiring(state: PatronState, now: datetime) -> bool:
 
 
 def extend(alma: AlmaClient, user_id: str, now: datetime) -> None:
-    """Let the virtual patron last 120 days from now. Raises Impossible, Unsettled, AlmaStop."""
+    """Let the virtual patron last 120 days from now. Raises Impossible, Unsettled, RemoteStop."""
     changes = {"expiry_date": _date(now + LASTS)}
     written = updates.update_user(alma, user_id, changes, override=["user_group"])
     settled(written, f"The virtual patron {user_id} could not be extended")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from alma_etl.alma.answers import Answer, Found, Unknown
-from alma_etl.alma.errors import AlmaError, AlmaRefused
-from alma_etl.alma.safe_write import Outcome, Written
+from alma_etl.remote.answers import Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteRefused
+from alma_etl.remote.safe_write import Outcome, Written
 
 T = TypeVar("T")
 
@@ -54,14 +54,14 @@ class Unsettled(Exception):
     """Nobody knows whether it is done, or it cannot be done now: one sentence."""
 
 
-def told(error: AlmaError | None) -> str:
+def told(error: RemoteError | None) -> str:
     """What an error says, without Alma's text and without the path, which may name a user."""
     if error is None:
         return "Alma does not know it"
     facts = [f"HTTP {error.status}" if error.status else "", error.code]
     facts.append(f"tracking id {error.tracking_id}" if error.tracking_id else "")
     meaning = _MEANINGS.get(error.code) or (
-        "Alma refuses" if isinstance(error, AlmaRefused) else "no usable answer"
+        "Alma refuses" if isinstance(error, RemoteRefused) else "no usable answer"
     )
     known = ", ".join(fact for fact in facts if fact)
     return f"{meaning} [{known}]" if known else meaning
@@ -90,6 +90,6 @@ def gone(answer: Answer[None], what: str) -> None:
     """Something was deleted or is not there. Raises Impossible when Alma refuses, else Unsettled."""
     if not isinstance(answer, Unknown):
         return
-    if isinstance(answer.error, AlmaRefused):
+    if isinstance(answer.error, RemoteRefused):
         raise Impossible(f"{what}: {told(answer.error)}", answer.error.code)
     raise Unsettled(f"{what}: {told(answer.error)}")

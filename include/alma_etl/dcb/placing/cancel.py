@@ -11,17 +11,17 @@ from alma_etl.dcb.conf import CancelRequest
 from alma_etl.dcb.deeds import folio
 from alma_etl.dcb.deeds.holds import cancel_hold, is_open
 from alma_etl.dcb.deeds.words import Impossible, Unsettled
-from alma_etl.dcb.edges import SETTLED, UNDER_WAY
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, RequestRead
+from alma_etl.dcb.machine.edges import SETTLED, UNDER_WAY
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, RequestRead
+from alma_etl.dcb.machine.vocabulary import Closure, Item, Outcome, Role, Status, Txn
 from alma_etl.dcb.placing.problems import kept
 from alma_etl.dcb.placing.progress import Tools
 from alma_etl.dcb.reading import AlmaReader, FolioReader
 from alma_etl.dcb.store import LegRecord, Report, Tracked
-from alma_etl.dcb.vocabulary import Closure, Item, Outcome, Role, Status, Txn
 from alma_etl.errors import InputProblem, NotAcceptable
-from alma_etl.reports.pages import render
-from alma_etl.store.folder import RunFiles
+from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.pages import render
 
 log = logging.getLogger(__name__)
 S = Status

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from alma_etl.alma.answers import ask
 from alma_etl.alma.items import Item
 from alma_etl.dcb.deeds import marks
 from alma_etl.dcb.deeds.patron_check import check_patron
 from alma_etl.dcb.deeds.sides import wish_of
 from alma_etl.dcb.deeds.virtual_item import is_free
 from alma_etl.dcb.deeds.words import Impossible, known
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.placing.progress import Placing
 from alma_etl.dcb.placing.sides import patron_roles, system_of
-from alma_etl.dcb.vocabulary import Role
+from alma_etl.remote.answers import ask
 
 _TROUBLES = {
     "LOAN": "is on loan",
@@ -24,7 +24,7 @@ _TROUBLES = {
 
 def find_patron(placing: Placing, *, able: bool = True) -> str:
     """The primary id of the patron. Raises Impossible for one who is not known or, if ``able``, may not have a book
-    sent; Unsettled; AlmaStop.
+    sent; Unsettled; RemoteStop.
 
     The patron of a FOLIO library is checked by FOLIO, when the transaction begins.
     """
@@ -41,7 +41,7 @@ def find_patron(placing: Placing, *, able: bool = True) -> str:
 
 
 def check_pickup(placing: Placing) -> None:
-    """The pickup library must exist. Raises Impossible, Unsettled, AlmaStop."""
+    """The pickup library must exist. Raises Impossible, Unsettled, RemoteStop."""
     role = patron_roles(placing.place)[-1]
     code, system = system_of(placing, role)
     if system.kind == "mod_dcb":
@@ -54,7 +54,7 @@ def check_pickup(placing: Placing) -> None:
 
 
 def check_book(placing: Placing) -> Item:
-    """The lender's item: there, in place, with the barcode that was given. Raises Impossible, Unsettled, AlmaStop."""
+    """The lender's item: there, in place, with the barcode that was given. Raises Impossible, Unsettled, RemoteStop."""
     place = placing.place
     code, system = system_of(placing, Role.SUPPLIER)
     alma, wanted = placing.tools.systems.alma(code), place.supplier
@@ -85,7 +85,7 @@ def check_book(placing: Placing) -> Item:
 
 
 def check_barcodes(placing: Placing) -> None:
-    """The book's barcode must be free where virtual items will be made. Raises Impossible, Unsettled, AlmaStop."""
+    """The book's barcode must be free where virtual items will be made. Raises Impossible, Unsettled, RemoteStop."""
     for role in patron_roles(placing.place):
         code, system = system_of(placing, role)
         if system.kind == "alma":

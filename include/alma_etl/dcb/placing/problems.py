@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.dcb.deeds.words import Unsettled
 from alma_etl.errors import RunStopped
-from alma_etl.store.folder import RunFiles
+from alma_etl.jobs.folder import RunFiles
+from alma_etl.remote.errors import RemoteStop
 
 _NAME = "problem.txt"
 
@@ -19,7 +19,7 @@ def keeping(files: RunFiles) -> Iterator[None]:
     files.bucket.delete([files.key(_NAME)])
     try:
         yield
-    except (RunStopped, AlmaStop, Unsettled) as problem:
+    except (RunStopped, RemoteStop, Unsettled) as problem:
         files.bucket.put(files.key(_NAME), str(problem).encode(), "text/plain; charset=utf-8")
         raise
 

@@ -14,13 +14,13 @@ from pydantic import BaseModel
 
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.deeds.virtual_item import VirtualItem
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, LegRecord
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.folder import RunFiles
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.folder import RunFiles
 from alma_etl.store.locks import Lock, Locks
 
 PLACE_DAG = "dcb_place_request"

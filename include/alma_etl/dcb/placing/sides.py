@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.deeds import marks
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.placing.progress import Placing, Progress
 from alma_etl.dcb.settings import SystemSettings
-from alma_etl.dcb.vocabulary import Role
 
 
 def patron_roles(place: PlaceRequest) -> tuple[Role, ...]:

@@ -11,12 +11,12 @@ from alma_etl.dcb.deeds import folio, marks, sides, virtual_item
 from alma_etl.dcb.deeds.holds import HoldWish, place_hold
 from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron as ensure
 from alma_etl.dcb.deeds.words import Impossible
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.placing import preflight
 from alma_etl.dcb.placing.progress import Placing, Progress, stored_conf
 from alma_etl.dcb.placing.sides import patron_roles, system_of, user_of
 from alma_etl.dcb.placing.undo import undo
 from alma_etl.dcb.store import LegRecord
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import InputProblem
 
 log = logging.getLogger(__name__)

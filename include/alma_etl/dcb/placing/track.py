@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from alma_etl.alma.errors import AlmaError
 from alma_etl.dcb.deeds import words
 from alma_etl.dcb.faults import fault_of
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack, Observation
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack, Observation
+from alma_etl.dcb.machine.vocabulary import AckName, Role, Workflow
 from alma_etl.dcb.placing.problems import kept
 from alma_etl.dcb.placing.progress import Placing, Progress
 from alma_etl.dcb.placing.sides import patron_roles, system_of
@@ -18,9 +18,9 @@ from alma_etl.dcb.placing.undo import sentence, undo
 from alma_etl.dcb.reading import AlmaReader
 from alma_etl.dcb.store import NewRequest, Report
 from alma_etl.dcb.store.requests import HoldTaken
-from alma_etl.dcb.vocabulary import AckName, Role, Workflow
 from alma_etl.errors import NotAcceptable, RunStopped
-from alma_etl.reports.pages import render
+from alma_etl.jobs.pages import render
+from alma_etl.remote.errors import RemoteError
 from alma_etl.store.db import StoreRefused, StoreUnavailable
 from alma_etl.store.locks import LockBusy, LockLost
 
@@ -88,7 +88,7 @@ def _untracked(progress: Progress, problem: Exception) -> str:
     """What stands while the request could not be tracked yet; what was undone, where it was."""
     if progress.problem:
         return sentence(progress)
-    if isinstance(problem, AlmaError):
+    if isinstance(problem, RemoteError):
         reason = words.told(problem)
     elif isinstance(problem, StoreUnavailable | RunStopped | LockBusy | LockLost):
         reason = str(problem)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from alma_etl.alma.errors import AlmaError
 from alma_etl.dcb.deeds import folio
 from alma_etl.dcb.deeds.holds import cancel_hold, find_hold
 from alma_etl.dcb.deeds.marks import hold_mark
 from alma_etl.dcb.deeds.removal import remove
 from alma_etl.dcb.deeds.words import Impossible, Unsettled, known
+from alma_etl.dcb.machine.vocabulary import Role, Txn
 from alma_etl.dcb.placing.progress import Placing, Progress
 from alma_etl.dcb.placing.sides import system_of, user_of
-from alma_etl.dcb.vocabulary import Role, Txn
 from alma_etl.errors import InputProblem, NotAcceptable
+from alma_etl.remote.errors import RemoteError
 
 
 def undo(placing: Placing, progress: Progress, refusal: str) -> NotAcceptable:
@@ -70,7 +70,7 @@ def _try(placing: Placing, progress: Progress, what: str, deed: Callable[[], boo
             progress.undone.append(what)
     except (Impossible, Unsettled, InputProblem) as problem:
         progress.left.append(f"{what} ({problem})")
-    except AlmaError as error:
+    except RemoteError as error:
         progress.left.append(f"{what} ({type(error).__name__}: Alma cannot be asked now)")
 
 

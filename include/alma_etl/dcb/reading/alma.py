@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from alma_etl.alma.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaError, AlmaRefused
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.users import NO_USER, UserBlock
-from alma_etl.dcb.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Loan as LoanWord
 from alma_etl.dcb.reading import shapes
 from alma_etl.dcb.reading.errors import Failures
 from alma_etl.dcb.store.rows import LegRecord, ReadError
-from alma_etl.dcb.vocabulary import Loan as LoanWord
+from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
+from alma_etl.remote.errors import RemoteError, RemoteRefused
 
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -175,7 +175,7 @@ class AlmaReader:
             return answer
         if answer.error.code in NO_USER:
             self._user_seen = False
-        elif isinstance(answer.error, AlmaRefused) and answer.error.status == 404:
+        elif isinstance(answer.error, RemoteRefused) and answer.error.status == 404:
             return Absent(answer.error)
         self._failures.add(part, answer.error)
         return answer
@@ -192,7 +192,7 @@ class AlmaReader:
         return rows_of(answer)
 
     def _no_list(self, part: str, answer: Absent | Unknown) -> None:
-        error: AlmaError | None = answer.error
+        error: RemoteError | None = answer.error
         if isinstance(answer, Absent):
             self._user_seen = False
         self._failures.add(part, error, code="NO_USER")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from alma_etl.alma.errors import AlmaError
 from alma_etl.dcb.store.rows import ReadError
+from alma_etl.remote.errors import RemoteError
 
 
 class Failures:
@@ -12,7 +12,7 @@ class Failures:
     def __init__(self) -> None:
         self._failed: list[ReadError] = []
 
-    def add(self, part: str, error: AlmaError | None = None, *, code: str | None = None) -> None:
+    def add(self, part: str, error: RemoteError | None = None, *, code: str | None = None) -> None:
         """A part could not be read: ``error`` is Alma's, ``code`` ours when it was not asked at all."""
         if error is None:
             self._failed.append(ReadError(part, None, code))

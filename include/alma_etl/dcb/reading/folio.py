@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alma_etl.alma.answers import Absent, Found
+from alma_etl.dcb.machine.vocabulary import Txn
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.reading.errors import Failures
 from alma_etl.dcb.store.rows import ReadError
-from alma_etl.dcb.vocabulary import Txn
+from alma_etl.remote.answers import Absent, Found
 
 
 class FolioReader:

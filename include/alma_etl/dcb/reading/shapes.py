@@ -8,11 +8,11 @@ from alma_etl.alma import shapes
 from alma_etl.alma.items import Item
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.user_requests import UserRequest
-from alma_etl.dcb import alma_words
-from alma_etl.dcb.moments import read_time
-from alma_etl.dcb.observations import ItemRead, LoanRead, RequestRead
+from alma_etl.dcb.machine import alma_words
+from alma_etl.dcb.machine.moments import read_time
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Closure, Role
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.dcb.vocabulary import Closure, Role
 
 _NEVER = 9000
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.dcb.deeds.removal import is_lent, remove
 from alma_etl.dcb.deeds.words import Impossible, Unsettled, known
-from alma_etl.dcb.edges import SETTLED, TERMINAL
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.edges import SETTLED, TERMINAL
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
 from alma_etl.dcb.reconcile.findings import Code, Finding, finding
 from alma_etl.dcb.reconcile.ledger import Ledger
 from alma_etl.dcb.reconcile.tools import Tools, why
 from alma_etl.dcb.store.rows import LegRecord, Report, Tracked
-from alma_etl.dcb.vocabulary import AckName, ActionType, Role
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteStop
 
 LEFT_AFTER = timedelta(days=2)
 _CODES = (Code.LEFTOVER_VIRTUAL, Code.FINALISED_WHILE_OUT)
@@ -34,7 +34,7 @@ def check_endings(tools: Tools, ledger: Ledger, since: datetime) -> int:
             looked += _look(tools, ledger, tracked)
         except Unsettled:
             ledger.missed_one(systems)
-        except (AlmaStop, InputProblem) as problem:
+        except (RemoteStop, InputProblem) as problem:
             ledger.could_not_read(systems, why(problem))
             closed.add(systems)
     return looked

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.dcb.store.rows import Alert, Severity, Tracked
-from alma_etl.dcb.vocabulary import Status
 
 STUCK = "STUCK_"
 

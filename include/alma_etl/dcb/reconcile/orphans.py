@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.items import Item
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.deeds import marks
 from alma_etl.dcb.deeds.words import Unsettled, known
-from alma_etl.dcb.edges import TERMINAL
+from alma_etl.dcb.machine.edges import TERMINAL
 from alma_etl.dcb.placing.progress import claimed, progress_of
 from alma_etl.dcb.reconcile.findings import Code, finding
 from alma_etl.dcb.reconcile.ledger import Ledger
 from alma_etl.dcb.reconcile.patrons import SETTLES, is_young
 from alma_etl.dcb.reconcile.tools import Tools, why
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteStop
 from alma_etl.store.bucket import Bucket
 
 _AT_ONCE = 500
@@ -60,7 +60,7 @@ def check_orphans(tools: Tools, ledger: Ledger, suspects: Sequence[str]) -> int:
             except Unsettled:
                 ledger.missed_one(code)
                 whole = False
-            except (AlmaStop, InputProblem) as problem:
+            except (RemoteStop, InputProblem) as problem:
                 ledger.could_not_read(code, why(problem))
                 closed.add(code)
                 whole = False

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from alma_etl.counted import counted, verb
-from alma_etl.dcb import flags
-from alma_etl.dcb.edges import TERMINAL
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.edges import TERMINAL
+from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.plan import patron_due
 from alma_etl.dcb.reconcile.findings import STUCK, Code, finding, stuck
 from alma_etl.dcb.reconcile.ledger import Ledger
 from alma_etl.dcb.reconcile.tools import Tools
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store.rows import Tracked
-from alma_etl.dcb.vocabulary import ActionType, Role, Status
 from alma_etl.store.bucket import Bucket
 
 S = Status

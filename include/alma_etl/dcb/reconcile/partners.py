@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from alma_etl.alma.answers import Absent, Answer, Found, Unknown
-from alma_etl.alma.errors import AlmaError, AlmaStop
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.deeds.words import told
-from alma_etl.dcb.edges import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY
+from alma_etl.dcb.machine.edges import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY
+from alma_etl.dcb.machine.vocabulary import Role, Status, Txn
 from alma_etl.dcb.ports import Done
 from alma_etl.dcb.reconcile.findings import Code, finding
 from alma_etl.dcb.reconcile.ledger import Ledger
 from alma_etl.dcb.reconcile.patrons import tonight
 from alma_etl.dcb.reconcile.tools import Tools, why
 from alma_etl.dcb.store.rows import LegRecord, Tracked
-from alma_etl.dcb.vocabulary import Role, Status, Txn
 from alma_etl.errors import InputProblem
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteStop
 
 APART_FOR = timedelta(hours=2)
 _WAITS = "it waits for FOLIO's own circulation"
@@ -40,7 +40,7 @@ def check_dcb_service(
         with open_service() as service:
             for _, pr_id in turn:
                 looked += _compare_status(tools, ledger, service, waiting[pr_id], name)
-    except (AlmaStop, InputProblem) as problem:
+    except (RemoteStop, InputProblem) as problem:
         ledger.could_not_read(name, why(problem))
     return looked
 
@@ -71,9 +71,9 @@ def _compare_status(tools: Tools, ledger: Ledger, service: DcbService, tracked: 
             service.nudge(tracked.pr_id)
             did = "dcb-service was asked to look"
             shown = service.status(tracked.pr_id)
-        except AlmaStop:
+        except RemoteStop:
             raise
-        except AlmaError as problem:
+        except RemoteError as problem:
             did = f"dcb-service could not be asked to look: {told(problem)}"
     if isinstance(shown, Unknown):
         ledger.missed_one(name)
@@ -115,7 +115,7 @@ def check_transactions(tools: Tools, ledger: Ledger) -> int:
                 continue
             try:
                 looked += _compare_txn(tools, ledger, tracked, leg, leg.txn_id)
-            except (AlmaStop, InputProblem) as problem:
+            except (RemoteStop, InputProblem) as problem:
                 closed.add(leg.system_code)
                 ledger.could_not_read(leg.system_code, why(problem))
     ledger.past(tools.store, (Code.TXN_MISMATCH,), asked)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from alma_etl.alma.answers import Answer, Found, Unknown, rows_of
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import User
@@ -18,13 +16,15 @@ from alma_etl.dcb.deeds.marks import VIRTUAL_LAST_NAME, VIRTUAL_PREFIX, pr_id_of
 from alma_etl.dcb.deeds.patron_check import state_of
 from alma_etl.dcb.deeds.virtual_patron import extend, is_expiring
 from alma_etl.dcb.deeds.words import Impossible, Unsettled
-from alma_etl.dcb.edges import BEFORE_SHIPPING, UNDER_WAY
-from alma_etl.dcb.moments import read_time
+from alma_etl.dcb.machine.edges import BEFORE_SHIPPING, UNDER_WAY
+from alma_etl.dcb.machine.moments import read_time
 from alma_etl.dcb.reconcile.findings import Code, digest, finding
 from alma_etl.dcb.reconcile.ledger import Ledger
 from alma_etl.dcb.reconcile.tools import Tools, why
 from alma_etl.dcb.store.overview import Side
 from alma_etl.errors import InputProblem
+from alma_etl.remote.answers import Answer, Found, Unknown, rows_of
+from alma_etl.remote.errors import RemoteStop
 
 SETTLES = timedelta(hours=1)
 """A hold younger than this may be about to be tracked."""
@@ -88,7 +88,7 @@ def check_patrons(tools: Tools, ledger: Ledger, most: int, more: Collection[tupl
             alma = tools.systems.alma(code)
             for user_id, answers in alma.in_parallel(partial(_read, alma), user_ids):
                 read += _judge(tools, ledger, alma, code, user_id, answers)
-        except (AlmaStop, InputProblem) as problem:
+        except (RemoteStop, InputProblem) as problem:
             ledger.could_not_read(code, why(problem))
     return read
 
@@ -99,7 +99,7 @@ def _found(tools: Tools, ledger: Ledger, codes: set[str]) -> list[tuple[str, str
     for code in sorted(codes):
         try:
             answer = tools.systems.alma(code).users.search("last_name", VIRTUAL_LAST_NAME)
-        except (AlmaStop, InputProblem) as problem:
+        except (RemoteStop, InputProblem) as problem:
             ledger.could_not_read(code, why(problem))
             continue
         if not isinstance(answer, Found):

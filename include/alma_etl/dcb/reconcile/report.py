@@ -10,8 +10,8 @@ from datetime import datetime
 from alma_etl.dcb.reconcile.findings import Finding
 from alma_etl.dcb.reconcile.run import Compared, ReconcileFolder
 from alma_etl.errors import NotAcceptable
-from alma_etl.reports.pages import render
-from alma_etl.reports.tables import CsvWriter
+from alma_etl.jobs.pages import render
+from alma_etl.jobs.report_tables import CsvWriter
 
 COLUMNS = (
     "pr_id",

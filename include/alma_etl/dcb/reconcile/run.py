@@ -8,8 +8,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from alma_etl.dcb.reconcile.findings import Finding
+from alma_etl.jobs.folder import RunFiles
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.folder import RunFiles
 
 DAG_ID = "dcb_reconcile"
 _LAST = "dcb/reconcile/last.json"

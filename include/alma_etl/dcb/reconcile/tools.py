@@ -6,35 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from alma_etl.alma.errors import (
-    AlmaDailyThreshold,
-    AlmaError,
-    AlmaForbidden,
-    AlmaQuotaFloor,
-    AlmaReadOnly,
-    AlmaUnauthorized,
-    AlmaUnreachable,
-)
 from alma_etl.dcb.deeds.words import told
 from alma_etl.dcb.http_access import ServiceUnauthorized
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.systems import Systems
+from alma_etl.remote.errors import (
+    AlmaDailyThreshold,
+    AlmaQuotaFloor,
+    RemoteError,
+    RemoteForbidden,
+    RemoteReadOnly,
+    RemoteUnauthorized,
+    RemoteUnreachable,
+)
 
-_STOPS: Mapping[type[AlmaError], str] = {
-    AlmaUnauthorized: "the key is not accepted: look at the connection",
-    AlmaForbidden: "the gateway refuses the key or this address",
+_STOPS: Mapping[type[RemoteError], str] = {
+    RemoteUnauthorized: "the key is not accepted: look at the connection",
+    RemoteForbidden: "the gateway refuses the key or this address",
     AlmaDailyThreshold: "today's calls are used up",
     AlmaQuotaFloor: "no more calls than the reserve are left for today",
-    AlmaReadOnly: "the connection is read-only",
-    AlmaUnreachable: "it does not answer",
+    RemoteReadOnly: "the connection is read-only",
+    RemoteUnreachable: "it does not answer",
     ServiceUnauthorized: "the key or client is not accepted: look at the connection",
 }
 
 
 def why(problem: Exception) -> str:
     """A failure without the call's path, which may name a user."""
-    if not isinstance(problem, AlmaError):
+    if not isinstance(problem, RemoteError):
         return str(problem)
     return _STOPS.get(type(problem)) or told(problem)
 

@@ -10,20 +10,20 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from alma_etl.dcb.actions import FOLLOW_UPS
-from alma_etl.dcb.edges import ITEM_OF, TERMINAL
 from alma_etl.dcb.events import event_id, events_of
-from alma_etl.dcb.flags import is_item_trouble, needs_attention
-from alma_etl.dcb.observations import Ack, Observation, Seen, write_seen
+from alma_etl.dcb.machine.actions import FOLLOW_UPS
+from alma_etl.dcb.machine.edges import ITEM_OF, TERMINAL
+from alma_etl.dcb.machine.flags import is_item_trouble, needs_attention
+from alma_etl.dcb.machine.observations import Ack, Observation, Seen, write_seen
+from alma_etl.dcb.machine.reducer import step
+from alma_etl.dcb.machine.result import Action, SeenAs, StepResult
+from alma_etl.dcb.machine.run import Policy
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.plan import next_poll
-from alma_etl.dcb.reducer import step
-from alma_etl.dcb.result import Action, SeenAs, StepResult
-from alma_etl.dcb.run import Policy
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.state import State
 from alma_etl.dcb.store import alerts, outbox, requests
 from alma_etl.dcb.store.rows import Alert, Applied, LegRecord, Report, Severity, Tracked
-from alma_etl.dcb.vocabulary import ActionType, Role, Status
 from alma_etl.store.dcb_models import leg_table, observation_table, request_table, transition_table
 
 _ACTORS = {"POLL": "dag", "ACK": "dag", "WEBHOOK": "webhook", "RECONCILE": "reconcile"}

@@ -10,6 +10,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import (
     alerts,
@@ -34,7 +35,6 @@ from alma_etl.dcb.store.rows import (
     Report,
     Tracked,
 )
-from alma_etl.dcb.vocabulary import Status
 from alma_etl.store.db import open_engine, parse_url, store_problem
 from alma_etl.store.locks import Lock, LockBusy, Locks, open_locks
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
+from alma_etl.dcb.machine.vocabulary import Closure
 from alma_etl.dcb.store import requests
-from alma_etl.dcb.vocabulary import Closure
 from alma_etl.store.dcb_models import hint_table, leg_table, request_table
 
 _CLOSURES = {"REQUEST_CANCELED": Closure.CANCELED, "REQUEST_CLOSED": Closure.COMPLETED}

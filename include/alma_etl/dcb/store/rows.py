@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from alma_etl.dcb.observations import Seen
-from alma_etl.dcb.result import StepResult
-from alma_etl.dcb.state import State
-from alma_etl.dcb.vocabulary import Role, Status, Workflow
+from alma_etl.dcb.machine.observations import Seen
+from alma_etl.dcb.machine.result import StepResult
+from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 
 SystemKind = Literal["ALMA", "MOD_DCB", "OTHER"]
 Source = Literal["POLL", "WEBHOOK", "MANUAL", "RECONCILE", "ACK"]

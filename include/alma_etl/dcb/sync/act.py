@@ -6,16 +6,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from alma_etl.alma.errors import AlmaStop
 from alma_etl.counted import counted
+from alma_etl.dcb.machine.vocabulary import ActionType, Role
 from alma_etl.dcb.ports import Actor, Done, Later, Refused, Sink
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, OutboxRow, Tracked
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.outbox import Tally, Worker
 from alma_etl.dcb.sync.run import SyncFolder, Worked
-from alma_etl.dcb.vocabulary import ActionType, Role
 from alma_etl.errors import RunStopped
+from alma_etl.remote.errors import RemoteStop
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +102,14 @@ class _Gate:
                 self._opened.add(code)
 
     def perform(self, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:
-        """Do a deed. Raises AlmaStop or RunStopped when its system is not to be reached."""
+        """Do a deed. Raises RemoteStop or RunStopped when its system is not to be reached."""
         codes = _codes(row, tracked)
         for code in codes:
             if code in self._closed:
                 raise RunStopped(self._closed[code])
         try:
             return self._actor.perform(row, tracked)
-        except AlmaStop as problem:
+        except RemoteStop as problem:
             if len(codes) == 1:
                 self._closed[codes[0]] = str(problem)
             raise

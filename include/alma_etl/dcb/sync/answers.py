@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from alma_etl.dcb.observations import LoanRead, RequestRead
+from alma_etl.dcb.machine.observations import LoanRead, RequestRead
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.ports import SideReader
 from alma_etl.dcb.reading import AlmaReader, FolioReader
@@ -47,7 +47,7 @@ class Sources(Protocol):
     def ask(self, questions: Sequence[Question], *, listed: bool) -> list[Told]:
         """What one call tells of each of the sides, all in one system; ``listed``: of one user, by one list.
 
-        Raises AlmaStop when no further call to this system makes sense.
+        Raises RemoteStop when no further call to this system makes sense.
         """
         ...
 

@@ -14,26 +14,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from alma_etl.alma.errors import AlmaStop
-from alma_etl.alma.parallel import in_parallel
-from alma_etl.dcb import flags
 from alma_etl.dcb.faults import fault_of
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import ItemRead, LoanRead, Observation, PatronRead, RequestRead
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, PatronRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.plan import Look, Part, is_shipping, parts_wanted
 from alma_etl.dcb.reads import Call, Wish, calls_for
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import LegRecord, ReadError, Report, Tracked
 from alma_etl.dcb.sync.answers import Question, Sources, Told
 from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import RunStopped
+from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.parallel import in_parallel
 from alma_etl.store.db import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
 _THREADS = 24
-_SILENCE = frozenset({"AlmaTimeout", "AlmaConnectionError", "AlmaNoConnectionError"})
+_SILENCE = frozenset({"RemoteTimeout", "RemoteConnectionError", "RemoteNoConnectionError"})
 _PATRON_ROLES = (Role.BORROWER, Role.PICKUP)
 _NOT_ANSWERED = "NOT_ANSWERED"
 _UNKNOWN: Mapping[Part, Any] = {
@@ -190,7 +190,7 @@ class Gather:
         at = self._now()
         try:
             told = self._sources.ask(order.questions, listed=order.call.listed)
-        except (AlmaStop, RunStopped) as problem:
+        except (RemoteStop, RunStopped) as problem:
             if order.budget not in self._circuits.closed:
                 log.warning("Reading %s ends for this tick: %s", order.call.system, problem)
             self._circuits.closed[order.budget] = str(problem)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from alma_etl.alma.errors import AlmaStop
-from alma_etl.alma.parallel import in_parallel
 from alma_etl.dcb.faults import fault_of
-from alma_etl.dcb.moments import Moment
-from alma_etl.dcb.observations import Ack
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType
 from alma_etl.dcb.ports import Done, Later, Refused
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, OutboxRow, Report, Tracked
@@ -19,8 +18,9 @@ from alma_etl.dcb.store.requests import HoldTaken
 from alma_etl.dcb.store.rows import OutboxKind
 from alma_etl.dcb.sync.deadline import Deadline
 from alma_etl.dcb.sync.run import Worked
-from alma_etl.dcb.vocabulary import AckName, ActionType
 from alma_etl.errors import RunStopped
+from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.parallel import in_parallel
 from alma_etl.store.db import StoreRefused, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Worker:
         def one(row: OutboxRow) -> Done | Later | Refused | Held:
             try:
                 return perform(row, tracked[row.pr_id])
-            except (AlmaStop, RunStopped) as problem:
+            except (RemoteStop, RunStopped) as problem:
                 return Held(str(problem))
             except StoreUnavailable:
                 raise

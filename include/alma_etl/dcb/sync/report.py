@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from alma_etl.dcb.faults import fault_of
-from alma_etl.dcb.reducer import step
+from alma_etl.dcb.machine.reducer import step
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.sync.run import SyncFolder, reports_of, rows_of
 from alma_etl.dcb.sync.summary import SUMMARY, Summary, problems_of, summed_up, verdict_of
-from alma_etl.reports.pages import render
+from alma_etl.jobs.pages import render
 
 PAGE = "report.html"
 _SHOWN = 200

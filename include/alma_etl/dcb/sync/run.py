@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.dcb.observations import read_seen, write_seen
+from alma_etl.dcb.machine.observations import read_seen, write_seen
 from alma_etl.dcb.store.rows import ReadError, Report
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
+from alma_etl.jobs.folder import RunFiles
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.checkpoint import Checkpoint, Rank, Step
-from alma_etl.store.folder import RunFiles
 
 DAG_ID = "dcb_status_sync"
 SEEN = Step("seen.jsonl", key=lambda row: str(row["pr_id"]), rank=lambda row: Rank.SETTLED)

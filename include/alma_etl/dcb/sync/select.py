@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 
 from alma_etl.counted import counted
 from alma_etl.dcb.faults import fault_of
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.plan import PRIORITY, Look, parts_wanted
 from alma_etl.dcb.reads import Allowance, Due, admit
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, LegRecord, Tracked
 from alma_etl.dcb.sync.run import Group, Plan, SyncFolder
 from alma_etl.dcb.systems import Systems
-from alma_etl.dcb.vocabulary import Role
 from alma_etl.errors import InputProblem
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from almapipy import AlmaCnxn
-from almapipy.utils import AlmaError
+from almapipy.utils import RemoteError
 
 url, set_id = sys.argv[1], sys.argv[2]
 AMERICA = "https://api-na.hosted.exlibrisgroup.com"
@@ -65,7 +65,7 @@ def drive() -> dict[str, Any]:
     for client in (alma, alma_as_xml):
         try:
             client.bibs.catalog.get("991")
-        except AlmaError as error:
+        except RemoteError as error:
             seen["errors"].append(str(error))
     return seen
 

@@ -1,0 +1,288 @@
+"""The rules that change a status, in words of the patron request workflow of OpenRS.
+
+For each status: positive physical proof comes first (loan, hold shelf, transit), then the lender's end of the
+hold, then the borrower's. The guards of one status exclude each other, so the order decides nothing; they are
+asked again after each transition until none holds. A step that nobody saw, but that must have been, is taken
+all the same and marked as inferred; it asks for no deed that has been overtaken.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.evidence import Evidence
+from alma_etl.dcb.machine.run import Run
+from alma_etl.dcb.machine.vocabulary import ActionType as A
+from alma_etl.dcb.machine.vocabulary import Outcome, Proof, Role, Status, Workflow
+
+S = Status
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``when`` must not change anything; ``then`` must change the status."""
+
+    name: str
+    when: Callable[[Evidence], bool]
+    then: Callable[[Run, Evidence], None]
+
+
+# --- placed, not yet shipped
+
+
+def _confirm(run: Run, _seen: Evidence) -> None:
+    run.go(S.CONFIRMED, "HandleSupplierRequestConfirmed", role=Role.SUPPLIER)
+    if run.state.workflow is not Workflow.LOCAL:
+        run.do(A.PLACE_AT_BORROWER)
+
+
+def _hand_off(run: Run, _seen: Evidence) -> None:
+    run.go(S.HANDED_OFF_AS_LOCAL, "HandOffAsLocalRequest")
+
+
+def _placed_by_others(run: Run, _seen: Evidence) -> None:
+    placed_at_borrower(run, role=Role.BORROWER)
+
+
+def placed_at_borrower(run: Run, role: Role | None = None) -> None:
+    """The borrower's hold exists: by our own deed, or seen there because dcb-service placed it."""
+    run.go(S.RPBA, "PlaceAtBorrowingAgency", role=role)
+    if run.state.workflow is Workflow.PICKUP_ANYWHERE:
+        run.do(A.PLACE_AT_PICKUP)
+
+
+def placed_at_pickup(run: Run, role: Role | None = None) -> None:
+    """The hold at the third system exists as well."""
+    run.go(S.RPPA, "PlaceAtPickupAgency", role=role)
+
+
+def _expedite(run: Run, _seen: Evidence) -> None:
+    """The patron stands at the lender's desk with the book: nothing travels."""
+    run.go(S.LOANED, "ExpeditedCheckoutTransition")
+    run.do(A.CREATE_BORROWER_LOAN)
+    run.do(A.CREATE_SUPPLIER_LOAN)
+
+
+def _not_supplied(run: Run, seen: Evidence) -> None:
+    run.go(S.NOT_SUPPLIED, "HandleSupplierRequestCancelled", role=Role.SUPPLIER)
+    _keep_closure(run, seen, Role.SUPPLIER)
+
+
+def _cancelled_in_time(run: Run, seen: Evidence) -> None:
+    role = seen.patron_gone
+    run.go(S.CANCELLED, "CancelledPatronRequestTransition", role=role)
+    run.state.outcome = Outcome.CANCELLED
+    _keep_closure(run, seen, role)
+    run.do(A.CANCEL_SUPPLIER_HOLD)
+    run.do(A.CLEANUP)
+
+
+# --- shipped
+
+
+def _in_transit(run: Run, seen: Evidence) -> None:
+    run.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", role=Role.SUPPLIER)
+    if seen.proof is Proof.NOTHING:
+        _scan_out(run)
+
+
+def _loaned_early(run: Run, seen: Evidence) -> None:
+    run.go(S.PICKUP_TRANSIT, "SupplierLoanedEarly", role=Role.SUPPLIER)
+    run.flag(flags.SUPPLIER_LOANED_EARLY)
+    if seen.proof is Proof.NOTHING:
+        _scan_out(run)
+
+
+def _transit_missed(run: Run, seen: Evidence) -> None:
+    run.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", inferred=True, role=seen.proof_role)
+
+
+def _scan_out(run: Run) -> None:
+    """The virtual items go into transit, as the book does."""
+    run.do(A.BORROWER_SCAN_IN, "TRANSIT")
+    if run.state.workflow is Workflow.PICKUP_ANYWHERE:
+        run.do(A.PICKUP_SCAN_IN, "TRANSIT")
+
+
+# --- at the pickup library
+
+
+def _received(run: Run, seen: Evidence) -> None:
+    inferred = seen.proof is not Proof.SHELF
+    run.go(S.RECEIVED_AT_PICKUP, "HandleBorrowerItemReceived", inferred=inferred, role=seen.proof_role)
+
+
+def _on_hold_shelf(run: Run, seen: Evidence) -> None:
+    inferred = seen.proof is not Proof.SHELF
+    run.go(S.READY_FOR_PICKUP, "HandleBorrowerItemOnHoldShelf", inferred=inferred, role=seen.proof_role)
+    if not inferred:
+        run.do(A.SUPPLIER_SCAN_IN, "RECEIVED")
+        if run.state.workflow is Workflow.PICKUP_ANYWHERE:
+            run.do(A.BORROWER_SCAN_IN, "RECEIVED")
+
+
+def _loaned(run: Run, seen: Evidence) -> None:
+    missed = seen.proof is Proof.RETURNED
+    run.go(S.LOANED, "HandleBorrowerItemLoaned", inferred=missed, role=seen.proof_role)
+    if missed:
+        run.flag(flags.LOAN_MISSED_BETWEEN_POLLS)
+        return
+    run.do(A.CREATE_SUPPLIER_LOAN)
+    if run.state.workflow is Workflow.PICKUP_ANYWHERE and not run.leg(Role.BORROWER).lent:
+        run.do(A.CREATE_BORROWER_LOAN)
+
+
+def _cancelled_too_late(run: Run, seen: Evidence) -> None:
+    role = seen.patron_gone
+    run.go(S.AWAITING_RETURN, "HandleCancelledRequestItemOut", role=role)
+    _keep_closure(run, seen, role)
+    run.do(A.CANCEL_SUPPLIER_HOLD)
+    run.do(A.VERIFY_SUPPLIER_HOLD_GONE)
+
+
+# --- on the way home
+
+
+def _returned(run: Run, seen: Evidence) -> None:
+    run.go(S.RETURN_TRANSIT, "HandleBorrowerRequestReturnTransit", role=seen.proof_role)
+    _supersede_loan(run, seen)
+    if run.state.workflow is Workflow.PICKUP_ANYWHERE and run.leg(Role.BORROWER).proof is Proof.LOANED:
+        run.do(A.BORROWER_CHECK_IN)
+
+
+def _supersede_loan(run: Run, seen: Evidence) -> None:
+    if not seen.supplier.lent:
+        # The hold that our loan would have consumed is still open, and would catch the book when it comes home.
+        run.do(A.CANCEL_SUPPLIER_HOLD)
+
+
+def _returned_direct(run: Run, _seen: Evidence) -> None:
+    run.go(S.RETURN_TRANSIT, "SupplierLoanClosed", inferred=True, role=Role.SUPPLIER)
+    if run.state.workflow is not Workflow.EXPEDITED:
+        run.flag(flags.RETURNED_DIRECT_TO_SUPPLIER)
+    run.do(A.BORROWER_CHECK_IN)
+
+
+def _home(run: Run, _seen: Evidence) -> None:
+    run.go(S.COMPLETED, "HandleSupplierItemAvailable", role=Role.SUPPLIER)
+    run.state.outcome = Outcome.SUPPLIED
+    run.do(A.BORROWER_SCAN_IN, "COMPLETED")
+    if run.state.workflow is Workflow.PICKUP_ANYWHERE:
+        run.do(A.PICKUP_SCAN_IN, "COMPLETED")
+    run.do(A.CLEANUP)
+
+
+def _home_unused(run: Run, _seen: Evidence) -> None:
+    run.go(S.CANCELLED, "HandleCancelledRequestItemReturned", role=Role.SUPPLIER)
+    run.state.outcome = Outcome.CANCELLED
+    run.do(A.CLEANUP)
+
+
+def _keep_closure(run: Run, seen: Evidence, role: Role | None) -> None:
+    if role is not None:
+        leg, state = seen.state.leg(role), run.state
+        state.closure, state.evidence, state.confidence = leg.closure, leg.evidence, leg.confidence
+
+
+# --- the table
+
+
+def _home_without_check_in(seen: Evidence) -> bool:
+    """The lender shows the book back although nobody on the patron's side took it back."""
+    leg = seen.supplier
+    if seen.proof is Proof.RETURNED or not leg.lent:
+        return False
+    walk_up = seen.state.workflow is Workflow.EXPEDITED
+    return leg.closed_in is S.LOANED or (walk_up and leg.back is S.LOANED)
+
+
+_CONFIRM = Rule("confirmed", lambda seen: seen.supplier.hold_alive or seen.lent_early, _confirm)
+_NOT_SUPPLIED = Rule("supplier gone", lambda seen: seen.supplier_gone and not seen.proof, _not_supplied)
+_PLACED_BY_OTHERS = Rule(
+    "placed by others",
+    # With the next supplier the borrower's hold is there from before, but its virtual item is not the new book's.
+    lambda seen: seen.state.leg(Role.BORROWER).hold_alive and seen.supplier.generation == 1,
+    _placed_by_others,
+)
+_PICKUP_PLACED_BY_OTHERS = Rule(
+    "pickup placed by others",
+    lambda seen: (
+        seen.state.leg(Role.PICKUP).hold_alive and not seen.supplier_gone and seen.patron_gone is None
+    ),
+    lambda run, _seen: placed_at_pickup(run, role=Role.PICKUP),
+)
+_BEFORE_SHIPPING = (
+    Rule(
+        "in transit",
+        lambda seen: seen.way_is_open and seen.dispatched and not seen.lent_early,
+        _in_transit,
+    ),
+    Rule("lent early", lambda seen: seen.way_is_open and seen.lent_early, _loaned_early),
+    Rule(
+        "transit missed",
+        lambda seen: seen.way_is_open and not seen.shipped and bool(seen.proof),
+        _transit_missed,
+    ),
+    _NOT_SUPPLIED,
+    Rule(
+        "cancelled in time",
+        lambda seen: (
+            seen.patron_gone is not None
+            and not (seen.supplier_gone or seen.shipped or seen.supplier_travels or seen.proof)
+        ),
+        _cancelled_in_time,
+    ),
+)
+_CANCELLED_TOO_LATE = Rule(
+    "cancelled too late",
+    lambda seen: seen.patron_gone is not None and not seen.proof,
+    _cancelled_too_late,
+)
+
+_RULES: dict[Status, tuple[Rule, ...]] = {
+    S.RPSA: (_CONFIRM, _NOT_SUPPLIED),
+    S.CONFIRMED: (_PLACED_BY_OTHERS,),
+    S.RPBA: _BEFORE_SHIPPING,
+    S.RPPA: _BEFORE_SHIPPING,
+    S.PICKUP_TRANSIT: (
+        Rule("received", lambda seen: bool(seen.proof), _received),
+        _CANCELLED_TOO_LATE,
+    ),
+    S.RECEIVED_AT_PICKUP: (
+        Rule("on hold shelf", lambda seen: bool(seen.proof), _on_hold_shelf),
+        _CANCELLED_TOO_LATE,
+    ),
+    S.READY_FOR_PICKUP: (
+        Rule("loaned", lambda seen: seen.proof >= Proof.LOANED, _loaned),
+        Rule("cancelled on the shelf", lambda seen: seen.patron_gone is not None, _cancelled_too_late),
+    ),
+    S.LOANED: (
+        Rule("returned", lambda seen: seen.proof is Proof.RETURNED, _returned),
+        Rule("returned to the lender", _home_without_check_in, _returned_direct),
+    ),
+    S.RETURN_TRANSIT: (Rule("home", lambda seen: seen.lender_has_it, _home),),
+    S.AWAITING_RETURN: (Rule("home unused", lambda seen: seen.lender_has_it, _home_unused),),
+}
+_EXPEDITE = Rule("walk-up", lambda seen: True, _expedite)
+_HAND_OFF = Rule("local", lambda seen: True, _hand_off)
+
+
+def rules_for(status: Status, workflow: Workflow) -> tuple[Rule, ...]:
+    """The rules that may change a status; none for one that waits for a deed of ours or is settled."""
+    if workflow is Workflow.EXPEDITED and status is S.RPBA:
+        return (_EXPEDITE,)
+    if workflow is Workflow.LOCAL and status is S.CONFIRMED:
+        return (_HAND_OFF,)
+    if workflow is Workflow.PICKUP_ANYWHERE and status is S.RPBA:
+        return (*_BEFORE_SHIPPING, _PICKUP_PLACED_BY_OTHERS)
+    return _RULES.get(status, ())
+
+
+def settle(run: Run) -> None:
+    """Apply the rules until none holds any more."""
+    while True:
+        seen = Evidence(run.state, run.policy)
+        rule = next((rule for rule in rules_for(run.status, run.state.workflow) if rule.when(seen)), None)
+        if rule is None:
+            return
+        rule.then(run, seen)

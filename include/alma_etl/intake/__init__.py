@@ -1,1 +1,0 @@
-"""Which dropped files there are, and which have had their run."""

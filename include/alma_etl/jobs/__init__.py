@@ -1,0 +1,1 @@
+"""What every job stands on: run folder, checkpoints, dropped files, settings files, reports."""

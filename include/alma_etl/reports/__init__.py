@@ -1,1 +1,0 @@
-"""Reports for people: tables that a spreadsheet opens without harm, and pages to read."""
