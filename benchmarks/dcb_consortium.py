@@ -15,20 +15,20 @@ from typing import Any
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.conf import read_place
-from alma_etl.dcb.deeds.actor import AlmaActor
-from alma_etl.dcb.deeds.holds import HoldWish, place_hold
-from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
-from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.flows.tick import act, apply, poll, select
+from alma_etl.dcb.flows.tick.answers import SystemSources
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.flows.tick.run import SyncFolder
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import shipped_settings
+from alma_etl.dcb.sides.actor import AlmaActor
+from alma_etl.dcb.sides.holds import HoldWish, place_hold
+from alma_etl.dcb.sides.marks import hold_mark, virtual_user
+from alma_etl.dcb.sides.systems import Systems
+from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.sinks import open_sinks
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
-from alma_etl.dcb.sync import act, apply, poll, select
-from alma_etl.dcb.sync.answers import SystemSources
-from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.run import SyncFolder
-from alma_etl.dcb.systems import Systems
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade

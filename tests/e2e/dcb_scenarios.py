@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from alma_etl.dcb.deeds.marks import virtual_user
 from alma_etl.dcb.machine.vocabulary import Role, Status
+from alma_etl.dcb.sides.marks import virtual_user
 from tests.e2e.dcb_world import PICKUP, Request
 
 S = Status

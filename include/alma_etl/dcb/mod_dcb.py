@@ -16,7 +16,7 @@ from urllib.parse import quote
 from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
 from alma_etl.dcb.machine import alma_words
 from alma_etl.dcb.machine.vocabulary import Role, Txn
-from alma_etl.dcb.ports import Done, Later, Refused
+from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteTransient
 from alma_etl.remote.safe_write import Outcome, Written

@@ -13,8 +13,8 @@ from alma_airflow.hooks.store import open_bucket, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, read_dcb_settings
+from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore
-from alma_etl.dcb.systems import Systems
 from alma_etl.errors import InputProblem
 from alma_etl.store.bucket import Bucket
 

@@ -1,4 +1,4 @@
-"""The tasks of `dcb_reconcile`: each calls one step of `alma_etl.dcb.reconcile`."""
+"""The tasks of `dcb_reconcile`: each calls one step of `alma_etl.dcb.flows.reconcile`."""
 
 from functools import partial
 
@@ -10,10 +10,10 @@ from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.dcb_service import DcbService
-from alma_etl.dcb.reconcile.compare import compare
-from alma_etl.dcb.reconcile.report import check_outcome, write_report
-from alma_etl.dcb.reconcile.run import ReconcileFolder
-from alma_etl.dcb.reconcile.tools import Tools
+from alma_etl.dcb.flows.reconcile.compare import compare
+from alma_etl.dcb.flows.reconcile.report import check_outcome, write_report
+from alma_etl.dcb.flows.reconcile.run import ReconcileFolder
+from alma_etl.dcb.flows.reconcile.tools import Tools
 from alma_etl.jobs.settings_files import refuse_unknown
 
 

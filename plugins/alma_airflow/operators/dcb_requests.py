@@ -1,4 +1,4 @@
-"""The tasks of `dcb_place_request` and `dcb_cancel_request`: each calls one step of `alma_etl.dcb.placing`."""
+"""The tasks of `dcb_place_request` and `dcb_cancel_request`: each calls one step of `alma_etl.dcb.flows.place`."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +13,12 @@ from alma_airflow.hooks.store import store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
-from alma_etl.dcb.placing import cancel, steps
-from alma_etl.dcb.placing.cancel import Cancelling
-from alma_etl.dcb.placing.problems import keeping
-from alma_etl.dcb.placing.progress import Placing, Tools
-from alma_etl.dcb.placing.track import track
+from alma_etl.dcb.flows import cancel
+from alma_etl.dcb.flows.cancel import Cancelling
+from alma_etl.dcb.flows.place import steps
+from alma_etl.dcb.flows.place.problems import keeping
+from alma_etl.dcb.flows.place.progress import Placing, Tools
+from alma_etl.dcb.flows.place.track import track
 from alma_etl.store.locks import open_locks
 
 _PATIENCE = 60.0  # seconds to wait for another task of the same request before this one is tried again

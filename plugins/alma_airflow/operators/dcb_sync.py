@@ -1,4 +1,4 @@
-"""The tasks of `dcb_status_sync`: each calls one step of `alma_etl.dcb.sync`."""
+"""The tasks of `dcb_status_sync`: each calls one step of `alma_etl.dcb.flows.tick`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,12 +11,12 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.dcb.deeds.actor import AlmaActor
+from alma_etl.dcb.flows.tick import act, apply, poll, report, select, summary
+from alma_etl.dcb.flows.tick.answers import SystemSources
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.flows.tick.run import SyncFolder
+from alma_etl.dcb.sides.actor import AlmaActor
 from alma_etl.dcb.sinks import close_sinks, open_sinks
-from alma_etl.dcb.sync import act, apply, poll, report, select, summary
-from alma_etl.dcb.sync.answers import SystemSources
-from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.run import SyncFolder
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.settings_files import refuse_unknown
 

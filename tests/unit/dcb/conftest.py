@@ -9,8 +9,8 @@ import pytest
 from alma_etl.dcb.store import DcbStore
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade
-from tests.unit.dcb.deeds_desk import Desk
-from tests.unit.dcb.deeds_world import Almas, SandboxSide, two_sandboxes
+from tests.unit.dcb.sides_desk import Desk
+from tests.unit.dcb.sides_world import Almas, SandboxSide, two_sandboxes
 from tests.unit.dcb.sync_world import SyncWorld, sync_world
 
 

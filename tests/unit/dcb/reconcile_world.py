@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from alma_etl.dcb.dcb_service import DcbService
-from alma_etl.dcb.reconcile.compare import compare
-from alma_etl.dcb.reconcile.report import write_report
-from alma_etl.dcb.reconcile.run import Compared, ReconcileFolder
-from alma_etl.dcb.reconcile.tools import Tools
+from alma_etl.dcb.flows.reconcile.compare import compare
+from alma_etl.dcb.flows.reconcile.report import write_report
+from alma_etl.dcb.flows.reconcile.run import Compared, ReconcileFolder
+from alma_etl.dcb.flows.reconcile.tools import Tools
 from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore
-from alma_etl.dcb.systems import Systems
 from alma_etl.store.bucket import Bucket
 
 

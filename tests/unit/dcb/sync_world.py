@@ -10,21 +10,21 @@ from typing import Any
 
 from sqlalchemy import event
 
-from alma_etl.dcb.deeds.holds import HoldWish, place_hold
-from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
-from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.flows.tick import act, apply, poll, report, select
+from alma_etl.dcb.flows.tick.answers import SystemSources
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.flows.tick.run import Polled, SyncFolder, Worked
+from alma_etl.dcb.flows.tick.summary import Summary, read_summary
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.ports import Done
+from alma_etl.dcb.sides.holds import HoldWish, place_hold
+from alma_etl.dcb.sides.marks import hold_mark, virtual_user
+from alma_etl.dcb.sides.ports import Done
+from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, OutboxRow, Tracked
 from alma_etl.dcb.store.history import History
-from alma_etl.dcb.sync import act, apply, poll, report, select
-from alma_etl.dcb.sync.answers import SystemSources
-from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.run import Polled, SyncFolder, Worked
-from alma_etl.dcb.sync.summary import Summary, read_summary
 from alma_etl.store.bucket import Bucket, NoSuchObject, ObjectInfo, json_line
 from alma_etl.store.upgrade import upgrade
-from tests.unit.dcb.deeds_world import NOW, Almas
+from tests.unit.dcb.sides_world import NOW, Almas
 
 PICKUP = "SCI"
 
@@ -196,7 +196,7 @@ class SyncWorld:
         return apply.apply(self.folder(), store=self.store, settings=self.almas.settings, now=self.clock)
 
     def act(self, actor: Any = None, seconds: float = 600, *, dry_run: bool = False) -> Worked:
-        from alma_etl.dcb.deeds.actor import AlmaActor
+        from alma_etl.dcb.sides.actor import AlmaActor
 
         return act.act(
             self.folder(),

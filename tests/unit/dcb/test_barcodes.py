@@ -6,13 +6,13 @@ import json
 import pytest
 
 from alma_etl.dcb.conf import PlaceRequest, read_place, schema_of
-from alma_etl.dcb.deeds.removal import remove
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
+from alma_etl.dcb.sides.removal import remove
 from alma_etl.dcb.store import Report
 from alma_etl.errors import InputProblem
-from tests.unit.dcb.deeds_desk import ONE
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report
-from tests.unit.dcb.test_deeds_folio import folio  # noqa: F401 - a fixture
+from tests.unit.dcb.sides_desk import ONE
+from tests.unit.dcb.test_sides_folio import folio  # noqa: F401 - a fixture
 
 BARCODES = [
     "MAIN 31166 000000001",

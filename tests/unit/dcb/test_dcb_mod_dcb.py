@@ -9,7 +9,7 @@ import pytest
 from alma_etl.dcb.http_access import HttpAccess, ServiceRefused, ServiceUnauthorized, ServiceUnavailable
 from alma_etl.dcb.machine.vocabulary import Role, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.ports import Done, Later, Refused
+from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.safe_write import Outcome
 from alma_sandbox.consortium import RunningConsortium, serve_consortium

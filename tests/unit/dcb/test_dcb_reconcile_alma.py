@@ -10,23 +10,23 @@ import pytest
 
 from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
-from alma_etl.dcb.deeds.holds import HoldWish, cancel_hold, place_hold
-from alma_etl.dcb.deeds.marks import hold_mark, virtual_user
-from alma_etl.dcb.deeds.removal import remove
-from alma_etl.dcb.deeds.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.flows.reconcile.findings import Code
+from alma_etl.dcb.flows.reconcile.report import check_outcome
 from alma_etl.dcb.machine.moments import Moment
 from alma_etl.dcb.machine.observations import Ack
 from alma_etl.dcb.machine.vocabulary import AckName, Role
 from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.reconcile.findings import Code
-from alma_etl.dcb.reconcile.report import check_outcome
+from alma_etl.dcb.sides.holds import HoldWish, cancel_hold, place_hold
+from alma_etl.dcb.sides.marks import hold_mark, virtual_user
+from alma_etl.dcb.sides.removal import remove
+from alma_etl.dcb.sides.systems import Systems
+from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.store import Report
-from alma_etl.dcb.systems import Systems
 from alma_etl.errors import NotAcceptable
 from alma_etl.remote.limiter import LocalLimiter
-from tests.unit.dcb.deeds_world import KEY, PATRON
 from tests.unit.dcb.reconcile_world import Nights
 from tests.unit.dcb.records import dump
+from tests.unit.dcb.sides_world import KEY, PATRON
 from tests.unit.dcb.sync_world import SyncWorld
 
 pytestmark = pytest.mark.heavy

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from alma_etl.dcb.__main__ import main
+from alma_etl.dcb.flows.reconcile.findings import Code
+from alma_etl.dcb.flows.reconcile.own import stuck_since
+from alma_etl.dcb.flows.reconcile.patrons import tonight
+from alma_etl.dcb.flows.reconcile.report import COLUMNS, check_outcome, write_report
+from alma_etl.dcb.flows.reconcile.run import last_run
 from alma_etl.dcb.machine.moments import Moment
 from alma_etl.dcb.machine.observations import Ack
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
-from alma_etl.dcb.reconcile.findings import Code
-from alma_etl.dcb.reconcile.own import stuck_since
-from alma_etl.dcb.reconcile.patrons import tonight
-from alma_etl.dcb.reconcile.report import COLUMNS, check_outcome, write_report
-from alma_etl.dcb.reconcile.run import last_run
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable

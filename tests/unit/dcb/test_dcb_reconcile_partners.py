@@ -10,15 +10,15 @@ import pytest
 import requests
 
 from alma_etl.dcb.dcb_service import DcbService
+from alma_etl.dcb.flows.reconcile.findings import Code
+from alma_etl.dcb.flows.reconcile.partners import agrees
 from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import Role, Status, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.reconcile.findings import Code
-from alma_etl.dcb.reconcile.partners import agrees
 from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
+from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.dcb.systems import Systems
 from alma_etl.store.upgrade import upgrade
 from alma_sandbox.consortium import RunningConsortium, serve_consortium
 from alma_sandbox.consortium.app import TOKEN_PATH
@@ -240,7 +240,7 @@ def test_words_that_say_the_same(ours: Status, theirs: str, same: bool) -> None:
 
 
 def test_every_transaction_state_has_a_place() -> None:
-    from alma_etl.dcb.reconcile.partners import _CHAIN
+    from alma_etl.dcb.flows.reconcile.partners import _CHAIN
 
     assert _CHAIN[0] is Txn.CREATED
     assert _CHAIN[-1] is Txn.CLOSED

@@ -13,8 +13,8 @@ import pytest
 
 from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.ports import Done, Later, Refused, Sink
 from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
+from alma_etl.dcb.sides.ports import Done, Later, Refused, Sink
 from alma_etl.dcb.sinks import close_sinks, open_sinks
 from alma_etl.dcb.sinks.nudge import APART
 from alma_etl.dcb.sinks.opening import STEPS, pause_after

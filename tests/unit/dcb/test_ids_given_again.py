@@ -9,21 +9,21 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from alma_etl.dcb.deeds.holds import cancel_hold
+from alma_etl.dcb.flows.place.track import track
+from alma_etl.dcb.flows.reconcile.findings import Code
+from alma_etl.dcb.flows.reconcile.report import check_outcome
 from alma_etl.dcb.machine.vocabulary import Role, Status
-from alma_etl.dcb.placing.track import track
-from alma_etl.dcb.reconcile.findings import Code
-from alma_etl.dcb.reconcile.report import check_outcome
+from alma_etl.dcb.sides.holds import cancel_hold
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
 from alma_etl.dcb.store.hints import Hint
 from alma_etl.dcb.store.requests import HoldTaken
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.store.db import StoreUnavailable, open_engine
 from alma_etl.store.upgrade import alembic_config, upgrade
-from tests.unit.dcb.deeds_desk import NOTHING, ONE, STEPS, Desk
-from tests.unit.dcb.deeds_world import Almas
 from tests.unit.dcb.reconcile_world import Nights
 from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, report, seen, tell
+from tests.unit.dcb.sides_desk import NOTHING, ONE, STEPS, Desk
+from tests.unit.dcb.sides_world import Almas
 from tests.unit.dcb.sync_world import MemoryBucket
 
 B, S = Role.BORROWER, Role.SUPPLIER

@@ -6,7 +6,7 @@ import pytest
 
 from alma_etl.dcb.machine.observations import LoanRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.reading import AlmaReader
+from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.store import ReadError, Report
 from tests.unit.dcb.records import SETTINGS, START, new_request, seen
 from tests.unit.dcb.sync_world import SyncWorld

@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from alma_etl.dcb.flows.tick.answers import Told
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.flows.tick.gather import Circuits, Gather
 from alma_etl.dcb.machine.observations import ItemRead, LoanRead, RequestRead
 from alma_etl.dcb.machine.state import State
 from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import LegRecord, ReadError, Tracked
-from alma_etl.dcb.sync.answers import Told
-from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.gather import Circuits, Gather
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteUnreachable
 from tests.unit.dcb.records import SETTINGS, START

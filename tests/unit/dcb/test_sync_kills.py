@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from alma_etl.dcb.explain import explain
+from alma_etl.dcb.flows.tick.run import rows_of
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import DcbStore
-from alma_etl.dcb.sync.run import rows_of
 from alma_etl.remote.exchange import Transport
 from tests.unit.dcb.records import dump
 from tests.unit.dcb.sync_world import MemoryBucket, SyncWorld

@@ -8,12 +8,12 @@ import pytest
 
 from alma_etl.dcb import __main__ as command
 from alma_etl.dcb.decisions import decide
-from alma_etl.dcb.ports import Done, Later, Refused
+from alma_etl.dcb.flows.tick import act
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.flows.tick.run import SyncFolder
 from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.store import Report
-from alma_etl.dcb.sync import act
-from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.run import SyncFolder
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteUnreachable
 from alma_etl.store.locks import Lock, LockLost

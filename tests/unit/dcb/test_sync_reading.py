@@ -7,9 +7,11 @@ import pytest
 from alma_etl.alma.loans import loan
 from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Closure, Role
-from alma_etl.dcb.reading import AlmaReader, FolioReader, shapes
+from alma_etl.dcb.sides import shapes
+from alma_etl.dcb.sides.alma_read import AlmaReader
+from alma_etl.dcb.sides.folio_read import FolioReader
 from alma_etl.remote.errors import RemoteUnauthorized
-from tests.unit.dcb.deeds_world import NOW
+from tests.unit.dcb.sides_world import NOW
 from tests.unit.dcb.sync_world import PICKUP
 
 pytestmark = pytest.mark.heavy

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from alma_etl.dcb.flows.reconcile.findings import Code
+from alma_etl.dcb.flows.reconcile.ledger import Ledger
+from alma_etl.dcb.flows.tick import apply, gather
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.flows.tick.run import Group, Plan, SyncFolder, seen_row
 from alma_etl.dcb.machine.moments import Moment
 from alma_etl.dcb.machine.observations import LoanRead, Observation, RequestRead
 from alma_etl.dcb.machine.state import State
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
-from alma_etl.dcb.ports import Done
-from alma_etl.dcb.reconcile.findings import Code
-from alma_etl.dcb.reconcile.ledger import Ledger
+from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.store import Alert, LegRecord, Report, applying
 from alma_etl.dcb.store.hints import Hint
-from alma_etl.dcb.sync import apply, gather
-from alma_etl.dcb.sync.deadline import Deadline
-from alma_etl.dcb.sync.run import Group, Plan, SyncFolder, seen_row
 from alma_etl.store.db import StoreConflict
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report, seen, tell
 from tests.unit.dcb.story import shipped

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from alma_etl.dcb.http_access import HttpAccess
-from alma_etl.dcb.ports import Sink
 from alma_etl.dcb.settings import DcbSettings, SinkSettings
+from alma_etl.dcb.sides.ports import Sink
 from alma_etl.dcb.sinks.folio import ModDcbSink
 from alma_etl.dcb.sinks.log import LogSink
 from alma_etl.dcb.sinks.nudge import NudgeSink

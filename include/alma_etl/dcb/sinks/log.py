@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from alma_etl.dcb.ports import Done
+from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
 from alma_etl.dcb.http_access import HttpAccess, ServiceRefused, ServiceUnauthorized, ServiceUnavailable
-from alma_etl.dcb.ports import Done, Later, Refused
+from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
 from alma_etl.errors import InputProblem
 

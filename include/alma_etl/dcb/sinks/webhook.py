@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnauthorized
-from alma_etl.dcb.ports import Done, Later, Refused
+from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.sinks.opening import Opening
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
 from alma_etl.errors import InputProblem

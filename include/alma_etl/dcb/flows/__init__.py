@@ -1,0 +1,1 @@
+"""What the DCB jobs do: a tick, placing, cancelling and reconciling requests."""

@@ -1,0 +1,279 @@
+"""Reading all sides of many requests at once, in waves: each wave asks the one next thing of every side.
+
+A side is read in the order hold, item, loan; the patron's sides after the lender's, since a book that was just shipped
+makes them worth reading. What several requests of one user need is read by one list. A system that cannot be reached
+freezes the requests that needed it: nothing of what was read of them counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from alma_etl.dcb.faults import fault_of
+from alma_etl.dcb.flows.tick.answers import Question, Sources, Told
+from alma_etl.dcb.flows.tick.deadline import Deadline
+from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.moments import Moment
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, PatronRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Role
+from alma_etl.dcb.plan import Look, Part, is_shipping, parts_wanted
+from alma_etl.dcb.reads import Call, Wish, calls_for
+from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.store import LegRecord, ReadError, Report, Tracked
+from alma_etl.errors import RunStopped
+from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.parallel import in_parallel
+from alma_etl.store.db import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+_THREADS = 24
+_SILENCE = frozenset({"RemoteTimeout", "RemoteConnectionError", "RemoteNoConnectionError"})
+_PATRON_ROLES = (Role.BORROWER, Role.PICKUP)
+_NOT_ANSWERED = "NOT_ANSWERED"
+_UNKNOWN: Mapping[Part, Any] = {
+    Part.REQUEST: RequestRead(None),
+    Part.ITEM: ItemRead(None),
+    Part.LOAN: LoanRead(None),
+}
+
+
+@dataclass
+class Side:
+    """One side of a request, as far as it was read."""
+
+    leg: LegRecord
+    seen: Observation | None = None
+    errors: list[ReadError] = field(default_factory=list)
+    user_seen: bool | None = None
+
+
+@dataclass
+class Looked:
+    """One request under way. ``frozen``: the system that it waits for; ``late``: time ran out; ``failed``: what is to
+    be read of it could not be found out, by a fault of ours."""
+
+    tracked: Tracked
+    sides: dict[Role, Side]
+    frozen: str | None = None
+    late: bool = False
+    failed: str = ""
+
+    def reports(self) -> list[Report]:
+        """What was read of each side."""
+        gone = any(side.user_seen is False for side in self.sides.values())
+        return [
+            Report(_with_user(self.tracked, side, gone), "POLL", tuple(side.errors))
+            for side in self.sides.values()
+            if side.seen is not None
+        ]
+
+
+@dataclass
+class Circuits:
+    """Which systems' reading has ended, by budget, and how many calls each answered. One for each task."""
+
+    closed: dict[str, str] = field(default_factory=dict)
+    answered: Counter[str] = field(default_factory=Counter)
+
+
+class Gather:
+    """Reads requests; ``now`` stamps the reads."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        settings: DcbSettings,
+        circuits: Circuits,
+        *,
+        now: Callable[[], datetime],
+        deadline: Deadline,
+    ) -> None:
+        self._sources = sources
+        self._settings = settings
+        self._circuits = circuits
+        self._now = now
+        self._deadline = deadline
+
+    def read(self, requests: Iterable[Tracked]) -> list[Looked]:
+        """Everything that the plan wants to know of these requests now."""
+        all_looked = [Looked(each, _sides(each)) for each in requests]
+        began = self._now()
+        waiting = {each.tracked.pr_id: each for each in all_looked}
+        while waiting:
+            wishes = [wish for each in waiting.values() for wish in self._wishes(each, began)]
+            wanted = {wish.pr_id for wish in wishes}
+            waiting = {pr_id: each for pr_id, each in waiting.items() if pr_id in wanted}
+            if wishes and self._deadline.over:
+                for each in waiting.values():
+                    each.late = True
+                break
+            for call, told in self._answers(calls_for(wishes), waiting):
+                for wish, own in zip(call.wishes, told, strict=True):
+                    _take(waiting[wish.pr_id], wish, own)
+            waiting = {pr_id: each for pr_id, each in waiting.items() if each.frozen is None}
+        return all_looked
+
+    # --- what to ask next
+
+    def _wishes(self, looked: Looked, began: datetime) -> list[Wish]:
+        try:
+            return self._next(looked, began)
+        except Exception as problem:  # noqa: BLE001  one request's trouble must not stop the others
+            looked.failed = fault_of(problem)
+            log.error("What to read of %s cannot be found out: %s", looked.tracked.pr_id, looked.failed)
+            return []
+
+    def _next(self, looked: Looked, began: datetime) -> list[Wish]:
+        lender = looked.sides.get(Role.SUPPLIER)
+        if lender and (wish := self._wish(looked, lender, began)):
+            return [wish]
+        sides = [looked.sides[role] for role in _PATRON_ROLES if role in looked.sides]
+        return [wish for side in sides if (wish := self._wish(looked, side, began))]
+
+    def _wish(self, looked: Looked, side: Side, began: datetime) -> Wish | None:
+        tracked, leg = looked.tracked, side.leg
+        if leg.system_kind == "MOD_DCB":
+            if side.seen is not None:
+                return None
+            return Wish(tracked.pr_id, leg.role, Part.REQUEST, leg.system_code, None)
+        lender = looked.sides.get(Role.SUPPLIER)
+        look = Look(began, tracked.nudged, is_shipping(lender.seen if lender else None))
+        wanted = parts_wanted(tracked.state, leg.role, look, self._settings, side.seen)
+        if not wanted:
+            return None
+        return Wish(tracked.pr_id, leg.role, wanted[0], leg.system_code, leg.user_id)
+
+    # --- asking
+
+    def _answers(
+        self, calls: Sequence[Call], waiting: Mapping[str, Looked]
+    ) -> list[tuple[Call, Sequence[Answer]]]:
+        """Ask all; of a system that has not answered yet first one alone, so that an outage costs one call."""
+        orders = [
+            _Order(
+                call, self._sources.budget_of(call.system), [_question(waiting, wish) for wish in call.wishes]
+            )
+            for call in calls
+        ]
+        for order in orders:
+            self._open(order)
+        # Another one each time, so that a call which always takes too long does not speak for its system for ever.
+        began = int(self._now().timestamp()) % len(orders) if orders else 0
+        first: dict[str, _Order] = {}
+        for order in orders[began:] + orders[:began]:
+            if not self._circuits.answered[order.budget]:
+                first.setdefault(order.budget, order)
+        answers = [(order.call, self._ask(order)) for order in first.values()]
+        rest = [order for order in orders if first.get(order.budget) is not order]
+        for order, answer in in_parallel(self._ask, rest, _THREADS):
+            answers.append((order.call, answer))
+        return answers
+
+    def _open(self, order: _Order) -> None:
+        if order.budget in self._circuits.closed:
+            return
+        try:
+            self._sources.open(order.call.system, order.questions[0].leg.system_kind)
+        except RunStopped as problem:
+            self._circuits.closed[order.budget] = str(problem)
+
+    def _ask(self, order: _Order) -> Sequence[Answer]:
+        """One call; None for each of its wishes when its system is not to be reached."""
+        if order.budget in self._circuits.closed:
+            return [None] * len(order.questions)
+        at = self._now()
+        try:
+            told = self._sources.ask(order.questions, listed=order.call.listed)
+        except (RemoteStop, RunStopped) as problem:
+            if order.budget not in self._circuits.closed:
+                log.warning("Reading %s ends for this tick: %s", order.call.system, problem)
+            self._circuits.closed[order.budget] = str(problem)
+            return [None] * len(order.questions)
+        except StoreUnavailable:
+            raise
+        except Exception as problem:  # noqa: BLE001  one answer's trouble must not stop the others
+            fault = fault_of(problem)
+            log.error("An answer of %s could not be taken: %s", order.call.system, fault)
+            told = [_not_understood(each, fault) for each in order.questions]
+        if not self._circuits.answered[order.budget] and all(map(_is_silence, told)):
+            log.warning("Reading %s ends for this tick: no answer in time", order.call.system)
+            self._circuits.closed[order.budget] = "it gave no answer in time"
+            return [None] * len(order.questions)
+        self._circuits.answered[order.budget] += 1
+        return [(at, each) for each in told]
+
+
+def _not_understood(question: Question, fault: str) -> Told:
+    if question.leg.system_kind == "MOD_DCB":
+        return Told({"txn": None}, [ReadError("txn", None, fault)])
+    return Told({question.part: _UNKNOWN[question.part]}, [ReadError(question.part, None, fault)])
+
+
+def _is_silence(told: Told) -> bool:
+    """Whether the system gave no answer at all, not even an error."""
+    return bool(told.errors) and all(error.code in _SILENCE for error in told.errors)
+
+
+Answer = tuple[datetime, Told] | None
+
+
+@dataclass(frozen=True)
+class _Order:
+    call: Call
+    budget: str
+    questions: Sequence[Question]
+
+
+def _question(waiting: Mapping[str, Looked], wish: Wish) -> Question:
+    looked = waiting[wish.pr_id]
+    side = looked.sides[wish.role]
+    # Whether a block stands is asked where our loan was refused, once a look.
+    refused = {flags.SUPPLIER_LOAN_FAILED, flags.SUPPLIER_PATRON_BLOCKED} & set(looked.tracked.state.standing)
+    first = side.seen is None
+    return Question(side.leg, wish.part, bool(refused) and wish.role is Role.SUPPLIER and first)
+
+
+def _take(looked: Looked, wish: Wish, answer: Answer) -> None:
+    if answer is None:
+        looked.frozen = wish.system
+        return
+    at, told = answer
+    side = looked.sides[wish.role]
+    before = side.seen or Observation(wish.role, Moment.at(at), generation=side.leg.generation)
+    # What an answer leaves empty takes nothing away that another one has.
+    side.seen = replace(before, **{name: part for name, part in told.parts.items() if part is not None})
+    side.errors += told.errors
+    if side.leg.system_kind != "MOD_DCB" and getattr(side.seen, wish.part) is None:
+        # Else the plan would ask for it again, and so without end.
+        log.error("%s was asked for the %s of %s and did not answer it", wish.system, wish.part, wish.pr_id)
+        side.seen = replace(side.seen, **{wish.part: _UNKNOWN[wish.part]})
+        side.errors.append(ReadError(wish.part, None, _NOT_ANSWERED))
+    if told.user_seen is not None:
+        side.user_seen = told.user_seen
+
+
+def _sides(tracked: Tracked) -> dict[Role, Side]:
+    return {
+        role: Side(leg)
+        for role, leg in tracked.legs.items()
+        if leg.is_placed and leg.system_kind in ("ALMA", "MOD_DCB")
+    }
+
+
+def _with_user(tracked: Tracked, side: Side, gone: bool) -> Observation:
+    """Say that the user is not there; and that it is there again, where this side's reads had failed for it."""
+    assert side.seen is not None
+    if side.seen.patron is not None:
+        return side.seen
+    if side.user_seen is False:
+        return replace(side.seen, patron=PatronRead(False))
+    failed = tracked.state.leg(side.leg.role).failed & {"request", "loan"}
+    if side.user_seen and failed and not gone and flags.PATRON_GONE in tracked.state.standing:
+        return replace(side.seen, patron=PatronRead(True))
+    return side.seen

@@ -1,0 +1,207 @@
+"""One side of a request whose system is an Alma."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.loans import Loan
+from alma_etl.alma.users import NO_USER, UserBlock
+from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import Loan as LoanWord
+from alma_etl.dcb.sides import shapes
+from alma_etl.dcb.sides.read_errors import Failures
+from alma_etl.dcb.store.rows import LegRecord, ReadError
+from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
+from alma_etl.remote.errors import RemoteError, RemoteRefused
+
+T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_ID = "NO_ID"
+_SHORT_LIST = "SHORT_LIST"
+"""The user's list counts more than it names, and what it does not name could not be read singly either."""
+
+
+class AlmaReader:
+    """Implements `ports.SideReader`. One for each thread and question; the client may be shared."""
+
+    def __init__(self, alma: AlmaClient) -> None:
+        self._alma = alma
+        self._failures = Failures()
+        self._user_seen: bool | None = None
+        self._short: set[str] = set()
+
+    @property
+    def user_seen(self) -> bool | None:
+        """Whether the reads so far show that the user is there; None when they do not tell."""
+        return self._user_seen
+
+    def errors(self) -> Sequence[ReadError]:
+        """What failed since this was last asked."""
+        return self._failures.take()
+
+    # --- holds
+
+    def request(self, leg: LegRecord) -> RequestRead:
+        """GET /users/{user_id}/requests/{request_id}: 401694 or HTTP 404 means gone."""
+        if leg.user_id is None or leg.request_id is None:
+            self._failures.add("request", code=_NO_ID)
+            return RequestRead(None)
+        answer = self._settled("request", self._alma.requests.read(leg.user_id, leg.request_id))
+        if isinstance(answer, Found):
+            self._user_seen = True
+            return shapes.of_request(answer.value, leg.closure_hint)
+        return RequestRead(None) if isinstance(answer, Unknown) else shapes.gone(leg.closure_hint)
+
+    def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
+        """GET /users/{user_id}/requests, all pages; None when it could not be read."""
+        rows = self._rows("request", self._alma.requests.of_user(user_id, request_type="HOLD"))
+        return None if rows is None else {row.request_id: shapes.of_request(row) for row in rows}
+
+    def unnamed_request(self, leg: LegRecord) -> RequestRead:
+        """The hold that a list which was read does not name: gone, if the list is whole; else it is read singly."""
+        if "request" not in self._short:
+            return shapes.gone(leg.closure_hint)
+        read = self.request(leg)
+        if read.found is None:
+            self._failures.add("request", code=_SHORT_LIST)
+        return read
+
+    # --- items
+
+    def item(self, leg: LegRecord) -> ItemRead:
+        """GET .../items/{pid}. The holding need not be known."""
+        if leg.mms_id is None or leg.item_pid is None:
+            self._failures.add("item", code=_NO_ID)
+            return ItemRead(None)
+        answer = self._settled(
+            "item", self._alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
+        )
+        if isinstance(answer, Found):
+            return shapes.of_item(answer.value, leg)
+        return ItemRead(None if isinstance(answer, Unknown) else False)
+
+    # --- loans
+
+    def loan(self, leg: LegRecord) -> LoanRead:
+        """The active loan of the item to the user, else the latest complete one: one call while a known loan runs."""
+        if leg.user_id is None or leg.item_pid is None:
+            self._failures.add("loan", code=_NO_ID)
+            return LoanRead(None)
+        known = self._known_loan(leg)
+        if known is not None and (known.found is None or known.loan_status == LoanWord.ACTIVE):
+            return known
+        active = self.loans_of(leg.user_id)
+        if active is None:
+            return LoanRead(None)
+        return active.get(leg.item_pid) or self._active_of_item(leg) or known or self._latest_of_item(leg)
+
+    def loans_of(self, user_id: str) -> Mapping[str, LoanRead] | None:
+        """GET /users/{user_id}/loans, all pages: the active ones by item; None when it could not be read."""
+        rows = self._rows("loan", self._alma.loans.of_user(user_id))
+        return None if rows is None else {loan.item_pid: shapes.of_loan(loan) for loan in rows}
+
+    def ended_loan(self, leg: LegRecord) -> LoanRead:
+        """The latest complete loan of the item to the user: by its id where it is known, else by the item's loans.
+
+        Where the list of active ones that was read is not whole, an active one is looked for at the item first.
+        """
+        return self._known_loan(leg) or self._active_of_item(leg) or self._latest_of_item(leg)
+
+    def _active_of_item(self, leg: LegRecord) -> LoanRead | None:
+        """The active loan that the user's list does not name, as the item has it; None when there is none."""
+        if "loan" not in self._short:
+            return None
+        if leg.mms_id is None or leg.item_pid is None or leg.user_id is None:
+            self._failures.add("loan", code=_SHORT_LIST)
+            return LoanRead(None)
+        answer = self._settled(
+            "loan", self._alma.loans.of_item(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
+        )
+        if isinstance(answer, Unknown):
+            self._failures.add("loan", code=_SHORT_LIST)
+            return LoanRead(None)
+        rows = answer.value if isinstance(answer, Found) else []
+        return next((shapes.of_loan(row) for row in rows if _is_of(row, leg.user_id)), None)
+
+    def _known_loan(self, leg: LegRecord) -> LoanRead | None:
+        """The loan that was seen before, active or complete; None when Alma does not have it any more."""
+        if leg.loan_id is None or leg.user_id is None:
+            return None
+        answer = self._settled("loan", self._alma.loans.read(leg.user_id, leg.loan_id))
+        if isinstance(answer, Found):
+            self._user_seen = True
+            return shapes.of_loan(answer.value)
+        return LoanRead(None) if isinstance(answer, Unknown) else None
+
+    def _latest_of_item(self, leg: LegRecord) -> LoanRead:
+        if leg.mms_id is None or leg.item_pid is None or leg.user_id is None:
+            self._failures.add("loan", code=_NO_ID)
+            return LoanRead(None)
+        answer = self._settled(
+            "loan",
+            self._alma.loans.of_item(
+                leg.mms_id, leg.holding_id or "ALL", leg.item_pid, loan_status="Complete"
+            ),
+        )
+        if isinstance(answer, Unknown):
+            return LoanRead(None)
+        rows = answer.value if isinstance(answer, Found) else []
+        ended = [shapes.of_loan(row) for row in rows if _is_of(row, leg.user_id)]
+        return max(ended, key=lambda read: read.loan_date or _EPOCH, default=LoanRead(False))
+
+    # --- users
+
+    def patron(self, leg: LegRecord) -> PatronRead:
+        """GET /users/{user_id}: whether the user is there, and whether a block stands. Nothing else of it is kept."""
+        if leg.user_id is None:
+            return PatronRead(None)
+        answer = self._alma.users.read(leg.user_id, view="full")
+        if isinstance(answer, Found):
+            today = self._alma.today().isoformat()
+            return PatronRead(True, any(_stands(block, today) for block in answer.value.blocks))
+        if isinstance(answer, Unknown):
+            self._failures.add("patron", answer.error)
+            return PatronRead(None)
+        return PatronRead(False)
+
+    # --- answers
+
+    def _settled(self, part: str, answer: Answer[T]) -> Answer[T]:
+        """Take note of what failed; HTTP 404 is Alma's word that a thing is not there, whatever the code."""
+        if not isinstance(answer, Unknown):
+            return answer
+        if answer.error.code in NO_USER:
+            self._user_seen = False
+        elif isinstance(answer.error, RemoteRefused) and answer.error.status == 404:
+            return Absent(answer.error)
+        self._failures.add(part, answer.error)
+        return answer
+
+    def _rows(self, part: str, answer: ListAnswer[T]) -> list[T] | None:
+        """What a list of the user names. One that counts more proves nothing of what it does not name."""
+        self._short.discard(part)
+        if isinstance(answer, PartlyFound):
+            self._short.add(part)
+        elif not isinstance(answer, Found):
+            self._no_list(part, answer)
+            return None
+        self._user_seen = True
+        return rows_of(answer)
+
+    def _no_list(self, part: str, answer: Absent | Unknown) -> None:
+        error: RemoteError | None = answer.error
+        if isinstance(answer, Absent):
+            self._user_seen = False
+        self._failures.add(part, error, code="NO_USER")
+
+
+def _is_of(loan: Loan, user_id: str) -> bool:
+    return loan.user_id.casefold() == user_id.casefold()
+
+
+def _stands(block: UserBlock, today: str) -> bool:
+    ended = block.expiry_date[:10]
+    return block.status == "ACTIVE" and not (ended and ended < today)

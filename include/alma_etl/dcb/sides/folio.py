@@ -1,0 +1,116 @@
+"""Deeds on a side that is a FOLIO library: its mod-dcb transaction is begun and moved on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from alma_etl.dcb.conf import PlaceRequest
+from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, Txn
+from alma_etl.dcb.mod_dcb import ModDcb
+from alma_etl.dcb.settings import SystemSettings
+from alma_etl.dcb.sides import marks
+from alma_etl.dcb.sides.hand import NOTHING_TO_TELL, Hand, Result
+from alma_etl.dcb.sides.ports import Done, Later, Refused
+from alma_etl.dcb.sides.words import Impossible, Unsettled, settled
+from alma_etl.dcb.store.rows import LegRecord
+
+A = ActionType
+_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb:folio")
+
+_MOVES: dict[tuple[ActionType, str], Txn] = {
+    (A.BORROWER_SCAN_IN, "TRANSIT"): Txn.OPEN,
+    (A.PICKUP_SCAN_IN, "TRANSIT"): Txn.OPEN,
+    (A.BORROWER_SCAN_IN, "RECEIVED"): Txn.AWAITING_PICKUP,
+    (A.SUPPLIER_SCAN_IN, "RECEIVED"): Txn.AWAITING_PICKUP,
+    (A.BORROWER_SCAN_IN, "COMPLETED"): Txn.CLOSED,
+    (A.PICKUP_SCAN_IN, "COMPLETED"): Txn.CLOSED,
+    (A.CREATE_SUPPLIER_LOAN, ""): Txn.ITEM_CHECKED_OUT,
+    (A.CREATE_BORROWER_LOAN, ""): Txn.ITEM_CHECKED_OUT,
+    (A.BORROWER_CHECK_IN, ""): Txn.ITEM_CHECKED_IN,
+    (A.CANCEL_SUPPLIER_HOLD, ""): Txn.CANCELLED,
+    (A.VERIFY_SUPPLIER_HOLD_GONE, ""): Txn.CANCELLED,
+}
+_ACKS = {
+    A.CREATE_SUPPLIER_LOAN: AckName.SUPPLIER_LOAN_CREATED,
+    A.CREATE_BORROWER_LOAN: AckName.BORROWER_LOAN_CREATED,
+}
+
+
+def begin(mod_dcb: ModDcb, txn_id: str, body: Mapping[str, Any]) -> None:
+    """Begin a transaction, or adopt it. Raises Impossible, Unsettled, ServiceUnauthorized."""
+    settled(mod_dcb.create(txn_id, body), "The FOLIO transaction could not be begun")
+
+
+def move(mod_dcb: ModDcb, txn_id: str, target: Txn, role: Role) -> None:
+    """See to it that a transaction stands at ``target``. Raises Impossible, Unsettled, ServiceUnauthorized."""
+    _done(mod_dcb.move_to(txn_id, target, role))
+
+
+def transaction_body(
+    place: PlaceRequest, role: Role, system: SystemSettings, lender: SystemSettings
+) -> dict[str, Any]:
+    """A DcbTransaction of mod-dcb for the patron's or the pickup library's side.
+
+    FOLIO knows the patron and the pickup place by their UUIDs: ``borrower.user_id`` and ``pickup.library`` of the
+    conf. The item's id must be a UUID as well and is made from the lender's; so is that of a patron of another
+    library.
+    """
+    elsewhere = place.workflow == "RET-PUA"
+    kind = {Role.PICKUP: "PICKUP"}.get(role, "BORROWER" if elsewhere else "BORROWING-PICKUP")
+    supplier, patron = place.supplier, place.borrower.user_id
+    if role is Role.PICKUP:
+        patron = str(uuid.uuid5(_IDS, marks.virtual_user(place.borrower.system, patron)))
+    return {
+        "role": kind,
+        "item": {
+            "id": str(uuid.uuid5(_IDS, f"{supplier.system}|{supplier.item_pid}")),
+            "title": place.bib.title,
+            "barcode": place.item.barcode,
+            "materialType": place.item.material_type,
+            "lendingLibraryCode": lender.library or supplier.system,
+        },
+        "patron": {
+            "id": patron,
+            "barcode": patron,
+            "group": system.user_group or "",
+            "borrowingLibraryCode": system.library or place.borrower.system,
+        },
+        "pickup": {
+            "servicePointId": place.pickup.library,
+            "servicePointName": place.pickup.circ_desk or place.pickup.library,
+            "libraryCode": system.library or place.pickup.system,
+        },
+    }
+
+
+def perform(hand: Hand, action: ActionType, leg: LegRecord) -> Result:
+    """Do what an action means for the transaction of one side. Raises Impossible, Unsettled, RemoteStop."""
+    mod_dcb, txn_id = hand.systems.mod_dcb(leg.system_code), leg.txn_id or hand.tracked.pr_id
+    if action is A.PREVENT_RENEWAL_AT_BORROWER:
+        _done(mod_dcb.block_renewal(txn_id))
+        return NOTHING_TO_TELL
+    if action is A.RENEW_SUPPLIER_LOAN:
+        _done(mod_dcb.renew(txn_id))
+        return Result((Ack(AckName.LOAN_RENEWED, hand.moment(), leg.role),))
+    target = _MOVES.get((action, hand.args[0] if hand.args else ""))
+    if target is None:
+        raise Impossible(f"mod-dcb has no way to do {action}: do it in FOLIO")
+    move(mod_dcb, txn_id, target, leg.role)
+    name = _ACKS.get(action)
+    return Result((Ack(name, hand.moment(), leg.role),)) if name else NOTHING_TO_TELL
+
+
+def close(hand: Hand, leg: LegRecord) -> None:
+    """End the transaction of a settled request, as it was settled. Raises Impossible, Unsettled, RemoteStop."""
+    target = Txn.CLOSED if hand.tracked.status is Status.COMPLETED else Txn.CANCELLED
+    move(hand.systems.mod_dcb(leg.system_code), leg.txn_id or hand.tracked.pr_id, target, leg.role)
+
+
+def _done(answer: Done | Later | Refused) -> None:
+    if isinstance(answer, Refused):
+        raise Impossible(answer.reason)
+    if isinstance(answer, Later):
+        raise Unsettled(answer.reason)

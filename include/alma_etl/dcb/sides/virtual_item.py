@@ -1,0 +1,226 @@
+"""The virtual item: a suppressed title, holding and item with the book's barcode, so that it can be scanned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from lxml import etree
+
+from alma_etl.alma import updates, writes
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.items import Item
+from alma_etl.alma.shapes import Json, coded
+from alma_etl.dcb.settings import SystemSettings
+from alma_etl.dcb.sides import marks
+from alma_etl.dcb.sides.removal import is_used, is_virtual_holding, remove
+from alma_etl.dcb.sides.words import Impossible, known, settled
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualWish:
+    """What the virtual item shows."""
+
+    pr_id: str
+    barcode: str
+    material_type: str
+    title: str
+    author: str | None = None
+    isbn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualItem:
+    """Its ids in the borrower's (or pickup library's) Alma."""
+
+    mms_id: str
+    holding_id: str
+    item_pid: str
+    barcode: str
+
+
+def create(
+    alma: AlmaClient,
+    system: SystemSettings,
+    wish: VirtualWish,
+    now: datetime,
+    *,
+    patience: Sequence[float] = (),
+) -> VirtualItem:
+    """Make the virtual item of a request, or go on with what an earlier attempt left.
+
+    ``patience``: seconds before each further look for a title that an attempt whose answer was lost may have made;
+    Alma's index lags. Raises Impossible when the barcode is that of a real item or of another request under way, or
+    when Alma does not take a part; Unsettled; RemoteStop. What was made until then stays, for `remove`.
+    """
+    ready = _by_barcode(alma, wish)
+    if ready is not None:
+        return ready
+    mms_id = _find_title(alma, wish.pr_id, patience)
+    if mms_id is not None:
+        return _completed(alma, system, wish, mms_id, now)
+    record = _bib_record(wish, now)
+    made = writes.create_bib(alma, record, marker=marks.bib_mark(wish.pr_id), suppressed=True)
+    bib = settled(made, "The virtual title could not be made")
+    return _with_item(alma, wish, bib.mms_id, _make_holding(alma, system, bib.mms_id, (), now), system)
+
+
+def is_free(alma: AlmaClient, wish: VirtualWish) -> bool:
+    """Whether the barcode can be used: by no item, by this request's own, or by an idle leftover of ours.
+
+    Raises Impossible as `create` does, Unsettled, RemoteStop.
+    """
+    item = known(alma.items.by_barcode(wish.barcode), "The barcode")
+    if item is None:
+        return True
+    _refuse_foreign(alma, wish, item)
+    return True
+
+
+def _by_barcode(alma: AlmaClient, wish: VirtualWish) -> VirtualItem | None:
+    item = known(alma.items.by_barcode(wish.barcode), "The barcode")
+    if item is None:
+        return None
+    owner = _refuse_foreign(alma, wish, item)
+    if owner == wish.pr_id:
+        return VirtualItem(item.mms_id, item.holding_id, item.pid, item.barcode)
+    remove(alma, owner, item.mms_id)
+    return None
+
+
+def _refuse_foreign(alma: AlmaClient, wish: VirtualWish, item: Item) -> str:
+    """The request that the item with our barcode belongs to. Raises Impossible when it must not be touched."""
+    bib = known(alma.bibs.read(item.mms_id), "The title of the item with this barcode")
+    owner = marks.owner_of(bib) if bib is not None else None
+    if owner is None or not is_virtual_holding(alma, item.mms_id, item.holding_id):
+        raise Impossible(
+            f"The barcode {wish.barcode} belongs to another item of this Alma (title {item.mms_id}, item {item.pid}): "
+            "the book could not be told from it. Look which of the two has the wrong barcode"
+        )
+    if owner != wish.pr_id and is_used(alma, item):
+        raise Impossible(
+            f"The barcode {wish.barcode} is in use by the request {owner}, which is not over: close that one first"
+        )
+    return owner
+
+
+def _find_title(alma: AlmaClient, pr_id: str, patience: Sequence[float]) -> str | None:
+    for pause in (0.0, *patience):
+        if pause:
+            alma.pause(pause)
+        rows = known(alma.bibs.by_system_number(marks.bib_mark(pr_id)), "The virtual title") or []
+        ours = [bib.mms_id for bib in rows if marks.owner_of(bib) == pr_id]
+        if ours:
+            return ours[0]
+    return None
+
+
+def _completed(
+    alma: AlmaClient, system: SystemSettings, wish: VirtualWish, mms_id: str, now: datetime
+) -> VirtualItem:
+    """Go on with a title that is there: it may lack its holding or item, or have the barcode of an earlier lender."""
+    rows = known(alma.holdings.list(mms_id), "The virtual title's holdings") or []
+    ours = next((row.holding_id for row in rows if row.call_number == marks.VIRTUAL_CALL_NUMBER), None)
+    holding_id = ours or _make_holding(alma, system, mms_id, [row.holding_id for row in rows], now)
+    items = known(alma.items.list(mms_id, holding_id), "The virtual items") or []
+    if not items:
+        return _with_item(alma, wish, mms_id, holding_id, system)
+    item = set_barcode(alma, items[0], wish.barcode)
+    return VirtualItem(mms_id, holding_id, item.pid, item.barcode)
+
+
+def _make_holding(
+    alma: AlmaClient, system: SystemSettings, mms_id: str, known_ids: Sequence[str], now: datetime
+) -> str:
+    made = writes.create_holding(alma, mms_id, _holding_record(system, now), known=known_ids)
+    return settled(made, "The virtual holding could not be made").holding_id
+
+
+def _with_item(
+    alma: AlmaClient, wish: VirtualWish, mms_id: str, holding_id: str, system: SystemSettings
+) -> VirtualItem:
+    made = writes.create_item(alma, mms_id, holding_id, _item_body(system, wish))
+    item = settled(made, "The virtual item could not be made")
+    return VirtualItem(mms_id, holding_id, item.pid, item.barcode)
+
+
+def set_barcode(alma: AlmaClient, item: Item, barcode: str) -> Item:
+    """Give a virtual item another barcode: that of the book now. Refused on items that are not virtual.
+
+    Raises Impossible, Unsettled, RemoteStop.
+    """
+    if item.barcode == barcode:
+        return item
+    return _changed(alma, item, {"barcode": barcode}, "The barcode of the virtual item could not be changed")
+
+
+def prevent_renewal(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
+    """Let nobody renew the loan of a virtual item any more: by its policy, or else by a note for the desk.
+
+    Raises Impossible, Unsettled, RemoteStop.
+    """
+    what = "Renewals of the virtual item could not be prevented"
+    if system.no_renew_policy:
+        if item.item_policy == system.no_renew_policy:
+            return item
+        try:
+            return _changed(alma, item, {"policy": coded(system.no_renew_policy)}, what)
+        except Impossible as refused:
+            if not refused.code:
+                raise
+    return _changed(alma, item, {"fulfillment_note": "The lender wants it back: do not renew"}, what)
+
+
+def _changed(alma: AlmaClient, item: Item, fields: Json, what: str) -> Item:
+    if not is_virtual_holding(alma, item.mms_id, item.holding_id):
+        raise Impossible(f"{what}: the item {item.pid} is not a virtual one")
+    changes = {"item_data": fields}
+    return settled(updates.update_item(alma, item.mms_id, item.holding_id, item.pid, changes), what)
+
+
+# --- what is sent
+
+
+def _bib_record(wish: VirtualWish, now: datetime) -> bytes:
+    record = etree.Element("record")
+    etree.SubElement(record, "leader").text = "00000nam a2200000   4500"
+    control = etree.SubElement(record, "controlfield", tag="008")
+    control.text = f"{now:%y%m%d}nuuuuuuuuxx {'':17}und d"
+    _add(record, "020", "  ", wish.isbn)
+    _add(record, "035", "  ", marks.bib_mark(wish.pr_id))
+    _add(record, "100", "1 ", wish.author)
+    _add(record, "245", "10" if wish.author else "00", wish.title)
+    _add(record, "500", "  ", marks.BIB_NOTE)
+    return etree.tostring(record, encoding="utf-8")
+
+
+def _holding_record(system: SystemSettings, now: datetime) -> bytes:
+    record = etree.Element("record")
+    etree.SubElement(record, "leader").text = "     nx  a22     1n 4500"
+    control = etree.SubElement(record, "controlfield", tag="008")
+    control.text = f"{now:%y%m%d}2u    0   4001uu   0000000"
+    place = etree.SubElement(record, "datafield", ind1="8", ind2=" ", tag="852")
+    for code, value in (("b", system.library), ("c", system.location), ("h", marks.VIRTUAL_CALL_NUMBER)):
+        etree.SubElement(place, "subfield", code=code).text = value
+    return etree.tostring(record, encoding="utf-8")
+
+
+def _add(record: etree._Element, tag: str, indicators: str, value: str | None) -> None:
+    if value:
+        field = etree.SubElement(record, "datafield", ind1=indicators[0], ind2=indicators[1], tag=tag)
+        etree.SubElement(field, "subfield", code="a").text = value
+
+
+def _item_body(system: SystemSettings, wish: VirtualWish) -> Json:
+    return {
+        "holding_data": {},
+        "item_data": {
+            "barcode": wish.barcode,
+            "physical_material_type": coded(wish.material_type),
+            "policy": coded(system.item_policy or ""),
+            "library": coded(system.library or ""),
+            "location": coded(system.location or ""),
+            "internal_note_1": f"DCB request {wish.pr_id}",
+        },
+    }

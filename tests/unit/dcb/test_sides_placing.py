@@ -1,0 +1,238 @@
+"""Placing step by step against two sandboxes: everything is checked first, and done once."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from alma_etl.dcb.flows.place import steps
+from alma_etl.dcb.flows.place.track import track
+from alma_etl.dcb.machine.vocabulary import Role, Status
+from alma_etl.store.locks import LockLost, Locks
+from tests.unit.dcb.sides_desk import NOTHING, ONE, STEPS, VP, refused
+from tests.unit.dcb.sides_world import PATRON
+
+pytestmark = pytest.mark.heavy
+
+
+# --- placing
+
+
+def test_a_request_is_placed_and_tracked(desk, almas):
+    assert desk.place(almas.conf(note="For the desk")) == Status.RPBA
+    assert desk.left() == ONE
+    tracked = desk.tools.store.get("PR-1")
+    supplier, borrower = tracked.legs[Role.SUPPLIER], tracked.legs[Role.BORROWER]
+    book = almas.book()
+    assert (supplier.user_id, supplier.item_pid, supplier.holding_id) == (VP, book.pid, book.holding_id)
+    assert (supplier.pickup_library, supplier.is_virtual) == ("STOR", False)
+    assert (borrower.user_id, borrower.pickup_library, borrower.is_virtual) == (PATRON, "SCI", True)
+    assert borrower.barcode == book.barcode
+    (hold,) = almas.borrower.contents()["requests"].values()
+    assert (hold["user_id"], hold["pickup_library"]) == (PATRON, "SCI")
+    assert hold["values"]["comment"] == "For the desk [DCB-REQUEST:PR-1:BORROWER]"
+    assert "note" not in tracked.conf
+    assert "it is REQUEST_PLACED_AT_BORROWING_AGENCY" in desk.page("run-1")
+
+
+def test_the_machine_is_told_in_the_right_order_and_nothing_is_left_to_place(desk, almas):
+    desk.place(almas.conf())
+    history = desk.tools.store.history("PR-1")
+    assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA]
+    assert desk.tools.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test") == []
+
+
+@pytest.mark.quick
+def test_placing_costs_few_calls(desk, almas):
+    almas.book()
+    for side in (almas.lender, almas.borrower):
+        side.control("DELETE", "log")
+    desk.place(almas.conf())
+    calls = {
+        side.suffix: len(side.control("GET", "log")["entries"]) for side in (almas.lender, almas.borrower)
+    }
+    assert calls == {"4401": 7, "4402": 10}
+
+
+def test_a_second_run_with_the_same_conf_adopts_and_one_with_another_is_refused(desk, almas):
+    conf = almas.conf()
+    assert desk.place(conf) == desk.place(conf) == desk.place(conf, run_id="run-1") == Status.RPBA
+    assert desk.place(almas.conf(borrower={"system": "BORROWER", "user_id": "I000003"})) == Status.RPBA
+    assert desk.left() == ONE
+    assert "its pr_id was used before, for another one" in refused(desk, almas.conf(number=1))
+    assert desk.left() == ONE
+
+
+class LostSession:
+    """Gives every lock, and has lost it when it is asked."""
+
+    def take(self, name):
+        return self
+
+    def holds(self, name, session):
+        return False
+
+    def release(self, name, session):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("number", range(1, len(STEPS)))
+def test_a_step_that_lost_its_lock_writes_nothing_and_a_retry_goes_on(desk, almas, number):
+    conf, good = almas.conf(), desk.tools
+    for step in STEPS[:number]:
+        step(desk.placing(conf, run_id="run-1"))
+    before = [side.contents() for side in (almas.lender, almas.borrower)]
+    desk.tools = replace(good, locks=Locks(LostSession()))
+    with pytest.raises(LockLost, match="dcb_request:PR-1 was lost"):
+        STEPS[number](desk.placing(conf, run_id="run-1"))
+    assert [side.contents() for side in (almas.lender, almas.borrower)] == before
+    desk.tools = good
+    assert desk.place(conf, run_id="run-1") == Status.RPBA
+    assert desk.left() == ONE
+
+
+def test_a_placing_and_a_cancellation_that_lost_their_lock_write_nothing(desk, almas):
+    conf, good = almas.conf(), desk.tools
+    for step in STEPS:
+        step(desk.placing(conf, run_id="run-1"))
+    desk.tools = replace(good, locks=Locks(LostSession()))
+    with pytest.raises(LockLost):
+        track(desk.placing(conf, run_id="run-1"), {})
+    assert good.store.get("PR-1") is None
+    desk.tools = good
+    assert desk.place(conf, run_id="run-1") == Status.RPBA
+    desk.tools = replace(good, locks=Locks(LostSession()))
+    with pytest.raises(LockLost):
+        desk.cancel()
+    assert desk.left() == ONE
+
+
+def test_a_request_under_way_is_not_touched_when_its_patron_is_blocked_meanwhile(desk, almas):
+    desk.place(almas.conf())
+    user = almas.borrower.running.sandbox.users.find(PATRON)
+    almas.borrower.running.sandbox.users.keep({**user, "status": {"value": "INACTIVE"}})
+    assert desk.place(almas.conf()) == Status.RPBA
+    almas.borrower.running.sandbox.users.drop(PATRON)
+    assert "cannot be placed" in refused(desk, almas.conf()) or "so nothing was undone" in desk.problem
+    assert desk.left() == ONE
+
+
+def test_a_run_joins_another_of_the_same_conf_that_is_under_way(desk, almas):
+    first = desk.placing(almas.conf())
+    for step in STEPS[:3]:
+        step(first)
+    assert "is being placed with another conf by the run run-1" in refused(desk, almas.conf(note="Another"))
+    assert desk.place(almas.conf()) == Status.RPBA
+    for step in STEPS[3:]:
+        step(first)
+    assert track(first, {}) == Status.RPBA
+    assert desk.left() == ONE
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"borrower": {"system": "BORROWER", "user_id": "nobody"}}, "knows no such user"),
+        ({"borrower": {"system": "BORROWER", "user_id": "patron047"}}, "PATRON_BLOCKED"),
+        ({"borrower": {"system": "BORROWER", "user_id": "patron048"}}, "PATRON_EXPIRED"),
+        ({"borrower": {"system": "BORROWER", "user_id": "patron049"}}, "PATRON_INACTIVE"),
+        ({"borrower": {"system": "BORROWER", "user_id": "patron050"}}, "PATRON_BLOCKED"),
+        (
+            {"pickup": {"system": "BORROWER", "library": "NOWHERE"}},
+            "has no library 'NOWHERE'; it has LAW, MAIN",
+        ),
+        ({"item": {"barcode": "ANOTHER"}}, "has the barcode .*, not ANOTHER"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(change, why, desk, almas):
+    assert re.search(why, refused(desk, almas.conf(**change)))
+    assert desk.left() == NOTHING
+    assert almas.lender.calls("POST") == almas.borrower.calls("POST") == []
+    assert desk.tools.store.get("PR-1") is None
+    assert desk.place(almas.conf()) == Status.RPBA  # the id is still free
+
+
+@pytest.mark.parametrize(
+    ("process_type", "why"), [("LOAN", "is on loan"), ("MISSING", "is missing"), ("ACQ", "is not in place")]
+)
+def test_a_book_that_is_not_there_is_refused(process_type, why, desk, almas):
+    almas.lender.control("POST", f"items/{almas.book().pid}", {"process_type": process_type})
+    assert f"{why}: choose another copy" in refused(desk, almas.conf()) or why in desk.problem
+    assert almas.lender.calls("POST") == []
+
+
+def test_a_book_that_somebody_else_waits_for_is_refused(desk, almas):
+    body = {"request_type": "HOLD", "pickup_location_type": "LIBRARY", "pickup_location_library": "MAIN"}
+    almas.at_lender.requests.create("patron001", body, item_pid=almas.book().pid)
+    assert "is requested by somebody: choose another copy" in refused(desk, almas.conf())
+
+
+def test_a_duplicate_request_of_the_patron_for_the_book_is_refused(desk, almas):
+    desk.place(almas.conf())
+    assert "is requested by somebody" in desk.place(almas.conf("PR-2")) + desk.problem
+    assert desk.left() == ONE
+
+
+def test_the_barcode_of_a_real_item_of_the_borrower_is_refused(desk, almas):
+    real = almas.borrower.lendable(almas.at_borrower)[0]
+    almas.lender.control("POST", f"items/{almas.book().pid}", {"barcode": real.barcode})
+    try:
+        assert "belongs to another item of this Alma" in refused(
+            desk, almas.conf(item={"barcode": real.barcode})
+        )
+        assert desk.left() == NOTHING
+    finally:
+        almas.lender.control("POST", f"items/{almas.book().pid}", {"barcode": almas.book().barcode})
+
+
+def test_a_rehearsal_writes_nothing_and_says_what_would_be_done(desk, almas):
+    assert desk.place(almas.conf(), dry_run=True) == "rehearsed"
+    assert desk.left() == NOTHING
+    for method in ("POST", "PUT", "DELETE"):
+        assert almas.lender.calls(method) == almas.borrower.calls(method) == []
+    page = desk.page("run-1")
+    assert "would be placed" in page
+    assert "would be made at BORROWER" in page
+    assert desk.place(almas.conf(item={"barcode": "X"}), dry_run=True).startswith(
+        "The request PR-1 cannot be placed"
+    )
+    assert desk.place(almas.conf()) == Status.RPBA
+    assert desk.place(almas.conf(), dry_run=True, run_id="again") == "rehearsed"
+    assert "is tracked already and REQUEST_PLACED_AT_BORROWING_AGENCY" in desk.page("again")
+
+
+def test_a_dry_run_cleared_as_a_real_one_places_and_a_dry_run_between_forgets_nothing(desk, almas):
+    conf = almas.conf()
+    desk.place(conf, run_id="cleared", dry_run=True)
+    placing = desk.placing(conf, run_id="cleared")
+    for step in STEPS[:3]:  # the lender's hold stands, then somebody clears the run as a dry run
+        step(placing)
+    begun = placing.load()
+    desk.place(conf, run_id="cleared", dry_run=True)
+    assert placing.load() == begun
+    assert desk.place(conf, run_id="cleared") == Status.RPBA
+    assert desk.left() == ONE
+    assert "would be" not in desk.page("cleared")
+
+
+def test_two_tasks_never_work_on_one_request_at_once(desk, almas):
+    placing = desk.placing(almas.conf())
+    with (
+        placing.locked(),
+        pytest.raises(Exception, match="somebody else has been working on dcb_request:PR-1"),
+    ):
+        steps.check_patron(desk.placing(almas.conf()))
+
+
+def test_nothing_personal_is_kept_or_told(desk, almas, caplog):
+    caplog.set_level("DEBUG", "alma_etl")
+    desk.place(almas.conf())
+    desk.place(almas.conf("PR-2", 1, borrower={"system": "BORROWER", "user_id": "patron047"}))
+    desk.cancel()
+    kept = "".join(desk.tools.bucket.get(key).decode() for key in desk.names())
+    for text in (kept, caplog.text):
+        assert text
+        assert not re.search(r"Test Street|@example|Patron \d|deeds-test-word", text)
