@@ -1,0 +1,28 @@
+BEGIN TRANSACTION;
+CREATE TABLE alma_etl_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alma_etl_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alma_etl_version" VALUES('0001');
+CREATE TABLE api_budget (
+	name TEXT NOT NULL, 
+	clock DOUBLE NOT NULL, 
+	next_slot DOUBLE NOT NULL, 
+	step DOUBLE NOT NULL, 
+	generation BIGINT NOT NULL, 
+	rate DOUBLE NOT NULL, 
+	rate_at DOUBLE NOT NULL, 
+	speed DOUBLE NOT NULL, 
+	speed_at DOUBLE NOT NULL, 
+	closed_until DOUBLE NOT NULL, 
+	closed_reason TEXT NOT NULL, 
+	calls_left BIGINT, 
+	calls_left_at DOUBLE NOT NULL, 
+	day BIGINT NOT NULL, 
+	granted BIGINT NOT NULL, 
+	refused BIGINT NOT NULL, 
+	CONSTRAINT pk_api_budget PRIMARY KEY (name)
+);
+INSERT INTO "api_budget" VALUES('api-na.hosted.exlibrisgroup.com/01ABC_INST',1.79598381349401617053e+09,1.79598381449401617053e+09,5.15463917525773238081e-02,1,20.0,1.79598381346001911167e+09,0.7,1.79598381449401617053e+09,0.0,'',90000,1.79598381347498607628e+09,20786,5,1);
+INSERT INTO "api_budget" VALUES('second Alma',1.79598381349799919126e+09,0.0,1.0,1,0.0,0.0,1.0,0.0,32503680000.0,'the daily threshold is reached',NULL,0.0,20786,0,0);
+COMMIT;

