@@ -28,7 +28,7 @@ settings.load_profile("untimed")
 MARKERS_BY_FOLDER = {
     "browser": ("stacks", "heavy"),
     "distributed": ("stacks", "heavy"),
-    "stack": ("stacks", "heavy"),
+    "local/stack": ("stacks", "heavy"),
     "sandbox/third_party": ("third_party", "heavy"),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from tests.stack.real import RealStack, real_stack
+from tests.local.stack.real import RealStack, real_stack
 
 PATIENCE_MS = 180_000  # for anything that a page is to show; machines that build are slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import log_in
-from tests.stack.real import RealStack
+from tests.local.stack.real import RealStack
 
 pytestmark = pytest.mark.timeout(900)
 

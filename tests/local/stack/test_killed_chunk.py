@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.alma import SandboxView
-from tests.stack.real import RealStack, real_stack
+from tests.local.stack.real import RealStack, real_stack
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -17,7 +17,7 @@ from local.ownership import end_leftovers, marked
 
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def start(folder: Path, output: Path) -> "subprocess.Popen[bytes]":

@@ -23,11 +23,11 @@ from local.airflow_api import AirflowApi, AirflowRefusedError
 from local.ownership import Lock, end_leftovers, marked
 from local.s3 import s3_client
 from local.stack import Addresses
-from tests.servers.processes import listening
+from tests.local.processes import listening
 
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:

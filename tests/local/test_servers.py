@@ -16,7 +16,7 @@ import redis
 import requests
 
 from local import servers
-from tests.servers.processes import existing, listening
+from tests.local.processes import existing, listening
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
