@@ -97,6 +97,17 @@ def test_what_calls_changed_is_there_after_a_restart_and_ids_go_on(tmp_path: Pat
     assert int(again.number("request")) > 0
 
 
+@pytest.mark.parametrize("name", ["sandbox-state-1.json", "consortium-state-1.json"])
+def test_a_file_that_an_older_version_wrote_is_taken_over_whole(name: str, tmp_path: Path) -> None:
+    old = Path(__file__).with_name("data") / name
+    path = tmp_path / "state.json"
+    path.write_bytes(old.read_bytes())
+    settings = ConsortiumSettings() if name.startswith("consortium") else Settings(titles=2, per_second=0)
+    world, file = started(path, settings)
+    assert file.said == []
+    assert kept.dump(world)["parts"] == json.loads(old.read_text())["state"]["parts"]
+
+
 def test_after_a_kill_no_id_is_given_again_that_was_given_after_the_last_writing(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     world, _ = started(path)
