@@ -32,7 +32,8 @@ from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade
-from alma_sandbox import Running, Settings, serve, staff
+from alma_sandbox import Running, Settings, serve
+from alma_sandbox.control import staff
 
 KEY = "sandbox"
 PICKUP = "SCI"

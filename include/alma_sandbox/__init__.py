@@ -4,8 +4,8 @@
 """
 
 from alma_sandbox.app import create_app
-from alma_sandbox.faults import FaultRule
-from alma_sandbox.server import Running, serve
+from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.http.server import Running, serve
 from alma_sandbox.settings import Settings
 
 __all__ = ["FaultRule", "Running", "Settings", "create_app", "serve"]

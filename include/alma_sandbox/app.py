@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alma_sandbox import control, http_errors, sru
-from alma_sandbox.call import BASE
-from alma_sandbox.gateway import endpoint, query_without_key
-from alma_sandbox.routes import ROUTES
+from alma_sandbox.control import surface as control
+from alma_sandbox.gateway.endpoint import endpoint, query_without_key
+from alma_sandbox.http import http_errors
+from alma_sandbox.http.call import BASE
+from alma_sandbox.routes import ROUTES, sru
 from alma_sandbox.sandbox import Sandbox
 from alma_sandbox.settings import Settings
 

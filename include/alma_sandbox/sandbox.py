@@ -3,21 +3,21 @@
 from datetime import datetime
 from typing import Any
 
+from alma_sandbox.administration.events import Events
+from alma_sandbox.administration.jobs import Jobs
+from alma_sandbox.administration.po_lines import PoLines
+from alma_sandbox.administration.sets import Sets
 from alma_sandbox.catalogue.records import Holding
 from alma_sandbox.catalogue.store import Catalogue
 from alma_sandbox.circulation.loans import Loans
 from alma_sandbox.circulation.requests import Requests
 from alma_sandbox.circulation.users import Users
-from alma_sandbox.clock import Clock
-from alma_sandbox.errors import Tracking
-from alma_sandbox.events import Events
-from alma_sandbox.faults import Faults
-from alma_sandbox.jobs import Jobs
-from alma_sandbox.log import Log
-from alma_sandbox.po_lines import PoLines
-from alma_sandbox.sets import Sets
+from alma_sandbox.gateway.faults import Faults
+from alma_sandbox.gateway.log import Log
+from alma_sandbox.gateway.thresholds import Daily, SlidingSecond
+from alma_sandbox.http.errors import Tracking
 from alma_sandbox.settings import Settings
-from alma_sandbox.thresholds import Daily, SlidingSecond
+from alma_sandbox.state.clock import Clock
 
 
 class Sandbox:

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from alma_sandbox import kept, state
 from alma_sandbox.consortium.world import Consortium
+from alma_sandbox.control import state
 from alma_sandbox.sandbox import Sandbox
+from alma_sandbox.state import kept
 
 
 def restarted(world: kept.World) -> Any:

@@ -7,8 +7,8 @@ import requests
 from lxml import etree
 
 from alma_sandbox.catalogue import ids
-from alma_sandbox.faults import FaultRule, Faults
-from alma_sandbox.gateway import latency
+from alma_sandbox.gateway.endpoint import latency
+from alma_sandbox.gateway.faults import FaultRule, Faults
 from tests.sandbox.caller import Caller, error_of
 
 BIB = f"/bibs/{ids.mms_id(0)}"

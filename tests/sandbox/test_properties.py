@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from lxml import etree
 from starlette.datastructures import Headers
 
-from alma_sandbox import Settings, bodies
-from alma_sandbox.answers import as_json, as_xml
-from alma_sandbox.call import Call
+from alma_sandbox import Settings
 from alma_sandbox.catalogue import ids
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record, from_element, to_element
 from alma_sandbox.circulation.users import normalise
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import as_json, as_xml
+from alma_sandbox.http.call import Call
 from alma_sandbox.sandbox import Sandbox
 
 TEXT = st.text(

@@ -12,11 +12,12 @@ import psutil
 import pytest
 import requests
 
-from alma_sandbox import Settings, kept, serve, state_file
+from alma_sandbox import Settings, serve
 from alma_sandbox.consortium import ConsortiumSettings
 from alma_sandbox.consortium.world import Consortium
 from alma_sandbox.sandbox import Sandbox
-from alma_sandbox.state_file import RESERVE, StateFile, StateFileInUse
+from alma_sandbox.state import kept, state_file
+from alma_sandbox.state.state_file import RESERVE, StateFile, StateFileInUse
 from tests.sandbox.caller import Caller
 from tests.sandbox.records import HOLD, bib_xml, item_body
 from tests.sandbox.restarts import assert_declared, restarted

@@ -11,8 +11,8 @@ import pytest
 import requests
 from lxml import etree
 
+from alma_sandbox.administration.events import signature
 from alma_sandbox.catalogue import ids
-from alma_sandbox.events import signature
 from tests.sandbox.caller import Caller
 from tests.sandbox.records import DESK, HOLD, bib_xml, item_body
 

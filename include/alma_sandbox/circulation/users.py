@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from alma_sandbox.answers import Payload, code
-from alma_sandbox.bodies import many, text
 from alma_sandbox.catalogue.conf_data import description
+from alma_sandbox.http.answers import Payload, code
+from alma_sandbox.http.bodies import many, text
 
 if TYPE_CHECKING:
     from alma_sandbox.sandbox import Sandbox

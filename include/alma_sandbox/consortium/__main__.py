@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from alma_sandbox import state_file
 from alma_sandbox.consortium import ConsortiumSettings, run
 from alma_sandbox.consortium.app import create_app
+from alma_sandbox.state import state_file
 
 
 def _ready(url: str) -> None:

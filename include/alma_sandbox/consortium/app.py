@@ -19,8 +19,8 @@ from alma_sandbox.consortium import control, transactions
 from alma_sandbox.consortium.settings import ConsortiumSettings
 from alma_sandbox.consortium.transactions import Refused
 from alma_sandbox.consortium.world import Consortium
-from alma_sandbox.fault_answers import Dropped
-from alma_sandbox.faults import FaultRule
+from alma_sandbox.gateway.fault_answers import Dropped
+from alma_sandbox.gateway.faults import FaultRule
 
 _Work = Callable[[Request], Awaitable[Response]]
 TOKEN_PATH = "/realms/dcb/protocol/openid-connect/token"  # noqa: S105 - a path

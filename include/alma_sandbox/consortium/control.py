@@ -12,8 +12,8 @@ from starlette.routing import Route
 from alma_sandbox.consortium import transactions
 from alma_sandbox.consortium.settings import ConsortiumSettings
 from alma_sandbox.consortium.world import Consortium, PatronRequest
-from alma_sandbox.faults import FaultRule
-from alma_sandbox.log import as_dict
+from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.gateway.log import as_dict
 
 _Work = Callable[[Request], Awaitable[object]]
 FAULTS = ("drop", "slow", "body", "bad_gateway")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from alma_sandbox.consortium.app import create_app
 from alma_sandbox.consortium.settings import ConsortiumSettings
 from alma_sandbox.consortium.world import Consortium
-from alma_sandbox.server import run_app, serve_app
+from alma_sandbox.http.server import run_app, serve_app
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alma_sandbox.clock import Clock
 from alma_sandbox.consortium.settings import ConsortiumSettings
 from alma_sandbox.consortium.transactions import Transactions
-from alma_sandbox.faults import Faults
-from alma_sandbox.log import Log
+from alma_sandbox.gateway.faults import Faults
+from alma_sandbox.gateway.log import Log
+from alma_sandbox.state.clock import Clock
 
 
 @dataclass

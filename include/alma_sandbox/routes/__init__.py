@@ -1,6 +1,6 @@
 """Every path below ``/almaws/v1`` that the sandbox answers, one module an area."""
 
-from alma_sandbox.call import RouteEntry
+from alma_sandbox.http.call import RouteEntry
 from alma_sandbox.routes import (
     acq,
     bibs,

@@ -2,15 +2,15 @@
 
 import re
 
-from alma_sandbox import bodies, notices
-from alma_sandbox.answers import Answer, Payload, Plain, code, listing
-from alma_sandbox.call import Call, route
+from alma_sandbox.administration.po_lines import PoLine
 from alma_sandbox.catalogue.conf_data import LIBRARIES, location_of
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib, Holding, Item
-from alma_sandbox.errors import Refusal
-from alma_sandbox.po_lines import PoLine
-from alma_sandbox.routes import item_writes
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain, code, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import item_writes, notices
 
 VENDORS = {"VENDOR1": "First Vendor", "VENDOR2": "Second Vendor"}
 FUNDS = {"BOOKS": "Books", "SERIALS": "Serials"}  # codes are case-sensitive

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from alma_sandbox import bodies, lookups, notices, shapes
-from alma_sandbox.answers import Answer, Payload, Plain
-from alma_sandbox.call import Call
+from alma_sandbox.catalogue.linked import network_record
 from alma_sandbox.catalogue.marc import DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib
-from alma_sandbox.errors import Refusal
-from alma_sandbox.linked import network_record
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import lookups, notices, shapes
 
 NORMALIZATIONS = ("MARC21 Normalize on save", "MARC21 Delete local fields")
 _SYNC = ("NONE", "BIBS", "HOLDINGS")

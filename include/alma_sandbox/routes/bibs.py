@@ -1,11 +1,10 @@
 """``/bibs``: reading bibs, alone and in batches."""
 
-from alma_sandbox import lookups, shapes
-from alma_sandbox.answers import Answer
-from alma_sandbox.call import Call, route
 from alma_sandbox.catalogue.records import Bib
-from alma_sandbox.errors import Refusal
-from alma_sandbox.routes import bib_writes
+from alma_sandbox.http.answers import Answer
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import bib_writes, lookups, shapes
 
 _BATCH = 100
 _KEYS = (

@@ -1,11 +1,11 @@
 """``/conf``: the institution, libraries, locations, desks and code tables."""
 
-from alma_sandbox import shapes
-from alma_sandbox.answers import Answer, Payload, code, listing
-from alma_sandbox.call import Call, route
 from alma_sandbox.catalogue import conf_data
 from alma_sandbox.catalogue.conf_data import Library, Location
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http.answers import Answer, Payload, code, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import shapes
 
 
 def general(call: Call) -> Answer:

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from alma_sandbox import bodies, lookups, shapes
-from alma_sandbox.answers import Answer, Plain
-from alma_sandbox.call import Call
 from alma_sandbox.catalogue.conf_data import location_of
 from alma_sandbox.catalogue.marc import DataField, Record
 from alma_sandbox.catalogue.records import Bib, Holding
-from alma_sandbox.errors import Refusal
-from alma_sandbox.routes import bib_writes
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Plain
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import bib_writes, lookups, shapes
 
 
 def create(call: Call) -> Answer:

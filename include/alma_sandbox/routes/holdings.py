@@ -1,9 +1,8 @@
 """``/bibs/{mms_id}/holdings``: listing and reading holdings."""
 
-from alma_sandbox import lookups, shapes
-from alma_sandbox.answers import Answer, listing
-from alma_sandbox.call import Call, route
-from alma_sandbox.routes import holding_writes
+from alma_sandbox.http.answers import Answer, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.routes import holding_writes, lookups, shapes
 
 
 def read_list(call: Call) -> Answer:

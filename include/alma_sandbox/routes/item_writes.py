@@ -3,15 +3,15 @@
 import re
 from dataclasses import replace
 
-from alma_sandbox import bodies, item_shapes, lookups, notices
-from alma_sandbox.answers import Answer, Payload, Plain
-from alma_sandbox.call import Call
 from alma_sandbox.catalogue.conf_data import CODE_TABLES, LIBRARIES, location_of
 from alma_sandbox.catalogue.marc import DataField
 from alma_sandbox.catalogue.records import ITEM_CODES, ITEM_TEXTS, Holding, Item
 from alma_sandbox.circulation import scan
-from alma_sandbox.errors import Refusal
-from alma_sandbox.routes import holding_writes
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import holding_writes, item_shapes, lookups, notices
 
 _DATES = ("arrival_date", "expected_arrival_date", "inventory_date", "weeding_date")
 # Alma writes these; what a caller sends for them is not looked at.

@@ -4,13 +4,12 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from alma_sandbox import item_shapes, lookups
-from alma_sandbox.answers import Answer, Plain, listing
-from alma_sandbox.call import BASE, Call, route
 from alma_sandbox.catalogue.records import Item
 from alma_sandbox.circulation.scan import home
-from alma_sandbox.errors import Refusal
-from alma_sandbox.routes import item_writes
+from alma_sandbox.http.answers import Answer, Plain, listing
+from alma_sandbox.http.call import BASE, Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import item_shapes, item_writes, lookups
 
 _DATES = {
     "create_date": lambda item: item.created_date,

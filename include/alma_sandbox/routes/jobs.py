@@ -2,13 +2,13 @@
 
 import re
 
-from alma_sandbox import bodies
-from alma_sandbox.answers import Answer, Payload, code, listing
-from alma_sandbox.call import BASE, Call, route
-from alma_sandbox.clock import timestamp
-from alma_sandbox.errors import Refusal
-from alma_sandbox.jobs import JOBS, RUNNING_AT_ONCE, STARTS_AN_HOUR, Instance, Job
+from alma_sandbox.administration.jobs import JOBS, RUNNING_AT_ONCE, STARTS_AN_HOUR, Instance, Job
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, code, listing
+from alma_sandbox.http.call import BASE, Call, route
+from alma_sandbox.http.errors import Refusal
 from alma_sandbox.sandbox import Sandbox
+from alma_sandbox.state.clock import timestamp
 
 
 def _job(call: Call) -> Job:

@@ -2,14 +2,15 @@
 
 from datetime import UTC, datetime
 
-from alma_sandbox import bodies, item_shapes, lookups, notices
-from alma_sandbox.answers import Answer, Payload, listing
-from alma_sandbox.call import Call, route
 from alma_sandbox.catalogue.conf_data import LIBRARIES
 from alma_sandbox.catalogue.records import Item
 from alma_sandbox.circulation.loans import Loan
 from alma_sandbox.circulation.requests import IN_LIBRARY_USE
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import item_shapes, lookups, notices
 
 _ORDER = ("id", "loan_date", "due_date", "barcode", "title", "author", "return_date")
 _LENDABLE = ("", "REQUESTED", "HOLDSHELF", "TRANSIT")

@@ -1,11 +1,12 @@
 """Making and changing sets (section 10): at most 1000 members a call."""
 
-from alma_sandbox import bodies, set_shapes
-from alma_sandbox.answers import Answer, Payload, Plain
-from alma_sandbox.call import Call
+from alma_sandbox.administration.sets import AlmaSet
 from alma_sandbox.catalogue.conf_data import CODE_TABLES
-from alma_sandbox.errors import Refusal
-from alma_sandbox.sets import AlmaSet
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import set_shapes
 
 _MOST = 1000
 _COMBINE = ("AND", "OR", "NOT")

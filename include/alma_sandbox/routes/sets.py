@@ -1,10 +1,9 @@
 """``/conf/sets``: sets and their members."""
 
-from alma_sandbox import set_shapes, shapes
-from alma_sandbox.answers import Answer, Payload, listing
-from alma_sandbox.call import Call, route
-from alma_sandbox.routes import set_writes
-from alma_sandbox.sets import AlmaSet
+from alma_sandbox.administration.sets import AlmaSet
+from alma_sandbox.http.answers import Answer, Payload, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.routes import set_shapes, set_writes, shapes
 
 
 def read_list(call: Call) -> Answer:

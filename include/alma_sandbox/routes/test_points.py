@@ -1,7 +1,7 @@
 """Connection tests of each area: GET proves the right to read, POST the right to write."""
 
-from alma_sandbox.answers import DECLARATION, XML_TYPE, Plain
-from alma_sandbox.call import Call, route
+from alma_sandbox.http.answers import DECLARATION, XML_TYPE, Plain
+from alma_sandbox.http.call import Call, route
 
 
 def _read(call: Call) -> Plain:

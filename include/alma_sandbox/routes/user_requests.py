@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
-from alma_sandbox import bodies, item_shapes, lookups, notices
-from alma_sandbox.answers import Answer, Payload, Plain, code, listing
-from alma_sandbox.call import Call, route
 from alma_sandbox.catalogue.conf_data import CODE_TABLES, LIBRARIES
 from alma_sandbox.catalogue.records import Item
 from alma_sandbox.circulation.requests import UserRequest
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain, code, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import item_shapes, lookups, notices
 
 _CREATABLE = ("HOLD", "BOOKING", "DIGITIZATION")
 _TYPES = (*_CREATABLE, "MOVE", "WORK_ORDER")

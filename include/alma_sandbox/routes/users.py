@@ -3,12 +3,13 @@
 import re
 from urllib.parse import unquote
 
-from alma_sandbox import bodies, lookups
-from alma_sandbox.answers import Answer, Payload, Plain, listing
-from alma_sandbox.call import Call, route
 from alma_sandbox.catalogue.conf_data import CODE_TABLES
 from alma_sandbox.circulation.users import OVERRIDABLE, identifiers, normalise
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain, listing
+from alma_sandbox.http.call import Call, route
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import lookups
 
 _EXPAND = ("loans", "requests", "fees")
 _MANDATORY = ("primary_id", "last_name", "account_type", "record_type")

@@ -9,8 +9,8 @@ from alma_etl.alma import AlmaClient
 from alma_etl.remote.limiter import LocalLimiter
 from alma_sandbox.catalogue import ids
 from alma_sandbox.catalogue.variants import GOOD, VARIANTS, variant_of
-from alma_sandbox.faults import FaultRule
-from alma_sandbox.server import Running, serve
+from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.http.server import Running, serve
 from alma_sandbox.settings import Settings
 from tests.unit.west.builders import read_marc
 from tests.unit.west.pipeline import Ran, run

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from alma_sandbox.answers import DECLARATION, XML_TYPE
 from alma_sandbox.catalogue import ids, titles
 from alma_sandbox.catalogue.marc import to_element
 from alma_sandbox.catalogue.records import Bib
+from alma_sandbox.http.answers import DECLARATION, XML_TYPE
 from alma_sandbox.sandbox import Sandbox
 
 _SRW = "http://www.loc.gov/zing/srw/"

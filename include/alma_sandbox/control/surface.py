@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from alma_sandbox import staff, state, variant_index
-from alma_sandbox.events import challenge
-from alma_sandbox.faults import FaultRule
-from alma_sandbox.log import as_dict
+from alma_sandbox.administration.events import challenge
+from alma_sandbox.control import staff, state, variant_index
+from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.gateway.log import as_dict
 from alma_sandbox.routes.jobs import announce
 from alma_sandbox.sandbox import Sandbox
 

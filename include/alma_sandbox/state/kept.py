@@ -12,6 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from alma_sandbox.administration.events import Events
+from alma_sandbox.administration.jobs import JOBS, Instance, Job, Jobs
+from alma_sandbox.administration.po_lines import PoLine, PoLines
+from alma_sandbox.administration.sets import AlmaSet, Sets
 from alma_sandbox.catalogue.ids import Counter
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record
 from alma_sandbox.catalogue.records import Bib, Holding, Item
@@ -19,18 +23,14 @@ from alma_sandbox.catalogue.store import Catalogue
 from alma_sandbox.circulation.loans import Loan, Loans
 from alma_sandbox.circulation.requests import Requests, UserRequest
 from alma_sandbox.circulation.users import Users
-from alma_sandbox.clock import Clock
 from alma_sandbox.consortium.transactions import Transaction, Transactions
 from alma_sandbox.consortium.world import Consortium, PatronRequest
-from alma_sandbox.errors import Tracking
-from alma_sandbox.events import Events
-from alma_sandbox.faults import Faults
-from alma_sandbox.jobs import JOBS, Instance, Job, Jobs
-from alma_sandbox.log import Log
-from alma_sandbox.po_lines import PoLine, PoLines
+from alma_sandbox.gateway.faults import Faults
+from alma_sandbox.gateway.log import Log
+from alma_sandbox.gateway.thresholds import Daily, SlidingSecond
+from alma_sandbox.http.errors import Tracking
 from alma_sandbox.sandbox import Sandbox
-from alma_sandbox.sets import AlmaSet, Sets
-from alma_sandbox.thresholds import Daily, SlidingSecond
+from alma_sandbox.state.clock import Clock
 
 World = Sandbox | Consortium
 

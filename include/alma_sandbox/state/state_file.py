@@ -20,8 +20,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from alma_sandbox import kept
-from alma_sandbox.server import run_app
+from alma_sandbox.http.server import run_app
+from alma_sandbox.state import kept
 
 VERSION = 1
 RESERVE = 10_000

@@ -1,11 +1,11 @@
 """Finding the records that a path names, with Alma's error when there is none."""
 
-from alma_sandbox.answers import Payload
-from alma_sandbox.call import Call
 from alma_sandbox.catalogue.records import Bib, Holding, Item
 from alma_sandbox.circulation.loans import Loan
 from alma_sandbox.circulation.requests import UserRequest
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http.answers import Payload
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
 
 
 def bib(call: Call) -> Bib:

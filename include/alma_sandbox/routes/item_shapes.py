@@ -2,16 +2,16 @@
 
 from datetime import datetime
 
-from alma_sandbox import shapes
-from alma_sandbox.answers import Both, Payload, code
-from alma_sandbox.call import Call
 from alma_sandbox.catalogue import availability
 from alma_sandbox.catalogue.conf_data import description, library_name, location_name
 from alma_sandbox.catalogue.records import ITEM_CODES, ITEM_TEXTS, Bib, Holding, Item
 from alma_sandbox.circulation import requests as states
 from alma_sandbox.circulation.loans import NOT_RENEWABLE, Loan
 from alma_sandbox.circulation.requests import UserRequest
-from alma_sandbox.clock import timestamp
+from alma_sandbox.http.answers import Both, Payload, code
+from alma_sandbox.http.call import Call
+from alma_sandbox.routes import shapes
+from alma_sandbox.state.clock import timestamp
 
 # Fields of item_data that Alma leaves out when they are empty.
 _ONLY_WHEN_SET = {

@@ -2,9 +2,9 @@
 
 from starlette.responses import Response
 
-from alma_sandbox.answers import DECLARATION, HTML_TYPE, JSON_TYPE, XML_TYPE
-from alma_sandbox.errors import Refusal, error_json, error_xml
-from alma_sandbox.log import Entry
+from alma_sandbox.gateway.log import Entry
+from alma_sandbox.http.answers import DECLARATION, HTML_TYPE, JSON_TYPE, XML_TYPE
+from alma_sandbox.http.errors import Refusal, error_json, error_xml
 from alma_sandbox.sandbox import Sandbox
 
 UNAUTHORIZED = "API-key not defined or not configured to allow this API."

@@ -3,7 +3,7 @@
 import json
 from xml.sax.saxutils import escape
 
-from alma_sandbox.answers import DECLARATION
+from alma_sandbox.http.answers import DECLARATION
 
 
 class Refusal(Exception):

@@ -7,12 +7,12 @@ from lxml import etree
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from alma_sandbox.answers import HTML_TYPE, JSON_TYPE, XML_TYPE
-from alma_sandbox.connections import drop
-from alma_sandbox.errors import Refusal, error_xml
-from alma_sandbox.faults import FaultRule
-from alma_sandbox.http_errors import broken, daily_refusal, error_response, page, per_second_refusal
-from alma_sandbox.log import Entry
+from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.gateway.log import Entry
+from alma_sandbox.http.answers import HTML_TYPE, JSON_TYPE, XML_TYPE
+from alma_sandbox.http.connections import drop
+from alma_sandbox.http.errors import Refusal, error_xml
+from alma_sandbox.http.http_errors import broken, daily_refusal, error_response, page, per_second_refusal
 from alma_sandbox.sandbox import Sandbox
 
 _CHUNK = 1 << 20

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from alma_sandbox import item_shapes, shapes
-from alma_sandbox.call import BASE, Call
 from alma_sandbox.catalogue.records import Bib, Item
 from alma_sandbox.circulation.loans import Loan
 from alma_sandbox.circulation.requests import UserRequest
+from alma_sandbox.http.call import BASE, Call
+from alma_sandbox.routes import item_shapes, shapes
 
 
 def _relative(call: Call) -> Call:

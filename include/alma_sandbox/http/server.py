@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from alma_sandbox.app import create_app
-from alma_sandbox.connections import TrackedProtocol
+from alma_sandbox.http.connections import TrackedProtocol
 from alma_sandbox.sandbox import Sandbox
 from alma_sandbox.settings import Settings
 

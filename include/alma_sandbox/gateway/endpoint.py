@@ -13,14 +13,15 @@ from urllib.parse import unquote_plus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alma_sandbox import fault_answers, negotiation
-from alma_sandbox.answers import JSON_TYPE, XML_TYPE, Answer, Plain, as_json, as_xml
-from alma_sandbox.call import BASE, Call, RouteEntry
-from alma_sandbox.errors import Refusal
-from alma_sandbox.faults import FaultRule
-from alma_sandbox.http_errors import daily_refusal, error_response, per_second_refusal, unauthorized
-from alma_sandbox.log import Entry
-from alma_sandbox.rights import key_name, may, rights_of
+from alma_sandbox.gateway import fault_answers
+from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.gateway.log import Entry
+from alma_sandbox.gateway.rights import key_name, may, rights_of
+from alma_sandbox.http import negotiation
+from alma_sandbox.http.answers import JSON_TYPE, XML_TYPE, Answer, Plain, as_json, as_xml
+from alma_sandbox.http.call import BASE, Call, RouteEntry
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.http.http_errors import daily_refusal, error_response, per_second_refusal, unauthorized
 from alma_sandbox.routes.jobs import announce
 from alma_sandbox.sandbox import Sandbox
 

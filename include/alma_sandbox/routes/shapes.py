@@ -1,11 +1,11 @@
 """How records look in answers: payloads of bibs and holdings."""
 
-from alma_sandbox.answers import Payload, code
-from alma_sandbox.call import Call
 from alma_sandbox.catalogue import availability, conf_data
 from alma_sandbox.catalogue.marc import Record
 from alma_sandbox.catalogue.records import Bib, Holding
 from alma_sandbox.catalogue.store import network_numbers
+from alma_sandbox.http.answers import Payload, code
+from alma_sandbox.http.call import Call
 
 
 def truth(value: bool) -> str:

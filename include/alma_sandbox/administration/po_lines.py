@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from alma_sandbox.answers import Payload
+from alma_sandbox.http.answers import Payload
 
 if TYPE_CHECKING:
     from alma_sandbox.sandbox import Sandbox

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from alma_sandbox.answers import Answer, Plain
 from alma_sandbox.catalogue.store import Catalogue
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http.answers import Answer, Plain
+from alma_sandbox.http.errors import Refusal
 
 if TYPE_CHECKING:
     from alma_sandbox.sandbox import Sandbox

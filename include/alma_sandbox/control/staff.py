@@ -8,13 +8,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from alma_sandbox import notices
-from alma_sandbox.answers import Payload
-from alma_sandbox.call import BASE, Call, Handler
 from alma_sandbox.catalogue.conf_data import CODE_TABLES, LIBRARIES
 from alma_sandbox.circulation.users import OVERRIDABLE
-from alma_sandbox.errors import Refusal
-from alma_sandbox.routes import item_writes, loans
+from alma_sandbox.http.answers import Payload
+from alma_sandbox.http.call import BASE, Call, Handler
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import item_writes, loans, notices
 from alma_sandbox.sandbox import Sandbox
 
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from lxml import etree
 
-from alma_sandbox.answers import WRAPPERS, Payload
-from alma_sandbox.call import Call
 from alma_sandbox.catalogue.marc import Record, from_element
-from alma_sandbox.errors import Refusal
+from alma_sandbox.http.answers import WRAPPERS, Payload
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
 
 _LIST_OF = {wrapper: name for name, wrapper in WRAPPERS.items()}
 _UNREADABLE = "401652"

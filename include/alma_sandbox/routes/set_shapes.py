@@ -1,11 +1,11 @@
 """How sets look in answers, and finding the one that a path names."""
 
-from alma_sandbox import shapes
-from alma_sandbox.answers import Payload, code
-from alma_sandbox.call import Call
+from alma_sandbox.administration.sets import AlmaSet
 from alma_sandbox.catalogue.conf_data import description
-from alma_sandbox.errors import Refusal
-from alma_sandbox.sets import AlmaSet
+from alma_sandbox.http.answers import Payload, code
+from alma_sandbox.http.call import Call
+from alma_sandbox.http.errors import Refusal
+from alma_sandbox.routes import shapes
 
 _YES_NO = {True: "Yes", False: "No"}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from alma_sandbox.answers import Payload, as_json, code
+from alma_sandbox.http.answers import Payload, as_json, code
 
 if TYPE_CHECKING:
     from alma_sandbox.sandbox import Sandbox

@@ -1,0 +1,1 @@
+"""Sets, jobs, PO lines and webhooks of one sandbox."""

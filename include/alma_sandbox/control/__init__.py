@@ -1,0 +1,1 @@
+"""The control surface ``/sandbox/...``, and what staff do by it."""

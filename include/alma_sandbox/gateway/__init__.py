@@ -1,0 +1,1 @@
+"""What stands before the application: keys, thresholds, faults, the log of calls."""

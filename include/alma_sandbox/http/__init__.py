@@ -1,0 +1,1 @@
+"""Calls, bodies, answers and errors as they travel, and the server."""
