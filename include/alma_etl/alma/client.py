@@ -52,6 +52,7 @@ from alma_etl.remote.errors import (
 )
 from alma_etl.remote.exchange import Transport
 from alma_etl.remote.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
+from alma_etl.remote.meter import CallMeter
 from alma_etl.remote.parallel import in_parallel
 
 T = TypeVar("T")
@@ -75,8 +76,8 @@ class AlmaClient:
     `timeout`: seconds from sending to the last byte; `connect_timeout`: for the connection alone.
     `quota_floor` / `quota_floor_writes`: reading / writing stops when no more calls than this are left for
     today. `read_only`: refuse to write. `attempts`: how often a call that may be repeated is tried;
-    `backoff`: seconds of the first pause, which doubles. `max_body`: bytes of one answer. `sleep`, `now`: for
-    tests. Raises ValueError for a URL or key that cannot work.
+    `backoff`: seconds of the first pause, which doubles. `max_body`: bytes of one answer. `meter`: counts
+    what is sent and refused. `sleep`, `now`: for tests. Raises ValueError for a URL or key that cannot work.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class AlmaClient:
         attempts: int = 5,
         backoff: float = 1.0,
         max_body: int = 50_000_000,
+        meter: CallMeter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -114,6 +116,7 @@ class AlmaClient:
         self._now = now
         self._lock = threading.Lock()
         self._calls_made = 0
+        self._meter = meter or CallMeter()
         self._left: tuple[int, datetime] | None = None
         self._answered = False
         self._silent = 0
@@ -240,7 +243,9 @@ class AlmaClient:
             permit = self._permit(call)
             with self._lock:
                 self._calls_made += 1
+            self._meter.sent()
             reply = self._transport.exchange(call, url, with_params=first, timeout=timeout)
+            self._meter.answered(reply.status)
         with self._lock:
             self._answered, self._silent = True, 0
             if reply.calls_left is not None:
