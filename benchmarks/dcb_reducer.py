@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from alma_etl.dcb.machine.observations import read_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State, read_seen
+from alma_etl.dcb.machine.step import step
 
 VECTORS = Path(__file__).parents[1] / "tests" / "unit" / "dcb" / "vectors.json"
 CALLS_A_SECOND = 20

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report

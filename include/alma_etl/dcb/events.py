@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.edges import ITEM_OF, SETTLED
-from alma_etl.dcb.machine.result import StepResult, Transition
-from alma_etl.dcb.machine.vocabulary import Role
+from alma_etl.dcb.machine.model import StepResult, Transition
+from alma_etl.dcb.machine.vocabulary import ITEM_OF, SETTLED, Role
 
 _SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb")
 STATUS_CHANGED = "dcb.status.changed"

@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from alma_etl.counted import counted
-from alma_etl.dcb.machine.observations import read_seen, write_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.result import Transition
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State, Transition, read_seen, write_seen
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.store import DcbStore, Tracked
 from alma_etl.dcb.store.history import History, PastObservation, PastStep, PastTransition
 

@@ -14,8 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
-from alma_etl.dcb.machine import alma_words
-from alma_etl.dcb.machine.vocabulary import Role, Txn
+from alma_etl.dcb.machine.vocabulary import Role, Txn, txn_of
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteTransient
@@ -123,7 +122,7 @@ class ModDcb:
             return Refused(f"mod-dcb has no transaction {txn_id}")
         if isinstance(answer, Unknown):
             return Later(str(answer.error))
-        now = alma_words.txn_of(str(answer.value["status"]))
+        now = txn_of(str(answer.value["status"]))
         name = str(answer.value.get("role") or _ROLES[role])
         verdict = _verdict(txn_id, now, target, name)
         return verdict if verdict is not None else self._put(txn_id, target)
@@ -171,7 +170,7 @@ class ModDcb:
             failure = error
         # Whatever it answered, what it shows now counts: a refusal may mean that somebody was quicker.
         answer = self._look(txn_id)
-        if isinstance(answer, Found) and _is_reached(alma_words.txn_of(str(answer.value["status"])), target):
+        if isinstance(answer, Found) and _is_reached(txn_of(str(answer.value["status"])), target):
             return Done()
         if isinstance(failure, ServiceRefused):
             return Refused(str(failure))

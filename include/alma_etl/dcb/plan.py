@@ -12,10 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.edges import SETTLED, TERMINAL, UNDER_WAY
-from alma_etl.dcb.machine.observations import Observation
-from alma_etl.dcb.machine.state import Leg, State
-from alma_etl.dcb.machine.vocabulary import Loan, Role, Status
+from alma_etl.dcb.machine.model import Leg, Observation, State
+from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, UNDER_WAY, LoanState, Role, Status
 from alma_etl.dcb.settings import DcbSettings, Interval
 
 S = Status
@@ -202,7 +200,7 @@ def _raised_by(leg: Leg, got: Observation) -> set[Part]:
     if got.item is not None and got.item.process_type == "LOAN":
         raised.add(Part.LOAN)
     if got.loan is not None and got.loan.found is not None:
-        ended = not got.loan.found or (got.loan.loan_status or "").upper() == Loan.COMPLETE
+        ended = not got.loan.found or (got.loan.loan_status or "").upper() == LoanState.COMPLETE
         if ended:
             raised.add(Part.ITEM)
     return raised

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alma_etl.dcb.machine.observations import read_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State, read_seen
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.machine.vocabulary import Workflow
 from alma_etl.errors import InputProblem
 

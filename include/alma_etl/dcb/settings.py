@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from alma_etl.dcb.machine.run import Policy
+from alma_etl.dcb.machine.model import Policy
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.settings_files import Code, Form, read_settings, settings_in
 from alma_etl.store.bucket import Bucket

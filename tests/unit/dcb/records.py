@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import inspect, text
 
-from alma_etl.dcb.machine.observations import Ack, read_seen
+from alma_etl.dcb.machine.model import Ack, read_seen
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings, shipped_settings
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, Report

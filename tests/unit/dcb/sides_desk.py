@@ -13,7 +13,7 @@ from alma_etl.dcb.flows.place import steps
 from alma_etl.dcb.flows.place.problems import keeping
 from alma_etl.dcb.flows.place.progress import Placing, Tools
 from alma_etl.dcb.flows.place.track import track
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack
 from alma_etl.dcb.sides.marks import virtual_user
 from alma_etl.dcb.sides.words import Unsettled
 from alma_etl.dcb.store import DcbStore, Report

@@ -13,7 +13,7 @@ import requests
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
 from alma_etl.dcb.conf import PlaceRequest, read_place
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status, Workflow
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, SystemSettings

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from alma_etl.dcb.machine.observations import read_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.result import StepResult
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State, StepResult, read_seen
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.machine.vocabulary import Status, Workflow
 
 ROLES = {"S": "SUPPLIER", "B": "BORROWER", "P": "PICKUP"}

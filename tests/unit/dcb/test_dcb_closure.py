@@ -2,7 +2,7 @@
 
 import pytest
 
-from alma_etl.dcb.machine.vocabulary import Closure, Confidence, Outcome, Role, Status
+from alma_etl.dcb.machine.vocabulary import Closure, Confidence, RequestOutcome, Role, Status
 from tests.unit.dcb.story import loaned, on_shelf, placed, placed_at, shipped
 
 B = Role.BORROWER
@@ -219,8 +219,8 @@ def test_at_the_lender_a_loan_to_somebody_else_is_the_end_of_ours() -> None:
 
 
 def test_the_outcome_is_kept_with_the_last_status() -> None:
-    assert loaned().see("S", None, "in place", "Complete").state.outcome is Outcome.SUPPLIED
+    assert loaned().see("S", None, "in place", "Complete").state.outcome is RequestOutcome.SUPPLIED
     cancelled = placed().see("B", "gone:CANCELED", "in place")
-    assert (cancelled.status, cancelled.state.outcome) == (Status.CANCELLED, Outcome.CANCELLED)
+    assert (cancelled.status, cancelled.state.outcome) == (Status.CANCELLED, RequestOutcome.CANCELLED)
     unfilled = placed().see("S", "gone:CANCELED", "in place").ack("NO_ITEMS")
-    assert (unfilled.status, unfilled.state.outcome) == (Status.NO_ITEMS, Outcome.NOT_SUPPLIED)
+    assert (unfilled.status, unfilled.state.outcome) == (Status.NO_ITEMS, RequestOutcome.NOT_SUPPLIED)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State
 from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.dcb.plan import PRIORITY, is_tracked
 from alma_etl.dcb.reads import Allowance, Due, admit

@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.edges import is_legal
-from alma_etl.dcb.machine.vocabulary import Role, Status
+from alma_etl.dcb.machine.vocabulary import Role, Status, is_legal
 from alma_etl.dcb.settings import shipped_settings
 from tests.unit.dcb.records import VECTORS
 

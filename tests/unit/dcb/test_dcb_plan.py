@@ -5,10 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, RequestRead, read_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.state import Leg, State
+from alma_etl.dcb.machine.model import (
+    ItemRead,
+    Leg,
+    LoanRead,
+    Moment,
+    Observation,
+    RequestRead,
+    State,
+    read_seen,
+)
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.plan import PRIORITY, Look, Part, is_shipping, is_tracked, next_poll, parts_wanted
 from alma_etl.dcb.reads import Allowance, Call, Due, Wish, admit, calls_for

@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alma_etl.dcb.machine.edges import is_legal, is_legal_for_operator
-from alma_etl.dcb.machine.evidence import Evidence
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack, Observation, Seen, read_seen, write_seen
-from alma_etl.dcb.machine.projection import project
-from alma_etl.dcb.machine.reducer import DEFAULT_POLICY, step
+from alma_etl.dcb.machine.evidence import Evidence, project
+from alma_etl.dcb.machine.model import (
+    Ack,
+    Moment,
+    Observation,
+    Seen,
+    State,
+    StepContext,
+    read_seen,
+    write_seen,
+)
 from alma_etl.dcb.machine.rules import rules_for
-from alma_etl.dcb.machine.run import Run
-from alma_etl.dcb.machine.state import State
-from alma_etl.dcb.machine.vocabulary import AckName, Role, Status, Workflow
+from alma_etl.dcb.machine.step import DEFAULT_POLICY, step
+from alma_etl.dcb.machine.vocabulary import AckName, Role, Status, Workflow, is_legal, is_legal_for_operator
 
 pytestmark = pytest.mark.heavy
 
@@ -221,7 +225,7 @@ def test_at_most_one_rule_fits_at_any_moment(story: list[Seen], workflow: Workfl
     for place, seen in enumerate(story):
         cycle = [each for each in story[place : place + 3] if isinstance(each, Observation)]
         if cycle:
-            run = Run(state, DEFAULT_POLICY)
+            run = StepContext(state, DEFAULT_POLICY)
             for each in cycle:
                 project(run, each)
             while True:

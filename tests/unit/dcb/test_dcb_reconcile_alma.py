@@ -12,8 +12,7 @@ from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.flows.reconcile.findings import Code
 from alma_etl.dcb.flows.reconcile.report import check_outcome
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, Role
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.sides.holds import HoldWish, cancel_hold, place_hold

@@ -13,8 +13,7 @@ from alma_etl.dcb.flows.reconcile.own import stuck_since
 from alma_etl.dcb.flows.reconcile.patrons import tonight
 from alma_etl.dcb.flows.reconcile.report import COLUMNS, check_outcome, write_report
 from alma_etl.dcb.flows.reconcile.run import last_run
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report

@@ -4,25 +4,44 @@ from itertools import product
 
 import pytest
 
-from alma_etl.dcb.machine.edges import TERMINAL, is_legal
 from alma_etl.dcb.machine.evidence import Evidence
-from alma_etl.dcb.machine.reducer import DEFAULT_POLICY
+from alma_etl.dcb.machine.model import Leg, State, StepContext
 from alma_etl.dcb.machine.rules import rules_for
-from alma_etl.dcb.machine.run import Run
-from alma_etl.dcb.machine.state import Leg, State
-from alma_etl.dcb.machine.vocabulary import Closure, Hold, Item, Loan, Proof, Role, Status, Workflow
+from alma_etl.dcb.machine.step import DEFAULT_POLICY
+from alma_etl.dcb.machine.vocabulary import (
+    TERMINAL,
+    Closure,
+    HoldState,
+    ItemState,
+    LoanState,
+    Proof,
+    Role,
+    Status,
+    Workflow,
+    is_legal,
+)
 
 HOLDS = {
-    "alive": {"hold": Hold.CONFIRMED},
-    "doubted": {"hold": Hold.CONFIRMED, "failed": frozenset({"request"})},
-    "missed once": {"hold": Hold.CONFIRMED, "gone": 1, "item_since_gone": True, "closure": Closure.UNKNOWN},
-    "gone": {"hold": Hold.READY, "gone": 2, "item_since_gone": True, "closure": Closure.CANCELED},
-    "failed": {"hold": Hold.READY, "gone": 2, "item_since_gone": True, "closure": Closure.FAILED},
-    "told": {"hold": Hold.READY, "gone": 1, "certain": True, "closure": Closure.CANCELED},
-    "fulfilled": {"hold": Hold.READY, "gone": 2, "item_since_gone": True, "closure": Closure.COMPLETED},
+    "alive": {"hold": HoldState.CONFIRMED},
+    "doubted": {"hold": HoldState.CONFIRMED, "failed": frozenset({"request"})},
+    "missed once": {
+        "hold": HoldState.CONFIRMED,
+        "gone": 1,
+        "item_since_gone": True,
+        "closure": Closure.UNKNOWN,
+    },
+    "gone": {"hold": HoldState.READY, "gone": 2, "item_since_gone": True, "closure": Closure.CANCELED},
+    "failed": {"hold": HoldState.READY, "gone": 2, "item_since_gone": True, "closure": Closure.FAILED},
+    "told": {"hold": HoldState.READY, "gone": 1, "certain": True, "closure": Closure.CANCELED},
+    "fulfilled": {"hold": HoldState.READY, "gone": 2, "item_since_gone": True, "closure": Closure.COMPLETED},
 }
-LOANS = ({}, {"loan": Loan.NONE}, {"loan": Loan.ACTIVE, "lent": True}, {"loan": Loan.COMPLETE, "lent": True})
-ITEMS = (Item.AVAILABLE, Item.TRANSIT, Item.LOANED)
+LOANS = (
+    {},
+    {"loan": LoanState.NONE},
+    {"loan": LoanState.ACTIVE, "lent": True},
+    {"loan": LoanState.COMPLETE, "lent": True},
+)
+ITEMS = (ItemState.AVAILABLE, ItemState.TRANSIT, ItemState.LOANED)
 
 
 CASES = [(status, Workflow.STANDARD) for status in Status if rules_for(status, Workflow.STANDARD)] + [
@@ -50,7 +69,7 @@ def test_the_guards_of_a_status_exclude_each_other(status: Status, workflow: Wor
         fitting = [rule for rule in rules if rule.when(seen)]
         assert len(fitting) <= 1, ([rule.name for rule in fitting], supplier, borrower)
         for rule in fitting:
-            run = Run(state, DEFAULT_POLICY)
+            run = StepContext(state, DEFAULT_POLICY)
             rule.then(run, Evidence(run.state, run.policy))
             assert is_legal(status, run.status, workflow)
             fired.add(rule.name)

@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import event, text
 
 from alma_etl.dcb.__main__ import main
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack, Observation, RequestRead
+from alma_etl.dcb.machine.model import Ack, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report
 from alma_etl.dcb.store.applying import UnknownRequest

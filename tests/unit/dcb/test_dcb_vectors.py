@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from alma_etl.dcb.machine.observations import read_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State, read_seen
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.replay import replay
 
 FILE = Path(__file__).with_name("vectors.json")

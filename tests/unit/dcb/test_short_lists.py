@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from alma_etl.dcb.machine.observations import LoanRead, RequestRead
+from alma_etl.dcb.machine.model import LoanRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.store import ReadError, Report

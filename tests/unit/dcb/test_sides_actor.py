@@ -7,8 +7,8 @@ import pytest
 
 from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.state import Leg
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Outcome, Role, Status
+from alma_etl.dcb.machine.model import Leg
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, RequestOutcome, Role, Status
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides import legs as sides
 from alma_etl.dcb.sides import loans, marks, shapes
@@ -298,7 +298,7 @@ def test_nothing_is_taken_away_while_the_lenders_loan_is_open_unless_a_person_sa
 
     def closed_by_hand(state):
         lent(state)
-        state.outcome = Outcome.UNKNOWN
+        state.outcome = RequestOutcome.UNKNOWN
 
     assert acks(course.do(A.CLEANUP, S.COMPLETED, change=closed_by_hand)) == [AckName.CLEANED_UP]
 

@@ -8,9 +8,8 @@ import pytest
 from alma_etl.dcb.conf import CancelRequest
 from alma_etl.dcb.flows import cancel
 from alma_etl.dcb.flows.cancel import Cancelling
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack, ItemRead, LoanRead, Observation, RequestRead
-from alma_etl.dcb.machine.vocabulary import AckName, Closure, Outcome, Role, Status
+from alma_etl.dcb.machine.model import Ack, ItemRead, LoanRead, Moment, Observation, RequestRead
+from alma_etl.dcb.machine.vocabulary import AckName, Closure, RequestOutcome, Role, Status
 from tests.unit.dcb.sides_desk import ONE, kills
 from tests.unit.dcb.sides_world import PATRON
 
@@ -25,7 +24,7 @@ def test_before_the_book_is_sent_a_cancellation_ends_the_request(desk, almas):
     assert "is cancelled: CANCELLED" in desk.cancel()
     assert desk.left()["borrower holds"] == 0
     tracked = desk.tools.store.get("PR-1")
-    assert (tracked.state.outcome, tracked.state.closure) == (Outcome.CANCELLED, Closure.CANCELED)
+    assert (tracked.state.outcome, tracked.state.closure) == (RequestOutcome.CANCELLED, Closure.CANCELED)
     wanted = desk.tools.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test")
     assert [row.type for row in wanted] == ["CANCEL_SUPPLIER_HOLD"]
     assert "is cancelled: CANCELLED" in desk.cancel()

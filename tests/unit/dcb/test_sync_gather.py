@@ -8,8 +8,7 @@ import pytest
 from alma_etl.dcb.flows.tick.answers import Told
 from alma_etl.dcb.flows.tick.deadline import Deadline
 from alma_etl.dcb.flows.tick.gather import Circuits, Gather
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, RequestRead
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, RequestRead, State
 from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.settings import DcbSettings

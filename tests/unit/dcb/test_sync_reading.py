@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from alma_etl.alma.loans import loan
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Closure, Role
 from alma_etl.dcb.sides import shapes
 from alma_etl.dcb.sides.alma_read import AlmaReader

@@ -13,9 +13,7 @@ from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.tick import apply, gather
 from alma_etl.dcb.flows.tick.deadline import Deadline
 from alma_etl.dcb.flows.tick.run import Group, Plan, SyncFolder, seen_row
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import LoanRead, Observation, RequestRead
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import LoanRead, Moment, Observation, RequestRead, State
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.store import Alert, LegRecord, Report, applying

@@ -8,10 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack, ItemRead, LoanRead, Observation, RequestRead
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import Ack, ItemRead, LoanRead, Moment, Observation, RequestRead, State
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.plan import Look, Part, is_shipping, next_poll, parts_wanted
 from alma_etl.dcb.settings import DcbSettings

@@ -10,10 +10,17 @@ from pydantic import BaseModel
 from alma_etl.dcb.conf import CancelRequest
 from alma_etl.dcb.flows.place.problems import kept
 from alma_etl.dcb.flows.place.progress import Tools
-from alma_etl.dcb.machine.edges import SETTLED, UNDER_WAY
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, RequestRead
-from alma_etl.dcb.machine.vocabulary import Closure, Item, Outcome, Role, Status, Txn
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, Moment, Observation, RequestRead
+from alma_etl.dcb.machine.vocabulary import (
+    SETTLED,
+    UNDER_WAY,
+    Closure,
+    ItemState,
+    RequestOutcome,
+    Role,
+    Status,
+    Txn,
+)
 from alma_etl.dcb.sides import folio
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.sides.folio_read import FolioReader
@@ -125,7 +132,7 @@ def cancel(run: Cancelling) -> str:
 def is_cancelled(tracked: Tracked) -> bool:
     """Whether the request ended, or is ending, by a cancellation."""
     return tracked.status in (S.CANCELLED, S.AWAITING_RETURN) or (
-        tracked.status is S.FINALISED and tracked.state.outcome is Outcome.CANCELLED
+        tracked.status is S.FINALISED and tracked.state.outcome is RequestOutcome.CANCELLED
     )
 
 
@@ -232,7 +239,7 @@ def verify(run: Cancelling) -> str:
             )
     run.note("verify", f"No hold of the patron is left; the request is {tracked.status}.")
     if not is_cancelled(tracked) and tracked.status not in SETTLED:
-        travels = tracked.state.leg(Role.SUPPLIER).item is Item.TRANSIT
+        travels = tracked.state.leg(Role.SUPPLIER).item is ItemState.TRANSIT
         why = (
             "the lender's item travels, and for whom is not clear yet"
             if travels

@@ -4,7 +4,7 @@ A *standing* flag is a condition that holds until it is seen to be over, and ask
 at one moment. docs/dcb.md explains each.
 """
 
-from alma_etl.dcb.machine.vocabulary import ActionType, Item, LoanProcess, Role
+from alma_etl.dcb.machine.vocabulary import ActionType, ItemState, LoanProcess, Role
 
 # Events
 STALE_OBSERVATION_DROPPED = "STALE_OBSERVATION_DROPPED"
@@ -54,18 +54,18 @@ def action_failed(action: ActionType) -> str:
 
 
 TROUBLE_ITEMS = {
-    Item.LOST: "ITEM_LOST",
-    Item.MISSING: "ITEM_MISSING",
-    Item.CLAIMED_RETURNED: "ITEM_CLAIMED_RETURNED",
-    Item.GONE: "ITEM_GONE",
+    ItemState.LOST: "ITEM_LOST",
+    ItemState.MISSING: "ITEM_MISSING",
+    ItemState.CLAIMED_RETURNED: "ITEM_CLAIMED_RETURNED",
+    ItemState.GONE: "ITEM_GONE",
 }
 TROUBLE_LOANS = {
-    LoanProcess.LOST: Item.LOST,
-    LoanProcess.CLAIMED_RETURN: Item.CLAIMED_RETURNED,
+    LoanProcess.LOST: ItemState.LOST,
+    LoanProcess.CLAIMED_RETURN: ItemState.CLAIMED_RETURNED,
 }
 
 
-def item_trouble(role: Role, item: Item) -> str:
+def item_trouble(role: Role, item: ItemState) -> str:
     """The side's item is lost, missing, claimed returned or gone (standing)."""
     return f"{role}_{TROUBLE_ITEMS[item]}"
 

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.evidence import Evidence
-from alma_etl.dcb.machine.run import Run
+from alma_etl.dcb.machine.model import StepContext
+from alma_etl.dcb.machine.vocabulary import (
+    BEFORE_SHIPPING,
+    TERMINAL,
+    UNDER_WAY,
+    ItemState,
+    Proof,
+    RequestOutcome,
+    Role,
+    Status,
+    Workflow,
+)
 from alma_etl.dcb.machine.vocabulary import ActionType as A
-from alma_etl.dcb.machine.vocabulary import Outcome, Proof, Role, Status, Workflow
 
 S = Status
 
@@ -24,54 +34,54 @@ class Rule:
 
     name: str
     when: Callable[[Evidence], bool]
-    then: Callable[[Run, Evidence], None]
+    then: Callable[[StepContext, Evidence], None]
 
 
 # --- placed, not yet shipped
 
 
-def _confirm(run: Run, _seen: Evidence) -> None:
+def _confirm(run: StepContext, _seen: Evidence) -> None:
     run.go(S.CONFIRMED, "HandleSupplierRequestConfirmed", role=Role.SUPPLIER)
     if run.state.workflow is not Workflow.LOCAL:
         run.do(A.PLACE_AT_BORROWER)
 
 
-def _hand_off(run: Run, _seen: Evidence) -> None:
+def _hand_off(run: StepContext, _seen: Evidence) -> None:
     run.go(S.HANDED_OFF_AS_LOCAL, "HandOffAsLocalRequest")
 
 
-def _placed_by_others(run: Run, _seen: Evidence) -> None:
+def _placed_by_others(run: StepContext, _seen: Evidence) -> None:
     placed_at_borrower(run, role=Role.BORROWER)
 
 
-def placed_at_borrower(run: Run, role: Role | None = None) -> None:
+def placed_at_borrower(run: StepContext, role: Role | None = None) -> None:
     """The borrower's hold exists: by our own deed, or seen there because dcb-service placed it."""
     run.go(S.RPBA, "PlaceAtBorrowingAgency", role=role)
     if run.state.workflow is Workflow.PICKUP_ANYWHERE:
         run.do(A.PLACE_AT_PICKUP)
 
 
-def placed_at_pickup(run: Run, role: Role | None = None) -> None:
+def placed_at_pickup(run: StepContext, role: Role | None = None) -> None:
     """The hold at the third system exists as well."""
     run.go(S.RPPA, "PlaceAtPickupAgency", role=role)
 
 
-def _expedite(run: Run, _seen: Evidence) -> None:
+def _expedite(run: StepContext, _seen: Evidence) -> None:
     """The patron stands at the lender's desk with the book: nothing travels."""
     run.go(S.LOANED, "ExpeditedCheckoutTransition")
     run.do(A.CREATE_BORROWER_LOAN)
     run.do(A.CREATE_SUPPLIER_LOAN)
 
 
-def _not_supplied(run: Run, seen: Evidence) -> None:
+def _not_supplied(run: StepContext, seen: Evidence) -> None:
     run.go(S.NOT_SUPPLIED, "HandleSupplierRequestCancelled", role=Role.SUPPLIER)
     _keep_closure(run, seen, Role.SUPPLIER)
 
 
-def _cancelled_in_time(run: Run, seen: Evidence) -> None:
+def _cancelled_in_time(run: StepContext, seen: Evidence) -> None:
     role = seen.patron_gone
     run.go(S.CANCELLED, "CancelledPatronRequestTransition", role=role)
-    run.state.outcome = Outcome.CANCELLED
+    run.state.outcome = RequestOutcome.CANCELLED
     _keep_closure(run, seen, role)
     run.do(A.CANCEL_SUPPLIER_HOLD)
     run.do(A.CLEANUP)
@@ -80,24 +90,24 @@ def _cancelled_in_time(run: Run, seen: Evidence) -> None:
 # --- shipped
 
 
-def _in_transit(run: Run, seen: Evidence) -> None:
+def _in_transit(run: StepContext, seen: Evidence) -> None:
     run.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", role=Role.SUPPLIER)
     if seen.proof is Proof.NOTHING:
         _scan_out(run)
 
 
-def _loaned_early(run: Run, seen: Evidence) -> None:
+def _loaned_early(run: StepContext, seen: Evidence) -> None:
     run.go(S.PICKUP_TRANSIT, "SupplierLoanedEarly", role=Role.SUPPLIER)
     run.flag(flags.SUPPLIER_LOANED_EARLY)
     if seen.proof is Proof.NOTHING:
         _scan_out(run)
 
 
-def _transit_missed(run: Run, seen: Evidence) -> None:
+def _transit_missed(run: StepContext, seen: Evidence) -> None:
     run.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", inferred=True, role=seen.proof_role)
 
 
-def _scan_out(run: Run) -> None:
+def _scan_out(run: StepContext) -> None:
     """The virtual items go into transit, as the book does."""
     run.do(A.BORROWER_SCAN_IN, "TRANSIT")
     if run.state.workflow is Workflow.PICKUP_ANYWHERE:
@@ -107,12 +117,12 @@ def _scan_out(run: Run) -> None:
 # --- at the pickup library
 
 
-def _received(run: Run, seen: Evidence) -> None:
+def _received(run: StepContext, seen: Evidence) -> None:
     inferred = seen.proof is not Proof.SHELF
     run.go(S.RECEIVED_AT_PICKUP, "HandleBorrowerItemReceived", inferred=inferred, role=seen.proof_role)
 
 
-def _on_hold_shelf(run: Run, seen: Evidence) -> None:
+def _on_hold_shelf(run: StepContext, seen: Evidence) -> None:
     inferred = seen.proof is not Proof.SHELF
     run.go(S.READY_FOR_PICKUP, "HandleBorrowerItemOnHoldShelf", inferred=inferred, role=seen.proof_role)
     if not inferred:
@@ -121,7 +131,7 @@ def _on_hold_shelf(run: Run, seen: Evidence) -> None:
             run.do(A.BORROWER_SCAN_IN, "RECEIVED")
 
 
-def _loaned(run: Run, seen: Evidence) -> None:
+def _loaned(run: StepContext, seen: Evidence) -> None:
     missed = seen.proof is Proof.RETURNED
     run.go(S.LOANED, "HandleBorrowerItemLoaned", inferred=missed, role=seen.proof_role)
     if missed:
@@ -132,7 +142,7 @@ def _loaned(run: Run, seen: Evidence) -> None:
         run.do(A.CREATE_BORROWER_LOAN)
 
 
-def _cancelled_too_late(run: Run, seen: Evidence) -> None:
+def _cancelled_too_late(run: StepContext, seen: Evidence) -> None:
     role = seen.patron_gone
     run.go(S.AWAITING_RETURN, "HandleCancelledRequestItemOut", role=role)
     _keep_closure(run, seen, role)
@@ -143,42 +153,42 @@ def _cancelled_too_late(run: Run, seen: Evidence) -> None:
 # --- on the way home
 
 
-def _returned(run: Run, seen: Evidence) -> None:
+def _returned(run: StepContext, seen: Evidence) -> None:
     run.go(S.RETURN_TRANSIT, "HandleBorrowerRequestReturnTransit", role=seen.proof_role)
     _supersede_loan(run, seen)
     if run.state.workflow is Workflow.PICKUP_ANYWHERE and run.leg(Role.BORROWER).proof is Proof.LOANED:
         run.do(A.BORROWER_CHECK_IN)
 
 
-def _supersede_loan(run: Run, seen: Evidence) -> None:
+def _supersede_loan(run: StepContext, seen: Evidence) -> None:
     if not seen.supplier.lent:
         # The hold that our loan would have consumed is still open, and would catch the book when it comes home.
         run.do(A.CANCEL_SUPPLIER_HOLD)
 
 
-def _returned_direct(run: Run, _seen: Evidence) -> None:
+def _returned_direct(run: StepContext, _seen: Evidence) -> None:
     run.go(S.RETURN_TRANSIT, "SupplierLoanClosed", inferred=True, role=Role.SUPPLIER)
     if run.state.workflow is not Workflow.EXPEDITED:
         run.flag(flags.RETURNED_DIRECT_TO_SUPPLIER)
     run.do(A.BORROWER_CHECK_IN)
 
 
-def _home(run: Run, _seen: Evidence) -> None:
+def _home(run: StepContext, _seen: Evidence) -> None:
     run.go(S.COMPLETED, "HandleSupplierItemAvailable", role=Role.SUPPLIER)
-    run.state.outcome = Outcome.SUPPLIED
+    run.state.outcome = RequestOutcome.SUPPLIED
     run.do(A.BORROWER_SCAN_IN, "COMPLETED")
     if run.state.workflow is Workflow.PICKUP_ANYWHERE:
         run.do(A.PICKUP_SCAN_IN, "COMPLETED")
     run.do(A.CLEANUP)
 
 
-def _home_unused(run: Run, _seen: Evidence) -> None:
+def _home_unused(run: StepContext, _seen: Evidence) -> None:
     run.go(S.CANCELLED, "HandleCancelledRequestItemReturned", role=Role.SUPPLIER)
-    run.state.outcome = Outcome.CANCELLED
+    run.state.outcome = RequestOutcome.CANCELLED
     run.do(A.CLEANUP)
 
 
-def _keep_closure(run: Run, seen: Evidence, role: Role | None) -> None:
+def _keep_closure(run: StepContext, seen: Evidence, role: Role | None) -> None:
     if role is not None:
         leg, state = seen.state.leg(role), run.state
         state.closure, state.evidence, state.confidence = leg.closure, leg.evidence, leg.confidence
@@ -278,7 +288,7 @@ def rules_for(status: Status, workflow: Workflow) -> tuple[Rule, ...]:
     return _RULES.get(status, ())
 
 
-def settle(run: Run) -> None:
+def settle(run: StepContext) -> None:
     """Apply the rules until none holds any more."""
     while True:
         seen = Evidence(run.state, run.policy)
@@ -286,3 +296,47 @@ def settle(run: Run) -> None:
         if rule is None:
             return
         rule.then(run, seen)
+
+
+# --- Conditions that depend on the status: judged anew at the end of each step.
+
+_UNPROVEN = {
+    Status.RETURN_TRANSIT: flags.COMPLETION_UNPROVEN,
+    Status.AWAITING_RETURN: flags.RETURN_UNPROVEN,
+}
+_STANDS_IN = {
+    flags.SUPPLIER_LOAN_FAILED: frozenset({Status.LOANED, Status.RETURN_TRANSIT}),
+    flags.LOANED_AGAIN: frozenset({Status.RETURN_TRANSIT}),
+    flags.LOANED_AFTER_CANCEL: frozenset({Status.AWAITING_RETURN}),
+}
+
+
+def judge(run: StepContext) -> None:
+    """Raise what has begun to hold, and end what is over."""
+    seen = Evidence(run.state, run.policy)
+    supplier, status = seen.supplier, run.status
+    if status in TERMINAL:
+        run.state.standing = ()
+        return
+    placed = status in (Status.RPBA, Status.RPPA)
+    run.stand(flags.DISPATCH_ON_WRONG_DESK, placed and supplier.item is ItemState.HOLDSHELF)
+    waits = not any(leg.gone or leg.certain for leg in seen.patron_legs.values())
+    run.stand(flags.SUPPLIER_ITEM_BACK_EARLY, status in UNDER_WAY and supplier.back in UNDER_WAY and waits)
+    open_hold = status in BEFORE_SHIPPING | UNDER_WAY
+    run.stand(flags.CLOSED_WITHOUT_LOAN, open_hold and seen.closed_without_loan)
+    _unproven(run, seen)
+    for flag, statuses in _STANDS_IN.items():
+        if status not in statuses:
+            run.stand(flag, False)
+
+
+def _unproven(run: StepContext, seen: Evidence) -> None:
+    """The item is in place at the lender, but nothing shows that it ever left: no proof of a return."""
+    status, supplier = run.status, seen.supplier
+    in_place = supplier.item is ItemState.AVAILABLE
+    looked = status is run.began and Role.SUPPLIER in run.fresh
+    for waiting, flag in _UNPROVEN.items():
+        if status is not waiting or not in_place:
+            run.stand(flag, False)
+        elif looked:
+            run.stand(flag, True)

@@ -1,7 +1,7 @@
 """The words of direct consortial borrowing (DCB): statuses, sides, evidence, deeds.
 
 Statuses, outcomes and transaction states are those of OpenRS's dcb-service and FOLIO's mod-dcb; what Alma
-itself calls a thing is translated by `alma_words`.
+itself calls a thing is translated by the functions at the end.
 """
 
 from enum import IntEnum, StrEnum
@@ -46,14 +46,14 @@ class Role(StrEnum):
     PICKUP = "PICKUP"
 
 
-class Hold(StrEnum):
+class HoldState(StrEnum):
     """What a visible hold request is at."""
 
     CONFIRMED = "CONFIRMED"
     READY = "READY"
 
 
-class Item(StrEnum):
+class ItemState(StrEnum):
     """Where an item is, as far as its system says."""
 
     AVAILABLE = "AVAILABLE"
@@ -69,7 +69,7 @@ class Item(StrEnum):
     GONE = "GONE"
 
 
-class Loan(StrEnum):
+class LoanState(StrEnum):
     """The loan of the request's item to the request's user."""
 
     ACTIVE = "ACTIVE"
@@ -122,7 +122,7 @@ class Confidence(StrEnum):
     LOW = "low"
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """What the patron had of it in the end."""
 
     SUPPLIED = "SUPPLIED"
@@ -179,3 +179,165 @@ class AckName(StrEnum):
     OPERATOR_ROLLBACK = "OPERATOR_ROLLBACK"
     OPERATOR_CLOSE_LOST = "OPERATOR_CLOSE_LOST"
     OPERATOR_CLEANUP = "OPERATOR_CLEANUP"
+
+
+# --- Alma's words in ours.
+#
+# Each function returns None for a word nobody knows: the caller keeps it raw, raises a flag, and never acts on
+# it. Sources: the fields ``request_status``, ``base_status``, ``process_type``, ``loan_status`` and
+# ``process_status`` of Alma's user request, item and item loan, and Alma's code table PROCESSTYPE.
+
+HISTORY = "HISTORY"
+"""The request_status of a closed request, where Alma still shows it."""
+
+_HOLD = {
+    "NOT_STARTED": HoldState.CONFIRMED,
+    "IN_PROCESS": HoldState.CONFIRMED,
+    "ON_HOLD_SHELF": HoldState.READY,
+}
+
+_PROCESS = {
+    "LOAN": ItemState.LOANED,
+    "TRANSIT": ItemState.TRANSIT,
+    "HOLDSHELF": ItemState.HOLDSHELF,
+    "REQUESTED": ItemState.REQUESTED,
+    "MISSING": ItemState.MISSING,
+    "LOST_LOAN": ItemState.LOST,
+    "LOST_LOAN_AND_PAID": ItemState.LOST,
+    "LOST_ILL": ItemState.LOST,
+    "CLAIM_RETURNED_LOAN": ItemState.CLAIMED_RETURNED,
+    # Away from the shelf, but for the lender's own reasons: never a dispatch and never a return.
+    "TRANSIT_TO_REMOTE_STORAGE": ItemState.OTHER,
+    "ILL": ItemState.OTHER,
+    "WORK_ORDER_DEPARTMENT": ItemState.OTHER,
+    "ACQ": ItemState.OTHER,
+    "TECHNICAL": ItemState.OTHER,
+}
+
+_BASE = {"1": ItemState.AVAILABLE, "0": ItemState.NOT_IN_PLACE}
+
+_LOAN_PROCESS = {process.value: process for process in LoanProcess} | {
+    "CLAIM_RETURN": LoanProcess.CLAIMED_RETURN  # documents and tenants differ in the spelling
+}
+
+
+def alma_code(word: str) -> str:
+    """A word as Alma's JSON spells it; the XML form of a status is a phrase ("In Process")."""
+    return word.strip().upper().replace(" ", "_")
+
+
+def hold_of(request_status: str) -> HoldState | None:
+    """What an open hold request is at. The words of resource sharing (SHIPPED_PHYSICALLY, ...) are unknown here."""
+    return _HOLD.get(alma_code(request_status))
+
+
+def item_of(base_status: str | None, process_type: str | None) -> ItemState | None:
+    """Where an item is: the process type tells, and the base status when there is none."""
+    if process_type:
+        return _PROCESS.get(alma_code(process_type))
+    return _BASE.get(base_status or "")
+
+
+def loan_of(loan_status: str) -> LoanState | None:
+    """ACTIVE or COMPLETE, in whatever case."""
+    word = alma_code(loan_status)
+    return LoanState(word) if word in (LoanState.ACTIVE, LoanState.COMPLETE) else None
+
+
+def loan_process_of(process_status: str) -> LoanProcess | None:
+    """What befell a loan; the many kinds of overdue notice befall nothing."""
+    word = alma_code(process_status)
+    return LoanProcess.NORMAL if word.startswith("OVERDUE") else _LOAN_PROCESS.get(word)
+
+
+def txn_of(status: str) -> Txn | None:
+    """A mod-dcb transaction's status."""
+    word = alma_code(status)
+    return Txn(word) if word in Txn.__members__ else None
+
+
+# --- Which status may follow which. Nothing goes backwards by itself; only an operator takes a request out of ERROR.
+
+S = Status
+
+TERMINAL = frozenset({S.FINALISED, S.HANDED_OFF_AS_LOCAL})
+"""Nothing follows; these are not polled."""
+
+SETTLED = frozenset({S.COMPLETED, S.CANCELLED, S.NO_ITEMS})
+"""Decided; only the cleaning up is left, so these are not polled either."""
+
+BEFORE_SHIPPING = frozenset({S.RPSA, S.CONFIRMED, S.RPBA, S.RPPA})
+UNDER_WAY = frozenset({S.PICKUP_TRANSIT, S.RECEIVED_AT_PICKUP, S.READY_FOR_PICKUP})
+BOOK_OUT = UNDER_WAY | {S.LOANED, S.RETURN_TRANSIT, S.AWAITING_RETURN}
+"""The lender's book is away from the lender, as far as anybody has shown."""
+
+_BY_ITSELF: dict[Status, frozenset[Status]] = {
+    S.RPSA: frozenset({S.CONFIRMED, S.NOT_SUPPLIED}),
+    S.CONFIRMED: frozenset({S.RPBA}),
+    S.RPBA: frozenset({S.RPPA, S.PICKUP_TRANSIT, S.NOT_SUPPLIED, S.CANCELLED}),
+    S.RPPA: frozenset({S.PICKUP_TRANSIT, S.NOT_SUPPLIED, S.CANCELLED}),
+    S.PICKUP_TRANSIT: frozenset({S.RECEIVED_AT_PICKUP, S.AWAITING_RETURN}),
+    S.RECEIVED_AT_PICKUP: frozenset({S.READY_FOR_PICKUP, S.AWAITING_RETURN}),
+    S.READY_FOR_PICKUP: frozenset({S.LOANED, S.AWAITING_RETURN}),
+    S.LOANED: frozenset({S.RETURN_TRANSIT}),
+    S.RETURN_TRANSIT: frozenset({S.COMPLETED}),
+    S.AWAITING_RETURN: frozenset({S.CANCELLED}),
+    S.NOT_SUPPLIED: frozenset({S.RPSA, S.NO_ITEMS}),
+    S.COMPLETED: frozenset({S.FINALISED}),
+    S.CANCELLED: frozenset({S.FINALISED}),
+    S.NO_ITEMS: frozenset({S.FINALISED}),
+}
+
+_OF_WORKFLOW: dict[Workflow, dict[Status, frozenset[Status]]] = {
+    Workflow.LOCAL: {S.CONFIRMED: frozenset({S.HANDED_OFF_AS_LOCAL})},
+    Workflow.EXPEDITED: {S.RPBA: frozenset({S.LOANED})},
+}
+
+
+def is_legal(frm: Status, to: Status, workflow: Workflow = Workflow.STANDARD) -> bool:
+    """Whether observations may lead from ``frm`` to ``to``."""
+    extra = _OF_WORKFLOW.get(workflow, {}).get(frm, frozenset())
+    return to in _BY_ITSELF.get(frm, frozenset()) or to in extra
+
+
+def is_legal_for_operator(frm: Status, to: Status, previous: Status | None) -> bool:
+    """Whether a person (or the final failure of a required deed of ours) may lead from ``frm`` to ``to``.
+
+    ``previous`` is the status in which the request stood before ERROR.
+    """
+    if frm in TERMINAL or frm in SETTLED:
+        return False
+    if to is S.ERROR:
+        return frm is not S.ERROR
+    if frm is S.ERROR and to is previous:
+        return True
+    return to is S.COMPLETED
+
+
+TXN_OF: dict[Status, Txn] = {
+    S.CONFIRMED: Txn.CREATED,
+    S.RPBA: Txn.CREATED,
+    S.RPPA: Txn.CREATED,
+    S.PICKUP_TRANSIT: Txn.OPEN,
+    S.RECEIVED_AT_PICKUP: Txn.AWAITING_PICKUP,
+    S.READY_FOR_PICKUP: Txn.AWAITING_PICKUP,
+    S.LOANED: Txn.ITEM_CHECKED_OUT,
+    S.RETURN_TRANSIT: Txn.ITEM_CHECKED_IN,
+    S.COMPLETED: Txn.CLOSED,
+    S.AWAITING_RETURN: Txn.CANCELLED,
+    S.CANCELLED: Txn.CANCELLED,
+}
+"""The mod-dcb transaction state that a status stands for; a status that is not named stands for none."""
+
+ITEM_OF: dict[Status, str] = {
+    S.CONFIRMED: "AVAILABLE",
+    S.RPBA: "AVAILABLE",
+    S.RPPA: "AVAILABLE",
+    S.PICKUP_TRANSIT: "TRANSIT",
+    S.RECEIVED_AT_PICKUP: "HOLDSHELF",
+    S.READY_FOR_PICKUP: "HOLDSHELF",
+    S.LOANED: "LOANED",
+    S.RETURN_TRANSIT: "TRANSIT",
+    S.COMPLETED: "AVAILABLE",
+}
+"""The canonical word for the item that dcb-service expects with a status."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.actions import is_wanted
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack, Moment
+from alma_etl.dcb.machine.step import is_wanted
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
 from alma_etl.dcb.sides import circulation, folio
 from alma_etl.dcb.sides.cleanup import clean_up

@@ -9,8 +9,8 @@ from typing import TypeVar
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.users import NO_USER, UserBlock
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
-from alma_etl.dcb.machine.vocabulary import Loan as LoanWord
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.vocabulary import LoanState as LoanWord
 from alma_etl.dcb.sides import shapes
 from alma_etl.dcb.sides.read_errors import Failures
 from alma_etl.dcb.store.rows import LegRecord, ReadError

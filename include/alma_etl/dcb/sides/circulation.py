@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from alma_etl.alma.items import Item
 from alma_etl.dcb.conf import PlaceRequest
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
 from alma_etl.dcb.sides import folio, loans, scans, shapes, virtual_item
 from alma_etl.dcb.sides import legs as sides

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from alma_etl.dcb.machine.observations import Ack
-from alma_etl.dcb.machine.vocabulary import AckName, Outcome, Role
+from alma_etl.dcb.machine.model import Ack
+from alma_etl.dcb.machine.vocabulary import AckName, RequestOutcome, Role
 from alma_etl.dcb.sides import folio
 from alma_etl.dcb.sides.hand import Hand, Result
 from alma_etl.dcb.sides.holds import cancel_hold
@@ -38,7 +38,7 @@ def _clean_lender(hand: Hand, leg: LegRecord) -> None:
         leg.user_id
         and leg.item_pid
         and state.leg(Role.SUPPLIER).lent
-        and state.outcome is not Outcome.UNKNOWN
+        and state.outcome is not RequestOutcome.UNKNOWN
     ):
         loan = find_loan(hand.alma(leg), leg.user_id, leg.item_pid)
         if loan is not None:

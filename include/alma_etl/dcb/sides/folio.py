@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alma_etl.dcb.conf import PlaceRequest
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import SystemSettings

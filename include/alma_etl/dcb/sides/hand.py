@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides.systems import Systems

@@ -9,7 +9,7 @@ from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.user_requests import UserRequest
-from alma_etl.dcb.machine.alma_words import HISTORY
+from alma_etl.dcb.machine.vocabulary import HISTORY
 from alma_etl.dcb.sides.words import Impossible, Unsettled, gone, known, settled
 from alma_etl.remote.errors import RemoteRefused, RemoteTransient
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, ReadError, Report, Tracked
 
 

@@ -8,10 +8,8 @@ from alma_etl.alma import shapes
 from alma_etl.alma.items import Item
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.user_requests import UserRequest
-from alma_etl.dcb.machine import alma_words
-from alma_etl.dcb.machine.moments import read_time
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, RequestRead
-from alma_etl.dcb.machine.vocabulary import Closure, Role
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, RequestRead, read_time
+from alma_etl.dcb.machine.vocabulary import HISTORY, Closure, Role, alma_code
 from alma_etl.dcb.store.rows import LegRecord
 
 _NEVER = 9000
@@ -25,7 +23,7 @@ def gone(hint: str | None) -> RequestRead:
 def of_request(request: UserRequest, hint: str | None = None) -> RequestRead:
     """A hold that Alma shows: an open one, or a closed one in the history."""
     raw = request.raw
-    closed = alma_words.code(request.status) == alma_words.HISTORY
+    closed = alma_code(request.status) == HISTORY
     return RequestRead(
         found=True,
         request_status=request.status or None,

@@ -11,15 +11,20 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from alma_etl.dcb.events import event_id, events_of
-from alma_etl.dcb.machine.actions import FOLLOW_UPS
-from alma_etl.dcb.machine.edges import ITEM_OF, TERMINAL
 from alma_etl.dcb.machine.flags import is_item_trouble, needs_attention
-from alma_etl.dcb.machine.observations import Ack, Observation, Seen, write_seen
-from alma_etl.dcb.machine.reducer import step
-from alma_etl.dcb.machine.result import Action, SeenAs, StepResult
-from alma_etl.dcb.machine.run import Policy
-from alma_etl.dcb.machine.state import State
-from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
+from alma_etl.dcb.machine.model import (
+    Ack,
+    Action,
+    Observation,
+    Policy,
+    Seen,
+    SeenAs,
+    State,
+    StepResult,
+    write_seen,
+)
+from alma_etl.dcb.machine.step import FOLLOW_UPS, step
+from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, ActionType, Role, Status
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import alerts, outbox, requests

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from alma_etl.dcb.machine.run import Policy
+from alma_etl.dcb.machine.model import Policy
 from alma_etl.store.dcb_models import observation_table, outbox_table, transition_table
 
 

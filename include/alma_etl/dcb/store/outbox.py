@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, exists, func, or_, select, update
 
 from alma_etl.dcb.events import new_id
-from alma_etl.dcb.machine.actions import is_wanted
-from alma_etl.dcb.machine.result import Action
+from alma_etl.dcb.machine.model import Action
+from alma_etl.dcb.machine.step import is_wanted
 from alma_etl.dcb.machine.vocabulary import ActionType, Status
 from alma_etl.dcb.store import alerts
 from alma_etl.dcb.store.rows import ALMA_TARGET, Alert, OutboxKind, OutboxRow, OutboxState

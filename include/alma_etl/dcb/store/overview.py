@@ -11,8 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from alma_etl.dcb.events import STATUS_CHANGED
-from alma_etl.dcb.machine.edges import TERMINAL
-from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
+from alma_etl.dcb.machine.vocabulary import TERMINAL, ActionType, Role, Status
 from alma_etl.dcb.store import requests
 from alma_etl.dcb.store.retention import HASHED
 from alma_etl.dcb.store.rows import OutboxRow, Tracked

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import State
 from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 from alma_etl.dcb.plan import PRIORITY
 from alma_etl.dcb.store.rows import LegRecord, NewRequest, Tracked

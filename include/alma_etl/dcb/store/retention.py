@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, select, update
 
-from alma_etl.dcb.machine.edges import TERMINAL
+from alma_etl.dcb.machine.vocabulary import TERMINAL
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.store.dcb_models import (
     alert_table,

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from alma_etl.dcb.machine.observations import Seen
-from alma_etl.dcb.machine.result import StepResult
-from alma_etl.dcb.machine.state import State
+from alma_etl.dcb.machine.model import Seen, State, StepResult
 from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 
 SystemKind = Literal["ALMA", "MOD_DCB", "OTHER"]

@@ -11,8 +11,7 @@ from alma_etl.dcb.flows.place.progress import Placing, Progress
 from alma_etl.dcb.flows.place.sides import patron_roles, system_of
 from alma_etl.dcb.flows.place.steps import conf_to_track
 from alma_etl.dcb.flows.place.undo import sentence, undo
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack, Observation
+from alma_etl.dcb.machine.model import Ack, Moment, Observation
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Workflow
 from alma_etl.dcb.sides import words
 from alma_etl.dcb.sides.alma_read import AlmaReader

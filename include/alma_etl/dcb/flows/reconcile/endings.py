@@ -8,10 +8,8 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.flows.reconcile.findings import Code, Finding, finding
 from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
-from alma_etl.dcb.machine.edges import SETTLED, TERMINAL
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
+from alma_etl.dcb.machine.model import Ack, Moment
+from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, AckName, ActionType, Role
 from alma_etl.dcb.sides.removal import is_lent, remove
 from alma_etl.dcb.sides.words import Impossible, Unsettled, known
 from alma_etl.dcb.store.rows import LegRecord, Report, Tracked

@@ -12,7 +12,7 @@ from alma_etl.dcb.flows.reconcile.findings import Code, finding
 from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.patrons import SETTLES, is_young
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
-from alma_etl.dcb.machine.edges import TERMINAL
+from alma_etl.dcb.machine.vocabulary import TERMINAL
 from alma_etl.dcb.sides import marks
 from alma_etl.dcb.sides.words import Unsettled, known
 from alma_etl.errors import InputProblem

@@ -11,8 +11,7 @@ from alma_etl.dcb.flows.reconcile.findings import STUCK, Code, finding, stuck
 from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.tools import Tools
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.edges import TERMINAL
-from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
+from alma_etl.dcb.machine.vocabulary import TERMINAL, ActionType, Role, Status
 from alma_etl.dcb.plan import patron_due
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store.rows import Tracked

@@ -10,8 +10,7 @@ from alma_etl.dcb.flows.reconcile.findings import Code, finding
 from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.patrons import tonight
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
-from alma_etl.dcb.machine.edges import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY
-from alma_etl.dcb.machine.vocabulary import Role, Status, Txn
+from alma_etl.dcb.machine.vocabulary import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY, Role, Status, Txn
 from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.sides.words import told
 from alma_etl.dcb.store.rows import LegRecord, Tracked

@@ -15,8 +15,8 @@ from alma_etl.alma.users import User
 from alma_etl.dcb.flows.reconcile.findings import Code, digest, finding
 from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
-from alma_etl.dcb.machine.edges import BEFORE_SHIPPING, UNDER_WAY
-from alma_etl.dcb.machine.moments import read_time
+from alma_etl.dcb.machine.model import read_time
+from alma_etl.dcb.machine.vocabulary import BEFORE_SHIPPING, UNDER_WAY
 from alma_etl.dcb.sides.marks import VIRTUAL_LAST_NAME, VIRTUAL_PREFIX, pr_id_of
 from alma_etl.dcb.sides.patron_check import state_of
 from alma_etl.dcb.sides.virtual_patron import extend, is_expiring

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from alma_etl.dcb.machine.observations import LoanRead, RequestRead
+from alma_etl.dcb.machine.model import LoanRead, RequestRead
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.sides.folio_read import FolioReader

@@ -18,8 +18,7 @@ from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.flows.tick.answers import Question, Sources, Told
 from alma_etl.dcb.flows.tick.deadline import Deadline
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import ItemRead, LoanRead, Observation, PatronRead, RequestRead
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, Moment, Observation, PatronRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.plan import Look, Part, is_shipping, parts_wanted
 from alma_etl.dcb.reads import Call, Wish, calls_for

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.flows.tick.deadline import Deadline
 from alma_etl.dcb.flows.tick.run import Worked
-from alma_etl.dcb.machine.moments import Moment
-from alma_etl.dcb.machine.observations import Ack
+from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.ports import Done, Later, Refused

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.flows.tick.run import SyncFolder, reports_of, rows_of
 from alma_etl.dcb.flows.tick.summary import SUMMARY, Summary, problems_of, summed_up, verdict_of
-from alma_etl.dcb.machine.reducer import step
+from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.jobs.pages import render

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.dcb.machine.observations import read_seen, write_seen
+from alma_etl.dcb.machine.model import read_seen, write_seen
 from alma_etl.dcb.store.rows import ReadError, Report
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
 from alma_etl.jobs.folder import RunFiles

@@ -1,0 +1,615 @@
+"""When something was seen: a time, or in test vectors a label such as ``T02`` that only orders."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from alma_etl.dcb.machine.vocabulary import (
+    TXN_OF,
+    AckName,
+    ActionType,
+    Closure,
+    Confidence,
+    HoldState,
+    ItemState,
+    LoanProcess,
+    LoanState,
+    Proof,
+    RequestOutcome,
+    Role,
+    Status,
+    Txn,
+    Workflow,
+)
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d")
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(Z|[+-]\d\d:\d\d)?")
+
+
+def read_time(text: str) -> datetime:
+    """A time of Alma's (``2026-02-01``, ``2026-02-01Z``, ``2026-02-01T18:00:00Z``) as UTC; a date is its midnight.
+
+    Raises ValueError for anything else.
+    """
+    day = _DATE.fullmatch(text)
+    if day:
+        return datetime.combine(date.fromisoformat(day[1]), time(), UTC)
+    moment = datetime.fromisoformat(text)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:  # the last hours of the year 9999, elsewhere
+        raise ValueError(f"{text!r} is out of the range of dates") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in the order of sightings. Two of one kind compare; a label and a time do not (ValueError)."""
+
+    text: str
+    time: datetime | None = None
+    _parts: tuple[tuple[int, int | str], ...] = field(default=(), compare=False, repr=False)
+
+    @staticmethod
+    def read(text: str) -> Moment:
+        """An ISO time (no zone means UTC) or a label. Raises ValueError for a broken time."""
+        if _ISO.match(text):
+            return Moment.at(read_time(text))
+        parts = re.findall(r"\d+|\D+", text)
+        return Moment(text, None, tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts))
+
+    @staticmethod
+    def at(moment: datetime) -> Moment:
+        """A time, which must carry its zone."""
+        moment = moment.astimezone(UTC)
+        return Moment(moment.isoformat(timespec="microseconds").replace("+00:00", "Z"), moment)
+
+    def is_after(self, other: Moment) -> bool:
+        """Strictly later."""
+        if self.time is not None and other.time is not None:
+            return self.time > other.time
+        if self.time is None and other.time is None:
+            return self._parts > other._parts
+        raise ValueError(
+            f"{self.text!r} and {other.text!r} cannot be ordered: use labels, or times, not both"
+        )
+
+    def is_apart_from(self, other: Moment, gap: timedelta) -> bool:
+        """Later by at least ``gap``; labels count as far apart."""
+        if self.time is not None and other.time is not None:
+            return self.time - other.time >= gap
+        return self.is_after(other)
+
+
+# --- What was seen of one side of a request, and what came of a deed of ours, in the form that is stored.
+#
+# Three answers to each question, never two: ``found`` is True, False (Alma said that it is not there) or None
+# (we could not find out). A part that was not asked for is absent altogether.
+
+W = TypeVar("W", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRead:
+    """The hold request: Alma's user request. ``closure`` is explicit evidence of how it ended (a webhook, a history
+    row, our own DELETE), or what the reader concluded."""
+
+    found: bool | None
+    request_status: str | None = None
+    task_name: str | None = None
+    expiry_date: datetime | None = None
+    request_date: datetime | None = None
+    item_id: str | None = None
+    closure: Closure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRead:
+    """The item. ``other_requests`` counts the requests of others for it; None when not counted."""
+
+    found: bool | None
+    base_status: str | None = None
+    process_type: str | None = None
+    barcode: str | None = None
+    other_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoanRead:
+    """The loan of this item to this request's user: the active one if there is one, else the latest."""
+
+    found: bool | None
+    loan_status: str | None = None
+    process_status: str | None = None
+    due_date: datetime | None = None
+    loan_date: datetime | None = None
+    last_renew_date: datetime | None = None
+    loan_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatronRead:
+    """The user in whose name the side's hold stands."""
+
+    found: bool | None = True
+    blocked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One side of a request as one cycle saw it. ``at`` is the start of the first read.
+
+    ``generation`` tells which supplier in turn is meant; None means the present one.
+    """
+
+    role: Role
+    at: Moment | None = None
+    request: RequestRead | None = None
+    item: ItemRead | None = None
+    loan: LoanRead | None = None
+    patron: PatronRead | None = None
+    txn: str | None = None
+    generation: int | None = None
+
+    @property
+    def tells_something(self) -> bool:
+        """Whether any part could be read."""
+        parts = (self.request, self.item, self.loan, self.patron)
+        return self.txn is not None or any(part is not None and part.found is not None for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What came of a deed, stamped with the time of the write, or an operator's decision.
+
+    ``role``, ``item`` and ``loan``: the side that was written to, as read back. ``action``: of ACTION_DONE and
+    ACTION_FAILED. ``force``: an operator closes although the book is out.
+    """
+
+    name: AckName
+    at: Moment | None = None
+    role: Role | None = None
+    item: ItemRead | None = None
+    loan: LoanRead | None = None
+    action: ActionType | None = None
+    barcode: str | None = None
+    force: bool = False
+
+
+Seen = Observation | Ack
+
+
+def read_seen(data: object) -> Seen:
+    """An observation or an ack from its JSON form (that of the test vectors). Raises ValueError, one sentence."""
+    fields = _mapping(data, "an observation")
+    at = _text(fields.get("at"))
+    moment = Moment.read(at) if at else None
+    if "ack" in fields:
+        role, action = _text(fields.get("role")), _text(fields.get("action"))
+        return Ack(
+            name=_word(AckName, fields["ack"]),
+            at=moment,
+            role=_word(Role, role) if role else None,
+            item=_item(fields.get("item")),
+            loan=_loan(fields.get("loan")),
+            action=_word(ActionType, action) if action else None,
+            barcode=_text(fields.get("barcode")),
+            force=fields.get("force") is True,
+        )
+    generation = fields.get("generation")
+    if generation is not None and not isinstance(generation, int):
+        raise ValueError(f"generation must be a whole number, not {generation!r}")
+    return Observation(
+        role=_word(Role, fields.get("role")),
+        at=moment,
+        request=_request(fields.get("request")),
+        item=_item(fields.get("item")),
+        loan=_loan(fields.get("loan")),
+        patron=_patron(fields.get("patron")),
+        txn=_text(fields.get("txn")),
+        generation=generation,
+    )
+
+
+def write_seen(seen: Seen) -> dict[str, Any]:
+    """The JSON form, which `read_seen` reads back to an equal object."""
+    out: dict[str, Any] = {}
+    for name in seen.__dataclass_fields__:
+        value = getattr(seen, name)
+        if value is None or (name == "force" and not value):
+            continue
+        key = "ack" if isinstance(seen, Ack) and name == "name" else name
+        out[key] = _plain(value)
+    return out
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Moment):
+        return value.text
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, RequestRead | ItemRead | LoanRead | PatronRead):
+        parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        return {name: _plain(part) for name, part in parts.items() if part is not None or name == "found"}
+    return value
+
+
+def _request(data: object) -> RequestRead | None:
+    if data is None:
+        return None
+    fields = _mapping(data, "request")
+    closure = _text(fields.get("closure"))
+    return RequestRead(
+        found=_found(fields),
+        request_status=_text(fields.get("request_status")),
+        task_name=_text(fields.get("task_name")),
+        expiry_date=_time(fields, "expiry_date"),
+        request_date=_time(fields, "request_date"),
+        item_id=_text(fields.get("item_id")),
+        closure=_word(Closure, closure) if closure else None,
+    )
+
+
+def _item(data: object) -> ItemRead | None:
+    if data is None:
+        return None
+    fields = _mapping(data, "item")
+    count = fields.get("other_requests")
+    return ItemRead(
+        found=_found(fields),
+        base_status=_text(fields.get("base_status")),
+        process_type=_text(fields.get("process_type")),
+        barcode=_text(fields.get("barcode")),
+        other_requests=count if isinstance(count, int) else None,
+    )
+
+
+def _loan(data: object) -> LoanRead | None:
+    if data is None:
+        return None
+    fields = _mapping(data, "loan")
+    return LoanRead(
+        found=_found(fields),
+        loan_status=_text(fields.get("loan_status")),
+        process_status=_text(fields.get("process_status")),
+        due_date=_time(fields, "due_date"),
+        loan_date=_time(fields, "loan_date"),
+        last_renew_date=_time(fields, "last_renew_date"),
+        loan_id=_text(fields.get("loan_id")),
+    )
+
+
+def _patron(data: object) -> PatronRead | None:
+    if data is None:
+        return None
+    fields = _mapping(data, "patron")
+    blocked = fields.get("blocked")
+    return PatronRead(
+        found=_found(fields) if "found" in fields else True,
+        blocked=blocked if isinstance(blocked, bool) else None,
+    )
+
+
+def _mapping(data: object, what: str) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{what} must be an object, not {data!r}")
+    return data
+
+
+def _found(fields: Mapping[str, Any]) -> bool | None:
+    found = fields.get("found")
+    if found is not None and not isinstance(found, bool):
+        raise ValueError(f"found must be true, false or null, not {found!r}")
+    return found
+
+
+def _text(value: object) -> str | None:
+    """A text or the code of Alma's ``{"value", "desc"}``; Alma writes "" where there is none."""
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    if value is None:
+        return None
+    if isinstance(value, bool | float | list):
+        raise ValueError(f"expected a text, not {value!r}")
+    return str(value).strip() or None
+
+
+def _time(fields: Mapping[str, Any], name: str) -> datetime | None:
+    text = _text(fields.get(name))
+    if text is None:
+        return None
+    try:
+        return read_time(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a date or time: {text!r}") from error
+
+
+def _word(kind: type[W], value: object) -> W:
+    try:
+        return kind(_text(value) or "")
+    except ValueError:
+        raise ValueError(f"unknown {kind.__name__} {value!r}; known are {', '.join(kind)}") from None
+
+
+# --- What the machine remembers of one request: everything that a later step may need, and nothing personal.
+#
+# `step` never changes a state that it is given; it works on a `copy`. The JSON form leaves out what is at its
+# default, and can be rebuilt by replaying the observations.
+
+
+@dataclass(slots=True)
+class Leg:
+    """The memory of one side. Raw words stand beside ours, so that an unknown one is not lost.
+
+    ``gone`` counts sightings that the hold is not there, far enough apart; ``certain`` means explicit evidence,
+    for which one is enough. ``item_since_gone``: the item was seen after the hold had vanished, so what it
+    showed is the reason or rules one out. ``away``: the item was last seen away from its shelf; ``back``: the
+    request's status when it was then seen in place again. ``lent``: a loan of ours is known on this side;
+    ``closed_in``: the status in which it was last seen complete. ``failed``: parts whose last read failed.
+    """
+
+    generation: int = 1
+    at: Moment | None = None
+    failed: frozenset[str] = frozenset()
+    hold: HoldState | None = None
+    raw_request: str | None = None
+    task_name: str | None = None
+    expiry: datetime | None = None
+    requested: datetime | None = None
+    gone: int = 0
+    gone_since: Moment | None = None
+    gone_last: Moment | None = None
+    certain: bool = False
+    told: Closure | None = None
+    closure: Closure | None = None
+    evidence: str | None = None
+    confidence: Confidence | None = None
+    item: ItemState | None = None
+    raw_base: str | None = None
+    raw_process: str | None = None
+    item_at: Moment | None = None
+    item_since_gone: bool = False
+    away: bool = False
+    back: Status | None = None
+    barcode: str | None = None
+    item_id: str | None = None
+    other_requests: int | None = None
+    loan: LoanState | None = None
+    loan_process: LoanProcess | None = None
+    raw_loan: str | None = None
+    raw_loan_process: str | None = None
+    loan_at: Moment | None = None
+    loan_id: str | None = None
+    due: datetime | None = None
+    renewed: datetime | None = None
+    lent: bool = False
+    closed_in: Status | None = None
+    proof: Proof = Proof.NOTHING
+    txn: Txn | None = None
+    raw_txn: str | None = None
+
+    @property
+    def hold_alive(self) -> bool:
+        """The hold was visible when last looked for."""
+        return self.hold is not None and self.gone == 0 and not self.certain
+
+
+@dataclass(slots=True)
+class State:
+    """One request. ``flags``: all ever raised, in that order; ``standing``: the conditions that hold now.
+
+    ``closure`` and its evidence are set when the hold's end decided the request's course; ``previous`` is the
+    status before ERROR.
+    """
+
+    workflow: Workflow = Workflow.STANDARD
+    status: Status = Status.RPSA
+    seq: int = 0
+    previous: Status | None = None
+    outcome: RequestOutcome | None = None
+    closure: Closure | None = None
+    evidence: str | None = None
+    confidence: Confidence | None = None
+    flags: tuple[str, ...] = ()
+    standing: tuple[str, ...] = ()
+    legs: dict[Role, Leg] = field(default_factory=dict)
+
+    def leg(self, role: Role) -> Leg:
+        """The side's memory, which may be empty."""
+        return self.legs.get(role) or Leg()
+
+    def copy(self) -> State:
+        """A twin that can be changed without changing this one."""
+        twin = copy.copy(self)
+        twin.legs = {role: copy.copy(leg) for role, leg in self.legs.items()}
+        return twin
+
+    def to_json(self) -> dict[str, Any]:
+        """Only JSON types, ids and codes; no personal data."""
+        data = _dump(self, skip="legs")
+        data["legs"] = {role.value: _dump(leg) for role, leg in self.legs.items()}
+        return data
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> State:
+        """The state again. Raises ValueError or KeyError when it was not written by `to_json`."""
+        state = _load(State, {name: value for name, value in data.items() if name != "legs"})
+        state.legs = {Role(role): _load(Leg, leg) for role, leg in data.get("legs", {}).items()}
+        return state
+
+
+T = TypeVar("T", Leg, State)
+
+
+def _dump(thing: Leg | State, skip: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for each in fields(thing):
+        if each.name == skip:
+            continue
+        value = getattr(thing, each.name)
+        if value is None or value == each.default:
+            continue
+        if isinstance(value, Moment):
+            value = value.text
+        elif isinstance(value, datetime):
+            value = value.isoformat()
+        elif isinstance(value, frozenset):
+            value = sorted(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif isinstance(value, Proof):
+            value = value.name
+        out[each.name] = value
+    return out
+
+
+def _load(kind: type[T], data: Mapping[str, Any]) -> T:
+    return kind(
+        **{name: _READERS[name](value) if name in _READERS else value for name, value in data.items()}
+    )
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("at", "gone_since", "gone_last", "item_at", "loan_at"), Moment.read),
+    **dict.fromkeys(("expiry", "requested", "due", "renewed"), read_time),
+    **dict.fromkeys(("status", "previous", "back", "closed_in"), Status),
+    **dict.fromkeys(("told", "closure"), Closure),
+    **dict.fromkeys(("flags", "standing"), tuple),
+    "failed": frozenset,
+    "workflow": Workflow,
+    "outcome": RequestOutcome,
+    "confidence": Confidence,
+    "hold": HoldState,
+    "item": ItemState,
+    "loan": LoanState,
+    "loan_process": LoanProcess,
+    "proof": lambda name: Proof[name],
+    "txn": Txn,
+}
+
+
+# --- What a step of the machine brings about.
+
+
+class SeenAs(StrEnum):
+    """What became of one observation: it brought something about, nothing new, came too late, or told nothing."""
+
+    APPLIED = "APPLIED"
+    UNCHANGED = "UNCHANGED"
+    STALE = "STALE"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of status. ``inferred``: nobody saw this state, but what was seen cannot be without it.
+
+    ``role``: the side whose evidence decided, None for deeds of ours and decisions of people.
+    """
+
+    seq: int
+    frm: Status
+    to: Status
+    handler: str
+    inferred: bool
+    txn: Txn | None
+    role: Role | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of the test vectors."""
+        return {
+            "frm": self.frm,
+            "to": self.to,
+            "handler": self.handler,
+            "inferred": self.inferred,
+            "txn": self.txn,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A deed asked for: its type and what it needs beside the request itself, such as a barcode."""
+
+    type: ActionType
+    args: tuple[str, ...] = ()
+
+    def to_json(self) -> list[str]:
+        """The form of the test vectors: the type, then what it needs."""
+        return [self.type, *self.args]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """``flags``: those raised in this step; ``seen``: one entry for each observation or ack, in the order given."""
+
+    state: State
+    transitions: tuple[Transition, ...]
+    actions: tuple[Action, ...]
+    flags: tuple[str, ...]
+    seen: tuple[SeenAs, ...]
+
+
+# --- The workbench of one step: a copy of the state, and what the step has brought about so far.
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often a hold must be seen to be gone before that counts, and how far apart in time."""
+
+    confirmations: int = 2
+    gap: timedelta = timedelta(minutes=10)
+
+
+class StepContext:
+    """One step at work. ``fresh``: sides whose item was read in this step; ``began``: the status it began in."""
+
+    def __init__(self, state: State, policy: Policy) -> None:
+        self.state = state.copy()
+        self.policy = policy
+        self.began = state.status
+        self.fresh: set[Role] = set()
+        self.transitions: list[Transition] = []
+        self.actions: list[Action] = []
+        self.flags: list[str] = []
+
+    @property
+    def status(self) -> Status:
+        """The present status."""
+        return self.state.status
+
+    def leg(self, role: Role) -> Leg:
+        """The side's memory, to be changed."""
+        return self.state.legs.setdefault(role, Leg())
+
+    def go(self, to: Status, handler: str, *, inferred: bool = False, role: Role | None = None) -> None:
+        """Change the status."""
+        state = self.state
+        state.seq += 1
+        self.transitions.append(
+            Transition(state.seq, state.status, to, handler, inferred, TXN_OF.get(to), role)
+        )
+        state.status = to
+
+    def do(self, action: ActionType, *args: str) -> None:
+        """Ask for a deed."""
+        self.actions.append(Action(action, args))
+
+    def flag(self, name: str) -> None:
+        """Something happened."""
+        self.flags.append(name)
+        if name not in self.state.flags:
+            self.state.flags += (name,)
+
+    def stand(self, name: str, holds: bool) -> None:
+        """A condition holds, or is over; it is raised when it begins."""
+        state = self.state
+        if holds and name not in state.standing:
+            state.standing += (name,)
+            self.flag(name)
+        elif not holds and name in state.standing:
+            state.standing = tuple(each for each in state.standing if each != name)
