@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from alma_etl.dcb.machine.vocabulary import (
@@ -92,6 +93,7 @@ class Moment:
 # (we could not find out). A part that was not asked for is absent altogether.
 
 W = TypeVar("W", bound=StrEnum)
+P = TypeVar("P", "RequestRead", "ItemRead", "LoanRead", "PatronRead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,8 @@ def read_seen(data: object) -> Seen:
             name=_word(AckName, fields["ack"]),
             at=moment,
             role=_word(Role, role) if role else None,
-            item=_item(fields.get("item")),
-            loan=_loan(fields.get("loan")),
+            item=_part(ItemRead, "item", fields.get("item")),
+            loan=_part(LoanRead, "loan", fields.get("loan")),
             action=_word(ActionType, action) if action else None,
             barcode=_text(fields.get("barcode")),
             force=fields.get("force") is True,
@@ -207,10 +209,10 @@ def read_seen(data: object) -> Seen:
     return Observation(
         role=_word(Role, fields.get("role")),
         at=moment,
-        request=_request(fields.get("request")),
-        item=_item(fields.get("item")),
-        loan=_loan(fields.get("loan")),
-        patron=_patron(fields.get("patron")),
+        request=_part(RequestRead, "request", fields.get("request")),
+        item=_part(ItemRead, "item", fields.get("item")),
+        loan=_part(LoanRead, "loan", fields.get("loan")),
+        patron=_part(PatronRead, "patron", fields.get("patron")),
         txn=_text(fields.get("txn")),
         generation=generation,
     )
@@ -239,60 +241,17 @@ def _plain(value: object) -> object:
     return value
 
 
-def _request(data: object) -> RequestRead | None:
+def _part(kind: type[P], name: str, data: object) -> P | None:
+    """A part of an observation; what the JSON does not name is None."""
     if data is None:
         return None
-    fields = _mapping(data, "request")
-    closure = _text(fields.get("closure"))
-    return RequestRead(
-        found=_found(fields),
-        request_status=_text(fields.get("request_status")),
-        task_name=_text(fields.get("task_name")),
-        expiry_date=_time(fields, "expiry_date"),
-        request_date=_time(fields, "request_date"),
-        item_id=_text(fields.get("item_id")),
-        closure=_word(Closure, closure) if closure else None,
-    )
-
-
-def _item(data: object) -> ItemRead | None:
-    if data is None:
-        return None
-    fields = _mapping(data, "item")
-    count = fields.get("other_requests")
-    return ItemRead(
-        found=_found(fields),
-        base_status=_text(fields.get("base_status")),
-        process_type=_text(fields.get("process_type")),
-        barcode=_text(fields.get("barcode")),
-        other_requests=count if isinstance(count, int) else None,
-    )
-
-
-def _loan(data: object) -> LoanRead | None:
-    if data is None:
-        return None
-    fields = _mapping(data, "loan")
-    return LoanRead(
-        found=_found(fields),
-        loan_status=_text(fields.get("loan_status")),
-        process_status=_text(fields.get("process_status")),
-        due_date=_time(fields, "due_date"),
-        loan_date=_time(fields, "loan_date"),
-        last_renew_date=_time(fields, "last_renew_date"),
-        loan_id=_text(fields.get("loan_id")),
-    )
-
-
-def _patron(data: object) -> PatronRead | None:
-    if data is None:
-        return None
-    fields = _mapping(data, "patron")
-    blocked = fields.get("blocked")
-    return PatronRead(
-        found=_found(fields) if "found" in fields else True,
-        blocked=blocked if isinstance(blocked, bool) else None,
-    )
+    values = _mapping(data, name)
+    if kind is PatronRead:
+        values = {"found": True, **values}
+    fields: dict[str, Any] = {
+        field: _PART_READERS.get(field, _text)(values.get(field)) for field in kind.__dataclass_fields__
+    }
+    return kind(**fields)
 
 
 def _mapping(data: object, what: str) -> Mapping[str, Any]:
@@ -301,11 +260,10 @@ def _mapping(data: object, what: str) -> Mapping[str, Any]:
     return data
 
 
-def _found(fields: Mapping[str, Any]) -> bool | None:
-    found = fields.get("found")
-    if found is not None and not isinstance(found, bool):
-        raise ValueError(f"found must be true, false or null, not {found!r}")
-    return found
+def _found(value: object) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"found must be true, false or null, not {value!r}")
+    return value
 
 
 def _text(value: object) -> str | None:
@@ -319,12 +277,10 @@ def _text(value: object) -> str | None:
     return str(value).strip() or None
 
 
-def _time(fields: Mapping[str, Any], name: str) -> datetime | None:
-    text = _text(fields.get(name))
-    if text is None:
-        return None
+def _time(name: str, value: object) -> datetime | None:
+    text = _text(value)
     try:
-        return read_time(text)
+        return None if text is None else read_time(text)
     except ValueError as error:
         raise ValueError(f"{name} is not a date or time: {text!r}") from error
 
@@ -334,6 +290,18 @@ def _word(kind: type[W], value: object) -> W:
         return kind(_text(value) or "")
     except ValueError:
         raise ValueError(f"unknown {kind.__name__} {value!r}; known are {', '.join(kind)}") from None
+
+
+_PART_READERS: dict[str, Callable[[object], Any]] = {
+    "found": _found,
+    "closure": lambda value: _word(Closure, value) if _text(value) else None,
+    "other_requests": lambda value: value if isinstance(value, int) else None,
+    "blocked": lambda value: value if isinstance(value, bool) else None,
+    **{
+        name: partial(_time, name)
+        for name in ("expiry_date", "request_date", "due_date", "loan_date", "last_renew_date")
+    },
+}
 
 
 # --- What the machine remembers of one request: everything that a later step may need, and nothing personal.
