@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 
 EXACT_DIGITS = 15  # spreadsheets keep no more of a number
+_MMS_ID = re.compile(r"99\d{8,17}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ def comparable(text: str) -> str:
     """Words as they are compared: folded by NFKC, without invisible characters, each gap one blank."""
     gaps = "".join(" " if _is_gap(char) else char for char in text if _is_gap(char) or not is_invisible(char))
     return " ".join(unicodedata.normalize("NFKC", gaps).split())
+
+
+def is_mms_id(text: str) -> bool:
+    """Whether ``text`` has the shape of Alma's MMS ids: digits, beginning with 99, at most 19 of them."""
+    return _MMS_ID.fullmatch(text) is not None
 
 
 def is_invisible(char: str) -> bool:

@@ -10,8 +10,9 @@ import alma_sandbox
 from alma_airflow.get_provider_info import get_provider_info
 from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
 from alma_airflow.hooks.store import redis_url, store_url
+from alma_etl.alma.errors import AlmaQuotaFloor
 from alma_etl.errors import InputProblem
-from alma_etl.remote.errors import AlmaQuotaFloor, RemoteReadOnly, RemoteTimeout, RemoteUnauthorized
+from alma_etl.remote.errors import RemoteReadOnly, RemoteTimeout, RemoteUnauthorized
 from alma_etl.store.upgrade import upgrade
 
 
@@ -50,7 +51,7 @@ def test_host_and_port_may_stand_apart(connect, sandbox_url):
 def test_the_extra_reaches_the_client(connect, sandbox_url):
     connect(host=sandbox_url, password="sandbox", extra={"read_only": True})
     with AlmaHook().client() as alma, pytest.raises(RemoteReadOnly):
-        alma.test.write("bibs")
+        alma.users.create({"primary_id": "somebody"})
 
 
 def test_work_that_comes_again_soon_may_be_hasty(connect, sandbox_url):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from alma_airflow.hooks.http import http_access
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.errors import InputProblem
+from alma_etl.remote.service import HttpAccess
 
 SECRET = "unlikely-test-word"
 

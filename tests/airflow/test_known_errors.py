@@ -21,8 +21,9 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from alma_airflow.operators.base import PROBLEM, EtlOperator, say_why, sentence_of
 from alma_airflow.operators.intake import StartLoad
 from alma_airflow.sensors.alma_job import AlmaJobSensor
+from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.errors import InputProblem, NotAcceptable
-from alma_etl.remote.errors import AlmaDailyThreshold, RemoteForbidden, RemoteTimeout
+from alma_etl.remote.errors import RemoteForbidden, RemoteTimeout
 from alma_etl.store.db import StoreUnavailable
 from alma_etl.store.locks import LockBusy
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from alma_etl.alma import AlmaClient
+from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.limiter import FRESH, PacedLimiter
 from alma_etl.remote.limiter_budget import PAUSE, SLOWER
 from alma_etl.store import open_limiter

@@ -19,7 +19,9 @@ from typing import Any
 
 import requests
 
-from alma_etl.alma import AlmaClient, AlmaQuotaFloor
+from alma_etl.alma.call import XML, Call
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaQuotaFloor
 from alma_etl.remote.limiter import LimiterClosed
 from alma_etl.store import limiter_redis, limiter_sql, open_limiter
 
@@ -54,10 +56,13 @@ def run(job: dict[str, Any]) -> None:
                     say("answer", requests.get(job["call"], timeout=60).status_code)
                 time.sleep(job["busy"])
 
+    # Alma's test end point, which takes a POST that changes nothing
+    call = Call("POST" if job["writes"] else "GET", "/bibs/test", accept=XML, content_type=XML)
+
     def read(client: AlmaClient) -> None:
         try:
             while True:
-                (client.test.write if job["writes"] else client.test.read)("bibs")
+                client.call(call, lambda reply: reply.status)
                 time.sleep(job["busy"])
         except AlmaQuotaFloor:
             say("floor", time.monotonic())

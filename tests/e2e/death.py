@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from alma_etl.jobs.checkpoint import Checkpoint
-from alma_etl.remote.exchange import Transport
+from alma_etl.remote.exchange import Exchange
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.loaded_items import SqlLoadedItems
 
 _DEEDS = (
-    (Transport, "exchange"), (Bucket, "put"), (Bucket, "copy"), (Bucket, "delete"), (Bucket, "delete_version"),
+    (Exchange, "send"), (Bucket, "put"), (Bucket, "copy"), (Bucket, "delete"), (Bucket, "delete_version"),
     (Bucket, "write_rows"), (Bucket, "upload"), (SqlLoadedItems, "remember"), (SqlLoadedItems, "keep_holding"),
     (SqlLoadedItems, "forget_holding"),
 )  # fmt: skip

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from alma_etl.alma import AlmaClient
+from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.limiter import Permit
 from alma_etl.store.bucket import Bucket

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from alma_etl.alma import shapes, xml
+from alma_etl.alma import shapes
 from alma_etl.alma.call import XML, Call, params, path, xml_call
-from alma_etl.alma.deleting import delete
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import Page, whole
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Page, Resource, whole
 from alma_etl.counted import counted
-from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
+from alma_etl.remote import xml
+from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, ask, ask_list
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteTimeout, RemoteTransient
 
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
+log = logging.getLogger(__name__)
 
 MAX_BATCH = 100
 NO_BIB = frozenset({"402203", "402204"})  # "not valid", "not numeric"
@@ -59,11 +59,8 @@ class Bib:
         return bool(self.availability) and all(row.holding_id for row in self.availability)
 
 
-class Bibs:
+class Bibs(Resource):
     """The calls about bibs."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def read_many(
         self,
@@ -74,7 +71,7 @@ class Bibs:
         timeout: float | None = None,
     ) -> dict[str, Bib]:
         """GET /bibs: up to 100 bibs in one call, by MMS id. Ids that Alma does not know are not in the
-        result; one that is missing from it need not be unknown (`batches.read_bibs` asks again).
+        result; one that is missing from it need not be unknown (`read_bibs` asks again).
 
         `availability` adds the AVA rows (expand=p_avail), which costs Alma by the number of items: when it
         times out, or the answer is malformed, ask for half. Raises RemoteRefused (402203 for the whole call
@@ -169,8 +166,8 @@ class Bibs:
 
     def delete(self, mms_id: str, *, override: bool = False) -> Answer[None]:
         """DELETE /bibs/{mms_id}. Refused while it has holdings or items, which `override` deletes with it
-        (though not while one is on loan). Absent when there is no such bib, see `deleting.delete`."""
-        return delete(self._client, path("bibs", mms_id), NO_BIB, override=override)
+        (though not while one is on loan). Absent when there is no such bib, see `Resource._delete`."""
+        return self._delete(path("bibs", mms_id), NO_BIB, override=override)
 
 
 def _one(reply: Reply) -> Bib:
@@ -222,3 +219,48 @@ def _availability(row: etree._Element) -> AvailabilityRow:
         availability=first.get("e", ""),
         call_number=first.get("d", ""),
     )
+
+
+def in_batches(mms_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids in lists of as many as one call takes."""
+    for start in range(0, len(mms_ids), MAX_BATCH):
+        yield mms_ids[start : start + MAX_BATCH]
+
+
+def read_bibs(
+    bibs: Bibs, mms_ids: Sequence[str], *, availability: bool
+) -> dict[str, Found[Bib] | Absent | Unknown]:
+    """Three answers for each id, from one batch: the cheapest look that Alma offers, made safe. A batch that times
+    out or cannot be read is halved, down to the title at fault. An id that the answer leaves out costs a request of
+    its own before it counts as absent."""
+    alone = len(mms_ids) == 1
+    try:
+        found = _read_batch(bibs, mms_ids, availability=availability)
+    except (RemoteTransient, RemoteRefused) as error:
+        if alone:
+            refused = isinstance(error, RemoteRefused) and error.code in NO_BIB
+            return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
+        half = len(mms_ids) // 2
+        log.warning("A batch of %s is halved: %s", counted(len(mms_ids), "title"), error)
+        return {
+            **read_bibs(bibs, mms_ids[:half], availability=availability),
+            **read_bibs(bibs, mms_ids[half:], availability=availability),
+        }
+    # Alma leaves out unknown ids without a word, and has been seen to leave out known ones: each is asked for.
+    return {
+        mms_id: Found(found[mms_id]) if mms_id in found else bibs.read(mms_id, availability=availability)
+        for mms_id in mms_ids
+    }
+
+
+def _read_batch(bibs: Bibs, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:
+    """One batch. What its size may have caused is not tried again at that size; anything else is, by the
+    client's retry policy."""
+    if len(mms_ids) > 1:
+        try:
+            return bibs.read_many(mms_ids, availability=availability, attempts=1)
+        except (RemoteTimeout, RemoteMalformed):
+            raise
+        except RemoteTransient as error:
+            log.info("%s; again", error)
+    return bibs.read_many(mms_ids, availability=availability)

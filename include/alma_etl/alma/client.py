@@ -23,22 +23,19 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from alma_etl.alma.bibs import Bibs
 from alma_etl.alma.call import Call
-from alma_etl.alma.conf import Conf
-from alma_etl.alma.envelope import Reply
+from alma_etl.alma.conf import Conf, Probe
+from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
 from alma_etl.alma.holdings import Holdings
 from alma_etl.alma.items import Items
 from alma_etl.alma.jobs import Jobs
 from alma_etl.alma.loans import Loans
 from alma_etl.alma.po_lines import PoLines
-from alma_etl.alma.probe import Probe
+from alma_etl.alma.reply import Reply, failure, read_or_malformed
 from alma_etl.alma.sets import Sets
 from alma_etl.alma.user_requests import UserRequests
 from alma_etl.alma.users import Users
-from alma_etl.alma.verdict import failure, read_or_malformed
 from alma_etl.counted import verb
 from alma_etl.remote.errors import (
-    AlmaDailyThreshold,
-    AlmaQuotaFloor,
     BudgetUnknown,
     RemoteConnectionError,
     RemoteError,
@@ -50,7 +47,7 @@ from alma_etl.remote.errors import (
     RemoteTransient,
     RemoteUnreachable,
 )
-from alma_etl.remote.exchange import Transport
+from alma_etl.remote.exchange import Exchange
 from alma_etl.remote.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
 from alma_etl.remote.meter import CallMeter
 from alma_etl.remote.parallel import in_parallel
@@ -101,7 +98,7 @@ class AlmaClient:
     ) -> None:
         if max_in_flight < 1 or attempts < 1:
             raise ValueError("The Alma connection needs at least one request in flight and one attempt.")
-        self._transport = Transport(
+        self._transport = Exchange(
             base_url, api_key, connections=max_in_flight, connect_timeout=connect_timeout, max_body=max_body
         )
         self._limiter = limiter

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call, params, path
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import Page, page, whole
+from alma_etl.alma.call import XML, Call, params, path
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Page, Resource, page, whole
 
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
+_TEST_POINTS = {
+    "bibs": "/bibs/test",
+    "conf": "/conf/test",
+    "acq": "/acq/test",
+    "analytics": "/analytics/test",
+    "users": "/users/operation/test",
+    "partners": "/partners/operation/test",
+}
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,8 @@ class CodeRow:
 _Coded = TypeVar("_Coded", Library, Location, CodeRow)
 
 
-class Conf:
+class Conf(Resource):
     """The calls about Alma's configuration."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def general(self) -> General:
         """GET /conf/general. Raises RemoteError."""
@@ -125,3 +128,18 @@ def _general(reply: Reply) -> General:
         name=shapes.desc(institution),
         environment_type=shapes.text(document.get("environment_type")),
     )
+
+
+class Probe(Resource):
+    """Alma's test end points, one an area: may this key read there?"""
+
+    def read(self, area: str) -> str:
+        """GET {area}/test. Returns Alma's words, for example "GET - OK - institutionCode: 01ABC_INST".
+
+        Raises RemoteUnauthorized or RemoteForbidden when the key lacks the right, KeyError for an area that has no
+        test end point."""
+        return self._client.call(Call("GET", _TEST_POINTS[area], accept=XML), _words)
+
+
+def _words(reply: Reply) -> str:
+    return (reply.xml().text or "").strip()

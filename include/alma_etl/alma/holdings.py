@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from alma_etl.alma import shapes, xml
+from alma_etl.alma import shapes
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import XML, Call, path, xml_call
-from alma_etl.alma.deleting import delete
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import page, whole
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Resource
+from alma_etl.remote import xml
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_HOLDING = NO_BIB | {"402208"}
 
@@ -46,25 +42,15 @@ class Holding:
     record: bytes | None = field(repr=False)
 
 
-class Holdings:
+class Holdings(Resource):
     """The calls about holdings."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def list(self, mms_id: str) -> ListAnswer[HoldingSummary]:
         """GET /bibs/{mms_id}/holdings: all holdings, suppressed ones too (not paged). An empty list for a bib
         without holdings; PartlyFound when it names fewer than it counts; Absent when the bib does not exist
         (402203, 402204)."""
-        call = Call("GET", path("bibs", mms_id, "holdings"))
-        return ask_list(
-            lambda: whole(
-                call.name,
-                lambda: self._client.call(call, page("holding", _summary)),
-                lambda each: each.holding_id,
-            ),
-            NO_BIB,
-        )
+        where = path("bibs", mms_id, "holdings")
+        return ask_list(lambda: self._whole(where, "holding", _summary, lambda each: each.holding_id), NO_BIB)
 
     def read(self, mms_id: str, holding_id: str) -> Answer[Holding]:
         """GET /bibs/{mms_id}/holdings/{holding_id}. Absent when the holding (402208) or the bib does not
@@ -100,8 +86,8 @@ class Holdings:
 
     def delete(self, mms_id: str, holding_id: str) -> Answer[None]:
         """DELETE .../holdings/{holding_id}; its bib stays. Refused while it has items. Absent when there is no
-        such holding or bib, see `deleting.delete`."""
-        return delete(self._client, path("bibs", mms_id, "holdings", holding_id), NO_HOLDING, bib="retain")
+        such holding or bib, see `Resource._delete`."""
+        return self._delete(path("bibs", mms_id, "holdings", holding_id), NO_HOLDING, bib="retain")
 
 
 def _one(reply: Reply, mms_id: str) -> Holding:

@@ -6,19 +6,14 @@ an Item keeps what Alma gave in `raw`, and `update` takes nothing that lacks the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import Call, json_call, params, path
-from alma_etl.alma.deleting import delete
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Param, Resource
 from alma_etl.alma.shapes import Json
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_BARCODE = frozenset({"401689"})
 NO_ITEM = NO_BIB | {"401688", "402208", "401683", "401684"}
@@ -45,35 +40,18 @@ class Item:
     raw: Json = field(repr=False)
 
 
-class Items:
+class Items(Resource):
     """The calls about items."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def list(self, mms_id: str, holding_id: str = "ALL", *, expand: str | None = None) -> ListAnswer[Item]:
         """GET .../items: all items of a holding, or of the whole bib, 100 a call. `expand`: due_date,
         due_date_policy. An empty list when there are none; Absent when bib or holding is unknown."""
         where = path("bibs", mms_id, "holdings", holding_id, "items")
-
-        def read() -> list[Item]:
-            return every(
-                f"GET {where}",
-                lambda offset: self._client.call(
-                    Call(
-                        "GET",
-                        where,
-                        # without an order the pages need not fit together
-                        params(
-                            limit=LIMIT, offset=offset, order_by="description", direction="asc", expand=expand
-                        ),
-                    ),
-                    page("item", item),
-                ),
-                lambda each: each.pid,
-            )
-
-        return ask_list(read, NO_ITEM)
+        # without an order the pages need not fit together
+        order: dict[str, Param] = {"order_by": "description", "direction": "asc"}
+        return ask_list(
+            lambda: self._every(where, "item", item, lambda each: each.pid, **order, expand=expand), NO_ITEM
+        )
 
     def read(self, mms_id: str, holding_id: str, pid: str, *, expand: str | None = None) -> Answer[Item]:
         """GET .../items/{pid}. Alma does not check the holding id here; the item's `holding_id` is the real
@@ -109,9 +87,9 @@ class Items:
     def withdraw(self, mms_id: str, holding_id: str, pid: str, *, override: bool = False) -> Answer[None]:
         """DELETE .../items/{pid}; its holding and bib stay. Refused with 401849 while the item is on loan or
         requested, which `override` does not ask about: it ends the loan and cancels the requests. Absent when
-        there is no such item, see `deleting.delete`."""
+        there is no such item, see `Resource._delete`."""
         where = path("bibs", mms_id, "holdings", holding_id, "items", pid)
-        return delete(self._client, where, NO_ITEM, override=override, holdings="retain")
+        return self._delete(where, NO_ITEM, override=override, holdings="retain")
 
     def scan_in(
         self,

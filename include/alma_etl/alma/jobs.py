@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call, json_call, params, path
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.call import Call, json_call, path
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Resource
 from alma_etl.alma.shapes import Json
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 from alma_etl.remote.errors import RemoteShortList
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_JOB = frozenset({"402215", "402216"})
 NO_INSTANCE = frozenset({"402218"})
@@ -61,24 +57,14 @@ class JobInstance:
         return self.status in SUCCESS
 
 
-class Jobs:
+class Jobs(Resource):
     """The calls about jobs."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def find(self, *, name: str | None = None, type: str | None = None) -> list[Job]:
         """GET /conf/jobs: all pages; `name` keeps those of exactly this name, `type` is MANUAL, SCHEDULED or
         OTHER. Raises RemoteError, RemoteShortList too when the list is not whole and names none of them."""
         try:
-            jobs = every(
-                "GET /conf/jobs",
-                lambda offset: self._client.call(
-                    Call("GET", "/conf/jobs", params(type=type, limit=LIMIT, offset=offset)),
-                    page("job", _job),
-                ),
-                lambda each: each.id,
-            )
+            jobs = self._every("/conf/jobs", "job", _job, lambda each: each.id, type=type)
         except RemoteShortList as short:
             jobs = [job for job in short.named if job.name == name]
             if not jobs:
@@ -104,28 +90,17 @@ class Jobs:
 
     def instances(self, job_id: str, submitted_from: date, submitted_to: date) -> ListAnswer[JobInstance]:
         """GET /conf/jobs/{job_id}/instances: all that were submitted on these days. Absent: no such job."""
-        where = path("conf", "jobs", job_id, "instances")
-
-        def read() -> list[JobInstance]:
-            return every(
-                f"GET {where}",
-                lambda offset: self._client.call(
-                    Call(
-                        "GET",
-                        where,
-                        params(
-                            submit_date_from=submitted_from.isoformat(),
-                            submit_date_to=submitted_to.isoformat(),
-                            limit=LIMIT,
-                            offset=offset,
-                        ),
-                    ),
-                    page("job_instance", _instance),
-                ),
+        return ask_list(
+            lambda: self._every(
+                path("conf", "jobs", job_id, "instances"),
+                "job_instance",
+                _instance,
                 lambda each: each.id,
-            )
-
-        return ask_list(read, NO_JOB)
+                submit_date_from=submitted_from.isoformat(),
+                submit_date_to=submitted_to.isoformat(),
+            ),
+            NO_JOB,
+        )
 
 
 def _job(row: Json) -> Job:

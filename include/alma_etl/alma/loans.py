@@ -4,19 +4,15 @@ call that returns a loan: that is a scan-in (`Items.scan_in`)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call, json_call, named, params, path
-from alma_etl.alma.envelope import Reply
+from alma_etl.alma.call import Call, json_call, path
 from alma_etl.alma.items import NO_ITEM
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Resource
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.users import NO_USER
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_LOAN = frozenset({"401823"})
 
@@ -40,11 +36,8 @@ class Loan:
     raw: Json = field(repr=False)
 
 
-class Loans:
+class Loans(Resource):
     """The calls about loans."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def create(
         self,
@@ -88,21 +81,12 @@ class Loans:
         )
 
     def _listed(self, where: str, loan_status: str, absent: frozenset[str]) -> ListAnswer[Loan]:
-        def read() -> list[Loan]:
-            return every(
-                named("GET", where),
-                lambda offset: self._client.call(
-                    Call(
-                        "GET",
-                        where,
-                        params(loan_status=loan_status, order_by="id", limit=LIMIT, offset=offset),
-                    ),
-                    page("item_loan", loan),
-                ),
-                lambda each: each.loan_id,
-            )
-
-        return ask_list(read, absent)
+        return ask_list(
+            lambda: self._every(
+                where, "item_loan", loan, lambda each: each.loan_id, loan_status=loan_status, order_by="id"
+            ),
+            absent,
+        )
 
     def read(self, user_id: str, loan_id: str) -> Answer[Loan]:
         """GET /users/{user_id}/loans/{loan_id}. Absent: 401823."""

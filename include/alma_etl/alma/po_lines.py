@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call, params, path
-from alma_etl.alma.paging import LIMIT, every, page, whole
+from alma_etl.alma.call import Call, path
+from alma_etl.alma.resource import Resource
 from alma_etl.alma.shapes import Json
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_PO_LINE = frozenset({"401871"})
 
@@ -30,11 +26,8 @@ class PoLine:
     raw: Json = field(repr=False)
 
 
-class PoLines:
+class PoLines(Resource):
     """The calls about PO lines."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def read(self, number: str) -> Answer[PoLine]:
         """GET /acq/po-lines/{number}. Absent: 401871. A slash in a number is part of it and goes out as it
@@ -47,26 +40,20 @@ class PoLines:
     ) -> list[PoLine]:
         """GET /acq/po-lines: all pages. `status` ACTIVE, CLOSED, CANCELLED, ALL (without the closed),
         ALL_WITH_CLOSED. Raises RemoteError."""
-        return every(
-            "GET /acq/po-lines",
-            lambda offset: self._client.call(
-                Call(
-                    "GET",
-                    "/acq/po-lines",
-                    params(q=q, status=status, library=library, limit=LIMIT, offset=offset),
-                ),
-                page("po_line", _po_line),
-            ),
+        return self._every(
+            "/acq/po-lines",
+            "po_line",
+            _po_line,
             lambda each: each.number,
+            q=q,
+            status=status,
+            library=library,
         )
 
     def items(self, number: str) -> ListAnswer[tuple[str, str]]:
         """GET /acq/po-lines/{number}/items: (barcode, link) of each item."""
-        call = Call("GET", path("acq", "po-lines", *number.split("/"), "items"))
-        return ask_list(
-            lambda: whole(call.name, lambda: self._client.call(call, page("item", _item)), " ".join),
-            NO_PO_LINE,
-        )
+        where = path("acq", "po-lines", *number.split("/"), "items")
+        return ask_list(lambda: self._whole(where, "item", _item, " ".join), NO_PO_LINE)
 
 
 def _item(row: Json) -> tuple[str, str]:

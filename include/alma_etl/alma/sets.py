@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
 from alma_etl.alma.call import Call, json_call, params, path
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Resource
 from alma_etl.counted import counted
 from alma_etl.remote.answers import Answer, ask
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 MAX_MEMBERS = 1000
 NO_SET = frozenset({"60107"})
@@ -44,11 +40,8 @@ class MembersPage:
     total: int
 
 
-class Sets:
+class Sets(Resource):
     """The calls about sets."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def read(self, set_id: str) -> Answer[AlmaSet]:
         """GET /conf/sets/{set_id}. Absent when there is none (60107)."""
@@ -62,18 +55,8 @@ class Sets:
     def find(self, name: str) -> list[AlmaSet]:
         """GET /conf/sets?q=name~...: the sets of exactly this name (Alma searches by words). Raises
         RemoteError."""
-        found = every(
-            "GET /conf/sets",
-            lambda offset: self._client.call(
-                Call(
-                    "GET",
-                    "/conf/sets",
-                    params(q=f"name~{name.replace(' ', '_')}", limit=LIMIT, offset=offset),
-                ),
-                page("set", alma_set),
-            ),
-            lambda each: each.id,
-        )
+        query = f"name~{name.replace(' ', '_')}"
+        found = self._every("/conf/sets", "set", alma_set, lambda each: each.id, q=query)
         return [each for each in found if each.name == name]
 
     def create(self, name: str, content: str, *, description: str = "", private: bool = False) -> AlmaSet:

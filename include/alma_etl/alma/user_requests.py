@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call, json_call, named, params, path
-from alma_etl.alma.deleting import delete
-from alma_etl.alma.envelope import Reply
+from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.items import NO_ITEM
-from alma_etl.alma.paging import LIMIT, every, page, whole
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Param, Resource
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.users import NO_USER
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_REQUEST = frozenset({"401694", "401907"})
 
@@ -42,11 +37,8 @@ class UserRequest:
     raw: Json = field(repr=False)
 
 
-class UserRequests:
+class UserRequests(Resource):
     """The calls about users' requests."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def create(
         self,
@@ -83,33 +75,16 @@ class UserRequests:
         active or history (kept only where the library does not anonymise). Absent when there is no such user.
         Ask `read` for a request that a PartlyFound does not name."""
         where = path("users", user_id, "requests")
-
-        def read() -> list[UserRequest]:
-            return every(
-                named("GET", where),
-                lambda offset: self._client.call(
-                    Call(
-                        "GET",
-                        where,
-                        params(request_type=request_type, status=status, limit=LIMIT, offset=offset),
-                    ),
-                    page("user_request", request),
-                ),
-                lambda each: each.request_id,
-            )
-
-        return ask_list(read, NO_USER)
+        kind: dict[str, Param] = {"request_type": request_type, "status": status}
+        return ask_list(
+            lambda: self._every(where, "user_request", request, lambda each: each.request_id, **kind), NO_USER
+        )
 
     def of_item(self, mms_id: str, holding_id: str, pid: str) -> ListAnswer[UserRequest]:
         """GET .../items/{pid}/requests: the active requests of an item (not paged)."""
-        call = Call("GET", path("bibs", mms_id, "holdings", holding_id, "items", pid, "requests"))
+        where = path("bibs", mms_id, "holdings", holding_id, "items", pid, "requests")
         return ask_list(
-            lambda: whole(
-                call.name,
-                lambda: self._client.call(call, page("user_request", request)),
-                lambda each: each.request_id,
-            ),
-            NO_ITEM,
+            lambda: self._whole(where, "user_request", request, lambda each: each.request_id), NO_ITEM
         )
 
     def read(self, user_id: str, request_id: str) -> Answer[UserRequest]:
@@ -130,9 +105,8 @@ class UserRequests:
     ) -> Answer[None]:
         """DELETE /users/{user_id}/requests/{request_id}. `reason`: a code of RequestCancellationReasons. Alma
         mails the patron unless told not to: here it is told. `override`: also a request that is being
-        processed. Found when cancelled, Absent when it was gone already, see `deleting.delete`."""
-        return delete(
-            self._client,
+        processed. Found when cancelled, Absent when it was gone already, see `Resource._delete`."""
+        return self._delete(
             path("users", user_id, "requests", request_id),
             NO_REQUEST,
             reason=reason,

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from alma_etl.alma import shapes
 from alma_etl.alma.call import Call, json_call, params, path
-from alma_etl.alma.envelope import Reply
-from alma_etl.alma.paging import LIMIT, every, page
+from alma_etl.alma.reply import Reply
+from alma_etl.alma.resource import Resource
 from alma_etl.alma.shapes import Json
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-
-if TYPE_CHECKING:
-    from alma_etl.alma.client import AlmaClient
 
 NO_USER = frozenset({"401861", "401890"})
 
@@ -45,11 +41,8 @@ class User:
     raw: Json = field(repr=False)
 
 
-class Users:
+class Users(Resource):
     """The calls about users."""
-
-    def __init__(self, client: AlmaClient) -> None:
-        self._client = client
 
     def read(self, user_id: str, *, view: str = "full", expand: str | None = None) -> Answer[User]:
         """GET /users/{user_id} by any unique identifier. `expand`: loans, requests, fees (counts). Absent
@@ -60,18 +53,9 @@ class Users:
     def search(self, field: str, words: str) -> ListAnswer[str]:
         """GET /users?q=field~words: the primary ids of all users that Alma finds. `field`: last_name, primary_id,
         user_group, ..."""
-
-        def read() -> list[str]:
-            return every(
-                "GET /users",
-                lambda offset: self._client.call(
-                    Call("GET", "/users", params(q=f"{field}~{words}", limit=LIMIT, offset=offset)),
-                    page("user", lambda row: shapes.required(row, "primary_id")),
-                ),
-                lambda primary_id: primary_id,
-            )
-
-        return ask_list(read, frozenset())
+        return ask_list(
+            lambda: self._every("/users", "user", _primary_id, str, q=f"{field}~{words}"), frozenset()
+        )
 
     def create(self, body: Json) -> User:
         """POST /users. Least body: primary_id, first_name, last_name, user_group, account_type, record_type,
@@ -90,6 +74,10 @@ class Users:
             raise ValueError("PUT replaces the whole user: send what GET gave, changed")
         call = json_call("PUT", path("users", user_id), body, override=",".join(override) or None)
         return self._client.call(call, _user)
+
+
+def _primary_id(row: Json) -> str:
+    return shapes.required(row, "primary_id")
 
 
 def _user(reply: Reply) -> User:

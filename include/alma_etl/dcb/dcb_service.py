@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
-from alma_etl.remote.errors import RemoteTransient
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient
+from alma_etl.remote.service import HttpAccess, HttpService
 
 
 class DcbService:
@@ -30,16 +30,16 @@ class DcbService:
     def nudge(self, pr_id: str) -> None:
         """Have a request looked at now. Its fail-safe ignores requests older than 56 days, and says nothing of it.
 
-        Raises ServiceRefused (404: it does not know the request), ServiceUnavailable, ServiceUnauthorized.
+        Raises RemoteRefused (404: it does not know the request), RemoteTransient, RemoteUnauthorized.
         """
         self._service.send("POST", f"/patrons/requests/{quote(pr_id, safe='')}/update")
 
     def status(self, pr_id: str) -> Answer[str]:
-        """The status that it shows for a request; Absent when it does not know it. Raises ServiceUnauthorized."""
+        """The status that it shows for a request; Absent when it does not know it. Raises RemoteUnauthorized."""
         path = f"/admin/patrons/requests/{quote(pr_id, safe='')}"
         try:
             told = self._service.get(path)
-        except ServiceRefused as error:
+        except RemoteRefused as error:
             return Absent(error) if error.status == 404 else Unknown(error)
         except RemoteTransient as error:
             return Unknown(error)
@@ -47,5 +47,5 @@ class DcbService:
         status = told.get("status") if isinstance(told, dict) else None
         status = status.get("code") if isinstance(status, dict) else status
         if not status:
-            return Unknown(ServiceUnavailable(f"GET {path}", 200, "", "the answer names no status"))
+            return Unknown(RemoteTransient(f"GET {path}", 200, "", "the answer names no status"))
         return Found(str(status))

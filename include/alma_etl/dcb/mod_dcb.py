@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnavailable
 from alma_etl.dcb.machine.vocabulary import Role, Txn, txn_of
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
-from alma_etl.remote.errors import RemoteTransient
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient
 from alma_etl.remote.safe_write import Outcome, Written
+from alma_etl.remote.service import HttpAccess, HttpService
 
 _CHAIN = (
     Txn.CREATED,
@@ -64,7 +64,7 @@ class ModDcb:
     def status(self, txn_id: str) -> Answer[str]:
         """The status of a transaction, as mod-dcb spells it; Absent when there is none (404).
 
-        Raises ServiceUnauthorized, as every method here.
+        Raises RemoteUnauthorized, as every method here.
         """
         answer = self._look(txn_id)
         return Found(str(answer.value["status"])) if isinstance(answer, Found) else answer
@@ -72,7 +72,7 @@ class ModDcb:
     def changed(self, since: datetime, until: datetime) -> dict[str, str]:
         """The status of each transaction that changed in between, by its id: one call for each 1,000.
 
-        Raises ServiceRefused and ServiceUnavailable; then nothing is known.
+        Raises RemoteRefused and RemoteTransient; then nothing is known.
         """
         window: dict[str, str | int] = {"fromDate": _iso(since), "toDate": _iso(until), "pageSize": _PAGE}
         path, found = "/transactions/status", dict[str, str]()
@@ -80,7 +80,7 @@ class ModDcb:
             page = self._service.get(path, window | {"pageNumber": number})
             rows = page.get("transactions") if isinstance(page, dict) else None
             if not isinstance(rows, list):
-                raise ServiceUnavailable(f"GET {path}", 200, "", "the answer lists no transactions")
+                raise RemoteTransient(f"GET {path}", 200, "", "the answer lists no transactions")
             for row in rows:
                 if row.get("id") and row.get("status"):
                     found[str(row["id"])] = str(row["status"])
@@ -101,9 +101,9 @@ class ModDcb:
             return there
         try:
             self._service.send("POST", _path(txn_id), dict(body))
-        except ServiceRefused as error:
+        except RemoteRefused as error:
             return self._adopted(txn_id, body) or Written(Outcome.REFUSED, error=error)
-        except ServiceUnavailable as error:
+        except RemoteTransient as error:
             return self._adopted(txn_id, body) or Written(
                 Outcome.UNCONFIRMED if error.effect_unknown else Outcome.FAILED, error=error
             )
@@ -139,12 +139,12 @@ class ModDcb:
         path = f"{_path(txn_id)}/status"
         try:
             told = self._service.get(path)
-        except ServiceRefused as error:
+        except RemoteRefused as error:
             return Absent(error) if error.status == 404 else Unknown(error)
         except RemoteTransient as error:
             return Unknown(error)
         if not isinstance(told, dict) or not told.get("status"):
-            return Unknown(ServiceUnavailable(f"GET {path}", 200, "", "the answer names no status"))
+            return Unknown(RemoteTransient(f"GET {path}", 200, "", "the answer names no status"))
         return Found(told)
 
     def _adopted(self, txn_id: str, body: Mapping[str, Any]) -> Written[str] | None:
@@ -159,20 +159,20 @@ class ModDcb:
             return Written(Outcome.ADOPTED, str(there["status"]))
         message = f"the transaction {txn_id} exists already, for another item or role"
         return Written(
-            Outcome.REFUSED, error=ServiceRefused(f"POST {_path(txn_id)}", None, "ANOTHER", message)
+            Outcome.REFUSED, error=RemoteRefused(f"POST {_path(txn_id)}", None, "ANOTHER", message)
         )
 
     def _put(self, txn_id: str, target: Txn) -> Done | Later | Refused:
-        failure: ServiceRefused | ServiceUnavailable | None = None
+        failure: RemoteRefused | RemoteTransient | None = None
         try:
             self._service.send("PUT", f"{_path(txn_id)}/status", {"status": target.value})
-        except (ServiceRefused, ServiceUnavailable) as error:
+        except (RemoteRefused, RemoteTransient) as error:
             failure = error
         # Whatever it answered, what it shows now counts: a refusal may mean that somebody was quicker.
         answer = self._look(txn_id)
         if isinstance(answer, Found) and _is_reached(txn_of(str(answer.value["status"])), target):
             return Done()
-        if isinstance(failure, ServiceRefused):
+        if isinstance(failure, RemoteRefused):
             return Refused(str(failure))
         if failure is not None:
             return Later(str(failure))
@@ -181,9 +181,9 @@ class ModDcb:
     def _order(self, txn_id: str, what: str) -> Done | Later | Refused:
         try:
             self._service.send("PUT", f"{_path(txn_id)}/{what}")
-        except ServiceRefused as error:
+        except RemoteRefused as error:
             return Refused(str(error))
-        except ServiceUnavailable as error:
+        except RemoteTransient as error:
             return Later(str(error))
         return Done()
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.alma.batches import in_batches, read_bibs
+from alma_etl.alma.bibs import in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.conf import CodeRow, Library, Location
 from alma_etl.alma.po_lines import PoLine
@@ -222,7 +222,7 @@ def _mms_ids(folder: LoadFolder, number: int) -> Iterator[str]:
 
 def _looked_up(client: AlmaClient, mms_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     for _, answers in client.in_parallel(
-        lambda batch: read_bibs(client, batch, availability=False), in_batches(mms_ids)
+        lambda batch: read_bibs(client.bibs, batch, availability=False), in_batches(mms_ids)
     ):
         for mms_id, answer in answers.items():
             match answer:

@@ -12,8 +12,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from alma_etl.alma.batches import in_batches, read_bibs
-from alma_etl.alma.bibs import Bib
+from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
 from alma_etl.items.ends import made_items
@@ -194,7 +193,7 @@ class _Resolving:
             by_title.setdefault(group.mms_id, []).append(group)
         unavailable: dict[str, tuple[Bib, list[Group]]] = {}
         for _, answers in self._client.in_parallel(
-            lambda batch: read_bibs(self._client, batch, availability=True), in_batches(list(by_title))
+            lambda batch: read_bibs(self._client.bibs, batch, availability=True), in_batches(list(by_title))
         ):
             for mms_id, answer in answers.items():
                 match answer:

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from alma_etl.alma.ids import is_mms_id
-from alma_etl.identifiers import read_identifier
+from alma_etl.identifiers import is_mms_id, read_identifier
 from alma_etl.items.fields import FIELDS, field_problem
 from alma_etl.items.outcomes import ItemRow
 from alma_etl.tabular.tables import SourceRow

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from lxml import etree
 from pymarc import Field, Indicators, Record, Subfield
 
-from alma_etl.alma.xml import local, parse
+from alma_etl.remote.xml import local, parse
 
 
 class BadMarcXml(ValueError):

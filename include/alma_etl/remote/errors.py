@@ -11,7 +11,6 @@ what Ex Libris support asks for. All of them can be pickled, since workers hand 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 
@@ -108,27 +107,6 @@ class RemoteUnauthorized(RemoteStop):
 
 class RemoteForbidden(RemoteStop):
     """The gateway refuses this key or this address."""
-
-
-class AlmaDailyThreshold(RemoteStop):
-    """The institution's calls of today are used up; work can go on at `resume_at` (UTC)."""
-
-    def __init__(
-        self,
-        call: str,
-        status: int | None,
-        code: str,
-        message: str,
-        tracking_id: str = "",
-        effect_unknown: bool = False,
-        resume_at: datetime | None = None,
-    ) -> None:
-        super().__init__(call, status, code, message, tracking_id, effect_unknown)
-        self.resume_at = resume_at
-
-
-class AlmaQuotaFloor(RemoteStop):
-    """Calls are left for today, but no more than the floor that is kept for the library's other work."""
 
 
 class RemoteReadOnly(RemoteStop):

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from alma_etl.alma.call import Call
-from alma_etl.alma.envelope import Reply
+from alma_etl.alma.reply import Reply
 from alma_etl.remote.errors import (
     RemoteConnectionError,
     RemoteMalformed,
@@ -44,7 +44,7 @@ class _ApiKey(AuthBase):
         return "_ApiKey(***)"
 
 
-class Transport:
+class Exchange:
     """`base_url` is the gateway, with or without /almaws/v1; raises ValueError with a sentence for a setting
     that cannot work. `connections` are kept open. `max_body` bounds the bytes of one answer after
     decompression."""

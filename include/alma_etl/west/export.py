@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from alma_etl.alma.ids import is_mms_id
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
+from alma_etl.identifiers import is_mms_id
 from alma_etl.marc.control_number import ControlNumber, control_number
 from alma_etl.marc.iso2709 import RawRecord, Readable, split_records
 from alma_etl.store.bucket import Bucket, NoSuchObject

@@ -6,8 +6,7 @@ from typing import Any, TypedDict
 
 from pymarc import Field, Indicators, Subfield
 
-from alma_etl.alma.batches import in_batches, read_bibs
-from alma_etl.alma.bibs import Bib
+from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.holdings import HoldingSummary
 from alma_etl.counted import counted
@@ -135,7 +134,7 @@ def _list_titles(client: AlmaClient, mms_ids: Sequence[str], mode: ListMode) -> 
     to_list: list[ListedTitle] = []
     availability = mode is ListMode.BATCH
     for _, answers in client.in_parallel(
-        lambda batch: read_bibs(client, batch, availability=availability), in_batches(mms_ids)
+        lambda batch: read_bibs(client.bibs, batch, availability=availability), in_batches(mms_ids)
     ):
         for mms_id, answer in answers.items():
             title = _described(mms_id, answer)

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.ids import is_mms_id
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
+from alma_etl.identifiers import is_mms_id
 from alma_etl.remote.answers import Absent, Unknown
 from alma_etl.west.id_index import IdIndex
 from alma_etl.west.run import InputCounts

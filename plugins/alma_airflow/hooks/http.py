@@ -6,8 +6,8 @@ from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
 from alma_airflow.hooks.store import find_connection
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.errors import InputProblem
+from alma_etl.remote.service import HttpAccess
 
 
 def http_access(conn_id: str) -> HttpAccess:

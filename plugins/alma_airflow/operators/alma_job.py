@@ -11,14 +11,7 @@ from airflow.triggers.base import BaseTrigger
 from alma_airflow.sensors.alma_job import AlmaJobWaiter
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.job_runs import (
-    JobEnd,
-    check_job,
-    forget_job,
-    look_at_job,
-    start_job,
-    started_job,
-)
+from alma_etl.alma.tasks import JobEnd, check_job, forget_job, look_at_job, start_job, started_job
 
 
 class AlmaRunJobOperator(AlmaJobWaiter):

@@ -13,7 +13,7 @@ from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.operators.base import KnownErrors, errors_for_airflow
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.job_runs import ANY_JOB, JobEnd, check_job, look_at_job
+from alma_etl.alma.tasks import ANY_JOB, JobEnd, check_job, look_at_job
 
 
 class AlmaJobWaiter(KnownErrors, BaseSensorOperator):

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from alma_airflow.hooks.alma import AlmaHook
-from alma_etl.alma.job_runs import ANY_JOB, JobEnd, look_at_job
+from alma_etl.alma.tasks import ANY_JOB, JobEnd, look_at_job
 from alma_etl.errors import RunStopped
 from alma_etl.remote.errors import RemoteStop
 

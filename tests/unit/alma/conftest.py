@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alma_etl.alma import AlmaClient
+from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.limiter import LimiterClosed, Permit
 from tests.unit.alma.scripted import KEY, Scripted, serve
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from alma_etl.alma import (
-    AlmaClient,
-    AlmaDailyThreshold,
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import AlmaDailyThreshold
+from alma_etl.remote.errors import (
     RemoteConnectionError,
     RemoteError,
     RemoteForbidden,

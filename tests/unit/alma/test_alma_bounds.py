@@ -6,9 +6,11 @@ import threading
 
 import pytest
 
-from alma_etl.alma import RemoteMalformed, RemoteTimeout, Unknown, xml
 from alma_etl.alma.call import Call
-from alma_etl.alma.envelope import Reply, UnreadableError
+from alma_etl.alma.reply import Reply, UnreadableError
+from alma_etl.remote import xml
+from alma_etl.remote.answers import Unknown
+from alma_etl.remote.errors import RemoteMalformed, RemoteTimeout
 from tests.unit.alma.scripted import Say, as_xml
 
 RECORD = "<record><leader>x</leader></record>"

@@ -2,8 +2,9 @@
 
 import pytest
 
-from alma_etl.alma import Absent, Found, RemoteMalformed
 from alma_etl.alma.conf import CodeRow, Library, Location
+from alma_etl.remote.answers import Absent, Found
+from alma_etl.remote.errors import RemoteMalformed
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance
 from tests.unit.alma.scripted import Say, as_json, refusal, sent
 

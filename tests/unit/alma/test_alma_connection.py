@@ -6,11 +6,9 @@ import threading
 
 import pytest
 
-from alma_etl.alma import (
-    RemoteMalformed,
-    Unknown,
-)
 from alma_etl.alma.call import Call
+from alma_etl.remote.answers import Unknown
+from alma_etl.remote.errors import RemoteMalformed
 from tests.unit.alma.scripted import KEY, Say, as_json, refusal
 
 GENERAL = as_json({"institution": {"value": "01SBX_INST", "desc": "Sandbox"}, "environment_type": "SANDBOX"})

@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from alma_etl.alma import writes
-from alma_etl.alma.batches import read_bibs
-from alma_etl.alma.paging import Page, every, whole
+from alma_etl.alma.bibs import read_bibs
+from alma_etl.alma.resource import Page, every, whole
 from alma_etl.counted import counted
 from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown, ask_list, first_of
 from alma_etl.remote.errors import RemoteShortList
@@ -256,7 +256,7 @@ def test_a_bib_that_a_batch_leaves_out_is_asked_for_singly_before_it_counts_as_a
         refusal("402203"),
         refusal("401652"),
     )
-    answers = read_bibs(client, ["991", "992", "993", "994", "995"], availability=True)
+    answers = read_bibs(client.bibs, ["991", "992", "993", "994", "995"], availability=True)
     kinds = {mms_id: type(answer).__name__ for mms_id, answer in answers.items()}
     assert kinds == {"991": "Found", "992": "Found", "993": "Found", "994": "Absent", "995": "Unknown"}
     assert [call.target.removeprefix(BASE).partition("?")[0] for call in alma.asked] == [

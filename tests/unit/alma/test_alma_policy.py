@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.alma import (
-    Absent,
-    AlmaDailyThreshold,
-    AlmaQuotaFloor,
+from alma_etl.alma.call import Call
+from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
+from alma_etl.remote.answers import Absent, Found, Unknown
+from alma_etl.remote.errors import (
     BudgetUnknown,
-    Found,
     RemoteConnectionError,
     RemoteError,
     RemoteForbidden,
     RemoteMalformed,
+    RemoteNoConnectionError,
     RemoteReadOnly,
     RemoteRefused,
     RemoteServerError,
@@ -24,10 +24,7 @@ from alma_etl.alma import (
     RemoteTimeout,
     RemoteUnauthorized,
     RemoteUnreachable,
-    Unknown,
 )
-from alma_etl.alma.call import Call
-from alma_etl.remote.errors import RemoteNoConnectionError
 from alma_etl.remote.limiter import LimiterUnavailable
 from alma_etl.store.limiter_sql import SqlLimiter
 from alma_etl.store.upgrade import upgrade

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alma_etl.alma import (
-    Absent,
-    AlmaDailyThreshold,
-    Found,
-    RemoteRefused,
-    RemoteServerError,
-    RemoteTimeout,
-    RemoteUnreachable,
-    Unknown,
-)
+from alma_etl.alma.errors import AlmaDailyThreshold
+from alma_etl.remote.answers import Absent, Found, Unknown
+from alma_etl.remote.errors import RemoteRefused, RemoteServerError, RemoteTimeout, RemoteUnreachable
 from alma_etl.remote.safe_write import NOT_AS_SENT, SETTLE, Outcome, update, write
 
 LOST = RemoteTimeout("POST /x", None, "", "lost", "", True)

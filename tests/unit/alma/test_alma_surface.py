@@ -3,8 +3,9 @@
 import pytest
 from lxml import etree
 
-from alma_etl.alma import Absent, Found, RemoteMalformed, RemoteRefused, RemoteServerError, Unknown
 from alma_etl.alma.items import item
+from alma_etl.remote.answers import Absent, Found, Unknown
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteServerError
 from tests.unit.alma.samples import item_object
 from tests.unit.alma.scripted import BASE, KEY, Say, as_json, as_xml, refusal, sent
 
@@ -101,8 +102,8 @@ def pages(*counts, total):
 def test_items_are_listed_over_all_pages(alma, client):
     alma.says(*pages(100, 100, 7, total=207))
     assert [each.pid for each in client.items.list("991").value] == [str(n) for n in range(207)]
-    assert [asked.target.rpartition("limit=")[2] for asked in alma.asked] == [
-        f"100&offset={offset}&order_by=description&direction=asc" for offset in (0, 100, 200)
+    assert [asked.target.rpartition("?")[2] for asked in alma.asked] == [
+        f"order_by=description&direction=asc&limit=100&offset={offset}" for offset in (0, 100, 200)
     ]
     assert alma.asked[0].target.startswith(f"{BASE}/bibs/991/holdings/ALL/items?")
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from alma_etl.alma import RemoteReadOnly, writes
+from alma_etl.alma import writes
 from alma_etl.alma.items import item
 from alma_etl.alma.loans import loan
+from alma_etl.remote.errors import RemoteReadOnly
 from alma_etl.remote.safe_write import SETTLE, Outcome
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance, item_object
 from tests.unit.alma.scripted import BASE, HTML, Say, as_json, as_xml, refusal

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from alma_etl.alma import RemoteServerError
 from alma_etl.alma.call import Call
+from alma_etl.remote.errors import RemoteServerError
 from alma_etl.remote.meter import CallCounts, CallMeter
 from tests.unit.alma.scripted import Say, as_json, gateway
 
@@ -24,7 +24,7 @@ def test_repeats_redirects_and_refusals_count(alma, make_client):
 def test_requests_without_an_answer_count(make_client):
     meter = CallMeter()
     client = make_client(meter=meter, base_url="http://127.0.0.1:9", attempts=2)
-    with pytest.raises(Exception, match="127.0.0.1:9"):
+    with pytest.raises(Exception, match=r"127\.0\.0\.1:9"):
         client.call(Call("GET", "/x"), lambda reply: None)
     assert meter.take() == CallCounts(sent=2)
 

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from alma_etl.alma import (
-    AlmaDailyThreshold,
-    Found,
-    RemoteError,
-    RemoteRefused,
-    RemoteStop,
-    RemoteThrottled,
-    Unknown,
-)
 from alma_etl.alma.call import named
+from alma_etl.alma.errors import AlmaDailyThreshold
+from alma_etl.remote.answers import Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteStop, RemoteThrottled
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Act, Bench, cells, representative
 from tests.unit.alma.writing import PATRON, Scene, scene

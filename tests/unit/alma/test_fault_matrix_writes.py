@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from alma_etl.alma import AlmaDailyThreshold, RemoteError, RemoteStop, RemoteThrottled
+from alma_etl.alma.errors import AlmaDailyThreshold
+from alma_etl.remote.errors import RemoteError, RemoteStop, RemoteThrottled
 from alma_etl.remote.safe_write import Outcome
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Bench, cells

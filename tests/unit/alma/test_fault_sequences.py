@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alma_etl.alma import RemoteStop, updates, writes
+from alma_etl.alma import writes
+from alma_etl.remote.errors import RemoteStop
 from alma_etl.remote.safe_write import DONE, Outcome
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Bench
@@ -62,7 +63,7 @@ def run_batch(bench, client, at):
             (
                 "note",
                 note,
-                lambda note=note: updates.update_item(
+                lambda note=note: writes.update_item(
                     client,
                     at.mms_id,
                     at.holding_id,

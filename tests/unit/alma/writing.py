@@ -6,17 +6,10 @@ from typing import Any
 
 from lxml import etree
 
-from alma_etl.alma import (
-    AlmaClient,
-    Answer,
-    Found,
-    RemoteError,
-    RemoteRefused,
-    RemoteTransient,
-    Unknown,
-    updates,
-    writes,
-)
+from alma_etl.alma import writes
+from alma_etl.alma.client import AlmaClient
+from alma_etl.remote.answers import Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteTransient
 from alma_etl.remote.safe_write import Outcome, Written
 
 ITEMS = "59000000000024401"
@@ -205,7 +198,7 @@ WRITES: dict[str, Write] = {
         "/conf/jobs/M48",
     ),
     "update item": Write(
-        lambda c, at: updates.update_item(
+        lambda c, at: writes.update_item(
             c, at.mms_id, at.holding_id, at.pid, {"item_data": {"public_note": "Noted by a test"}}
         ),
         "PUT",
@@ -213,7 +206,7 @@ WRITES: dict[str, Write] = {
         done=Outcome.UPDATED,
     ),
     "move item": Write(
-        lambda c, at: updates.update_item(
+        lambda c, at: writes.update_item(
             c,
             at.mms_id,
             at.holding_id,
@@ -225,19 +218,19 @@ WRITES: dict[str, Write] = {
         done=Outcome.UPDATED,
     ),
     "update user": Write(
-        lambda c, at: updates.update_user(c, PATRON, {"expiry_date": "2031-01-01Z"}),
+        lambda c, at: writes.update_user(c, PATRON, {"expiry_date": "2031-01-01Z"}),
         "PUT",
         f"/users/{PATRON}",
         done=Outcome.UPDATED,
     ),
     "update bib": Write(
-        lambda c, at: updates.update_bib(c, at.mms_id, add_note),
+        lambda c, at: writes.update_bib(c, at.mms_id, add_note),
         "PUT",
         "/bibs/{0.mms_id}",
         done=Outcome.UPDATED,
     ),
     "update holding": Write(
-        lambda c, at: updates.update_holding(c, at.mms_id, at.holding_id, add_note),
+        lambda c, at: writes.update_holding(c, at.mms_id, at.holding_id, add_note),
         "PUT",
         "/holdings/{0.holding_id}",
         done=Outcome.UPDATED,

@@ -19,7 +19,7 @@ from alma_etl.dcb.sides.words import Unsettled
 from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.remote.errors import RemoteStop
-from alma_etl.remote.exchange import Transport
+from alma_etl.remote.exchange import Exchange
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
 from tests.e2e.death import Reaper, WorkerKilled
@@ -149,7 +149,7 @@ def kills(monkeypatch, begin, *steps) -> Iterator[int]:
     reaper, reads = Reaper(monkeypatch), set()
     for name in ("add", "apply"):
         reaper._watch(monkeypatch, DcbStore, name)
-    exchange = Transport.exchange
+    exchange = Exchange.send
 
     def noted(target, call, *args, **kwargs):
         answer = exchange(target, call, *args, **kwargs)
@@ -157,7 +157,7 @@ def kills(monkeypatch, begin, *steps) -> Iterator[int]:
             reads.add(reaper.deeds)
         return answer
 
-    monkeypatch.setattr(Transport, "exchange", noted)
+    monkeypatch.setattr(Exchange, "send", noted)
 
     def go(kill_at):
         reaper.fresh_process()

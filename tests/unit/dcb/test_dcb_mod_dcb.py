@@ -6,12 +6,13 @@ from itertools import product
 
 import pytest
 
-from alma_etl.dcb.http_access import HttpAccess, ServiceRefused, ServiceUnauthorized, ServiceUnavailable
 from alma_etl.dcb.machine.vocabulary import Role, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Found, Unknown
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient, RemoteUnauthorized
 from alma_etl.remote.safe_write import Outcome
+from alma_etl.remote.service import HttpAccess
 from alma_sandbox.consortium import RunningConsortium, serve_consortium
 from tests.unit.alma.scripted import Say, Scripted, as_json, sent, serve
 
@@ -46,7 +47,7 @@ def test_three_answers(folio: ModDcb, server: Scripted) -> None:
         server.says(answer)
         assert isinstance(folio.status("1"), Unknown)
     server.says(as_json({}, 401))
-    with pytest.raises(ServiceUnauthorized):
+    with pytest.raises(RemoteUnauthorized):
         folio.status("1")
 
 
@@ -204,10 +205,10 @@ def test_what_changed_is_read_page_by_page_and_nothing_personal_is_kept(
         f"/transactions/status?{window}&pageNumber={n}" for n in (0, 1)
     ]
     server.says(as_json({}))
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(RemoteTransient):
         folio.changed(since, until)
     server.says(as_json({}, 422))
-    with pytest.raises(ServiceRefused):
+    with pytest.raises(RemoteRefused):
         folio.changed(since, until)
 
 

@@ -12,13 +12,13 @@ import requests
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.reconcile.findings import Code
 from alma_etl.dcb.flows.reconcile.partners import agrees
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import Role, Status, Txn
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.rows import LegRecord
+from alma_etl.remote.service import HttpAccess
 from alma_etl.store.upgrade import upgrade
 from alma_sandbox.consortium import RunningConsortium, serve_consortium
 from alma_sandbox.consortium.app import TOKEN_PATH

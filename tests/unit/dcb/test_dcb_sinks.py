@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
 from alma_etl.dcb.sides.ports import Done, Later, Refused, Sink
@@ -22,6 +21,7 @@ from alma_etl.dcb.sinks.webhook import EVENT_HEADER, SIGNATURE_HEADER
 from alma_etl.dcb.store import DcbStore, OutboxRow
 from alma_etl.dcb.store.rows import LegRecord, Tracked
 from alma_etl.errors import InputProblem
+from alma_etl.remote.service import HttpAccess
 from alma_etl.store.upgrade import upgrade
 from tests.unit.alma.scripted import KEY, Say, Scripted, as_json, serve
 from tests.unit.dcb.records import SETTINGS, START, tell

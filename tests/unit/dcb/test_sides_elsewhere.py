@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
+from alma_etl.remote.service import HttpAccess
 from alma_sandbox import Settings, serve
 from alma_sandbox.consortium import serve_consortium
 from tests.unit.dcb.sides_desk import NOTHING, ONE, VP

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from alma_etl.dcb.conf import read_place
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings
@@ -13,6 +12,7 @@ from alma_etl.dcb.sides import marks
 from alma_etl.dcb.sides.actor import AlmaActor
 from alma_etl.dcb.sides.ports import Refused
 from alma_etl.dcb.store import LegRecord
+from alma_etl.remote.service import HttpAccess
 from alma_sandbox.consortium import serve_consortium
 from tests.unit.dcb.sides_course import Course, acks
 from tests.unit.dcb.sides_world import PATRON, supplier_leg

@@ -18,7 +18,7 @@ from alma_etl.dcb.explain import explain
 from alma_etl.dcb.flows.tick.run import rows_of
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import DcbStore
-from alma_etl.remote.exchange import Transport
+from alma_etl.remote.exchange import Exchange
 from tests.unit.dcb.records import dump
 from tests.unit.dcb.sync_world import MemoryBucket, SyncWorld
 
@@ -37,7 +37,7 @@ class Reaper:
     def __init__(self, monkeypatch):
         self._lock = threading.Lock()
         self.alive(None)
-        for owner, name in ((Transport, "exchange"), (MemoryBucket, "put"), (MemoryBucket, "delete")):
+        for owner, name in ((Exchange, "send"), (MemoryBucket, "put"), (MemoryBucket, "delete")):
             self._watch(monkeypatch, owner, name)
         self._watch_transactions(monkeypatch)
 

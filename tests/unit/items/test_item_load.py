@@ -8,12 +8,12 @@ from datetime import timedelta
 import openpyxl
 import pytest
 
+from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.errors import RunStopped
 from alma_etl.items.run import Superseded
 from alma_etl.items.summary import find_summary, write_summary
 from alma_etl.jobs.arrivals import remember_started
 from alma_etl.jobs.starting import new_starts, note_starts
-from alma_etl.remote.errors import AlmaDailyThreshold
 from tests.e2e.items import PROFILES
 from tests.unit.items.conftest import Load
 

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError
 
+from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
 from alma_etl.items.holdings import resolved
 from alma_etl.remote.errors import (
-    AlmaDailyThreshold,
-    AlmaQuotaFloor,
     BudgetUnknown,
     RemoteForbidden,
     RemoteReadOnly,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from alma_etl.alma.bibs import NO_BIB, Bib
+from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.alma.holdings import NO_HOLDING, Holding, HoldingSummary
 from alma_etl.alma.sets import NO_SET, AlmaSet, MembersPage
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
-from alma_etl.remote.errors import AlmaDailyThreshold, RemoteRefused
+from alma_etl.remote.errors import RemoteRefused
 from alma_etl.remote.parallel import in_parallel
 from tests.unit.west.builders import available, bib, mms
 

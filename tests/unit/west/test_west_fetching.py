@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
+from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.alma.holdings import HoldingSummary
-from alma_etl.remote.errors import AlmaDailyThreshold, RemoteServerError, RemoteStop
+from alma_etl.remote.errors import RemoteServerError, RemoteStop
 from alma_etl.west.fetching import RESULT, fetch_holdings, fetched_holdings
 from alma_etl.west.listing import list_holdings
 from alma_etl.west.run import RunFolder

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.alma.holdings import HoldingSummary
 from alma_etl.remote.errors import (
-    AlmaDailyThreshold,
     RemoteConnectionError,
     RemoteMalformed,
     RemoteServerError,

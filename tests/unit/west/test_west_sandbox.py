@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from alma_etl.alma import AlmaClient
+from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.limiter import LocalLimiter
 from alma_sandbox.catalogue import ids
 from alma_sandbox.catalogue.variants import GOOD, VARIANTS, variant_of

@@ -40,12 +40,12 @@ _ACKS = {
 
 
 def begin(mod_dcb: ModDcb, txn_id: str, body: Mapping[str, Any]) -> None:
-    """Begin a transaction, or adopt it. Raises Impossible, Unsettled, ServiceUnauthorized."""
+    """Begin a transaction, or adopt it. Raises Impossible, Unsettled, RemoteUnauthorized."""
     settled(mod_dcb.create(txn_id, body), "The FOLIO transaction could not be begun")
 
 
 def move(mod_dcb: ModDcb, txn_id: str, target: Txn, role: Role) -> None:
-    """See to it that a transaction stands at ``target``. Raises Impossible, Unsettled, ServiceUnauthorized."""
+    """See to it that a transaction stands at ``target``. Raises Impossible, Unsettled, RemoteUnauthorized."""
     _done(mod_dcb.move_to(txn_id, target, role))
 
 

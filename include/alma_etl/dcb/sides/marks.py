@@ -7,9 +7,9 @@ import re
 
 from lxml import etree
 
-from alma_etl.alma import xml
 from alma_etl.alma.bibs import Bib
 from alma_etl.dcb.machine.vocabulary import Role
+from alma_etl.remote import xml
 
 VIRTUAL_CALL_NUMBER = "DCB_VIRTUAL_COLLECTION"
 """852 $h of the holding of a virtual item, OpenRS's word."""

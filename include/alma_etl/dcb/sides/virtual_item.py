@@ -8,7 +8,7 @@ from datetime import datetime
 
 from lxml import etree
 
-from alma_etl.alma import updates, writes
+from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
 from alma_etl.alma.shapes import Json, coded
@@ -176,7 +176,7 @@ def _changed(alma: AlmaClient, item: Item, fields: Json, what: str) -> Item:
     if not is_virtual_holding(alma, item.mms_id, item.holding_id):
         raise Impossible(f"{what}: the item {item.pid} is not a virtual one")
     changes = {"item_data": fields}
-    return settled(updates.update_item(alma, item.mms_id, item.holding_id, item.pid, changes), what)
+    return settled(writes.update_item(alma, item.mms_id, item.holding_id, item.pid, changes), what)
 
 
 # --- what is sent

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from alma_etl.alma import updates, writes
+from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.shapes import Json, coded
 from alma_etl.dcb.settings import SystemSettings
@@ -56,7 +56,7 @@ def is_expiring(state: PatronState, now: datetime) -> bool:
 def extend(alma: AlmaClient, user_id: str, now: datetime) -> None:
     """Let the virtual patron last 120 days from now. Raises Impossible, Unsettled, RemoteStop."""
     changes = {"expiry_date": _date(now + LASTS)}
-    written = updates.update_user(alma, user_id, changes, override=["user_group"])
+    written = writes.update_user(alma, user_id, changes, override=["user_group"])
     settled(written, f"The virtual patron {user_id} could not be extended")
 
 

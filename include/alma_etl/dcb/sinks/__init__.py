@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.settings import DcbSettings, SinkSettings
 from alma_etl.dcb.sides.ports import Sink
 from alma_etl.dcb.sinks.folio import ModDcbSink
@@ -18,6 +17,7 @@ from alma_etl.dcb.sinks.log import LogSink
 from alma_etl.dcb.sinks.nudge import NudgeSink
 from alma_etl.dcb.sinks.opening import Opening
 from alma_etl.dcb.sinks.webhook import WebhookSink
+from alma_etl.remote.service import HttpAccess
 
 Access = Callable[[str], HttpAccess]
 LastSent = Callable[[str, str], datetime | None]

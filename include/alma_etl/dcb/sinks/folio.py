@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from alma_etl.dcb.events import STATUS_CHANGED
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.machine.vocabulary import Txn
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.sinks.opening import Opening
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
+from alma_etl.remote.service import HttpAccess
 
 
 class ModDcbSink(Opening[ModDcb]):

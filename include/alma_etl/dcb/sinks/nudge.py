@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.events import STATUS_CHANGED
-from alma_etl.dcb.http_access import HttpAccess
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.sinks.opening import Opening
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
 from alma_etl.remote.answers import Found
+from alma_etl.remote.service import HttpAccess
 
 _log = logging.getLogger(__name__)
 

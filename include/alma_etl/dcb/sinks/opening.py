@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
-from alma_etl.dcb.http_access import HttpAccess, ServiceRefused, ServiceUnauthorized, ServiceUnavailable
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient, RemoteUnauthorized
+from alma_etl.remote.service import HttpAccess
 
 STEPS = (
     timedelta(minutes=1),
@@ -69,9 +70,9 @@ class Opening(ABC, Generic[C]):
         """
         try:
             answer = self.tell(self._opened(), row, tracked)
-        except ServiceRefused as error:
+        except RemoteRefused as error:
             return Refused(str(error))
-        except (ServiceUnavailable, ServiceUnauthorized, InputProblem) as error:
+        except (RemoteTransient, RemoteUnauthorized, InputProblem) as error:
             answer = Later(str(error))
         if isinstance(answer, Later) and answer.after is None:
             return Later(answer.reason, pause_after(row))

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from alma_etl.dcb.http_access import HttpAccess, HttpService, ServiceRefused, ServiceUnauthorized
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.sinks.opening import Opening
 from alma_etl.dcb.store.rows import OutboxRow, Tracked
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteRefused, RemoteUnauthorized
+from alma_etl.remote.service import HttpAccess, HttpService
 
 SIGNATURE_HEADER = "X-Alma-Airflow-Signature"
 EVENT_HEADER = "X-Alma-Airflow-Event-Id"
@@ -65,8 +66,8 @@ class WebhookSink(Opening[_Receiver]):
         }
         try:
             client.service.send("POST", "", data=body, headers=headers)
-        except ServiceRefused as error:
+        except RemoteRefused as error:
             return Done() if error.status in _TAKEN else Refused(str(error))
-        except ServiceUnauthorized as error:
+        except RemoteUnauthorized as error:
             return Refused(str(error))
         return Done()

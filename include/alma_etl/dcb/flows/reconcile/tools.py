@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from alma_etl.dcb.http_access import ServiceUnauthorized
+from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.sides.words import told
 from alma_etl.dcb.store import DcbStore
 from alma_etl.remote.errors import (
-    AlmaDailyThreshold,
-    AlmaQuotaFloor,
     RemoteError,
     RemoteForbidden,
     RemoteReadOnly,
@@ -28,7 +26,6 @@ _STOPS: Mapping[type[RemoteError], str] = {
     AlmaQuotaFloor: "no more calls than the reserve are left for today",
     RemoteReadOnly: "the connection is read-only",
     RemoteUnreachable: "it does not answer",
-    ServiceUnauthorized: "the key or client is not accepted: look at the connection",
 }
 
 

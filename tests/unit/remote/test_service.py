@@ -5,14 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alma_etl.dcb.http_access import (
-    HttpAccess,
-    HttpService,
-    ServiceRefused,
-    ServiceUnauthorized,
-    ServiceUnavailable,
-)
 from alma_etl.errors import InputProblem
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient, RemoteUnauthorized
+from alma_etl.remote.service import HttpAccess, HttpService
 from tests.unit.alma.scripted import HTML, KEY, Say, Scripted, as_json, serve
 
 PERSON = "Ada Lovelace"
@@ -63,7 +58,7 @@ def test_a_client_that_gets_no_token_is_told(server: Scripted) -> None:
     server.says(as_json({"error": "invalid_client"}, 401))
     with (
         service(server, client_id="me", client_secret=KEY, token_url=f"{server.url}/token") as opened,
-        pytest.raises(ServiceUnauthorized, match="no token") as caught,
+        pytest.raises(RemoteUnauthorized, match="no token") as caught,
     ):
         opened.get("/x")
     assert KEY not in str(caught.value)
@@ -80,7 +75,7 @@ def test_what_only_reads_is_repeated(server: Scripted) -> None:
 )
 def test_a_write_is_sent_once(server: Scripted, answer: Say, unknown: bool) -> None:
     server.says(answer)
-    with service(server) as opened, pytest.raises(ServiceUnavailable) as caught:
+    with service(server) as opened, pytest.raises(RemoteTransient) as caught:
         opened.send("PUT", "/x", {"a": 1})
     assert len(server.asked) == 1
     assert caught.value.effect_unknown is unknown
@@ -89,14 +84,14 @@ def test_a_write_is_sent_once(server: Scripted, answer: Say, unknown: bool) -> N
 def test_nothing_was_sent_without_a_connection() -> None:
     with serve() as gone:
         pass
-    with service(gone) as opened, pytest.raises(ServiceUnavailable) as caught:
+    with service(gone) as opened, pytest.raises(RemoteTransient) as caught:
         opened.send("PUT", "/x", {"a": 1})
     assert caught.value.effect_unknown is False
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, ServiceRefused), (404, ServiceRefused), (401, ServiceUnauthorized), (403, ServiceUnauthorized)],
+    [(400, RemoteRefused), (404, RemoteRefused), (401, RemoteUnauthorized), (403, RemoteUnauthorized)],
 )
 def test_a_refusal_tells_its_code_and_never_its_text(
     server: Scripted, status: int, kind: type[Exception]
@@ -116,28 +111,28 @@ def test_a_refusal_tells_its_code_and_never_its_text(
 )
 def test_an_odd_error_is_an_error_all_the_same(server: Scripted, body: bytes) -> None:
     server.says(Say(body, 422))
-    with service(server) as opened, pytest.raises(ServiceRefused) as caught:
+    with service(server) as opened, pytest.raises(RemoteRefused) as caught:
         opened.get("/x")
     assert caught.value.code == ""
 
 
 def test_a_redirect_is_not_followed(server: Scripted) -> None:
     server.says(as_json({}, 302, Location=f"{server.url}/elsewhere"))
-    with service(server, api_key=KEY) as opened, pytest.raises(ServiceRefused, match="redirect"):
+    with service(server, api_key=KEY) as opened, pytest.raises(RemoteRefused, match="redirect"):
         opened.get("/x")
     assert [asked.target for asked in server.asked] == ["/x"]
 
 
 def test_something_else_than_json_is_no_answer(server: Scripted) -> None:
     server.says(HTML)
-    with service(server) as opened, pytest.raises(ServiceUnavailable, match="without JSON"):
+    with service(server) as opened, pytest.raises(RemoteTransient, match="without JSON"):
         opened.get("/x")
 
 
 def test_an_endless_answer_is_cut_off(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alma_etl.dcb.http_access._MAX_BODY", 100_000)
+    monkeypatch.setattr("alma_etl.remote.service._MAX_BODY", 100_000)
     server.says(Say(b"", forever=b"x" * 10_000))
-    with service(server) as opened, pytest.raises(ServiceUnavailable, match="too long"):
+    with service(server) as opened, pytest.raises(RemoteTransient, match="too long"):
         opened.send("POST", "/x")
 
 

@@ -1,7 +1,7 @@
 """How to reach a service that is no Alma: mod-dcb, dcb-service, a webhook's receiver.
 
-Calls fail in the same three ways as calls to Alma, so that callers sort them alike: `ServiceRefused` (understood, and
-no), `ServiceUnavailable` (nobody knows, or not now), `ServiceUnauthorized` (no further call makes sense). Their
+Calls fail in the same three ways as calls to Alma, so that callers sort them alike: `RemoteRefused` (understood, and
+no), `RemoteTransient` (nobody knows, or not now), `RemoteUnauthorized` (no further call makes sense). Their
 sentences hold nothing of the answer's body but its error code, since bodies may name people.
 """
 
@@ -23,7 +23,7 @@ from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from alma_etl.errors import InputProblem
-from alma_etl.remote.errors import RemoteRefused, RemoteStop, RemoteTransient
+from alma_etl.remote.errors import RemoteRefused, RemoteStop, RemoteTransient, RemoteUnauthorized
 
 _MAX_BODY = 32 * 1024 * 1024
 _CHUNK = 65_536
@@ -43,18 +43,6 @@ class HttpAccess:
     client_secret: str | None = field(default=None, repr=False)
     token_url: str | None = None
     timeout: float = 30
-
-
-class ServiceRefused(RemoteRefused):
-    """The service understood and said no (HTTP 4xx)."""
-
-
-class ServiceUnavailable(RemoteTransient):
-    """No usable answer: no connection, too late, HTTP 5xx, 408, 425, 429, or not what was agreed."""
-
-
-class ServiceUnauthorized(RemoteStop):
-    """The key, or the client's id and secret, are not accepted (HTTP 401, 403)."""
 
 
 class HttpService:
@@ -79,7 +67,7 @@ class HttpService:
         self._session.headers.update({"User-Agent": "alma-airflow", "Accept": "application/json"})
         self._auth = _auth_of(access, self._new_token)
         self._retrying = Retrying(
-            retry=retry_if_exception_type(ServiceUnavailable),
+            retry=retry_if_exception_type(RemoteTransient),
             stop=stop_after_attempt(attempts),
             wait=wait_random_exponential(multiplier=0.5, max=10),
             sleep=sleep,
@@ -97,8 +85,8 @@ class HttpService:
         self._session.close()
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """The document at ``path``. Raises ServiceRefused (its ``status`` tells 404), ServiceUnavailable and
-        ServiceUnauthorized."""
+        """The document at ``path``. Raises RemoteRefused (its ``status`` tells 404), RemoteTransient and
+        RemoteUnauthorized."""
         return self._retrying(lambda: self._document(f"GET {path}", *self._send("GET", path, params=params)))
 
     def send(
@@ -126,7 +114,7 @@ class HttpService:
         try:
             return json.loads(body)
         except ValueError:
-            raise ServiceUnavailable(call, status, "", f"{self._host} answered without JSON") from None
+            raise RemoteTransient(call, status, "", f"{self._host} answered without JSON") from None
 
     def _send(
         self,
@@ -173,7 +161,7 @@ class HttpService:
                 for chunk in response.iter_content(_CHUNK):
                     body += chunk
                     if len(body) > _MAX_BODY or time.monotonic() > deadline:
-                        raise ServiceUnavailable(
+                        raise RemoteTransient(
                             call,
                             response.status_code,
                             "",
@@ -183,12 +171,12 @@ class HttpService:
                         )
                 return response.status_code, body
         except requests.exceptions.ConnectTimeout:
-            raise ServiceUnavailable(call, None, "", f"no connection to {self._host} in time") from None
+            raise RemoteTransient(call, None, "", f"no connection to {self._host} in time") from None
         except requests.exceptions.RequestException as error:
             if isinstance(_reason(error), urllib3.exceptions.NewConnectionError):
                 writes = False
             # Its text may hold the URL, which is of no use to anybody here; the kind of error says enough.
-            raise ServiceUnavailable(
+            raise RemoteTransient(
                 call, None, "", f"no answer from {self._host} ({type(error).__name__})", "", writes
             ) from None
 
@@ -206,29 +194,27 @@ class HttpService:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         status, body = self._exchange("POST", url, call, None, content, kind, _NoAuth())
         if 400 <= status < 500 and status not in _LATER:
-            raise ServiceUnauthorized(
+            raise RemoteUnauthorized(
                 call, status, _code(body), "no token is given for this client id and secret"
             )
         try:
             told = json.loads(body) if status == 200 else {}
             return str(told["access_token"]), float(told.get("expires_in") or 60)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise ServiceUnavailable(call, status, "", "the token service gave no token") from None
+            raise RemoteTransient(call, status, "", "the token service gave no token") from None
 
     def _error(
         self, call: str, status: int, body: bytes, writes: bool
     ) -> RemoteRefused | RemoteTransient | RemoteStop:
         code = _code(body)
         if status in (401, 403):
-            return ServiceUnauthorized(call, status, code, f"{self._host} does not accept the key or client")
+            return RemoteUnauthorized(call, status, code, f"{self._host} does not accept the key or client")
         if status >= 500 or status in _LATER:
             unknown = writes and status != 429
-            return ServiceUnavailable(call, status, code, f"{self._host} cannot answer now", "", unknown)
+            return RemoteTransient(call, status, code, f"{self._host} cannot answer now", "", unknown)
         if status < 400:
-            return ServiceRefused(
-                call, status, code, f"{self._host} answers with a redirect: correct the URL"
-            )
-        return ServiceRefused(call, status, code, f"{self._host} refuses")
+            return RemoteRefused(call, status, code, f"{self._host} answers with a redirect: correct the URL")
+        return RemoteRefused(call, status, code, f"{self._host} refuses")
 
 
 def _reason(error: requests.exceptions.RequestException) -> object:

@@ -1,4 +1,4 @@
-"""Lists that Alma gives whole, or in pages of at most 100, and the one check of all of them.
+"""What the areas of the API have in common: one answer, lists that Alma gives whole or in pages, deletions.
 
 A list counts its rows (`total_record_count`) beside naming them, and the two need not agree: pages shift while
 they are read, and some lists count what they do not show. A list that names fewer than it counts says that the
@@ -9,18 +9,74 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from alma_etl.alma import shapes
-from alma_etl.alma.envelope import Reply
+from alma_etl.alma.call import Call, named, params
+from alma_etl.alma.reply import Reply
 from alma_etl.counted import counted
+from alma_etl.remote.answers import Answer, ask
 from alma_etl.remote.errors import RemoteShortList
 
 T = TypeVar("T")
+Param = str | int | bool | None
 
 LIMIT = 100
 _MAX_PAGES = 1000
 _READINGS = 3
+
+
+class AlmaCaller(Protocol):
+    """What a resource needs of the client."""
+
+    def call(
+        self,
+        call: Call,
+        read: Callable[[Reply], T],
+        *,
+        attempts: int | None = None,
+        timeout: float | None = None,
+    ) -> T:
+        """Make one call and return what `read` makes of its answer."""
+
+
+class Resource:
+    """One area of the API; its methods are calls, each by the client's policy."""
+
+    def __init__(self, client: AlmaCaller) -> None:
+        self._client = client
+
+    def _every(
+        self, where: str, name: str, make: Callable[[shapes.Json], T], key: Callable[[T], str], **query: Param
+    ) -> list[T]:
+        """All rows of the paged list at `where`, see `every`."""
+
+        def get(offset: int) -> Page[T]:
+            call = Call("GET", where, params(**query, limit=LIMIT, offset=offset))
+            return self._client.call(call, page(name, make))
+
+        return every(named("GET", where), get, key)
+
+    def _whole(
+        self, where: str, name: str, make: Callable[[shapes.Json], T], key: Callable[[T], str]
+    ) -> list[T]:
+        """All rows of the list at `where`, which is not paged, see `whole`."""
+        call = Call("GET", where)
+        return whole(call.name, lambda: self._client.call(call, page(name, make)), key)
+
+    def _delete(self, where: str, absent: frozenset[str], **query: Param) -> Answer[None]:
+        """Found when it was deleted, Absent when it was gone already (also when a first attempt whose answer was
+        lost had done it), Unknown when Alma refused it (`error.code`) or nobody knows.
+
+        Doing it twice is doing it once, so the client repeats it after a lost answer."""
+        call = Call("DELETE", where, params(**query), repeatable=True)
+        return ask(lambda: self._client.call(call, _gone), absent)
+
+
+def _gone(reply: Reply) -> None:
+    # 204 alone says so. Another answer is asked again, which finds it gone if it was meant well.
+    if reply.status != 204:
+        raise ValueError("not the answer to a deletion")
 
 
 @dataclass(frozen=True)
