@@ -98,7 +98,7 @@ class AlmaClient:
     ) -> None:
         if max_in_flight < 1 or attempts < 1:
             raise ValueError("The Alma connection needs at least one request in flight and one attempt.")
-        self._transport = Exchange(
+        self._exchange = Exchange(
             base_url, api_key, connections=max_in_flight, connect_timeout=connect_timeout, max_body=max_body
         )
         self._limiter = limiter
@@ -130,7 +130,7 @@ class AlmaClient:
         self.test = Probe(self)
 
     def __repr__(self) -> str:
-        return f"AlmaClient({self._transport.base_url!r})"
+        return f"AlmaClient({self._exchange.base_url!r})"
 
     def __enter__(self) -> AlmaClient:
         return self
@@ -140,12 +140,12 @@ class AlmaClient:
 
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
-        self._transport.close()
+        self._exchange.close()
 
     @property
     def host(self) -> str:
         """The gateway, with its port where it has one of its own."""
-        return urlsplit(self._transport.base_url).netloc.lower()
+        return urlsplit(self._exchange.base_url).netloc.lower()
 
     @property
     def calls_made(self) -> int:
@@ -213,14 +213,14 @@ class AlmaClient:
         return 1 if self._silent >= _SILENT_CALLS else (wished or self._attempts)
 
     def _once(self, call: Call, read: Callable[[Reply], T], timeout: float) -> T:
-        url = self._transport.url(call)
+        url = self._exchange.url(call)
         for hop in range(_MAX_HOPS + 1):
             reply = self._send(call, url, first=hop == 0, timeout=timeout)
             target = self._target(call, url, reply)
             if target is None:
                 break
             url = target
-        error = failure(call, reply, self._now(), self._transport.scrub)
+        error = failure(call, reply, self._now(), self._exchange.scrub)
         if error is None:
             return read_or_malformed(call, reply, read)
         self._warn_others(error)
@@ -241,7 +241,7 @@ class AlmaClient:
             with self._lock:
                 self._calls_made += 1
             self._meter.sent()
-            reply = self._transport.exchange(call, url, with_params=first, timeout=timeout)
+            reply = self._exchange.send(call, url, with_params=first, timeout=timeout)
             self._meter.answered(reply.status)
         with self._lock:
             self._answered, self._silent = True, 0
@@ -274,7 +274,7 @@ class AlmaClient:
         Alma."""
         if reply.status not in (301, 302, 303, 307, 308) or call.writes:
             return None
-        target = self._transport.redirected(url, reply.headers.get("Location", ""))
+        target = self._exchange.redirected(url, reply.headers.get("Location", ""))
         if target is None:
             words = "redirected to nowhere or to another host, which was not followed"
             raise RemoteMalformed(call.name, reply.status, "", words, reply.request_id)
@@ -298,7 +298,7 @@ class AlmaClient:
             error.call,
             None,
             "",
-            f"Alma does not answer at {self._transport.base_url}: {error.message}; "
+            f"Alma does not answer at {self._exchange.base_url}: {error.message}; "
             "check the host of the connection, the network, and Ex Libris' status page, then run again",
         )
 

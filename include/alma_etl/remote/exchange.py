@@ -91,7 +91,7 @@ class Exchange:
         """Close the connections."""
         self._session.close()
 
-    def exchange(self, call: Call, url: str, *, with_params: bool, timeout: float) -> Reply:
+    def send(self, call: Call, url: str, *, with_params: bool, timeout: float) -> Reply:
         """Send once and read the whole answer within `timeout` seconds (and one more read). Raises
         RemoteTransient errors; their `effect_unknown` is true when a writing call may have reached Alma."""
         deadline = self._monotonic() + timeout

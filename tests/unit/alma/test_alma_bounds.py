@@ -34,7 +34,7 @@ def test_an_answer_that_trickles_is_a_timeout_too(alma, make_client):
     """Each byte comes at once, so no socket timeout would ever strike."""
     ticks = iter(range(0, 100_000, 10))
     client = make_client(attempts=1, timeout=60)
-    client._transport._monotonic = lambda: next(ticks)
+    client._exchange._monotonic = lambda: next(ticks)
     alma.says(Say(b"<bibs>", 200, "application/xml", forever=b"<a/>"))
     with pytest.raises(RemoteTimeout):
         read(client)
