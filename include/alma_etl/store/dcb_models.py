@@ -5,16 +5,10 @@ Times are UTC; no names, addresses or e-mails of people anywhere.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import (
-    JSON,
     Boolean,
-    CheckConstraint,
     Column,
     Date,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -24,40 +18,8 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeDecorator
 
-from alma_etl.store.models import Base
-
-Json = JSON().with_variant(JSONB(), "postgresql")
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A time with its zone; SQLite keeps it as UTC text of fixed width, so that it sorts."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database; ValueError for a time without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a time without a zone cannot be stored: {value}")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database, as UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _one_of(column: str, *words: str) -> CheckConstraint:
-    listed = ", ".join(f"'{word}'" for word in words)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
+from alma_etl.store.models import Base, Json, UtcTime, one_of
 
 _metadata = Base.metadata
 
@@ -94,7 +56,7 @@ request_table = Table(
     Column("thinned", Boolean, nullable=False),  # old observations were dropped
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
-    _one_of("workflow", "RET-STD", "RET-PUA", "RET-EXP", "RET-LOCAL"),
+    one_of("workflow", "RET-STD", "RET-PUA", "RET-EXP", "RET-LOCAL"),
     Index("ix_dcb_request_due", "next_poll_at"),
     Index("ix_dcb_request_status", "status", "status_since"),
 )
@@ -128,8 +90,8 @@ leg_table = Table(
     Column("last_ok_at", UtcTime),
     Column("last_error", Text),
     Column("error_repeat", Integer, nullable=False),
-    _one_of("role", "SUPPLIER", "BORROWER", "PICKUP"),
-    _one_of("system_kind", "ALMA", "MOD_DCB", "OTHER"),
+    one_of("role", "SUPPLIER", "BORROWER", "PICKUP"),
+    one_of("system_kind", "ALMA", "MOD_DCB", "OTHER"),
     Index("ix_dcb_leg_user", "system_code", "user_id"),
     # Alma may give an id again: only one that has not ended owns it.
     Index(
@@ -161,8 +123,8 @@ observation_table = Table(
     Column("gap_seconds", Integer, nullable=False),
     Column("errors", Json),  # of reads that failed: HTTP status, Alma's code and tracking id
     Column("run_id", Text),
-    _one_of("source", "POLL", "WEBHOOK", "MANUAL", "RECONCILE", "ACK"),
-    _one_of("outcome", "APPLIED", "UNCHANGED", "STALE", "ERROR"),
+    one_of("source", "POLL", "WEBHOOK", "MANUAL", "RECONCILE", "ACK"),
+    one_of("outcome", "APPLIED", "UNCHANGED", "STALE", "ERROR"),
     Index("ix_dcb_observation_pr", "pr_id", "step", "ord"),
     Index("ix_dcb_observation_age", "recorded_at"),
 )
@@ -206,8 +168,8 @@ outbox_table = Table(
     Column("last_error", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("settled_at", UtcTime),
-    _one_of("kind", "EVENT", "ALMA_ACTION"),
-    _one_of("state", "PENDING", "SENT", "SUPERSEDED", "FAILED", "DEAD"),
+    one_of("kind", "EVENT", "ALMA_ACTION"),
+    one_of("state", "PENDING", "SENT", "SUPERSEDED", "FAILED", "DEAD"),
     UniqueConstraint("pr_id", "target", "ord", name="uq_dcb_outbox_pr_id_target_ord"),
     Index("ix_dcb_outbox_due", "state", "kind", "next_attempt_at"),
 )
@@ -225,7 +187,7 @@ alert_table = Table(
     Column("acked_by", Text),
     Column("closed_at", UtcTime),
     Column("detail", Json, nullable=False),
-    _one_of("severity", "info", "warning", "urgent"),
+    one_of("severity", "info", "warning", "urgent"),
     Index("ix_dcb_alert_open", "closed_at", "code"),
 )
 

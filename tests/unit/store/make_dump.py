@@ -18,6 +18,10 @@ from sqlalchemy.engine import make_url
 from alma_etl.dcb.store import DcbStore
 from alma_etl.dcb.store.hints import Hint
 from alma_etl.dcb.store.rows import Alert
+from alma_etl.jobs.ledger import About, Ledger, Results
+from alma_etl.jobs.ledger_purge import Purge
+from alma_etl.jobs.ledger_reading import Artefact, FileVersion, Record, RunKey
+from alma_etl.remote.meter import CallCounts
 from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.store.upgrade import upgrade
@@ -34,6 +38,7 @@ def fill(url: str) -> None:
     fill_limiter(url)
     fill_items(url)
     fill_dcb(url)
+    fill_ledger(url)
 
 
 def fill_limiter(url: str) -> None:
@@ -70,6 +75,37 @@ def fill_dcb(url: str) -> None:
         store.keep_hint(Hint("hint-1", "LENDER", "LOAN_RETURNED", "PR-2-S", "PR-2-23"), START + HOUR)
         store.keep_hint(Hint("hint-2", "LENDER", "REQUEST_CANCELED", "PR-3-S"), START + 3 * HOUR)
         store.count_calls(date(2026, 3, 2), "alma_default", 12)
+
+
+def fill_ledger(url: str) -> None:
+    ledger, done, failed = (
+        Ledger(url, now=lambda: START),
+        RunKey("item_creation", "r1"),
+        RunKey("west_holdings", "r2"),
+    )
+    file = FileVersion(
+        "items/incoming/main/list.csv", "e1@2026-03-02T08:00:00+00:00", 90, "items", "main", START
+    )
+    attempt = ledger.begin(done, About("item_creation", file.key, ALMA))
+    ledger.start(file, done)
+    ledger.add_calls(done, "alma_default", CallCounts(7, 1))
+    artefact = Artefact(
+        role="report", key="items/reports/list.r1.html", name="list.r1.html", size=5, type="text/html"
+    )
+    rows = [
+        Record("created", line=1, mms_id="991", barcode="B-1"),
+        Record("failed", line=2, message="no answer"),
+    ]
+    ledger.replace(done, Results({"created": 1, "failed": 1}, {"rows": 2}, [artefact], rows), attempt)
+    ledger.decide(done, "librarian", "load")
+    ledger.move(file.key, file.version, "done", run=done, filed_key="items/done/list.r1.csv")
+    ledger.finish(done, "done", "1 of 2 rows loaded.", attempt)
+    attempt = ledger.begin(failed, About("west_holdings", "59000000000004401", ALMA))
+    ledger.fail(failed, {"what": "The set is empty.", "what_to_do": "Name another."}, attempt, last=True)
+    ledger.close()
+    purge = Purge(url, now=lambda: START)
+    purge.take_on()
+    purge.close()
 
 
 def dump_postgresql(url: str) -> str:

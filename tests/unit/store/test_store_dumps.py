@@ -18,6 +18,8 @@ from alma_etl.dcb.explain import explain
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
 from alma_etl.dcb.store.hints import Hint
+from alma_etl.jobs.ledger import About, Ledger, Results
+from alma_etl.jobs.ledger_reading import Record, RunKey
 from alma_etl.store.db import open_engine
 from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
@@ -93,6 +95,7 @@ def check(url: str, revision: str) -> None:
         check_items(url, revision)
     if revision >= "0003":
         check_dcb(url, revision)
+    check_ledger(url, revision)
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[str]:
@@ -145,3 +148,23 @@ def check_dcb(url: str, revision: str) -> None:
         late = START + timedelta(days=30)
         applied = store.apply("PR-2", [seen("BORROWER", late, loan="COMPLETE")], settings=SETTINGS, now=late)
         assert applied is not None
+
+
+def check_ledger(url: str, revision: str) -> None:
+    ledger, key = Ledger(url), RunKey("item_creation", "r1")
+    if revision >= "0008":
+        run = ledger.run(key)
+        assert run is not None
+        assert (run.state, run.calls, run.counts) == (
+            "done",
+            {"alma_default": 7},
+            {"created": 1, "failed": 1},
+        )
+        assert [row.record.outcome for row in ledger.records(key)] == ["created", "failed"]
+        assert [file.filed_key for file in ledger.files(run=key)] == ["items/done/list.r1.csv"]
+        assert [found.state for found in ledger.runs(job="west_holdings")] == ["failed"]
+        assert [use.refused for use in ledger.api_use(START - HOUR)] == [1]
+    attempt = ledger.begin(key, About("item_creation"))
+    assert ledger.replace(key, Results({"created": 2}, records=[Record("created")] * 2), attempt)
+    assert len(ledger.records(key)) == 2
+    ledger.close()

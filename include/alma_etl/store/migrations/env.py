@@ -3,6 +3,7 @@
 from alembic import context
 
 from alma_etl.store import dcb_models as _dcb_models  # noqa: F401 - its tables register themselves
+from alma_etl.store import ledger_models as _ledger_models  # noqa: F401
 from alma_etl.store.models import Base
 from alma_etl.store.upgrade import VERSION_TABLE
 
