@@ -18,8 +18,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import DcbStore
-from alma_etl.dcb.store.history import History
-from alma_etl.dcb.store.rows import Tracked
+from alma_etl.dcb.store.rows import History, Tracked
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade
 from alma_sandbox import Settings, serve

@@ -11,7 +11,7 @@ from alma_etl.counted import counted
 from alma_etl.dcb.machine.model import State, Transition, read_seen, write_seen
 from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.store import DcbStore, Tracked
-from alma_etl.dcb.store.history import History, PastObservation, PastStep, PastTransition
+from alma_etl.dcb.store.rows import History, PastObservation, PastStep, PastTransition
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from alma_etl.dcb.sides.marks import hold_mark, virtual_user
 from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, OutboxRow, Tracked
-from alma_etl.dcb.store.history import History
+from alma_etl.dcb.store.rows import History
 from alma_etl.store.bucket import Bucket, NoSuchObject, ObjectInfo, json_line
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.sides_world import NOW, Almas

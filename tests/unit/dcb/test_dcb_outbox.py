@@ -6,8 +6,7 @@ import pytest
 
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.store import Alert, DcbStore, OutboxRow
-from alma_etl.dcb.store.hints import Hint
+from alma_etl.dcb.store import Alert, DcbStore, Hint, OutboxRow
 from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, report, reports_of, seen, tell
 
 MINUTE = timedelta(minutes=1)

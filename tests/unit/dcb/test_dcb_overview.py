@@ -6,7 +6,7 @@ import pytest
 
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
-from alma_etl.dcb.store.overview import Side
+from alma_etl.dcb.store.rows import Side
 from tests.unit.dcb.records import SETTINGS, START, new_request, tell
 
 DAY = timedelta(days=1)

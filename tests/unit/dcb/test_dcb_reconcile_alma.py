@@ -255,11 +255,9 @@ def test_dcb_service_cleans_up_and_the_request_ends_here_too(sync: SyncWorld, ni
 def test_where_nothing_virtual_is_known_a_settled_request_ends(sync: SyncWorld, nights: Nights) -> None:
     settled_but_left(sync)
     leg = sync.store.get("PR-1").legs[Role.BORROWER]
-    with sync.store._transaction() as connection:
-        from alma_etl.dcb.store import requests
-
-        unknown = replace(leg, mms_id=None, holding_id=None, item_pid=None, is_virtual=False)
-        requests.put_leg(connection, "PR-1", unknown)
+    unknown = replace(leg, mms_id=None, holding_id=None, item_pid=None, is_virtual=False)
+    with sync.store._transaction():
+        sync.store._put_leg("PR-1", unknown)
     nights.settings = sync.almas.settings.model_copy(update={"mode": "observe"})
     assert nights.night(sync.clock()).finalised == ("PR-1",)
     assert sync.status() == "FINALISED"

@@ -13,7 +13,7 @@ from alma_etl.dcb.__main__ import main
 from alma_etl.dcb.machine.model import Ack, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report
-from alma_etl.dcb.store.applying import UnknownRequest
+from alma_etl.dcb.store.rows import UnknownRequest
 from alma_etl.store.db import StoreUnavailable, open_engine
 from tests.unit.dcb.records import (
     HOUR,

@@ -14,9 +14,7 @@ from alma_etl.dcb.flows.reconcile.findings import Code
 from alma_etl.dcb.flows.reconcile.report import check_outcome
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.sides.holds import cancel_hold
-from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
-from alma_etl.dcb.store.hints import Hint
-from alma_etl.dcb.store.requests import HoldTaken
+from alma_etl.dcb.store import DcbStore, Hint, HoldTaken, LegRecord, NewRequest
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.store.db import StoreUnavailable, open_engine
 from alma_etl.store.upgrade import alembic_config, upgrade

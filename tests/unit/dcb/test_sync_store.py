@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from alma_etl.dcb.store.progress import Change, Settled
+from alma_etl.dcb.store.rows import Change, Settled
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, seen, tell
 
 DAY = date(2026, 3, 2)

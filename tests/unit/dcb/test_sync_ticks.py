@@ -11,8 +11,7 @@ from alma_etl.dcb.flows.tick.run import SyncFolder
 from alma_etl.dcb.flows.tick.summary import check_outcome, problems_of
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.sides.systems import Systems
-from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
-from alma_etl.dcb.store.hints import Hint
+from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
 from alma_etl.errors import InputProblem, NotAcceptable
 from tests.unit.dcb.records import dump
 

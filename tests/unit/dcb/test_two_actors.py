@@ -16,8 +16,7 @@ from alma_etl.dcb.flows.tick.run import Group, Plan, SyncFolder, seen_row
 from alma_etl.dcb.machine.model import LoanRead, Moment, Observation, RequestRead, State
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.sides.ports import Done
-from alma_etl.dcb.store import Alert, LegRecord, Report, applying
-from alma_etl.dcb.store.hints import Hint
+from alma_etl.dcb.store import Alert, Hint, LegRecord, Report, applying
 from alma_etl.store.db import StoreConflict
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report, seen, tell
 from tests.unit.dcb.story import shipped

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from alma_etl.dcb.store import DcbStore
-from alma_etl.dcb.store.hints import Hint
+from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.dcb.store.rows import Alert
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge

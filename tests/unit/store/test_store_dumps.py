@@ -16,8 +16,7 @@ from sqlalchemy.engine import make_url
 
 from alma_etl.dcb.explain import explain
 from alma_etl.dcb.machine.vocabulary import Role, Status
-from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
-from alma_etl.dcb.store.hints import Hint
+from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import Record, RunKey
 from alma_etl.store.db import open_engine

@@ -1,12 +1,13 @@
-"""The DCB part of the state store: requests, sides, observations, transitions, outbox, alerts, hints.
+"""The DCB part of the state store: requests, sides, observations, transitions, outbox, alerts, hints."""
 
-`DcbStore` is the door. Each of its methods is one transaction; none of them talks to anybody meanwhile.
-"""
-
-from alma_etl.dcb.store.facade import DcbStore
+from alma_etl.dcb.store.applying import StepStore
+from alma_etl.dcb.store.overview import Overview
+from alma_etl.dcb.store.retention import Retention
 from alma_etl.dcb.store.rows import (
     Alert,
     Applied,
+    Hint,
+    HoldTaken,
     LegRecord,
     NewRequest,
     OutboxRow,
@@ -19,6 +20,8 @@ __all__ = [
     "Alert",
     "Applied",
     "DcbStore",
+    "Hint",
+    "HoldTaken",
     "LegRecord",
     "NewRequest",
     "OutboxRow",
@@ -26,3 +29,12 @@ __all__ = [
     "Report",
     "Tracked",
 ]
+
+
+class DcbStore(StepStore, Overview, Retention):
+    """The DCB tables of the state store at ``url``, upgraded beforehand. Close it when done, or use ``with``.
+
+    Each method is one transaction, which talks to nobody meanwhile. Safe for several threads, processes and hosts at
+    once. ``now`` is given by the caller, with its zone. Every method raises StoreUnavailable, one sentence, when the
+    store cannot be reached; StoreRefused when it does not take a statement, StoreConflict where another was quicker.
+    """

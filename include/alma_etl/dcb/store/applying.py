@@ -4,130 +4,334 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 
 from alma_etl.dcb.events import event_id, events_of
 from alma_etl.dcb.machine.flags import is_item_trouble, needs_attention
-from alma_etl.dcb.machine.model import (
-    Ack,
-    Action,
-    Observation,
-    Policy,
-    Seen,
-    SeenAs,
-    State,
-    StepResult,
-    write_seen,
-)
+from alma_etl.dcb.machine.model import Ack, Action, Observation, Policy, SeenAs, State, StepResult
 from alma_etl.dcb.machine.step import FOLLOW_UPS, step
 from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, ActionType, Role, Status
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.store import alerts, outbox, requests
-from alma_etl.dcb.store.rows import Alert, Applied, LegRecord, Report, Severity, Tracked
+from alma_etl.dcb.store.outbox import OutboxStore, action_row, event_row
+from alma_etl.dcb.store.rows import (
+    Alert,
+    Applied,
+    LegRecord,
+    OutboxRow,
+    OutboxState,
+    Report,
+    Severity,
+    Tracked,
+    UnknownRequest,
+    VersionConflict,
+)
 from alma_etl.store.dcb_models import leg_table, observation_table, request_table, transition_table
 
 _ACTORS = {"POLL": "dag", "ACK": "dag", "WEBHOOK": "webhook", "RECONCILE": "reconcile"}
-
-
-class VersionConflict(Exception):
-    """Somebody else changed the request meanwhile; apply it again."""
-
-
-class UnknownRequest(Exception):
-    """The request is not tracked; the message names it."""
-
-
-def apply(
-    connection: Connection,
-    pr_id: str,
-    reports: Sequence[Report],
-    *,
-    settings: DcbSettings,
-    now: datetime,
-    legs: Sequence[LegRecord] = (),
-    run_id: str | None = None,
-    actor: str | None = None,
-    owner: str | None = None,
-    nudges: int | None = None,
-) -> Applied:
-    """Run what was seen through the machine and keep all that follows. What is known already is left out.
-
-    ``legs``: sides whose ids are new or changed. ``owner``: whose lease on the request is given back. ``actor``:
-    who caused it, where it was a person. ``nudges``: how many the look had seen, so that a later one makes it look
-    again; None: all of now. Raises UnknownRequest, VersionConflict, HoldTaken, and ValueError for a report without a
-    time.
-    """
-    tracked = requests.find(connection, [pr_id], lock=True).get(pr_id)
-    if tracked is None:
-        raise UnknownRequest(f"The request {pr_id} is not tracked")
-    if legs:
-        for leg in legs:
-            requests.put_leg(connection, pr_id, leg, add=True)
-        tracked = requests.find(connection, [pr_id])[pr_id]
-    fresh = _new_ones(connection, pr_id, reports)
-    if not fresh:
-        if owner is not None:
-            requests.release(connection, [pr_id], owner)
-        return Applied(pr_id, tracked.status, tracked.next_poll_at, None)
-    result = step(tracked.state, [report.seen for _, report in fresh], settings.policy)
-    number = tracked.steps + 1
-    _keep_observations(connection, tracked, number, fresh, result, now, run_id, settings.policy)
-    stands_for = _stands_for(fresh)
-    _keep_transitions(
-        connection, pr_id, result, stands_for, now, actor or _ACTORS.get(fresh[0][1].source, "dag")
-    )
-    rows = _outbox_rows(result, pr_id, number, stands_for, settings, now, run_id)
-    last_ord = outbox.add(connection, pr_id, _last_ord(connection, pr_id), rows, now)
-    _tell_alerts(connection, pr_id, tracked.state, result.state, now)
-    errors = _keep_legs(connection, tracked, [report for _, report in fresh], result, now)
-    unseen = tracked.nudged and nudges is not None and nudges != tracked.nudges
-    schedule = _reschedule(tracked, fresh, result, settings, now, errors, unseen=unseen)
-    values = _schedule_values(schedule, satisfied=not unseen and _was_a_look(fresh, result))
-    _keep_request(connection, tracked, result, number, last_ord, values, now, owner)
-    alerts.close_alert(connection, failed_step_key(pr_id), now)
-    return Applied(pr_id, result.state.status, schedule[0], result)
-
-
 STEP_FAILED = "STEP_FAILED"
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(hours=6)
+SIDE_UNREADABLE = "SIDE_UNREADABLE"
+_LOOKS, _UNREAD_FOR = 3, timedelta(hours=24)
+_LISTS = {"request": "the user's list of requests", "loan": "the user's list of loans"}
+
+Fresh = Sequence[tuple[str, Report]]
+"""What is new, by the id of its observation."""
 
 
-def failed_step_key(pr_id: str) -> str:
-    """The alert of a request whose step fails; the next step that works closes it."""
+class StepStore(OutboxStore):
+    """The part of `DcbStore` that runs what was seen through the machine."""
+
+    def apply(
+        self,
+        pr_id: str,
+        reports: Sequence[Report],
+        *,
+        settings: DcbSettings,
+        now: datetime,
+        legs: Sequence[LegRecord] = (),
+        run_id: str | None = None,
+        actor: str | None = None,
+        owner: str | None = None,
+        nudges: int | None = None,
+    ) -> Applied:
+        """Run what was seen through the machine and keep all that follows. What is known already is left out, so that
+        it is safe to repeat.
+
+        ``legs``: sides whose ids are new or changed. ``owner``: whose lease on the request is given back. ``actor``:
+        who caused it, where it was a person. ``nudges``: how many the look had seen, so that a later one makes it look
+        again; None: all of now. Raises UnknownRequest, VersionConflict, HoldTaken, and ValueError for a report
+        without a time.
+        """
+        with self._transaction():
+            tracked = self._locked(pr_id)
+            if tracked is None:
+                raise UnknownRequest(f"The request {pr_id} is not tracked")
+            if legs:
+                for leg in legs:
+                    self._put_leg(pr_id, leg, add=True)
+                tracked = self.get_many([pr_id])[pr_id]
+            fresh = self._new_ones(pr_id, reports)
+            if not fresh:
+                if owner is not None:
+                    self.release([pr_id], owner)
+                return Applied(pr_id, tracked.status, tracked.next_poll_at, None)
+            result = step(tracked.state, [report.seen for _, report in fresh], settings.policy)
+            number = tracked.steps + 1
+            self._keep_observations(tracked, number, fresh, result, now, run_id, settings.policy)
+            stands_for = _stands_for(fresh)
+            who = actor or _ACTORS.get(fresh[0][1].source, "dag")
+            self._keep_transitions(pr_id, result, stands_for, now, who)
+            rows = _outbox_rows(result, pr_id, number, stands_for, settings, now, run_id)
+            last_ord = self._add_rows(pr_id, self._last_ord(pr_id), rows, now)
+            self._report_flags(pr_id, tracked.state, result.state, now)
+            errors = self._keep_legs(tracked, fresh, result, now)
+            unseen = tracked.nudged and nudges is not None and nudges != tracked.nudges
+            when, repeat = _reschedule(tracked, fresh, result, settings, now, errors, unseen=unseen)
+            schedule: dict[str, Any] = {"next_poll_at": when, "poll_repeat": repeat}
+            if not unseen and _was_a_look(fresh, result):
+                schedule["nudged"] = False
+            self._keep_request(tracked, result, number, last_ord, schedule, now)
+            if owner is not None:
+                self.release([pr_id], owner)
+            self.close_alert(_failed_step_key(pr_id), now)
+        return Applied(pr_id, result.state.status, when, result)
+
+    def settle_action(
+        self,
+        row: OutboxRow,
+        state: OutboxState,
+        reports: Sequence[Report],
+        *,
+        settings: DcbSettings,
+        now: datetime,
+        legs: Sequence[LegRecord] = (),
+        run_id: str | None = None,
+        error: str | None = None,
+    ) -> Applied | None:
+        """An action was done or refused permanently: mark it and take what came of it, both or neither.
+
+        None when somebody else settled it before, or nothing came of it that the machine should know.
+        """
+        with self._transaction():
+            if not self.settle(row.outbox_id, state, now, error=error) or not reports:
+                return None
+            return self.apply(row.pr_id, reports, settings=settings, now=now, legs=legs, run_id=run_id)
+
+    def note_failed_step(self, pr_id: str, error: str, now: datetime, owner: str | None = None) -> datetime:
+        """A step failed by our fault: an alert, which the next step that works closes, and until when the request
+        waits, ever longer; its lease is given back."""
+        alert = Alert(_failed_step_key(pr_id), STEP_FAILED, "urgent", pr_id, {"error": error})
+        with self._transaction():
+            times = self._note(alert, now)
+            until: datetime = now + min(_FIRST_PAUSE * 2 ** min(times, 10), _LONGEST_PAUSE)
+            self._back_off(pr_id, until)
+            if owner is not None:
+                self.release([pr_id], owner)
+        return until
+
+    def _new_ones(self, pr_id: str, reports: Sequence[Report]) -> Fresh:
+        for report in reports:
+            if report.seen.at is None or report.seen.at.time is None:
+                raise ValueError("what is reported to the store must carry the time of the read or write")
+        ids = {_digest(pr_id, report): report for report in reports}
+        known = self._ids(select(observation_table.c.obs_id).where(observation_table.c.obs_id.in_(ids)))
+        return [(obs_id, report) for obs_id, report in ids.items() if obs_id not in known]
+
+    def _keep_observations(
+        self,
+        tracked: Tracked,
+        number: int,
+        fresh: Fresh,
+        result: StepResult,
+        now: datetime,
+        run_id: str | None,
+        policy: Policy,
+    ) -> None:
+        generation = tracked.state.leg(Role.SUPPLIER).generation
+        self._write(
+            observation_table.insert(),
+            [
+                {
+                    "obs_id": obs_id,
+                    "pr_id": tracked.pr_id,
+                    "step": number,
+                    "ord": place,
+                    "role": report.seen.role,
+                    "generation": (report.seen.generation if isinstance(report.seen, Observation) else None)
+                    or generation,
+                    "confirmations": policy.confirmations,
+                    "gap_seconds": int(policy.gap.total_seconds()),
+                    "observed_at": report.seen.at.time if report.seen.at else None,
+                    "recorded_at": now,
+                    "source": report.source,
+                    "outcome": result.seen[place],
+                    "body": report.body,
+                    "errors": [error.to_json() for error in report.errors] or None,
+                    "run_id": run_id,
+                }
+                for place, (obs_id, report) in enumerate(fresh)
+            ],
+        )
+
+    def _keep_transitions(
+        self,
+        pr_id: str,
+        result: StepResult,
+        stands_for: Mapping[Role | None, tuple[str, datetime]],
+        now: datetime,
+        actor: str,
+    ) -> None:
+        for each in result.transitions:
+            obs_id, occurred_at = stands_for.get(each.role) or stands_for[None]
+            self._write(
+                transition_table.insert().values(
+                    event_id=event_id(pr_id, each),
+                    pr_id=pr_id,
+                    seq=each.seq,
+                    from_status=each.frm,
+                    to_status=each.to,
+                    handler=each.handler,
+                    inferred=each.inferred,
+                    txn_state=each.txn,
+                    item_status=ITEM_OF.get(each.to),
+                    obs_id=obs_id,
+                    actor=actor,
+                    occurred_at=occurred_at,
+                    recorded_at=now,
+                )
+            )
+
+    def _report_flags(self, pr_id: str, before: State, after: State, now: datetime) -> None:
+        """A standing flag is an alert until it is seen to be over."""
+        for flag in after.standing:
+            if flag not in before.standing:
+                urgent = is_item_trouble(flag) or flag.endswith("_UNPROVEN")
+                severity: Severity = "urgent" if urgent else "warning"
+                self.open_alert(
+                    Alert(f"{flag}:{pr_id}", flag, severity, pr_id, {"status": after.status}), now
+                )
+        for flag in before.standing:
+            if flag not in after.standing:
+                self.close_alert(f"{flag}:{pr_id}", now)
+
+    def _keep_legs(self, tracked: Tracked, fresh: Fresh, result: StepResult, now: datetime) -> int:
+        """Keep the health of each side that was read, and ids learned; the most failures in a row of any side."""
+        most = 0
+        for _, report in fresh:
+            seen = report.seen
+            if not isinstance(seen, Observation) or seen.role not in tracked.legs:
+                continue
+            record, memory = tracked.legs[seen.role], result.state.leg(seen.role)
+            failed = bool(memory.failed)
+            at = seen.at.time if seen.at else None
+            if _is_older(seen, record):
+                continue  # somebody else has read it since, or it is another supplier's by now
+            values: dict[str, Any] = {
+                "last_read_at": at,
+                "error_repeat": record.error_repeat + 1 if failed else 0,
+                "last_error": _error_text(report) if failed else None,
+            }
+            learned = {"barcode": memory.barcode, "loan_id": memory.loan_id}
+            if not failed:
+                values["last_ok_at"] = at
+            if result.state.status in (Status.RPSA, Status.CONFIRMED, Status.RPBA, Status.RPPA):
+                learned["item_pid"] = memory.item_id
+            values |= {name: value for name, value in learned.items() if value}
+            most = max(most, values["error_repeat"])
+            self._report_unreadable(tracked, record, values, now)
+            self._write(
+                update(leg_table)
+                .where(leg_table.c.pr_id == tracked.pr_id, leg_table.c.role == record.role)
+                .where(leg_table.c.generation == record.generation)
+                .values(values)
+            )
+        return most
+
+    def _report_unreadable(
+        self, tracked: Tracked, record: LegRecord, values: dict[str, Any], now: datetime
+    ) -> None:
+        """An alert for a side that could not be read for three looks and 24 hours; the first that works ends it."""
+        key = f"{SIDE_UNREADABLE}:{record.role}:{tracked.pr_id}"
+        if not values["error_repeat"]:
+            if record.error_repeat >= _LOOKS:
+                self.close_alert(key, now)
+            return
+        since = record.last_ok_at or tracked.created_at
+        if values["error_repeat"] < _LOOKS or now - since < _UNREAD_FOR:
+            return
+        error = str(values["last_error"])
+        lists = [words for part, words in _LISTS.items() if f"{part} " in error]
+        detail = {
+            "system": record.system_code,
+            "side": record.role,
+            "request_id": record.request_id or "",
+            "list": " and ".join(lists),
+            "since": since.isoformat(timespec="minutes"),
+            "error": error,
+        }
+        self.open_alert(Alert(key, SIDE_UNREADABLE, "warning", tracked.pr_id, detail), now)
+
+    def _last_ord(self, pr_id: str) -> int:
+        (row,) = self._rows(select(request_table.c.last_ord).where(request_table.c.pr_id == pr_id))
+        return int(row.last_ord)
+
+    def _keep_request(
+        self,
+        tracked: Tracked,
+        result: StepResult,
+        number: int,
+        last_ord: int,
+        schedule: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        state = result.state
+        values: dict[str, Any] = {
+            "status": state.status,
+            "outcome": state.outcome,
+            "closure": state.closure,
+            "closure_evidence": state.evidence,
+            "closure_confidence": state.confidence,
+            "seq": state.seq,
+            "steps": number,
+            "last_ord": last_ord,
+            "version": tracked.version + 1,
+            **schedule,
+            "flags": list(state.flags),
+            "standing": list(state.standing),
+            "needs_attention": needs_attention(state.standing) or state.status is Status.ERROR,
+            "state": state.to_json(),
+            "updated_at": now,
+        }
+        if result.transitions:
+            values["status_since"] = now
+        table = request_table.c
+        changed = self._write(
+            update(request_table)
+            .where(table.pr_id == tracked.pr_id, table.version == tracked.version)
+            .values(values)
+        )
+        if changed != 1:
+            raise VersionConflict(f"The request {tracked.pr_id} was changed by somebody else meanwhile")
+        if state.status in TERMINAL:
+            self._close_legs(tracked.pr_id)
+
+
+def _failed_step_key(pr_id: str) -> str:
     return f"{STEP_FAILED}:{pr_id}"
 
 
-def note_failed_step(connection: Connection, pr_id: str, error: str, now: datetime) -> datetime:
-    """What was seen of a request could not be taken in: an alert, and ever longer until the next look."""
-    alert = Alert(failed_step_key(pr_id), STEP_FAILED, "urgent", pr_id, {"error": error})
-    times = alerts.note(connection, alert, now)
-    until: datetime = now + min(_FIRST_PAUSE * 2 ** min(times, 10), _LONGEST_PAUSE)
-    requests.back_off(connection, pr_id, until)
-    return until
-
-
-def digest(pr_id: str, seen: Seen) -> str:
-    """The id of an observation: the same for the same observation, told however often."""
-    body = json.dumps(write_seen(seen), sort_keys=True, ensure_ascii=False)
+def _digest(pr_id: str, report: Report) -> str:
+    """The id of an observation: the same for the same observation, reported however often."""
+    body = json.dumps(report.body, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(f"{pr_id}|{body}".encode()).hexdigest()
 
 
-def _new_ones(connection: Connection, pr_id: str, reports: Sequence[Report]) -> list[tuple[str, Report]]:
-    for report in reports:
-        if report.seen.at is None or report.seen.at.time is None:
-            raise ValueError("what is reported to the store must carry the time of the read or write")
-    ids = {digest(pr_id, report.seen): report for report in reports}
-    query = select(observation_table.c.obs_id).where(observation_table.c.obs_id.in_(ids))
-    known = set(connection.execute(query).scalars())
-    return [(obs_id, report) for obs_id, report in ids.items() if obs_id not in known]
-
-
-def _stands_for(fresh: Sequence[tuple[str, Report]]) -> dict[Role | None, tuple[str, datetime]]:
+def _stands_for(fresh: Fresh) -> dict[Role | None, tuple[str, datetime]]:
     """The observation of each side; under None the one that stands for the step."""
     found: dict[Role | None, tuple[str, datetime]] = {}
     for obs_id, report in fresh:
@@ -140,82 +344,16 @@ def _stands_for(fresh: Sequence[tuple[str, Report]]) -> dict[Role | None, tuple[
     return found
 
 
-def _keep_observations(
-    connection: Connection,
-    tracked: Tracked,
-    number: int,
-    fresh: Sequence[tuple[str, Report]],
-    result: StepResult,
-    now: datetime,
-    run_id: str | None,
-    policy: Policy,
-) -> None:
-    generation = tracked.state.leg(Role.SUPPLIER).generation
-    connection.execute(
-        observation_table.insert(),
-        [
-            {
-                "obs_id": obs_id,
-                "pr_id": tracked.pr_id,
-                "step": number,
-                "ord": place,
-                "role": report.seen.role,
-                "generation": (report.seen.generation if isinstance(report.seen, Observation) else None)
-                or generation,
-                "confirmations": policy.confirmations,
-                "gap_seconds": int(policy.gap.total_seconds()),
-                "observed_at": report.seen.at.time if report.seen.at else None,
-                "recorded_at": now,
-                "source": report.source,
-                "outcome": result.seen[place],
-                "body": write_seen(report.seen),
-                "errors": [error.to_json() for error in report.errors] or None,
-                "run_id": run_id,
-            }
-            for place, (obs_id, report) in enumerate(fresh)
-        ],
-    )
-
-
-def _keep_transitions(
-    connection: Connection,
-    pr_id: str,
-    result: StepResult,
-    stands_for: dict[Role | None, tuple[str, datetime]],
-    now: datetime,
-    actor: str,
-) -> None:
-    for each in result.transitions:
-        obs_id, occurred_at = stands_for.get(each.role) or stands_for[None]
-        connection.execute(
-            transition_table.insert().values(
-                event_id=event_id(pr_id, each),
-                pr_id=pr_id,
-                seq=each.seq,
-                from_status=each.frm,
-                to_status=each.to,
-                handler=each.handler,
-                inferred=each.inferred,
-                txn_state=each.txn,
-                item_status=ITEM_OF.get(each.to),
-                obs_id=obs_id,
-                actor=actor,
-                occurred_at=occurred_at,
-                recorded_at=now,
-            )
-        )
-
-
 def _outbox_rows(
     result: StepResult,
     pr_id: str,
     number: int,
-    stands_for: dict[Role | None, tuple[str, datetime]],
+    stands_for: Mapping[Role | None, tuple[str, datetime]],
     settings: DcbSettings,
     now: datetime,
     run_id: str | None,
-) -> list[outbox.NewRow]:
-    told = events_of(
+) -> list[dict[str, Any]]:
+    events = events_of(
         pr_id,
         result,
         step=number,
@@ -223,12 +361,12 @@ def _outbox_rows(
         recorded_at=now,
         run_id=run_id,
     )
-    rows = [outbox.event_row(sink, event) for event in told for sink in settings.sink_names]
+    rows = [event_row(sink, event) for event in events for sink in settings.sink_names]
     if settings.mode == "drive":
         wanted = [*result.actions]
         wanted += [FOLLOW_UPS[each.to] for each in result.transitions if each.to in FOLLOW_UPS]
         rows += [
-            outbox.action_row(pr_id, result.state.seq, number, place, action)
+            action_row(pr_id, result.state.seq, number, place, action)
             for place, action in enumerate(wanted)
             if _is_switched_on(action, settings)
         ]
@@ -243,89 +381,6 @@ def _is_switched_on(action: Action, settings: DcbSettings) -> bool:
     return True
 
 
-def _tell_alerts(connection: Connection, pr_id: str, before: State, after: State, now: datetime) -> None:
-    for flag in after.standing:
-        if flag not in before.standing:
-            severity: Severity = (
-                "urgent" if is_item_trouble(flag) or flag.endswith("_UNPROVEN") else "warning"
-            )
-            alerts.open_alert(
-                connection, Alert(f"{flag}:{pr_id}", flag, severity, pr_id, {"status": after.status}), now
-            )
-    for flag in before.standing:
-        if flag not in after.standing:
-            alerts.close_alert(connection, f"{flag}:{pr_id}", now)
-
-
-def _keep_legs(
-    connection: Connection, tracked: Tracked, reports: Sequence[Report], result: StepResult, now: datetime
-) -> int:
-    """Keep the health of each side that was read, and ids learned; the most failures in a row of any side."""
-    most = 0
-    for report in reports:
-        seen = report.seen
-        if not isinstance(seen, Observation) or seen.role not in tracked.legs:
-            continue
-        record, memory = tracked.legs[seen.role], result.state.leg(seen.role)
-        failed = bool(memory.failed)
-        at = seen.at.time if seen.at else None
-        if _is_older(seen, record):
-            continue  # somebody else has read it since, or it is another supplier's by now
-        values: dict[str, Any] = {
-            "last_read_at": at,
-            "error_repeat": record.error_repeat + 1 if failed else 0,
-            "last_error": _error_text(report) if failed else None,
-        }
-        learned = {"barcode": memory.barcode, "loan_id": memory.loan_id}
-        if not failed:
-            values["last_ok_at"] = at
-        if result.state.status in (Status.RPSA, Status.CONFIRMED, Status.RPBA, Status.RPPA):
-            learned["item_pid"] = memory.item_id
-        values |= {name: value for name, value in learned.items() if value}
-        most = max(most, values["error_repeat"])
-        _tell_unreadable(connection, tracked, record, values, now)
-        connection.execute(_update_leg(tracked.pr_id, record).values(values))
-    return most
-
-
-SIDE_UNREADABLE = "SIDE_UNREADABLE"
-_LOOKS, _UNREAD_FOR = 3, timedelta(hours=24)
-_LISTS = {"request": "the user's list of requests", "loan": "the user's list of loans"}
-
-
-def _tell_unreadable(
-    connection: Connection, tracked: Tracked, record: LegRecord, values: dict[str, Any], now: datetime
-) -> None:
-    """An alert for a side that could not be read for three looks and 24 hours; the first look that works ends it."""
-    key = f"{SIDE_UNREADABLE}:{record.role}:{tracked.pr_id}"
-    if not values["error_repeat"]:
-        if record.error_repeat >= _LOOKS:
-            alerts.close_alert(connection, key, now)
-        return
-    since = record.last_ok_at or tracked.created_at
-    if values["error_repeat"] < _LOOKS or now - since < _UNREAD_FOR:
-        return
-    error = str(values["last_error"])
-    lists = [words for part, words in _LISTS.items() if f"{part} " in error]
-    detail = {
-        "system": record.system_code,
-        "side": record.role,
-        "request_id": record.request_id or "",
-        "list": " and ".join(lists),
-        "since": since.isoformat(timespec="minutes"),
-        "error": error,
-    }
-    alerts.open_alert(connection, Alert(key, SIDE_UNREADABLE, "warning", tracked.pr_id, detail), now)
-
-
-def _update_leg(pr_id: str, record: LegRecord) -> Any:
-    return update(leg_table).where(
-        leg_table.c.pr_id == pr_id,
-        leg_table.c.role == record.role,
-        leg_table.c.generation == record.generation,
-    )
-
-
 def _is_older(seen: Observation, record: LegRecord) -> bool:
     if seen.generation is not None and seen.generation != record.generation:
         return True
@@ -334,13 +389,13 @@ def _is_older(seen: Observation, record: LegRecord) -> bool:
 
 
 def _error_text(report: Report) -> str:
-    told = [" ".join(str(part) for part in error.to_json().values()) for error in report.errors]
-    return "; ".join(told) or "a read failed"
+    errors = [" ".join(str(part) for part in error.to_json().values()) for error in report.errors]
+    return "; ".join(errors) or "a read failed"
 
 
 def _reschedule(
     tracked: Tracked,
-    fresh: Sequence[tuple[str, Report]],
+    fresh: Fresh,
     result: StepResult,
     settings: DcbSettings,
     now: datetime,
@@ -366,63 +421,9 @@ def _reschedule(
     return when, repeat
 
 
-def _was_a_look(fresh: Sequence[tuple[str, Report]], result: StepResult) -> bool:
+def _was_a_look(fresh: Fresh, result: StepResult) -> bool:
     """Whether something was read that counts; what came of an action is no look."""
     return any(
         isinstance(report.seen, Observation) and seen not in (SeenAs.STALE, SeenAs.ERROR)
         for (_, report), seen in zip(fresh, result.seen, strict=True)
     )
-
-
-def _schedule_values(schedule: tuple[datetime | None, int], *, satisfied: bool) -> dict[str, Any]:
-    values: dict[str, Any] = {"next_poll_at": schedule[0], "poll_repeat": schedule[1]}
-    return {**values, "nudged": False} if satisfied else values
-
-
-def _last_ord(connection: Connection, pr_id: str) -> int:
-    query = select(request_table.c.last_ord).where(request_table.c.pr_id == pr_id)
-    return int(connection.execute(query).scalar_one())
-
-
-def _keep_request(
-    connection: Connection,
-    tracked: Tracked,
-    result: StepResult,
-    number: int,
-    last_ord: int,
-    schedule: dict[str, Any],
-    now: datetime,
-    owner: str | None,
-) -> None:
-    state = result.state
-    values: dict[str, Any] = {
-        "status": state.status,
-        "outcome": state.outcome,
-        "closure": state.closure,
-        "closure_evidence": state.evidence,
-        "closure_confidence": state.confidence,
-        "seq": state.seq,
-        "steps": number,
-        "last_ord": last_ord,
-        "version": tracked.version + 1,
-        **schedule,
-        "flags": list(state.flags),
-        "standing": list(state.standing),
-        "needs_attention": needs_attention(state.standing) or state.status is Status.ERROR,
-        "state": state.to_json(),
-        "updated_at": now,
-    }
-    if result.transitions:
-        values["status_since"] = now
-    table = request_table.c
-    changed = connection.execute(
-        update(request_table)
-        .where(table.pr_id == tracked.pr_id, table.version == tracked.version)
-        .values(values)
-    )
-    if changed.rowcount != 1:
-        raise VersionConflict(f"The request {tracked.pr_id} was changed by somebody else meanwhile")
-    if state.status in TERMINAL:
-        requests.close_legs(connection, tracked.pr_id)
-    if owner is not None:
-        requests.release(connection, [tracked.pr_id], owner)

@@ -1,25 +1,32 @@
-"""Requests and their sides: track, find, lease, nudge."""
+"""Requests and their sides: track, find, lease, nudge; hints of webhooks, which nudge; and what polling may call.
+
+A webhook is a hint: it makes us look, and the look decides. Only how a hold ended (canceled or closed) is kept of it
+as evidence, because no read shows it; nothing about the user in the message is kept.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
 from alma_etl.dcb.machine.model import State
-from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
+from alma_etl.dcb.machine.vocabulary import Closure, Role, Status, Workflow
 from alma_etl.dcb.plan import PRIORITY
-from alma_etl.dcb.store.rows import LegRecord, NewRequest, Tracked
-from alma_etl.store.dcb_models import leg_table, request_table
+from alma_etl.dcb.store.rows import Hint, HoldTaken, LegRecord, NewRequest, Tracked
+from alma_etl.dcb.store.tables import DcbTables
+from alma_etl.store.dcb_models import calls_table, hint_table, leg_table, request_table
 
-_PRIORITY = case(
-    {status.value: rank for status, rank in PRIORITY.items()}, value=request_table.c.status, else_=9
-)
+LEASE = timedelta(minutes=10)
+
+_r, _l, _h, _c = request_table.c, leg_table.c, hint_table.c, calls_table.c
+_PRIORITY = case({status.value: rank for status, rank in PRIORITY.items()}, value=_r.status, else_=9)
+_CLOSURES = {"REQUEST_CANCELED": Closure.CANCELED, "REQUEST_CLOSED": Closure.COMPLETED}
 _LEG_COLUMNS = tuple(each.name for each in fields(LegRecord))
 _MADE = (
     "system_code",
@@ -38,25 +45,16 @@ _MADE = (
 """What placing a side settles; the rest of a side comes from reading it."""
 
 
-class HoldTaken(Exception):
-    """Another open request has this hold; the message names both."""
+class RequestStore(DcbTables):
+    """The part of `DcbStore` that keeps requests and decides whose turn it is."""
 
-    def __init__(self, leg: LegRecord, other: str) -> None:
-        super().__init__(
-            f"the hold {leg.request_id} of {leg.system_code} is that of the open request {other}: end that one "
-            f"(python -m alma_etl.dcb operator URL {other} cleanup --by LOGIN) if Alma has given its id again"
-        )
+    def add(self, new: NewRequest, now: datetime) -> bool:
+        """Track a request; False when it is tracked already (whatever its status), which changes nothing.
 
-
-def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
-    """Track a request; False when it is tracked already (whatever its status), which changes nothing.
-
-    Raises HoldTaken when another open request has one of its holds.
-    """
-    state = State(workflow=new.workflow)
-    kept = connection.execute(
-        insert(request_table)
-        .values(
+        Raises HoldTaken when another open request has one of its holds.
+        """
+        state = State(workflow=new.workflow)
+        statement = insert(request_table).values(
             pr_id=new.pr_id,
             workflow=new.workflow,
             status=state.status,
@@ -78,239 +76,287 @@ def add(connection: Connection, new: NewRequest, now: datetime) -> bool:
             created_at=now,
             updated_at=now,
         )
-        .on_conflict_do_nothing()
-        .returning(request_table.c.pr_id)
-    )
-    if kept.first() is None:
-        return False
-    for leg in new.legs:
-        put_leg(connection, new.pr_id, leg)
-    return True
+        with self._transaction():
+            if not self._rows(statement.on_conflict_do_nothing().returning(_r.pr_id)):
+                return False
+            for leg in new.legs:
+                self._put_leg(new.pr_id, leg)
+        return True
 
+    def get(self, pr_id: str) -> Tracked | None:
+        """A request as it stands, or None."""
+        return self.get_many([pr_id]).get(pr_id)
 
-def put_leg(connection: Connection, pr_id: str, leg: LegRecord, *, add: bool = False) -> None:
-    """Set the ids that placing a side made (of that generation); it may be new. ``add``: those not given stay.
+    def get_many(self, pr_ids: Sequence[str]) -> dict[str, Tracked]:
+        """Those of the requests that are tracked."""
+        with self._transaction():
+            return self._found(select(request_table).where(_r.pr_id.in_(pr_ids)).order_by(_r.pr_id))
 
-    What was read of a side stays: health, loan, and how its hold ended. Raises HoldTaken when another open request
-    has the hold.
-    """
-    other = _owner_of(connection, pr_id, leg)
-    if other is not None:
-        raise HoldTaken(leg, other)
-    table = leg_table.c
-    statement = insert(leg_table).values({name: getattr(leg, name) for name in _LEG_COLUMNS})
-    statement = statement.values(pr_id=pr_id, is_open=True)
-    new = statement.excluded
-    given: dict[str, ColumnElement[Any]] = {
-        name: new[name] for name in _MADE if not add or getattr(leg, name) is not None
-    }
-    # Another hold: the end of the one before does not concern it.
-    same = func.coalesce(table.request_id, "") == func.coalesce(new.request_id, table.request_id, "")
-    given["closure_hint"] = case((same, table.closure_hint), else_=null())
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["pr_id", "role", "generation"], set_=given)
-    )
-    connection.execute(
-        update(leg_table)
-        .where(table.pr_id == pr_id, table.role == leg.role, table.generation < leg.generation)
-        .values(is_open=False)
-    )
+    def _locked(self, pr_id: str) -> Tracked | None:
+        """A request that nobody else changes until the transaction ends."""
+        return self._found(select(request_table).where(_r.pr_id == pr_id).with_for_update()).get(pr_id)
 
+    def _found(self, query: Select[Any]) -> dict[str, Tracked]:
+        rows = self._rows(query)
+        legs = self._legs_of([row.pr_id for row in rows])
+        return {row.pr_id: _tracked(row, legs[row.pr_id]) for row in rows}
 
-def _owner_of(connection: Connection, pr_id: str, leg: LegRecord) -> str | None:
-    """Another open request with this hold."""
-    if leg.request_id is None:
-        return None
-    table = leg_table.c
-    query = select(table.pr_id).where(
-        table.system_code == leg.system_code,
-        table.request_id == leg.request_id,
-        table.is_open,
-        table.pr_id != pr_id,
-    )
-    owner: str | None = connection.execute(query).scalar()
-    return owner
+    def _in_order(self, pr_ids: Sequence[str]) -> list[Tracked]:
+        found: dict[str, Tracked] = {}
+        for part in _parts(pr_ids):
+            found |= self.get_many(part)
+        return [found[pr_id] for pr_id in pr_ids]
 
+    def _ids(self, query: Select[Any]) -> list[str]:
+        return [row[0] for row in self._rows(query)]
 
-def close_legs(connection: Connection, pr_id: str) -> None:
-    """The request has ended: Alma may give the ids of its holds again."""
-    connection.execute(update(leg_table).where(leg_table.c.pr_id == pr_id).values(is_open=False))
+    def list_by(
+        self,
+        *,
+        statuses: Sequence[Status] | None = None,
+        attention: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Tracked]:
+        """Requests for the board: those that need attention first, then the longest in their status."""
+        query = select(_r.pr_id)
+        if statuses is not None:
+            query = query.where(_r.status.in_(statuses))
+        if attention:
+            query = query.where(_r.needs_attention)
+        query = query.order_by(_r.needs_attention.desc(), _r.status_since, _r.pr_id)
+        with self._transaction():
+            return self._in_order(self._ids(query.limit(limit).offset(offset)))
 
+    def is_ours(self, system_code: str, *, request_id: str | None, item_pid: str | None) -> bool:
+        """Whether an open request has a side with this hold or this item in a system."""
+        return bool(self._find_by_ids(system_code, request_id, item_pid))
 
-def find(connection: Connection, pr_ids: Sequence[str], *, lock: bool = False) -> dict[str, Tracked]:
-    """Those of the requests that are tracked. ``lock``: nobody else changes them until the transaction ends."""
-    query = select(request_table).where(request_table.c.pr_id.in_(pr_ids)).order_by(request_table.c.pr_id)
-    rows = connection.execute(query.with_for_update() if lock else query).all()
-    legs = _legs_of(connection, [row.pr_id for row in rows])
-    return {row.pr_id: _tracked(row, legs[row.pr_id]) for row in rows}
+    def _find_by_ids(self, system_code: str, request_id: str | None, item_pid: str | None) -> set[str]:
+        """Only open ones: Alma may give ids of ended ones again."""
+        matches = [
+            column == value
+            for column, value in ((_l.request_id, request_id), (_l.item_pid, item_pid))
+            if value
+        ]
+        if not matches:
+            return set()
+        query = select(_l.pr_id).where(_l.system_code == system_code, _l.is_open, or_(*matches))
+        return set(self._ids(query))
 
+    # --- sides
 
-def lease_due(
-    connection: Connection, now: datetime, limit: int, owner: str, lease: timedelta
-) -> list[Tracked]:
-    """Up to ``limit`` requests whose time has come, the most urgent first; nobody else gets them for ``lease``.
+    def _put_leg(self, pr_id: str, leg: LegRecord, *, add: bool = False) -> None:
+        """Set the ids that placing a side made (of that generation); it may be new. ``add``: those not given stay.
 
-    A lease that ran out, because its owner was killed, is free again; the owner itself, begun anew, gets its own back.
-    """
-    table = request_table.c
-    query = _due(now, limit, owner).with_for_update(skip_locked=True)
-    pr_ids: list[str] = list(connection.execute(query).scalars())
-    for part in _parts(pr_ids):
-        connection.execute(
-            update(request_table)
-            .where(table.pr_id.in_(part))
-            .values(lease_owner=owner, lease_until=now + lease)
+        What was read of a side stays: health, loan, and how its hold ended. Raises HoldTaken when another open
+        request has the hold.
+        """
+        other = self._owner_of(pr_id, leg)
+        if other is not None:
+            raise HoldTaken(leg, other)
+        statement = insert(leg_table).values({name: getattr(leg, name) for name in _LEG_COLUMNS})
+        statement = statement.values(pr_id=pr_id, is_open=True)
+        new = statement.excluded
+        given: dict[str, ColumnElement[Any]] = {
+            name: new[name] for name in _MADE if not add or getattr(leg, name) is not None
+        }
+        # Another hold: the end of the one before does not concern it.
+        same = func.coalesce(_l.request_id, "") == func.coalesce(new.request_id, _l.request_id, "")
+        given["closure_hint"] = case((same, _l.closure_hint), else_=null())
+        self._write(
+            statement.on_conflict_do_update(index_elements=["pr_id", "role", "generation"], set_=given)
         )
-    found: dict[str, Tracked] = {}
-    for part in _parts(pr_ids):
-        found |= find(connection, part)
-    return [found[pr_id] for pr_id in pr_ids]
+        self._write(
+            update(leg_table)
+            .where(_l.pr_id == pr_id, _l.role == leg.role, _l.generation < leg.generation)
+            .values(is_open=False)
+        )
 
+    def _owner_of(self, pr_id: str, leg: LegRecord) -> str | None:
+        """Another open request with this hold."""
+        if leg.request_id is None:
+            return None
+        query = select(_l.pr_id).where(
+            _l.system_code == leg.system_code, _l.request_id == leg.request_id, _l.is_open, _l.pr_id != pr_id
+        )
+        return next(iter(self._ids(query)), None)
 
-def find_due(connection: Connection, now: datetime, limit: int) -> list[Tracked]:
-    """What `lease_due` would give, without taking it."""
-    pr_ids: list[str] = list(connection.execute(_due(now, limit, None)).scalars())
-    found: dict[str, Tracked] = {}
-    for part in _parts(pr_ids):
-        found |= find(connection, part)
-    return [found[pr_id] for pr_id in pr_ids]
+    def _close_legs(self, pr_id: str) -> None:
+        """The request has ended: Alma may give the ids of its holds again."""
+        self._write(update(leg_table).where(_l.pr_id == pr_id).values(is_open=False))
+
+    def _legs_of(self, pr_ids: Sequence[str]) -> Mapping[str, dict[Role, LegRecord]]:
+        """The present side of each role: that of the latest generation."""
+        legs: dict[str, dict[Role, LegRecord]] = defaultdict(dict)
+        for row in self._rows(select(leg_table).where(_l.pr_id.in_(pr_ids)).order_by(_l.generation)):
+            values: dict[str, Any] = {name: getattr(row, name) for name in _LEG_COLUMNS}
+            values["role"] = Role(values["role"])
+            legs[row.pr_id][values["role"]] = LegRecord(**values)
+        return legs
+
+    # --- whose turn it is
+
+    def lease_due(self, now: datetime, limit: int, owner: str, lease: timedelta = LEASE) -> list[Tracked]:
+        """Up to ``limit`` requests whose time has come, the most urgent first; nobody else gets them for ``lease``.
+
+        A lease that ran out, because its owner was killed, is free again; the owner itself, restarted, gets its own
+        back.
+        """
+        with self._transaction():
+            pr_ids = self._ids(_due(now, limit, owner).with_for_update(skip_locked=True))
+            for part in _parts(pr_ids):
+                self._write(
+                    update(request_table)
+                    .where(_r.pr_id.in_(part))
+                    .values(lease_owner=owner, lease_until=now + lease)
+                )
+            return self._in_order(pr_ids)
+
+    def find_due(self, now: datetime, limit: int) -> list[Tracked]:
+        """What `lease_due` would give, without taking it."""
+        with self._transaction():
+            return self._in_order(self._ids(_due(now, limit, None)))
+
+    def put_off(self, pr_id: str, until: datetime | None, owner: str, *, nudges: int | None = None) -> None:
+        """Nothing of the request could be read or need be: look again then, and give its lease back.
+
+        ``nudges``: how many were seen, all if not given; after a later one it stays due.
+        """
+        query = update(request_table).where(_r.pr_id == pr_id)
+        if nudges is not None:
+            query = query.where(_r.nudges == nudges)
+        with self._transaction():
+            self._write(query.values(next_poll_at=until, poll_repeat=_r.poll_repeat + 1, nudged=False))
+            self.release([pr_id], owner)
+
+    def _back_off(self, pr_id: str, until: datetime) -> None:
+        """What was seen could not be taken in: look again ``until`` then, at everything if that was asked for."""
+        self._write(
+            update(request_table)
+            .where(_r.pr_id == pr_id, _r.next_poll_at.is_not(None))
+            .values(next_poll_at=until)
+        )
+
+    def wait(self, pr_ids: Sequence[str], until: datetime) -> None:
+        """What could not be read now lets others go first until then; nothing else changes, and no look is counted."""
+        with self._transaction():
+            for part in _parts(pr_ids):
+                self._lock(part)
+                self._write(
+                    update(request_table)
+                    .where(_r.pr_id.in_(part), _r.next_poll_at < until)
+                    .values(next_poll_at=until)
+                )
+
+    def release(self, pr_ids: Sequence[str], owner: str) -> None:
+        """Give leases back unused; the requests stay due."""
+        with self._transaction():
+            for part in _parts(pr_ids):
+                self._lock(part)
+                self._write(
+                    update(request_table)
+                    .where(_r.pr_id.in_(part), _r.lease_owner == owner)
+                    .values(lease_owner=None, lease_until=None)
+                )
+
+    def nudge(self, pr_ids: Iterable[str], now: datetime) -> int:
+        """Look at these at once and at everything; how many of them are polled at all."""
+        count = 0
+        with self._transaction():
+            for part in _parts(sorted(set(pr_ids))):
+                self._lock(part)
+                count += self._write(
+                    update(request_table)
+                    .where(_r.pr_id.in_(part), _r.next_poll_at.is_not(None))
+                    .values(next_poll_at=now, poll_repeat=0, nudged=True, nudges=_r.nudges + 1)
+                )
+        return count
+
+    def _lock(self, pr_ids: Sequence[str]) -> None:
+        """Lock requests in one order for all, so that two who change the same ones wait instead of blocking each
+        other."""
+        self._rows(select(_r.pr_id).where(_r.pr_id.in_(pr_ids)).order_by(_r.pr_id).with_for_update())
+
+    # --- hints
+
+    def keep_hint(self, hint: Hint, now: datetime) -> bool:
+        """Keep a webhook's hint; False when it came before."""
+        statement = insert(hint_table).values(
+            hint_id=hint.hint_id,
+            system_code=hint.system_code,
+            event=hint.event,
+            request_id=hint.request_id,
+            item_pid=hint.item_pid,
+            received_at=now,
+        )
+        return bool(self._rows(statement.on_conflict_do_nothing().returning(_h.hint_id)))
+
+    def follow_hints(self, now: datetime) -> int:
+        """Nudge the requests that up to 1,000 hints are about; how many were nudged. Hints about others are only
+        ticked off."""
+        query = select(hint_table).where(_h.handled_at.is_(None)).order_by(_h.received_at).limit(1000)
+        with self._transaction():
+            rows = self._rows(query.with_for_update(skip_locked=True))
+            about: set[str] = set()
+            for row in rows:
+                about |= self._find_by_ids(row.system_code, row.request_id, row.item_pid)
+            nudged = self.nudge(about, now)  # first: whoever changes a side has locked its request
+            for row in rows:
+                closure = _CLOSURES.get(row.event)
+                if closure and row.request_id:
+                    self._write(
+                        update(leg_table)
+                        .where(_l.system_code == row.system_code, _l.request_id == row.request_id)
+                        .where(_l.is_open, _l.pr_id.in_(_tracked_by(row.received_at)))
+                        .values(closure_hint=closure)
+                    )
+                self._write(update(hint_table).where(_h.hint_id == row.hint_id).values(handled_at=now))
+        return nudged
+
+    # --- the day's calls, over all ticks, tasks and hosts
+
+    def count_calls(self, day: date, budget: str, made: int) -> None:
+        """Polling has made further calls at the expense of a budget (a connection)."""
+        row = insert(calls_table).values(day=day, budget=budget, calls=0)
+        with self._transaction():
+            self._write(row.on_conflict_do_nothing())
+            self._write(
+                update(calls_table).where(_c.day == day, _c.budget == budget).values(calls=_c.calls + made)
+            )
+
+    def calls_of(self, day: date) -> dict[str, int]:
+        """The calls that polling has made on a day (UTC), by budget."""
+        return {row.budget: row.calls for row in self._rows(select(_c.budget, _c.calls).where(_c.day == day))}
 
 
 def _due(now: datetime, limit: int, owner: str | None) -> Select[Any]:
-    table = request_table.c
-    free = or_(table.lease_until.is_(None), table.lease_until <= now, table.lease_owner == owner)
+    free = or_(_r.lease_until.is_(None), _r.lease_until <= now, _r.lease_owner == owner)
     return (
-        select(table.pr_id)
-        .where(table.next_poll_at <= now, free)
-        .order_by(table.nudged.desc(), _PRIORITY, table.next_poll_at, table.pr_id)
+        select(_r.pr_id)
+        .where(_r.next_poll_at <= now, free)
+        .order_by(_r.nudged.desc(), _PRIORITY, _r.next_poll_at, _r.pr_id)
         .limit(limit)
     )
 
 
-def put_off(connection: Connection, pr_id: str, until: datetime | None, nudges: int | None) -> None:
-    """There was nothing to read: look again ``until`` then, unless a nudge came that was not seen."""
-    table = request_table.c
-    query = update(request_table).where(table.pr_id == pr_id)
-    if nudges is not None:
-        query = query.where(table.nudges == nudges)
-    connection.execute(query.values(next_poll_at=until, poll_repeat=table.poll_repeat + 1, nudged=False))
-
-
-def back_off(connection: Connection, pr_id: str, until: datetime) -> None:
-    """What was seen could not be taken in: look again ``until`` then, at everything if that was asked for."""
-    table = request_table.c
-    connection.execute(
-        update(request_table)
-        .where(table.pr_id == pr_id, table.next_poll_at.is_not(None))
-        .values(next_poll_at=until)
-    )
-
-
-def wait(connection: Connection, pr_ids: Sequence[str], until: datetime) -> None:
-    """Their turn comes again ``until`` then, not before; nothing else changes, and no look is counted."""
-    for part in _parts(pr_ids):
-        _lock(connection, part)
-        connection.execute(
-            update(request_table)
-            .where(request_table.c.pr_id.in_(part), request_table.c.next_poll_at < until)
-            .values(next_poll_at=until)
-        )
-
-
-def release(connection: Connection, pr_ids: Sequence[str], owner: str) -> None:
-    """Give leases back that were not used; the requests stay due."""
-    for part in _parts(pr_ids):
-        _lock(connection, part)
-        connection.execute(
-            update(request_table)
-            .where(request_table.c.pr_id.in_(part), request_table.c.lease_owner == owner)
-            .values(lease_owner=None, lease_until=None)
-        )
-
-
-def nudge(connection: Connection, pr_ids: Iterable[str], now: datetime) -> int:
-    """Look at these requests at once and at everything; how many are polled at all."""
-    table, count = request_table.c, 0
-    for part in _parts(sorted(set(pr_ids))):
-        _lock(connection, part)
-        changed = connection.execute(
-            update(request_table)
-            .where(table.pr_id.in_(part), table.next_poll_at.is_not(None))
-            .values(next_poll_at=now, poll_repeat=0, nudged=True, nudges=table.nudges + 1)
-        )
-        count += changed.rowcount
-    return count
-
-
-def _lock(connection: Connection, pr_ids: Sequence[str]) -> None:
-    """Lock requests in one order for all, so that two who change the same ones wait instead of blocking each other."""
-    query = select(request_table.c.pr_id).where(request_table.c.pr_id.in_(pr_ids))
-    connection.execute(query.order_by(request_table.c.pr_id).with_for_update())
-
-
-def list_by(
-    connection: Connection, *, statuses: Sequence[Status] | None, attention: bool, limit: int, offset: int
-) -> list[Tracked]:
-    """Requests for the board: those that need attention first, then the longest in their status."""
-    table = request_table.c
-    query = select(table.pr_id)
-    if statuses is not None:
-        query = query.where(table.status.in_(statuses))
-    if attention:
-        query = query.where(table.needs_attention)
-    order = (table.needs_attention.desc(), table.status_since, table.pr_id)
-    pr_ids = list(connection.execute(query.order_by(*order).limit(limit).offset(offset)).scalars())
-    found = find(connection, pr_ids)
-    return [found[pr_id] for pr_id in pr_ids]
-
-
-def find_by_ids(
-    connection: Connection, system_code: str, *, request_id: str | None, item_pid: str | None
-) -> list[str]:
-    """Open requests that have a side with this hold or this item in a system: Alma may give ids of ended ones again."""
-    matches = [
-        column == value
-        for column, value in ((leg_table.c.request_id, request_id), (leg_table.c.item_pid, item_pid))
-        if value
-    ]
-    if not matches:
-        return []
-    query = select(leg_table.c.pr_id).where(
-        leg_table.c.system_code == system_code, leg_table.c.is_open, or_(*matches)
-    )
-    return sorted(set(connection.execute(query).scalars()))
-
-
-def _legs_of(connection: Connection, pr_ids: Sequence[str]) -> Mapping[str, dict[Role, LegRecord]]:
-    """The present side of each role: that of the latest generation."""
-    legs: dict[str, dict[Role, LegRecord]] = defaultdict(dict)
-    query = select(leg_table).where(leg_table.c.pr_id.in_(pr_ids)).order_by(leg_table.c.generation)
-    for row in connection.execute(query):
-        values: dict[str, Any] = {name: getattr(row, name) for name in _LEG_COLUMNS}
-        values["role"] = Role(values["role"])
-        legs[row.pr_id][values["role"]] = LegRecord(**values)
-    return legs
+def _tracked_by(received_at: datetime) -> Select[tuple[str]]:
+    """Requests that a message of then can be about: a later one may have the id of an earlier one's hold."""
+    return select(_r.pr_id).where(_r.created_at <= received_at)
 
 
 def _tracked(row: Row[Any], legs: Mapping[Role, LegRecord]) -> Tracked:
+    values: dict[str, Any] = {
+        each.name: getattr(row, each.name) for each in fields(Tracked) if each.name != "legs"
+    }
     return Tracked(
-        pr_id=row.pr_id,
-        workflow=Workflow(row.workflow),
-        status=Status(row.status),
-        status_since=row.status_since,
-        state=State.from_json(row.state),
-        legs=legs,
-        conf=row.conf,
-        version=row.version,
-        steps=row.steps,
-        poll_repeat=row.poll_repeat,
-        next_poll_at=row.next_poll_at,
-        nudged=row.nudged,
-        nudges=row.nudges,
-        needs_attention=row.needs_attention,
-        thinned=row.thinned,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        **values
+        | {
+            "workflow": Workflow(row.workflow),
+            "status": Status(row.status),
+            "state": State.from_json(row.state),
+            "legs": legs,
+        }
     )
 
 

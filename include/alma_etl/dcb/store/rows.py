@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
-from alma_etl.dcb.machine.model import Seen, State, StepResult
-from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
+from alma_etl.dcb.machine.model import Policy, Seen, State, StepResult, read_seen, write_seen
+from alma_etl.dcb.machine.vocabulary import TERMINAL, Role, Status, Workflow
 
 SystemKind = Literal["ALMA", "MOD_DCB", "OTHER"]
 Source = Literal["POLL", "WEBHOOK", "MANUAL", "RECONCILE", "ACK"]
@@ -16,15 +17,18 @@ OutboxKind = Literal["EVENT", "ALMA_ACTION"]
 OutboxState = Literal["PENDING", "SENT", "SUPERSEDED", "FAILED", "DEAD"]
 Severity = Literal["info", "warning", "urgent"]
 
+HASHED = "sha256:"
+"""What a user's id begins with once it was replaced."""
+
 ALMA_TARGET = "alma"
-"""The target of all deeds of one request, so that they are done one after the other."""
+"""The target of all actions of one request, so that they are done one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegRecord:
     """One side of a request in its system, by ids alone. ``user_id`` is the user of that side's hold.
 
-    ``closure_hint`` is what a webhook told of how the hold ended.
+    ``closure_hint`` is what a webhook reported of how the hold ended.
     """
 
     role: Role
@@ -52,6 +56,24 @@ class LegRecord:
     def is_placed(self) -> bool:
         """Whether there is anything to read yet."""
         return self.request_id is not None or self.txn_id is not None
+
+
+class HoldTaken(Exception):
+    """Another open request has this hold; the message names both."""
+
+    def __init__(self, leg: LegRecord, other: str) -> None:
+        super().__init__(
+            f"the hold {leg.request_id} of {leg.system_code} is that of the open request {other}: end that one "
+            f"(python -m alma_etl.dcb operator URL {other} cleanup --by LOGIN) if Alma has given its id again"
+        )
+
+
+class VersionConflict(Exception):
+    """Somebody else changed the request meanwhile; apply it again."""
+
+
+class UnknownRequest(Exception):
+    """The request is not tracked; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +124,29 @@ class ReadError:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
-    """Something seen, or what came of a deed, on its way into the store. ``seen.at`` must be a time."""
+    """Something seen, or what came of an action, on its way into the store. ``seen.at`` must be a time."""
 
     seen: Seen
     source: Source = "POLL"
     errors: tuple[ReadError, ...] = ()
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """What was seen, in the form that is stored."""
+        return write_seen(self.seen)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of a run's files, without the source."""
+        return {"seen": self.body, "errors": [error.to_json() for error in self.errors]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Report:
+        """What `to_json` made, read by polling. Its body is the one that was written."""
+        report = cls(read_seen(data["seen"]), "POLL", tuple(ReadError(**error) for error in data["errors"]))
+        vars(report)["body"] = data["seen"]
+        return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +161,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """Something to be told to a sink, or to be done."""
+    """Something to be published to a sink, or to be done."""
 
     outbox_id: str
     pr_id: str
@@ -138,6 +176,7 @@ class OutboxRow:
     next_attempt_at: datetime
     last_error: str | None
     created_at: datetime
+    settled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +192,111 @@ class Alert:
     last_seen: datetime | None = None
     repeat_count: int = 0
     acked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a webhook says. ``event``: Alma's code, such as LOAN_RETURNED."""
+
+    hint_id: str
+    system_code: str
+    event: str
+    request_id: str | None = None
+    item_pid: str | None = None
+
+
+# --- what is asked of the store
+
+
+@dataclass(frozen=True, slots=True)
+class PastObservation:
+    """What was seen of one side, or came of an action."""
+
+    obs_id: str
+    role: str | None
+    observed_at: datetime
+    source: str
+    outcome: str
+    body: Mapping[str, Any]
+    errors: list[Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastTransition:
+    """A change of status and the observation that brought it about."""
+
+    seq: int
+    frm: str
+    to: str
+    handler: str
+    inferred: bool
+    obs_id: str
+    actor: str
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """One step of the machine: what it took in, by which policy."""
+
+    number: int
+    recorded_at: datetime
+    policy: Policy
+    observations: tuple[PastObservation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that is kept of a request."""
+
+    steps: tuple[PastStep, ...]
+    transitions: tuple[PastTransition, ...]
+    outbox: tuple[OutboxRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A side of a request in one system, of whatever generation, with the request's status."""
+
+    pr_id: str
+    role: Role
+    status: Status
+    request_id: str | None
+    item_pid: str | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its request has not ended."""
+        return self.status not in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The way that a request went."""
+
+    pr_id: str
+    frm: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How many rows of the outbox came to an end, of one kind, type, target and state."""
+
+    kind: str
+    type: str
+    target: str
+    state: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """How many rows went, and of how many requests the users' ids."""
+
+    observations: int
+    outbox: int
+    hints: int
+    requests: int
+    anonymised: int

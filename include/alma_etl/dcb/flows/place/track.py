@@ -15,8 +15,7 @@ from alma_etl.dcb.machine.model import Ack, Moment, Observation
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Workflow
 from alma_etl.dcb.sides import words
 from alma_etl.dcb.sides.alma_read import AlmaReader
-from alma_etl.dcb.store import NewRequest, Report
-from alma_etl.dcb.store.requests import HoldTaken
+from alma_etl.dcb.store import HoldTaken, NewRequest, Report
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.jobs.pages import render
 from alma_etl.remote.errors import RemoteError

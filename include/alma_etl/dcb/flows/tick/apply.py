@@ -13,7 +13,7 @@ from alma_etl.dcb.flows.tick.run import SyncFolder, reports_of, rows_of
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import Applied, DcbStore
-from alma_etl.dcb.store.applying import UnknownRequest, VersionConflict
+from alma_etl.dcb.store.rows import UnknownRequest, VersionConflict
 from alma_etl.store.db import StoreRefused, StoreUnavailable
 
 log = logging.getLogger(__name__)

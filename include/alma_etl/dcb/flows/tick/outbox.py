@@ -14,8 +14,7 @@ from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.ports import Done, Later, Refused
-from alma_etl.dcb.store import DcbStore, OutboxRow, Report, Tracked
-from alma_etl.dcb.store.requests import HoldTaken
+from alma_etl.dcb.store import DcbStore, HoldTaken, OutboxRow, Report, Tracked
 from alma_etl.dcb.store.rows import OutboxKind
 from alma_etl.errors import RunStopped
 from alma_etl.remote.errors import RemoteStop

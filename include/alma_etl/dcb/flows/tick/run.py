@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.dcb.machine.model import read_seen, write_seen
-from alma_etl.dcb.store.rows import ReadError, Report
+from alma_etl.dcb.store import Report
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
 from alma_etl.jobs.folder import RunFiles
 from alma_etl.store.bucket import Bucket
@@ -147,19 +146,13 @@ def seen_row(
         "pr_id": pr_id,
         "nudges": nudges,
         "failed": failed,
-        "reports": [
-            {"seen": write_seen(report.seen), "errors": [error.to_json() for error in report.errors]}
-            for report in reports
-        ],
+        "reports": [report.to_json() for report in reports],
     }
 
 
 def reports_of(row: Mapping[str, Any]) -> list[Report]:
     """The reports of a row of the file."""
-    return [
-        Report(read_seen(each["seen"]), "POLL", tuple(ReadError(**error) for error in each["errors"]))
-        for each in row["reports"]
-    ]
+    return [Report.from_json(each) for each in row["reports"]]
 
 
 def rows_of(folder: SyncFolder, plan: Plan) -> Iterator[dict[str, Any]]:
