@@ -23,10 +23,10 @@ from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import shipped_settings
 from alma_etl.dcb.sides.actor import AlmaActor
-from alma_etl.dcb.sides.holds import HoldWish, place_hold
+from alma_etl.dcb.sides.alma_act import HoldWish, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.systems import Systems
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.sinks import open_sinks
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
 from alma_etl.remote.limiter import LocalLimiter

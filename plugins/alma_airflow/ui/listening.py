@@ -17,8 +17,7 @@ from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.store import store_url
 from alma_etl.alma.webhooks import SIGNATURE_HEADER, Event, challenge_answer, event, is_authentic
 from alma_etl.dcb.settings import NoDcbSettings
-from alma_etl.dcb.store import DcbStore
-from alma_etl.dcb.store import Hint
+from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.errors import InputProblem
 from alma_etl.store.db import StoreUnavailable
 

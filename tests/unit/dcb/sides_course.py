@@ -2,11 +2,11 @@
 
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.sides import marks
-from alma_etl.dcb.sides.circulation import place_side
-from alma_etl.dcb.sides.hand import Hand
-from alma_etl.dcb.sides.holds import HoldWish, place_hold
+from alma_etl.dcb.sides.actor import place_side
+from alma_etl.dcb.sides.alma_act import HoldWish, place_hold
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Done
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.sides.systems import ActionContext
 from alma_etl.dcb.store import LegRecord
 from tests.unit.dcb.sides_world import NOW, PATRON, Almas, row, supplier_leg, tracked
 
@@ -41,7 +41,7 @@ class Course:
     def placed(self):
         """The borrower's side is placed as well."""
         request = self.tracked(S.CONFIRMED)
-        hand = Hand(self.almas.systems, self.almas.tick, request, row(A.PLACE_AT_BORROWER))
+        hand = ActionContext(self.almas.systems, self.almas.tick, request, row(A.PLACE_AT_BORROWER))
         (self.borrower,) = place_side(hand, Role.BORROWER).legs
         return self
 

@@ -15,7 +15,7 @@ from alma_etl.dcb.flows.place.progress import Placing, Tools
 from alma_etl.dcb.flows.place.track import track
 from alma_etl.dcb.machine.model import Ack
 from alma_etl.dcb.sides.marks import virtual_user
-from alma_etl.dcb.sides.words import Unsettled
+from alma_etl.dcb.sides.ports import Unsettled
 from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.remote.errors import RemoteStop

@@ -16,10 +16,10 @@ from alma_etl.dcb.flows.tick.deadline import Deadline
 from alma_etl.dcb.flows.tick.run import Polled, SyncFolder, Worked
 from alma_etl.dcb.flows.tick.summary import Summary, read_summary
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.sides.holds import HoldWish, place_hold
+from alma_etl.dcb.sides.alma_act import HoldWish, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Done
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, OutboxRow, Tracked
 from alma_etl.dcb.store.rows import History
 from alma_etl.store.bucket import Bucket, NoSuchObject, ObjectInfo, json_line

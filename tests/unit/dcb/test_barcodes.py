@@ -7,7 +7,7 @@ import pytest
 
 from alma_etl.dcb.conf import PlaceRequest, read_place, schema_of
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
-from alma_etl.dcb.sides.removal import remove
+from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import Report
 from alma_etl.errors import InputProblem
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report

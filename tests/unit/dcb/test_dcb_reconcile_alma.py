@@ -15,11 +15,11 @@ from alma_etl.dcb.flows.reconcile.report import check_outcome
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, Role
 from alma_etl.dcb.mod_dcb import ModDcb
-from alma_etl.dcb.sides.holds import HoldWish, cancel_hold, place_hold
+from alma_etl.dcb.sides.alma_act import HoldWish, cancel_hold, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
-from alma_etl.dcb.sides.removal import remove
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.systems import Systems
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
+from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import Report
 from alma_etl.errors import NotAcceptable
 from alma_etl.remote.limiter import LocalLimiter

@@ -13,7 +13,7 @@ from alma_etl.dcb.flows.place.track import track
 from alma_etl.dcb.flows.reconcile.findings import Code
 from alma_etl.dcb.flows.reconcile.report import check_outcome
 from alma_etl.dcb.machine.vocabulary import Role, Status
-from alma_etl.dcb.sides.holds import cancel_hold
+from alma_etl.dcb.sides.alma_act import cancel_hold
 from alma_etl.dcb.store import DcbStore, Hint, HoldTaken, LegRecord, NewRequest
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.store.db import StoreUnavailable, open_engine

@@ -10,11 +10,10 @@ from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Leg
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, RequestOutcome, Role, Status
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.sides import legs as sides
-from alma_etl.dcb.sides import loans, marks, shapes
-from alma_etl.dcb.sides.holds import cancel_hold
+from alma_etl.dcb.sides import alma_act, alma_read, legs, marks
+from alma_etl.dcb.sides.alma_act import cancel_hold
 from alma_etl.dcb.sides.ports import Later, Refused
-from alma_etl.dcb.sides.removal import remove
+from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import LegRecord
 from alma_etl.remote.errors import RemoteUnauthorized
 from tests.unit.dcb.sides_course import Course, acks
@@ -82,7 +81,7 @@ def test_at_a_third_library_a_virtual_patron_waits(almas):
     assert acks(answer) == [AckName.PICKUP_PLACED]
     (leg,) = answer.legs
     assert (leg.role, leg.system_code, leg.user_id, leg.pickup_library) == (Role.PICKUP, "THIRD", VP, "LAW")
-    assert sides.pickup_at(place, Role.BORROWER, almas.borrower_settings) == ("STOR", None)
+    assert legs.pickup_at(place, Role.BORROWER, almas.borrower_settings) == ("STOR", None)
 
 
 # --- scans
@@ -195,7 +194,7 @@ def test_the_patrons_loan_is_made_at_home_when_the_book_was_lent_elsewhere(cours
 
 
 def test_the_lenders_loan_is_renewed_once_for_one_renewal_of_the_patrons(course, almas):
-    loan = loans.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    loan = alma_act.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
     almas.lender.control("POST", "clock", {"advance_s": 86400})
     answer = course.do(A.RENEW_SUPPLIER_LOAN, S.LOANED)
     assert acks(answer) == [AckName.LOAN_RENEWED]
@@ -210,12 +209,12 @@ def test_the_lenders_loan_is_renewed_once_for_one_renewal_of_the_patrons(course,
 )
 def test_a_loan_that_runs_longer_than_was_known_was_renewed(course, almas, known_days, writes):
     """Where Alma tells no date of renewal, the due date tells."""
-    loan = loans.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
-    due = shapes.of_loan(loan).due_date
+    loan = alma_act.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    due = alma_read.of_loan(loan).due_date
     almas.lender.control("POST", "clock", {"advance_s": 86400})
     before = len(almas.lender.calls("POST"))
     never = datetime(9000, 1, 1, tzinfo=UTC)
-    loans.renew(almas.at_lender, VP, course.supplier.item_pid, never, due + timedelta(days=known_days))
+    alma_act.renew(almas.at_lender, VP, course.supplier.item_pid, never, due + timedelta(days=known_days))
     assert len(almas.lender.calls("POST")) - before == writes
 
 
@@ -286,7 +285,7 @@ def test_nothing_is_taken_away_while_a_book_is_out(course, almas):
 
 def test_nothing_is_taken_away_while_the_lenders_loan_is_open_unless_a_person_said_so(course, almas):
     course.placed()
-    loans.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    alma_act.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
 
     def lent(state):
         state.legs[Role.SUPPLIER] = Leg(lent=True)

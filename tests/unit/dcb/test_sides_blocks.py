@@ -6,10 +6,9 @@ import pytest
 
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.sides import marks
-from alma_etl.dcb.sides.holds import HoldWish, cancel_hold, find_hold, is_open, place_hold
-from alma_etl.dcb.sides.patron_check import check_patron
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
-from alma_etl.dcb.sides.words import Impossible, Unsettled
+from alma_etl.dcb.sides.alma_act import HoldWish, cancel_hold, find_hold, is_open, place_hold
+from alma_etl.dcb.sides.patrons import check_patron, ensure_virtual_patron
+from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from tests.unit.dcb.sides_world import NOW, PATRON
 
 pytestmark = pytest.mark.heavy

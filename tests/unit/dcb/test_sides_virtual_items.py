@@ -3,12 +3,12 @@
 import pytest
 
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.sides import loans, marks, scans, virtual_item
-from alma_etl.dcb.sides.holds import INDEX_LAG, HoldWish, cancel_hold, place_hold
+from alma_etl.dcb.sides import alma_act, marks, virtual_item
+from alma_etl.dcb.sides.alma_act import INDEX_LAG, HoldWish, cancel_hold, place_hold
 from alma_etl.dcb.sides.legs import wish_of
-from alma_etl.dcb.sides.removal import remove
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron
-from alma_etl.dcb.sides.words import Impossible, Unsettled
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron
+from alma_etl.dcb.sides.ports import Impossible, Unsettled
+from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import LegRecord
 from tests.unit.dcb.sides_world import NOW, PATRON
 
@@ -88,7 +88,7 @@ def test_an_attempt_that_died_is_gone_on_with(path, almas):
     with pytest.raises(Unsettled):
         create(almas)
     almas.borrower.control("DELETE", "faults")
-    create(almas, patience=(2.0,))
+    create(almas, pauses=(2.0,))
     assert made_at(almas) == ONE
 
 
@@ -148,7 +148,7 @@ def test_the_hold_waits_until_the_index_knows_the_new_item(almas):
         item_pid=made.item_pid,
         pickup_library="SCI",
     )
-    assert place_hold(almas.at_borrower, wanted, patience=INDEX_LAG).item_pid == made.item_pid
+    assert place_hold(almas.at_borrower, wanted, pauses=INDEX_LAG).item_pid == made.item_pid
     assert almas.pauses == [5.0, 10.0]
 
 
@@ -162,14 +162,14 @@ def leg_of(made, **more):
 def test_renewals_are_prevented_by_policy_or_else_by_a_note(almas):
     made = create(almas)
     alma, system = almas.at_borrower, almas.borrower_settings
-    item = virtual_item.prevent_renewal(alma, system, scans.read_item(alma, leg_of(made)))
+    item = virtual_item.prevent_renewal(alma, system, alma_act.read_item(alma, leg_of(made)))
     assert item.item_policy == "DCB_NO_RENEW"
     puts = len(almas.borrower.calls("PUT"))
     virtual_item.prevent_renewal(alma, system, item)
     assert len(almas.borrower.calls("PUT")) == puts
     for policy in ("UNKNOWN", None):
         other = system.model_copy(update={"no_renew_policy": policy})
-        item = virtual_item.prevent_renewal(alma, other, scans.read_item(alma, leg_of(made)))
+        item = virtual_item.prevent_renewal(alma, other, alma_act.read_item(alma, leg_of(made)))
         assert item.raw["item_data"]["fulfillment_note"] == "The lender wants it back: do not renew"
 
 
@@ -244,14 +244,14 @@ def test_a_foreign_holding_on_a_virtual_title_keeps_it(almas):
 
 def test_a_virtual_item_that_is_lent_or_wanted_by_others_stays(almas):
     made = create(almas)
-    loan = loans.lend(almas.at_borrower, almas.borrower_settings, PATRON, made.item_pid, None)
+    loan = alma_act.lend(almas.at_borrower, almas.borrower_settings, PATRON, made.item_pid, None)
     assert (
-        loans.lend(almas.at_borrower, almas.borrower_settings, PATRON, made.item_pid, None).loan_id
+        alma_act.lend(almas.at_borrower, almas.borrower_settings, PATRON, made.item_pid, None).loan_id
         == loan.loan_id
     )
     with pytest.raises(Unsettled, match="is lent"):
         remove(almas.at_borrower, "PR-1", made.mms_id)
-    scans.check_in(almas.at_borrower, almas.borrower_settings, leg_of(made))
+    alma_act.check_in(almas.at_borrower, almas.borrower_settings, leg_of(made))
     place_hold(
         almas.at_borrower,
         wish(
@@ -277,14 +277,14 @@ def test_a_lost_answer_lends_and_renews_once(kind, almas):
     virtual_patron(almas)
     book = almas.book()
     almas.lender.strike(kind, "POST", "/loans", applied=True, first=1)
-    loan = loans.lend(almas.at_lender, almas.lender_settings, VP, book.pid, None)
+    loan = alma_act.lend(almas.at_lender, almas.lender_settings, VP, book.pid, None)
     assert list(almas.lender.contents()["loans"]) == [loan.loan_id]
     almas.lender.control("DELETE", "faults")
     almas.lender.control("POST", "clock", {"advance_s": 86400 * 3})
     almas.lender.strike(kind, "POST", "op=renew", applied=True, first=1)
-    renewed = loans.renew(almas.at_lender, VP, book.pid, NOW)
+    renewed = alma_act.renew(almas.at_lender, VP, book.pid, NOW)
     assert renewed.due_date > loan.due_date
-    assert loans.renew(almas.at_lender, VP, book.pid, NOW).due_date == renewed.due_date
+    assert alma_act.renew(almas.at_lender, VP, book.pid, NOW).due_date == renewed.due_date
     assert len([path for path in almas.lender.calls("POST") if path.endswith(loan.loan_id)]) == 1
 
 
@@ -303,8 +303,8 @@ def test_a_loan_that_alma_refuses_is_told_without_its_words(almas):
         ],
     )
     with pytest.raises(Impossible, match=r"the user is blocked \[HTTP 400, 401163, tracking id") as refused:
-        loans.lend(almas.at_lender, almas.lender_settings, VP, almas.book().pid, None)
+        alma_act.lend(almas.at_lender, almas.lender_settings, VP, almas.book().pid, None)
     assert "remark" not in str(refused.value)
     assert VP not in str(refused.value)
     with pytest.raises(Impossible, match="there is none any more"):
-        loans.renew(almas.at_lender, VP, almas.book().pid, NOW)
+        alma_act.renew(almas.at_lender, VP, almas.book().pid, NOW)

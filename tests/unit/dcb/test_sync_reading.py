@@ -7,9 +7,9 @@ import pytest
 from alma_etl.alma.loans import loan
 from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Closure, Role
-from alma_etl.dcb.sides import shapes
+from alma_etl.dcb.sides import alma_read
 from alma_etl.dcb.sides.alma_read import AlmaReader
-from alma_etl.dcb.sides.folio_read import FolioReader
+from alma_etl.dcb.sides.folio import FolioReader
 from alma_etl.remote.errors import RemoteUnauthorized
 from tests.unit.dcb.sides_world import NOW
 from tests.unit.dcb.sync_world import PICKUP
@@ -59,7 +59,7 @@ def test_a_date_that_means_never_or_nothing_spoils_no_answer(told):
     row = loan(
         {"loan_id": "1", "loan_status": "ACTIVE", "due_date": told, "loan_date": "2026-03-02T08:00:00Z"}
     )
-    read = shapes.of_loan(row)
+    read = alma_read.of_loan(row)
     assert (read.due_date, read.loan_status) == (None, "ACTIVE")
     assert read.loan_date == NOW
 

@@ -22,10 +22,10 @@ from alma_etl.dcb.machine.vocabulary import (
     Txn,
 )
 from alma_etl.dcb.sides import folio
+from alma_etl.dcb.sides.alma_act import cancel_hold, is_open
 from alma_etl.dcb.sides.alma_read import AlmaReader
-from alma_etl.dcb.sides.folio_read import FolioReader
-from alma_etl.dcb.sides.holds import cancel_hold, is_open
-from alma_etl.dcb.sides.words import Impossible, Unsettled
+from alma_etl.dcb.sides.folio import FolioReader
+from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from alma_etl.dcb.store import LegRecord, Report, Tracked
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.jobs.folder import RunFiles

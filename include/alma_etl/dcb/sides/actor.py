@@ -1,37 +1,200 @@
-"""`AlmaActor`: does the deeds of the outbox, in Alma and in mod-dcb."""
+"""`AlmaActor`: does the actions of the outbox, in Alma and in mod-dcb."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
+from alma_etl.alma.items import Item
+from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.step import is_wanted
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role
-from alma_etl.dcb.sides import circulation, folio
-from alma_etl.dcb.sides.cleanup import clean_up
-from alma_etl.dcb.sides.hand import Hand, Result
-from alma_etl.dcb.sides.ports import Done, Later, Refused
-from alma_etl.dcb.sides.systems import Systems
-from alma_etl.dcb.sides.words import Impossible, Unsettled
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, RequestOutcome, Role
+from alma_etl.dcb.sides import alma_act, alma_read, folio, legs, virtual_item
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron
+from alma_etl.dcb.sides.ports import Done, Impossible, Later, Refused, Unsettled
+from alma_etl.dcb.sides.systems import NOTHING_TO_REPORT, ActionContext, ActionResult, Systems
+from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, Report, Tracked
 from alma_etl.errors import InputProblem
 
 A = ActionType
 _AT_ONCE = timedelta()
+_AFTER_A_LOST_ANSWER = (2.0, 8.0)
 
-_ON_A_SIDE: Mapping[ActionType, tuple[Role, Callable[[Hand, LegRecord], Result]]] = {
-    A.BORROWER_SCAN_IN: (Role.BORROWER, circulation.scan),
-    A.PICKUP_SCAN_IN: (Role.PICKUP, circulation.scan),
-    A.SUPPLIER_SCAN_IN: (Role.SUPPLIER, circulation.scan),
-    A.BORROWER_CHECK_IN: (Role.BORROWER, circulation.check_in),
-    A.CREATE_SUPPLIER_LOAN: (Role.SUPPLIER, circulation.lend),
-    A.CREATE_BORROWER_LOAN: (Role.BORROWER, circulation.lend),
-    A.RENEW_SUPPLIER_LOAN: (Role.SUPPLIER, circulation.renew),
-    A.CANCEL_SUPPLIER_HOLD: (Role.SUPPLIER, circulation.cancel),
-    A.VERIFY_SUPPLIER_HOLD_GONE: (Role.SUPPLIER, circulation.cancel),
-    A.PREVENT_RENEWAL_AT_BORROWER: (Role.BORROWER, circulation.prevent_renewal),
+
+# --- the actions at a side that is an Alma
+
+
+def place_side(context: ActionContext, role: Role) -> ActionResult:
+    """Virtual item and hold (or FOLIO transaction) of the patron's or the pickup library's side, by the conf that
+    the request was placed with. What was begun is taken away again when it is refused."""
+    try:
+        place = PlaceRequest.model_validate(context.tracked.conf)
+    except ValidationError:
+        raise Impossible(
+            "What was asked for is not known: the request was not placed by dcb_place_request"
+        ) from None
+    code = place.borrower.system if role is Role.BORROWER else place.pickup.system
+    name = AckName.BORROWER_PLACED if role is Role.BORROWER else AckName.PICKUP_PLACED
+    system = context.systems.settings(code)
+    barcode = context.leg(Role.SUPPLIER).barcode or place.item.barcode
+    if system.kind == "mod_dcb":
+        lender = context.settings(context.leg(Role.SUPPLIER))
+        folio.begin(
+            context.systems.mod_dcb(code), place.pr_id, folio.transaction_body(place, role, system, lender)
+        )
+        return ActionResult((Ack(name, context.moment(), role),), (legs.folio_leg(place, role, code),))
+    alma = context.systems.alma(code)
+    try:
+        user_id = legs.user_at(place, role)
+        if role is Role.PICKUP:
+            user_id = ensure_virtual_patron(alma, system, user_id, context.now()).user_id
+        wish = legs.wish_of(place, barcode)
+        item = virtual_item.create(alma, system, wish, context.now(), pauses=_AFTER_A_LOST_ANSWER)
+        hold = legs.hold_on_virtual_item(alma, system, place, role, user_id, item)
+    except Impossible:
+        remove(alma, place.pr_id)
+        raise
+    leg = legs.virtual_leg(place, role, code, system, item, hold)
+    return ActionResult((Ack(name, context.moment(), role, barcode=item.barcode),), (leg,))
+
+
+def scan(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """A scan-in, by what it is for: TRANSIT, RECEIVED or COMPLETED."""
+    ways: dict[str, Callable[..., Item]] = {
+        "TRANSIT": alma_act.send_out,
+        "RECEIVED": alma_act.receive,
+        "COMPLETED": alma_act.put_in_place,
+    }
+    way = ways[context.args[0]]
+    return _scanned(context, leg, way(context.alma(leg), context.settings(leg), leg))
+
+
+def check_in(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The virtual item is returned, where nobody did it at the desk."""
+    return _scanned(context, leg, alma_act.check_in(context.alma(leg), context.settings(leg), leg))
+
+
+def _scanned(context: ActionContext, leg: LegRecord, item: Item) -> ActionResult:
+    return ActionResult(
+        (Ack(AckName.SCANNED_IN, context.moment(), leg.role, item=alma_read.of_item(item, leg)),)
+    )
+
+
+def lend(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The side's item is lent to the side's user."""
+    user_id, pid = _user_and_item(leg)
+    loan = alma_act.lend(context.alma(leg), context.settings(leg), user_id, pid, leg.request_id)
+    name = AckName.SUPPLIER_LOAN_CREATED if leg.role is Role.SUPPLIER else AckName.BORROWER_LOAN_CREATED
+    return ActionResult((Ack(name, context.moment(), leg.role, loan=alma_read.of_loan(loan)),))
+
+
+def renew(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The lender's loan is renewed, as the patron renewed his."""
+    user_id, pid = _user_and_item(leg)
+    known_due = context.tracked.state.leg(leg.role).due
+    loan = alma_act.renew(context.alma(leg), user_id, pid, context.row.created_at, known_due)
+    return ActionResult(
+        (Ack(AckName.LOAN_RENEWED, context.moment(), leg.role, loan=alma_read.of_loan(loan)),)
+    )
+
+
+def cancel(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The side's hold is cancelled and seen to be gone."""
+    if leg.user_id and leg.request_id:
+        alma_act.cancel_hold(
+            context.alma(leg), leg.user_id, leg.request_id, context.settings(leg).cancel_reason
+        )
+    return NOTHING_TO_REPORT
+
+
+def prevent_renewal(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The patron can no longer renew: the lender wants the book back."""
+    alma, system = context.alma(leg), context.settings(leg)
+    virtual_item.prevent_renewal(alma, system, alma_act.read_item(alma, leg))
+    return NOTHING_TO_REPORT
+
+
+def sync_barcode(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The virtual item takes over the barcode that the book has now."""
+    alma, barcode = context.alma(leg), context.args[-1]
+    item = virtual_item.set_barcode(alma, alma_act.read_item(alma, leg), barcode)
+    return ActionResult((Ack(AckName.BARCODE_SYNCED, context.moment(), leg.role, barcode=item.barcode),))
+
+
+def _user_and_item(leg: LegRecord) -> tuple[str, str]:
+    if leg.user_id is None or leg.item_pid is None:
+        raise Impossible(f"User and item of the {leg.role.lower()} side are not known")
+    return leg.user_id, leg.item_pid
+
+
+# --- the end of a settled request
+
+
+def clean_up(context: ActionContext) -> ActionResult:
+    """Cancel what holds are left and delete the virtual items; the virtual patron stays.
+
+    Asked again now, not when it was decided: the lender's loan must be over (unless a person closed the request
+    although the book may be out), and a virtual item that is lent stays. Raises Unsettled and Impossible; what was
+    done until then stays done, and is found done the next time.
+    """
+    sides = context.tracked.legs
+    if Role.SUPPLIER in sides:
+        _clean_lender(context, sides[Role.SUPPLIER])
+    for role in (Role.BORROWER, Role.PICKUP):
+        if role in sides:
+            _clean_patron_side(context, sides[role])
+    return ActionResult((Ack(AckName.CLEANED_UP, context.moment()),))
+
+
+def _clean_lender(context: ActionContext, leg: LegRecord) -> None:
+    if leg.system_kind == "MOD_DCB":
+        # A lender's transaction is closed by its own check-in, and cancelled by CANCEL_SUPPLIER_HOLD.
+        return
+    state = context.tracked.state
+    if (
+        leg.user_id
+        and leg.item_pid
+        and state.leg(Role.SUPPLIER).lent
+        and state.outcome is not RequestOutcome.UNKNOWN
+    ):
+        loan = alma_act.find_loan(context.alma(leg), leg.user_id, leg.item_pid)
+        if loan is not None:
+            raise Unsettled(
+                f"The lender's loan {loan.loan_id} is not over: nothing is taken away while the book is out"
+            )
+    cancel(context, leg)
+
+
+def _clean_patron_side(context: ActionContext, leg: LegRecord) -> None:
+    if leg.system_kind == "MOD_DCB":
+        if leg.is_placed:
+            folio.close(context, leg)
+        return
+    if leg.system_kind != "ALMA":
+        return
+    cancel(context, leg)
+    if leg.is_virtual or not leg.is_placed:  # placed by others: theirs to take away
+        remove(context.alma(leg), context.tracked.pr_id, leg.mms_id)
+
+
+# --- the actor
+
+_ON_A_SIDE: Mapping[ActionType, tuple[Role, Callable[[ActionContext, LegRecord], ActionResult]]] = {
+    A.BORROWER_SCAN_IN: (Role.BORROWER, scan),
+    A.PICKUP_SCAN_IN: (Role.PICKUP, scan),
+    A.SUPPLIER_SCAN_IN: (Role.SUPPLIER, scan),
+    A.BORROWER_CHECK_IN: (Role.BORROWER, check_in),
+    A.CREATE_SUPPLIER_LOAN: (Role.SUPPLIER, lend),
+    A.CREATE_BORROWER_LOAN: (Role.BORROWER, lend),
+    A.RENEW_SUPPLIER_LOAN: (Role.SUPPLIER, renew),
+    A.CANCEL_SUPPLIER_HOLD: (Role.SUPPLIER, cancel),
+    A.VERIFY_SUPPLIER_HOLD_GONE: (Role.SUPPLIER, cancel),
+    A.PREVENT_RENEWAL_AT_BORROWER: (Role.BORROWER, prevent_renewal),
 }
 
 
@@ -47,13 +210,13 @@ class AlmaActor:
         self._now = now
 
     def perform(self, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:
-        """Do one deed, or find it done. Later also when it was overtaken: the store drops it then."""
+        """Do one action, or find it done. Later also when it was overtaken: the store drops it then."""
         action = ActionType(row.type)
-        hand = Hand(self._systems, self._now, tracked, row)
-        if not is_wanted(action, hand.args, tracked.status):
+        context = ActionContext(self._systems, self._now, tracked, row)
+        if not is_wanted(action, context.args, tracked.status):
             return Later(f"{action} was overtaken: the request is {tracked.status}", _AT_ONCE)
         try:
-            result = _deed(hand, action)
+            result = _result(context, action)
         except Impossible as refusal:
             return Refused(refusal.sentence, (_report(self._failed(action)),))
         except (Unsettled, InputProblem) as problem:
@@ -74,43 +237,45 @@ def _report(ack: Ack) -> Report:
     return Report(ack, source="ACK")
 
 
-def _deed(hand: Hand, action: ActionType) -> Result:
+def _result(context: ActionContext, action: ActionType) -> ActionResult:
     match action:
         case A.PLACE_AT_BORROWER:
-            return circulation.place_side(hand, Role.BORROWER)
+            return place_side(context, Role.BORROWER)
         case A.PLACE_AT_PICKUP:
-            return circulation.place_side(hand, Role.PICKUP)
+            return place_side(context, Role.PICKUP)
         case A.SYNC_BARCODE:
-            return _sync_barcode(hand)
+            return _sync_barcode(context)
         case A.RESOLVE_NEXT_SUPPLIER:
-            return _end_without_supplier(hand)
+            return _end_without_supplier(context)
         case A.CLEANUP:
-            return clean_up(hand)
-    role, deed = _ON_A_SIDE[action]
-    leg = hand.leg(role)
-    return folio.perform(hand, action, leg) if leg.system_kind == "MOD_DCB" else deed(hand, leg)
+            return clean_up(context)
+    role, do = _ON_A_SIDE[action]
+    leg = context.leg(role)
+    return folio.perform(context, action, leg) if leg.system_kind == "MOD_DCB" else do(context, leg)
 
 
-def _patron_sides(hand: Hand) -> list[LegRecord]:
-    return [leg for role in (Role.BORROWER, Role.PICKUP) if (leg := hand.tracked.legs.get(role)) is not None]
+def _patron_sides(context: ActionContext) -> list[LegRecord]:
+    return [
+        leg for role in (Role.BORROWER, Role.PICKUP) if (leg := context.tracked.legs.get(role)) is not None
+    ]
 
 
-def _sync_barcode(hand: Hand) -> Result:
+def _sync_barcode(context: ActionContext) -> ActionResult:
     """The virtual items take over the lender's barcode: also that of the pickup library."""
     acks: list[Ack] = []
-    for leg in _patron_sides(hand):
+    for leg in _patron_sides(context):
         if not leg.is_placed:
             continue  # it will be made with the barcode of then
-        deed = folio.perform(hand, A.SYNC_BARCODE, leg) if leg.system_kind == "MOD_DCB" else None
-        acks += (deed or circulation.sync_barcode(hand, leg)).acks
-    return Result(tuple(acks))
+        at_folio = leg.system_kind == "MOD_DCB"
+        acks += (folio.perform(context, A.SYNC_BARCODE, leg) if at_folio else sync_barcode(context, leg)).acks
+    return ActionResult(tuple(acks))
 
 
-def _end_without_supplier(hand: Hand) -> Result:
+def _end_without_supplier(context: ActionContext) -> ActionResult:
     """No other lender is known here: the patron's holds are cancelled, and the request ends unsupplied."""
-    for leg in _patron_sides(hand):
+    for leg in _patron_sides(context):
         if leg.system_kind == "MOD_DCB":
-            folio.close(hand, leg)
+            folio.close(context, leg)
         elif leg.system_kind == "ALMA":
-            circulation.cancel(hand, leg)
-    return Result((Ack(AckName.NO_ITEMS, hand.moment()),))
+            cancel(context, leg)
+    return ActionResult((Ack(AckName.NO_ITEMS, context.moment()),))

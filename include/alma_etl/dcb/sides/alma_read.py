@@ -1,4 +1,7 @@
-"""One side of a request whose system is an Alma."""
+"""One side of a request whose system is an Alma: read, and turned into the parts of an observation.
+
+Codes are kept as they came, "" for absent, nothing personal.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from alma_etl.alma import shapes
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.items import Item
 from alma_etl.alma.loans import Loan
+from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import NO_USER, UserBlock
-from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead, read_time
+from alma_etl.dcb.machine.vocabulary import HISTORY, Closure, Role, alma_code
 from alma_etl.dcb.machine.vocabulary import LoanState as LoanWord
-from alma_etl.dcb.sides import shapes
-from alma_etl.dcb.sides.read_errors import Failures
+from alma_etl.dcb.sides.ports import Failures
 from alma_etl.dcb.store.rows import LegRecord, ReadError
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
 from alma_etl.remote.errors import RemoteError, RemoteRefused
@@ -52,18 +58,18 @@ class AlmaReader:
         answer = self._settled("request", self._alma.requests.read(leg.user_id, leg.request_id))
         if isinstance(answer, Found):
             self._user_seen = True
-            return shapes.of_request(answer.value, leg.closure_hint)
-        return RequestRead(None) if isinstance(answer, Unknown) else shapes.gone(leg.closure_hint)
+            return of_request(answer.value, leg.closure_hint)
+        return RequestRead(None) if isinstance(answer, Unknown) else gone_hold(leg.closure_hint)
 
     def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
         """GET /users/{user_id}/requests, all pages; None when it could not be read."""
         rows = self._rows("request", self._alma.requests.of_user(user_id, request_type="HOLD"))
-        return None if rows is None else {row.request_id: shapes.of_request(row) for row in rows}
+        return None if rows is None else {row.request_id: of_request(row) for row in rows}
 
     def unnamed_request(self, leg: LegRecord) -> RequestRead:
         """The hold that a list which was read does not name: gone, if the list is whole; else it is read singly."""
         if "request" not in self._short:
-            return shapes.gone(leg.closure_hint)
+            return gone_hold(leg.closure_hint)
         read = self.request(leg)
         if read.found is None:
             self._failures.add("request", code=_SHORT_LIST)
@@ -80,7 +86,7 @@ class AlmaReader:
             "item", self._alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
         )
         if isinstance(answer, Found):
-            return shapes.of_item(answer.value, leg)
+            return of_item(answer.value, leg)
         return ItemRead(None if isinstance(answer, Unknown) else False)
 
     # --- loans
@@ -101,7 +107,7 @@ class AlmaReader:
     def loans_of(self, user_id: str) -> Mapping[str, LoanRead] | None:
         """GET /users/{user_id}/loans, all pages: the active ones by item; None when it could not be read."""
         rows = self._rows("loan", self._alma.loans.of_user(user_id))
-        return None if rows is None else {loan.item_pid: shapes.of_loan(loan) for loan in rows}
+        return None if rows is None else {loan.item_pid: of_loan(loan) for loan in rows}
 
     def ended_loan(self, leg: LegRecord) -> LoanRead:
         """The latest complete loan of the item to the user: by its id where it is known, else by the item's loans.
@@ -124,7 +130,7 @@ class AlmaReader:
             self._failures.add("loan", code=_SHORT_LIST)
             return LoanRead(None)
         rows = answer.value if isinstance(answer, Found) else []
-        return next((shapes.of_loan(row) for row in rows if _is_of(row, leg.user_id)), None)
+        return next((of_loan(row) for row in rows if _is_of(row, leg.user_id)), None)
 
     def _known_loan(self, leg: LegRecord) -> LoanRead | None:
         """The loan that was seen before, active or complete; None when Alma does not have it any more."""
@@ -133,7 +139,7 @@ class AlmaReader:
         answer = self._settled("loan", self._alma.loans.read(leg.user_id, leg.loan_id))
         if isinstance(answer, Found):
             self._user_seen = True
-            return shapes.of_loan(answer.value)
+            return of_loan(answer.value)
         return LoanRead(None) if isinstance(answer, Unknown) else None
 
     def _latest_of_item(self, leg: LegRecord) -> LoanRead:
@@ -149,7 +155,7 @@ class AlmaReader:
         if isinstance(answer, Unknown):
             return LoanRead(None)
         rows = answer.value if isinstance(answer, Found) else []
-        ended = [shapes.of_loan(row) for row in rows if _is_of(row, leg.user_id)]
+        ended = [of_loan(row) for row in rows if _is_of(row, leg.user_id)]
         return max(ended, key=lambda read: read.loan_date or _EPOCH, default=LoanRead(False))
 
     # --- users
@@ -205,3 +211,75 @@ def _is_of(loan: Loan, user_id: str) -> bool:
 def _stands(block: UserBlock, today: str) -> bool:
     ended = block.expiry_date[:10]
     return block.status == "ACTIVE" and not (ended and ended < today)
+
+
+# --- parts of an observation
+
+
+_NEVER = 9000
+
+
+def gone_hold(hint: str | None) -> RequestRead:
+    """The hold is not there; ``hint`` is how it ended, where a webhook reported it."""
+    return RequestRead(False, closure=_hinted(hint))
+
+
+def of_request(request: UserRequest, hint: str | None = None) -> RequestRead:
+    """A hold that Alma shows: an open one, or a closed one in the history."""
+    raw = request.raw
+    closed = alma_code(request.status) == HISTORY
+    return RequestRead(
+        found=True,
+        request_status=request.status or None,
+        task_name=request.task_name or None,
+        expiry_date=_time(raw.get("expiry_date")),
+        request_date=_time(raw.get("request_time")) or _time(raw.get("request_date")),
+        item_id=request.item_pid or None,
+        closure=_ended(request, hint) if closed else None,
+    )
+
+
+def _ended(request: UserRequest, hint: str | None) -> Closure | None:
+    cancelled = shapes.text(request.raw.get("cancel_reason"))
+    return Closure.CANCELED if cancelled else _hinted(hint)
+
+
+def _hinted(hint: str | None) -> Closure | None:
+    return Closure(hint) if hint and hint in Closure.__members__ else None
+
+
+def of_item(item: Item, leg: LegRecord) -> ItemRead:
+    """An item. Whether others want it is counted only while our loan has taken our own hold out of the queue."""
+    data = item.raw.get("item_data", {})
+    lent = leg.role is Role.SUPPLIER and leg.loan_id is not None and item.process_type == "LOAN"
+    return ItemRead(
+        found=True,
+        base_status=item.base_status or None,
+        process_type=item.process_type or None,
+        barcode=item.barcode or None,
+        other_requests=int(item.requested) if lent and "requested" in data else None,
+    )
+
+
+def of_loan(loan: Loan) -> LoanRead:
+    """A loan, active or complete."""
+    return LoanRead(
+        found=True,
+        loan_status=loan.loan_status or None,
+        process_status=loan.process_status or None,
+        due_date=_time(loan.due_date),
+        loan_date=_time(loan.loan_date),
+        last_renew_date=_time(loan.raw.get("last_renew_date")),
+        loan_id=loan.loan_id,
+    )
+
+
+def _time(value: object) -> datetime | None:
+    """A date or time of Alma's. One that cannot be read says nothing, and must not spoil what is beside it; no more
+    does one that means "never", from which nothing can be reckoned on."""
+    text = shapes.text(value)
+    try:
+        moment = read_time(text) if text else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.year < _NEVER else None

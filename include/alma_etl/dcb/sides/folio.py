@@ -1,9 +1,9 @@
-"""Deeds on a side that is a FOLIO library: its mod-dcb transaction is begun and moved on."""
+"""One side of a request whose system is a FOLIO: its mod-dcb transaction is begun, moved on, and read."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alma_etl.dcb.conf import PlaceRequest
@@ -12,10 +12,10 @@ from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, T
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides import marks
-from alma_etl.dcb.sides.hand import NOTHING_TO_TELL, Hand, Result
-from alma_etl.dcb.sides.ports import Done, Later, Refused
-from alma_etl.dcb.sides.words import Impossible, Unsettled, settled
-from alma_etl.dcb.store.rows import LegRecord
+from alma_etl.dcb.sides.ports import Done, Failures, Impossible, Later, Refused, Unsettled, settled
+from alma_etl.dcb.sides.systems import NOTHING_TO_REPORT, ActionContext, ActionResult
+from alma_etl.dcb.store.rows import LegRecord, ReadError
+from alma_etl.remote.answers import Absent, Found
 
 A = ActionType
 _IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb:folio")
@@ -86,27 +86,27 @@ def transaction_body(
     }
 
 
-def perform(hand: Hand, action: ActionType, leg: LegRecord) -> Result:
+def perform(context: ActionContext, action: ActionType, leg: LegRecord) -> ActionResult:
     """Do what an action means for the transaction of one side. Raises Impossible, Unsettled, RemoteStop."""
-    mod_dcb, txn_id = hand.systems.mod_dcb(leg.system_code), leg.txn_id or hand.tracked.pr_id
+    mod_dcb, txn_id = context.systems.mod_dcb(leg.system_code), leg.txn_id or context.tracked.pr_id
     if action is A.PREVENT_RENEWAL_AT_BORROWER:
         _done(mod_dcb.block_renewal(txn_id))
-        return NOTHING_TO_TELL
+        return NOTHING_TO_REPORT
     if action is A.RENEW_SUPPLIER_LOAN:
         _done(mod_dcb.renew(txn_id))
-        return Result((Ack(AckName.LOAN_RENEWED, hand.moment(), leg.role),))
-    target = _MOVES.get((action, hand.args[0] if hand.args else ""))
+        return ActionResult((Ack(AckName.LOAN_RENEWED, context.moment(), leg.role),))
+    target = _MOVES.get((action, context.args[0] if context.args else ""))
     if target is None:
         raise Impossible(f"mod-dcb has no way to do {action}: do it in FOLIO")
     move(mod_dcb, txn_id, target, leg.role)
     name = _ACKS.get(action)
-    return Result((Ack(name, hand.moment(), leg.role),)) if name else NOTHING_TO_TELL
+    return ActionResult((Ack(name, context.moment(), leg.role),)) if name else NOTHING_TO_REPORT
 
 
-def close(hand: Hand, leg: LegRecord) -> None:
+def close(context: ActionContext, leg: LegRecord) -> None:
     """End the transaction of a settled request, as it was settled. Raises Impossible, Unsettled, RemoteStop."""
-    target = Txn.CLOSED if hand.tracked.status is Status.COMPLETED else Txn.CANCELLED
-    move(hand.systems.mod_dcb(leg.system_code), leg.txn_id or hand.tracked.pr_id, target, leg.role)
+    target = Txn.CLOSED if context.tracked.status is Status.COMPLETED else Txn.CANCELLED
+    move(context.systems.mod_dcb(leg.system_code), leg.txn_id or context.tracked.pr_id, target, leg.role)
 
 
 def _done(answer: Done | Later | Refused) -> None:
@@ -114,3 +114,25 @@ def _done(answer: Done | Later | Refused) -> None:
         raise Impossible(answer.reason)
     if isinstance(answer, Later):
         raise Unsettled(answer.reason)
+
+
+class FolioReader:
+    """Implements `ports.TransactionReader`. One for each thread; the client may be shared."""
+
+    def __init__(self, mod_dcb: ModDcb) -> None:
+        self._mod_dcb = mod_dcb
+        self._failures = Failures()
+
+    def transaction(self, txn_id: str) -> str | None:
+        """GET /transactions/{id}/status, as mod-dcb spells it; MISSING for 404."""
+        answer = self._mod_dcb.status(txn_id)
+        if isinstance(answer, Found):
+            return answer.value
+        if isinstance(answer, Absent):
+            return Txn.MISSING.value
+        self._failures.add("txn", answer.error)
+        return None
+
+    def errors(self) -> Sequence[ReadError]:
+        """What failed since this was last asked."""
+        return self._failures.take()

@@ -1,4 +1,4 @@
-"""Placing at one side of the patron: the virtual item, and the hold on it."""
+"""What a request's conf means for each side: its system, its user, where the book is fetched, its hold and its leg."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import SystemSettings
-from alma_etl.dcb.sides.holds import INDEX_LAG, HoldWish, place_hold
+from alma_etl.dcb.sides.alma_act import INDEX_LAG, HoldWish, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
 from alma_etl.dcb.sides.virtual_item import VirtualItem, VirtualWish
 from alma_etl.dcb.store.rows import LegRecord
@@ -58,7 +58,7 @@ def hold_on_virtual_item(
         mark=hold_mark(place.pr_id, role),
         note=place.note,
     )
-    return place_hold(alma, wish, patience=INDEX_LAG)
+    return place_hold(alma, wish, pauses=INDEX_LAG)
 
 
 def virtual_leg(

@@ -1,4 +1,4 @@
-"""What the DCB jobs need from outside: somebody who reads, somebody who acts, somebody who is told.
+"""What the DCB jobs need from outside: who reads, who acts, who is notified; and how that ends.
 
 The machine and the store know none of them; the Alma and mod-dcb adapters implement these.
 """
@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, ReadError, Report, Tracked
+from alma_etl.remote.answers import Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteRefused
+from alma_etl.remote.safe_write import Outcome, Written
 
 
 class SideReader(Protocol):
-    """Reads one Alma. Nothing is raised for a read that failed: its ``found`` is None, and ``errors`` tells why. What
+    """Reads one Alma. Nothing is raised for a read that failed: its ``found`` is None, and ``errors`` says why. What
     ends all reading of this system (no right, no calls left) is raised as it is. One for each thread.
     """
 
@@ -59,7 +62,7 @@ class SideReader(Protocol):
 
     @property
     def user_seen(self) -> bool | None:
-        """Whether the reads so far show that the user is there; None when they do not tell."""
+        """Whether the reads so far show that the user is there; None when they do not show it."""
         ...
 
     def errors(self) -> Sequence[ReadError]:
@@ -81,7 +84,7 @@ class TransactionReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The deed is done, or was done already. ``legs``: ids that it made."""
+    """The action is done, or was done already. ``legs``: ids that it made."""
 
     reports: tuple[Report, ...] = ()
     legs: tuple[LegRecord, ...] = ()
@@ -104,18 +107,131 @@ class Refused:
 
 
 class Actor(Protocol):
-    """Acts in a library system. Looks before it writes, so that a deed done twice is done once."""
+    """Acts in a library system. Looks before it writes, so that an action done twice is done once."""
 
     def perform(self, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:
-        """Do one deed of the outbox."""
+        """Do one action of the outbox."""
         ...
 
 
 class Sink(Protocol):
-    """Is told what happened. ``name`` is the target of its rows."""
+    """Is notified of what happened. ``name`` is the target of its rows."""
 
     name: str
 
     def deliver(self, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:
-        """Tell one event; delivering it again does no harm."""
+        """Deliver one event; delivering it again does no harm."""
         ...
+
+
+# --- how an action ends, in sentences for librarians: Alma's own texts are left out, which may name people
+
+
+T = TypeVar("T")
+
+_MEANINGS = {
+    "400042": "the user has the item on loan already",
+    "401129": "no item can fulfil the request by Alma's fulfilment rules",
+    "401136": "the user has another request for it",
+    "401151": "the user is not an active patron",
+    "401153": "this desk may not lend; look at circ_desk in config/dcb.yaml",
+    "401161": "the user has reached the loan limit",
+    "401163": "the user is blocked",
+    "401168": "the user has expired",
+    "401201": "the user is blocked",
+    "401651": "the item cannot be lent",
+    "401666": "Alma does not know one of the codes; look at config/dcb.yaml",
+    "401676": "Alma does not know the user group; look at user_group in config/dcb.yaml",
+    "401822": "the loan cannot be renewed",
+    "401861": "Alma does not know the user",
+    "401890": "Alma does not know the user",
+    "401851": "another user has this identifier",
+    "401895": "the library has no such desk",
+    "402212": "Alma does not know the library or location; look at config/dcb.yaml",
+    "402502": "the library has no such desk; look at circ_desk in config/dcb.yaml",
+    "60308": "Alma does not know the pickup library",
+    "40166404": "Alma does not take a code or the barcode; look at item_policy and material_type",
+    "BARCODE_ELSEWHERE": "the barcode belongs to another item",
+    "NOT_AS_SENT": "Alma answered, but did not keep what was sent",
+}
+
+
+class Impossible(Exception):
+    """It will not be done, however often it is tried: one sentence, and Alma's error code ("" when it is not
+    Alma that forbids it)."""
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence, code)
+        self.sentence = sentence
+        self.code = code
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class Unsettled(Exception):
+    """Nobody knows whether it is done, or it cannot be done now: one sentence."""
+
+
+def describe(error: RemoteError | None) -> str:
+    """What an error says, without Alma's text and without the path, which may name a user."""
+    if error is None:
+        return "Alma does not know it"
+    facts = [f"HTTP {error.status}" if error.status else "", error.code]
+    facts.append(f"tracking id {error.tracking_id}" if error.tracking_id else "")
+    meaning = _MEANINGS.get(error.code) or (
+        "Alma refuses" if isinstance(error, RemoteRefused) else "no usable answer"
+    )
+    known = ", ".join(fact for fact in facts if fact)
+    return f"{meaning} [{known}]" if known else meaning
+
+
+def known(answer: Answer[T], what: str) -> T | None:
+    """The value, None when Alma said that it is not there. Raises Unsettled; ``what`` begins its sentence."""
+    if isinstance(answer, Unknown):
+        raise Unsettled(f"{what} could not be read: {describe(answer.error)}")
+    return answer.value if isinstance(answer, Found) else None
+
+
+def settled(written: Written[T], what: str) -> T:
+    """What is now there. Raises Impossible and Unsettled; ``what`` begins their sentences."""
+    if written.done and written.value is not None:
+        return written.value
+    code = written.error.code if written.error else ""
+    if written.outcome is Outcome.NOT_FOUND:
+        raise Impossible(f"{what}: it is not in Alma", code)
+    if written.outcome is Outcome.REFUSED:
+        raise Impossible(f"{what}: {describe(written.error)}", code)
+    raise Unsettled(f"{what}: {describe(written.error)}")
+
+
+def gone(answer: Answer[None], what: str) -> None:
+    """Something was deleted or is not there. Raises Impossible when Alma refuses, else Unsettled."""
+    if not isinstance(answer, Unknown):
+        return
+    if isinstance(answer.error, RemoteRefused):
+        raise Impossible(f"{what}: {describe(answer.error)}", answer.error.code)
+    raise Unsettled(f"{what}: {describe(answer.error)}")
+
+
+# --- reads that failed
+
+
+class Failures:
+    """Reads that failed, for the observation: codes and ids, never what Alma says in words."""
+
+    def __init__(self) -> None:
+        self._failed: list[ReadError] = []
+
+    def add(self, part: str, error: RemoteError | None = None, *, code: str | None = None) -> None:
+        """A part could not be read: ``error`` is Alma's, ``code`` ours when it was not asked at all."""
+        if error is None:
+            self._failed.append(ReadError(part, None, code))
+            return
+        name = error.code or type(error).__name__
+        self._failed.append(ReadError(part, error.status, name, error.tracking_id or None))
+
+    def take(self) -> tuple[ReadError, ...]:
+        """What has come together; none is left."""
+        taken, self._failed = tuple(self._failed), []
+        return taken

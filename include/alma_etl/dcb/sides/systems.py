@@ -1,13 +1,19 @@
-"""The library systems that take part in requests: their settings, and a client of each."""
+"""The library systems that take part in requests: their settings, a client of each, and what an action works with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.dcb.machine.model import Ack, Moment
+from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, SystemSettings
+from alma_etl.dcb.sides.ports import Impossible
+from alma_etl.dcb.store.rows import LegRecord, OutboxRow, Tracked
 from alma_etl.errors import InputProblem
 
 
@@ -70,3 +76,48 @@ class Systems:
     def opened(self) -> Mapping[str, AlmaClient]:
         """The Alma clients in use, by connection."""
         return self._almas
+
+
+@dataclass(frozen=True)
+class ActionContext:
+    """What one action of one request works with: the clients, the clock, and the request as it stands."""
+
+    systems: Systems
+    now: Callable[[], datetime]
+    tracked: Tracked
+    row: OutboxRow
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """What the action needs beside the request, such as a barcode."""
+        return tuple(self.row.payload.get("args", ()))
+
+    def leg(self, role: Role) -> LegRecord:
+        """One side. Raises Impossible when the request has none."""
+        leg = self.tracked.legs.get(role)
+        if leg is None:
+            raise Impossible(f"The request has no {role.lower()} side")
+        return leg
+
+    def alma(self, leg: LegRecord) -> AlmaClient:
+        """The client of a side."""
+        return self.systems.alma(leg.system_code)
+
+    def settings(self, leg: LegRecord) -> SystemSettings:
+        """The settings of a side's system."""
+        return self.systems.settings(leg.system_code)
+
+    def moment(self) -> Moment:
+        """The time of what was just done: ask before reading back, so that nothing read since is called stale."""
+        return Moment.at(self.now())
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What the machine is to know of an action, and ids that came of it."""
+
+    acks: tuple[Ack, ...] = ()
+    legs: tuple[LegRecord, ...] = ()
+
+
+NOTHING_TO_REPORT = ActionResult()

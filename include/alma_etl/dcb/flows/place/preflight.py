@@ -8,9 +8,9 @@ from alma_etl.dcb.flows.place.sides import patron_roles, system_of
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.sides import marks
 from alma_etl.dcb.sides.legs import wish_of
-from alma_etl.dcb.sides.patron_check import check_patron
+from alma_etl.dcb.sides.patrons import check_patron
+from alma_etl.dcb.sides.ports import Impossible, known
 from alma_etl.dcb.sides.virtual_item import is_free
-from alma_etl.dcb.sides.words import Impossible, known
 from alma_etl.remote.answers import ask
 
 _TROUBLES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alma_etl.dcb.sides.words import Unsettled
+from alma_etl.dcb.sides.ports import Unsettled
 from alma_etl.errors import RunStopped
 from alma_etl.jobs.folder import RunFiles
 from alma_etl.remote.errors import RemoteStop

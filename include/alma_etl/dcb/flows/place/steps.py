@@ -12,11 +12,10 @@ from alma_etl.dcb.flows.place.progress import Placing, Progress, stored_conf
 from alma_etl.dcb.flows.place.sides import patron_roles, system_of, user_of
 from alma_etl.dcb.flows.place.undo import undo
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.sides import folio, marks, virtual_item
-from alma_etl.dcb.sides import legs as sides
-from alma_etl.dcb.sides.holds import HoldWish, place_hold
-from alma_etl.dcb.sides.virtual_patron import ensure_virtual_patron as ensure
-from alma_etl.dcb.sides.words import Impossible
+from alma_etl.dcb.sides import folio, legs, marks, virtual_item
+from alma_etl.dcb.sides.alma_act import HoldWish, place_hold
+from alma_etl.dcb.sides.patrons import ensure_virtual_patron as ensure
+from alma_etl.dcb.sides.ports import Impossible
 from alma_etl.dcb.store import LegRecord
 from alma_etl.errors import InputProblem
 
@@ -134,7 +133,7 @@ def place_supplier_request(placing: Placing) -> str:
         if progress.tracked:
             return progress.tracked
         code, system = system_of(placing, Role.SUPPLIER)
-        library, desk = sides.pickup_at(placing.place, Role.SUPPLIER, system)
+        library, desk = legs.pickup_at(placing.place, Role.SUPPLIER, system)
         supplier = placing.place.supplier
         if placing.dry_run:
             progress.note(
@@ -192,9 +191,9 @@ def create_virtual_item(placing: Placing) -> str:
                 item = virtual_item.create(
                     placing.tools.systems.alma(code),
                     system,
-                    sides.wish_of(placing.place, progress.supplier_barcode),
+                    legs.wish_of(placing.place, progress.supplier_barcode),
                     placing.tools.now(),
-                    patience=_AFTER_A_LOST_ANSWER if sent_before else (),
+                    pauses=_AFTER_A_LOST_ANSWER if sent_before else (),
                 )
                 progress.items[role] = item
                 progress.note(
@@ -236,11 +235,11 @@ def _place_side(placing: Placing, progress: Progress, role: Role) -> LegRecord:
         except Impossible:
             progress.begun.remove(f"place_borrower_request:{role}")  # what is there is not ours to undo
             raise
-        return sides.folio_leg(place, role, code)
+        return legs.folio_leg(place, role, code)
     item = progress.items[role]
     user_id = user_of(place, progress, role)
-    hold = sides.hold_on_virtual_item(placing.tools.systems.alma(code), system, place, role, user_id, item)
-    return sides.virtual_leg(place, role, code, system, item, hold)
+    hold = legs.hold_on_virtual_item(placing.tools.systems.alma(code), system, place, role, user_id, item)
+    return legs.virtual_leg(place, role, code, system, item, hold)
 
 
 def conf_to_track(placing: Placing, progress: Progress) -> dict[str, object]:

@@ -13,7 +13,7 @@ from alma_etl.dcb.flows.place.steps import conf_to_track
 from alma_etl.dcb.flows.place.undo import sentence, undo
 from alma_etl.dcb.machine.model import Ack, Moment, Observation
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Workflow
-from alma_etl.dcb.sides import words
+from alma_etl.dcb.sides import ports
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.store import HoldTaken, NewRequest, Report
 from alma_etl.errors import NotAcceptable, RunStopped
@@ -87,7 +87,7 @@ def _untracked(progress: Progress, problem: Exception) -> str:
     if progress.problem:
         return sentence(progress)
     if isinstance(problem, RemoteError):
-        reason = words.told(problem)
+        reason = ports.describe(problem)
     elif isinstance(problem, StoreUnavailable | RunStopped | LockBusy | LockLost):
         reason = str(problem)
     else:

@@ -9,10 +9,10 @@ from alma_etl.dcb.flows.place.progress import Placing, Progress
 from alma_etl.dcb.flows.place.sides import system_of, user_of
 from alma_etl.dcb.machine.vocabulary import Role, Txn
 from alma_etl.dcb.sides import folio
-from alma_etl.dcb.sides.holds import cancel_hold, find_hold
+from alma_etl.dcb.sides.alma_act import cancel_hold, find_hold
 from alma_etl.dcb.sides.marks import hold_mark
-from alma_etl.dcb.sides.removal import remove
-from alma_etl.dcb.sides.words import Impossible, Unsettled, known
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, known
+from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.remote.errors import RemoteError
 

@@ -10,8 +10,8 @@ from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, AckName, ActionType, Role
-from alma_etl.dcb.sides.removal import is_lent, remove
-from alma_etl.dcb.sides.words import Impossible, Unsettled, known
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, known
+from alma_etl.dcb.sides.virtual_item import is_lent, remove
 from alma_etl.dcb.store.rows import LegRecord, Report, Tracked
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteStop

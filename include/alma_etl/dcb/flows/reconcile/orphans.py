@@ -14,7 +14,7 @@ from alma_etl.dcb.flows.reconcile.patrons import SETTLES, is_young
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
 from alma_etl.dcb.machine.vocabulary import TERMINAL
 from alma_etl.dcb.sides import marks
-from alma_etl.dcb.sides.words import Unsettled, known
+from alma_etl.dcb.sides.ports import Unsettled, known
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteStop
 from alma_etl.store.bucket import Bucket

@@ -11,8 +11,7 @@ from alma_etl.dcb.flows.reconcile.ledger import Ledger
 from alma_etl.dcb.flows.reconcile.patrons import tonight
 from alma_etl.dcb.flows.reconcile.tools import Tools, why
 from alma_etl.dcb.machine.vocabulary import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY, Role, Status, Txn
-from alma_etl.dcb.sides.ports import Done
-from alma_etl.dcb.sides.words import told
+from alma_etl.dcb.sides.ports import Done, describe
 from alma_etl.dcb.store.rows import LegRecord, Tracked
 from alma_etl.errors import InputProblem
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
@@ -73,7 +72,7 @@ def _compare_status(tools: Tools, ledger: Ledger, service: DcbService, tracked: 
         except RemoteStop:
             raise
         except RemoteError as problem:
-            did = f"dcb-service could not be asked to look: {told(problem)}"
+            did = f"dcb-service could not be asked to look: {describe(problem)}"
     if isinstance(shown, Unknown):
         ledger.missed_one(name)
         return False

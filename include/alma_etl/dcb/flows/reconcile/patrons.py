@@ -18,9 +18,8 @@ from alma_etl.dcb.flows.reconcile.tools import Tools, why
 from alma_etl.dcb.machine.model import read_time
 from alma_etl.dcb.machine.vocabulary import BEFORE_SHIPPING, UNDER_WAY
 from alma_etl.dcb.sides.marks import VIRTUAL_LAST_NAME, VIRTUAL_PREFIX, pr_id_of
-from alma_etl.dcb.sides.patron_check import state_of
-from alma_etl.dcb.sides.virtual_patron import extend, is_expiring
-from alma_etl.dcb.sides.words import Impossible, Unsettled
+from alma_etl.dcb.sides.patrons import extend, is_expiring, state_of
+from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from alma_etl.dcb.store.rows import Side
 from alma_etl.errors import InputProblem
 from alma_etl.remote.answers import Answer, Found, Unknown, rows_of

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
 from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.sides.ports import describe
 from alma_etl.dcb.sides.systems import Systems
-from alma_etl.dcb.sides.words import told
 from alma_etl.dcb.store import DcbStore
 from alma_etl.remote.errors import (
     RemoteError,
@@ -33,7 +33,7 @@ def why(problem: Exception) -> str:
     """A failure without the call's path, which may name a user."""
     if not isinstance(problem, RemoteError):
         return str(problem)
-    return _STOPS.get(type(problem)) or told(problem)
+    return _STOPS.get(type(problem)) or describe(problem)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from alma_etl.dcb.machine.model import LoanRead, RequestRead
 from alma_etl.dcb.plan import Part
 from alma_etl.dcb.sides.alma_read import AlmaReader
-from alma_etl.dcb.sides.folio_read import FolioReader
+from alma_etl.dcb.sides.folio import FolioReader
 from alma_etl.dcb.sides.ports import SideReader
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store.rows import LegRecord, ReadError

@@ -1,0 +1,260 @@
+"""What is done at a side that is an Alma: holds, loans and scans.
+
+Each looks whether it is done already, does it, and verifies; done twice it is done once. It returns what
+is now there, and raises `Impossible` when it will not come about however often it is tried, `Unsettled` when nobody
+knows, or not now. What ends the run (`RemoteStop`) is raised as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+
+from alma_etl.alma import writes
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.items import Item
+from alma_etl.alma.loans import Loan
+from alma_etl.alma.shapes import Json
+from alma_etl.alma.user_requests import UserRequest
+from alma_etl.dcb.machine.vocabulary import HISTORY
+from alma_etl.dcb.settings import SystemSettings
+from alma_etl.dcb.sides.alma_read import of_loan
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, gone, known, settled
+from alma_etl.dcb.store.rows import LegRecord
+from alma_etl.remote.errors import RemoteRefused, RemoteTransient
+
+# --- holds: placed with a mark by which they are known again, cancelled and seen to be gone
+
+
+NO_RULE = "401129"
+_SAME_REQUEST = "401136"
+
+INDEX_LAG = (5.0, 10.0, 20.0)
+"""Seconds to wait for Alma's index, which learns of a new item late and refuses a hold on it until then (401129)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldWish:
+    """A hold on one item. ``mark`` ends the comment; ``note`` is for the staff of the pickup library."""
+
+    user_id: str
+    mms_id: str
+    holding_id: str
+    item_pid: str
+    pickup_library: str
+    pickup_desk: str | None
+    mark: str
+    note: str | None = None
+
+    @property
+    def body(self) -> Json:
+        """As Alma takes it."""
+        place = {"pickup_location_type": "LIBRARY", "pickup_location_library": self.pickup_library}
+        if self.pickup_desk:
+            place |= {
+                "pickup_location_type": "CIRCULATION_DESK",
+                "pickup_location_circulation_desk": self.pickup_desk,
+            }
+        return {"request_type": "HOLD", **place, "comment": f"{self.note or ''} {self.mark}".strip()}
+
+
+def find_hold(alma: AlmaClient, user_id: str, mark: str) -> UserRequest | None:
+    """The active hold with this mark, None when there is none (or no such user). Raises Unsettled, RemoteStop."""
+    rows = known(alma.requests.of_user(user_id), "The user's requests")
+    return next((each for each in rows or () if mark in each.comment), None)
+
+
+def place_hold(alma: AlmaClient, wish: HoldWish, *, pauses: Sequence[float] = ()) -> UserRequest:
+    """Place a hold, or adopt the one with the same mark. ``pauses``: see `INDEX_LAG`.
+
+    Raises Impossible when Alma's rules do not allow it, when the user has another request for the item, or when the
+    mark is on a hold for another title; Unsettled; RemoteStop.
+    """
+    found = find_hold(alma, wish.user_id, wish.mark)
+    if found is not None:
+        return _same_title(found, wish)
+    left = iter(pauses)
+    while True:
+        written = writes.create_request(
+            alma, wish.user_id, wish.body, marker=wish.mark, item_pid=wish.item_pid, look_first=False
+        )
+        code = written.error.code if written.error else ""
+        if written.done or code not in (NO_RULE, _SAME_REQUEST):
+            return settled(written, "The hold could not be placed")
+        if code == _SAME_REQUEST:
+            return _adopted(alma, wish)
+        pause = next(left, None)
+        if pause is None:
+            raise Impossible(f"The hold could not be placed: {_why_not(alma, wish)}", NO_RULE)
+        alma.pause(pause)
+
+
+def is_open(alma: AlmaClient, user_id: str, request_id: str) -> bool:
+    """Whether a hold is there and active. Raises Unsettled, RemoteStop."""
+    found = known(alma.requests.read(user_id, request_id), "The hold")
+    return found is not None and found.status != HISTORY
+
+
+def cancel_hold(alma: AlmaClient, user_id: str, request_id: str, reason: str) -> None:
+    """Cancel a hold and see that it is gone; one that is gone already is done. Nobody is mailed.
+
+    Raises Impossible when Alma refuses, Unsettled when it is still there afterwards, RemoteStop.
+    """
+    what = f"The hold {request_id} could not be cancelled"
+    gone(alma.requests.cancel(user_id, request_id, reason=reason, override=True), what)
+    if is_open(alma, user_id, request_id):
+        raise Unsettled(f"The hold {request_id} is still there after it was cancelled")
+
+
+def _same_title(found: UserRequest, wish: HoldWish) -> UserRequest:
+    if found.mms_id and found.mms_id != wish.mms_id:
+        raise Impossible(
+            f"There is a hold {found.request_id} of this request on another title ({found.mms_id}): cancel it in Alma, "
+            "or use another pr_id"
+        )
+    return found
+
+
+def _adopted(alma: AlmaClient, wish: HoldWish) -> UserRequest:
+    """The user's hold on this very item, if it has our mark after all: Alma's lists lag behind."""
+    rows = known(alma.requests.of_item(wish.mms_id, wish.holding_id, wish.item_pid), "The item's requests")
+    found = next((each for each in rows or () if wish.mark in each.comment), None)
+    if found is None:
+        raise Impossible(
+            "The hold could not be placed: the same patron has another request for this item", _SAME_REQUEST
+        )
+    return found
+
+
+def _why_not(alma: AlmaClient, wish: HoldWish) -> str:
+    try:
+        options = alma.requests.options_for_item(
+            wish.mms_id, wish.holding_id, wish.item_pid, user_id=wish.user_id
+        )
+    except (RemoteRefused, RemoteTransient):
+        options = None
+    if options is None:
+        return "no item can fulfil it by Alma's fulfilment rules"
+    if "HOLD" in options:
+        return (
+            "Alma lets this user request the item, but not for this pickup place: look at the pickup library, and that "
+            "sharing_library owns none of the lent items"
+        )
+    allowed = ", ".join(sorted(options)) or "nothing"
+    return (
+        f"by Alma's fulfilment rules this user may request of the item: {allowed}. Look at the user group, the item's "
+        "policy and status, and the terms of use"
+    )
+
+
+# --- loans: lent once, renewed once
+
+
+def find_loan(alma: AlmaClient, user_id: str, item_pid: str) -> Loan | None:
+    """The active loan of an item to a user, None when there is none. Raises Unsettled, RemoteStop."""
+    rows = known(alma.loans.of_user(user_id), "The user's loans")
+    return next((each for each in rows or () if each.item_pid == item_pid), None)
+
+
+def lend(
+    alma: AlmaClient, system: SystemSettings, user_id: str, item_pid: str, request_id: str | None
+) -> Loan:
+    """Lend an item to a user at the system's desk, or adopt the loan that is there; ``request_id`` is the hold that
+    it fulfils. Raises Impossible with Alma's code when it refuses, Unsettled, RemoteStop."""
+    written = writes.create_loan(
+        alma,
+        user_id,
+        item_pid=item_pid,
+        library=system.library or "",
+        circ_desk=system.circ_desk,
+        return_circ_desk=system.circ_desk,
+        request_id=request_id,
+    )
+    return settled(written, "The item could not be lent")
+
+
+def renew(
+    alma: AlmaClient, user_id: str, item_pid: str, since: datetime, known_due: datetime | None = None
+) -> Loan:
+    """Renew the active loan of an item, once: one that was renewed at or after ``since``, or that is due later than
+    it was when last seen (``known_due``), is done.
+
+    Raises Impossible when there is no loan or it cannot be renewed, Unsettled, RemoteStop.
+    """
+    before = find_loan(alma, user_id, item_pid)
+    if before is None:
+        raise Impossible("The loan could not be renewed: there is none any more")
+    if _is_renewed(before, since, known_due):
+        return before
+    return settled(writes.renew_loan(alma, before), "The loan could not be renewed")
+
+
+def _is_renewed(loan: Loan, since: datetime, known_due: datetime | None) -> bool:
+    read = of_loan(loan)
+    if known_due is not None and read.due_date is not None and read.due_date > known_due:
+        return True
+    renewed = read.last_renew_date
+    if renewed is None:
+        return False
+    # Where Alma gives the day alone, one renewal a day is enough.
+    day_alone = renewed.time() == time.min
+    return renewed.date() >= since.date() if day_alone else renewed >= since
+
+
+# --- scans at the system's own desk: send an item on its way, take it back, put it in place
+
+
+_ON_ITS_WAY = frozenset({"TRANSIT", "HOLDSHELF", "LOAN"})
+
+
+def read_item(alma: AlmaClient, leg: LegRecord) -> Item:
+    """The side's item by its pid, with its real holding. Raises Impossible when it is gone, Unsettled, RemoteStop."""
+    if leg.mms_id is None or leg.item_pid is None:
+        raise Impossible(f"No item is known at {leg.system_code}")
+    found = known(alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid), "The item")
+    if found is None:
+        raise Impossible(f"The item {leg.item_pid} is not in the Alma of {leg.system_code} any more")
+    return found
+
+
+def scan_in(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
+    """Scan an item, read a moment ago, in at the library that owns it. Raises Impossible, Unsettled, RemoteStop.
+
+    The system's desk is one of its own library; every other library has Alma's default one.
+    """
+    desk = system.circ_desk if item.library == system.library else "DEFAULT_CIRC_DESK"
+    written = writes.scan_in(alma, item, library=item.library, circ_desk=desk)
+    return settled(written, f"The item {item.pid} could not be scanned in")
+
+
+def send_out(alma: AlmaClient, system: SystemSettings, leg: LegRecord) -> Item:
+    """Put a virtual item in transit, as the book is.
+
+    Left as it is when it is on its way already, and when it is to be picked up at the very library that owns it: a
+    scan there would put it on the hold shelf, as if the book had come.
+    """
+    item = read_item(alma, leg)
+    if item.process_type in _ON_ITS_WAY or item.library == leg.pickup_library:
+        return item
+    return scan_in(alma, system, item)
+
+
+def receive(alma: AlmaClient, system: SystemSettings, leg: LegRecord) -> Item:
+    """Scan in an item that has arrived where the patron fetches it; one that is lent is left alone, since a scan
+    would return it."""
+    item = read_item(alma, leg)
+    return item if item.process_type == "LOAN" else scan_in(alma, system, item)
+
+
+def check_in(alma: AlmaClient, system: SystemSettings, leg: LegRecord) -> Item:
+    """Return an item that is lent; one that is not lent is returned already."""
+    item = read_item(alma, leg)
+    return scan_in(alma, system, item) if item.process_type == "LOAN" else item
+
+
+def put_in_place(alma: AlmaClient, system: SystemSettings, leg: LegRecord) -> Item:
+    """Bring an item back to its shelf, from wherever it is."""
+    item = read_item(alma, leg)
+    in_place = not item.process_type and item.base_status == "1"
+    return item if in_place else scan_in(alma, system, item)
