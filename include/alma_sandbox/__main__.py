@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from alma_sandbox.app import create_app
-from alma_sandbox.http.server import run
+from alma_sandbox.app import create_app, run
 from alma_sandbox.settings import Settings
 from alma_sandbox.state import state_file
 

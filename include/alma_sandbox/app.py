@@ -1,6 +1,8 @@
 """The sandbox as an ASGI application."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alma_sandbox.control import surface as control
 from alma_sandbox.gateway.endpoint import endpoint, query_without_key
-from alma_sandbox.http import http_errors
+from alma_sandbox.http import errors
 from alma_sandbox.http.call import BASE
+from alma_sandbox.http.server import run_app, serve_app
 from alma_sandbox.routes import ROUTES, sru
 from alma_sandbox.sandbox import Sandbox
 from alma_sandbox.settings import Settings
@@ -47,7 +50,7 @@ class _Front:
 
         try:
             if b"%2f" in raw_path.lower():
-                await http_errors.encoded_slash()(scope, receive, send_and_note)
+                await errors.encoded_slash()(scope, receive, send_and_note)
             else:
                 await self._app(scope, receive, send_and_note)
         finally:
@@ -67,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     routes = [
         Route(BASE + entry.path, endpoint(sandbox, entry), methods=list(entry.handlers)) for entry in ROUTES
     ]
-    pages = {404: _pages(http_errors.unknown_path), 405: _pages(http_errors.wrong_method)}
+    pages = {404: _pages(errors.unknown_path), 405: _pages(errors.wrong_method)}
     app = Starlette(
         routes=[*routes, *sru.routes(sandbox), *control.routes(sandbox)], exception_handlers={**pages}
     )
@@ -75,3 +78,27 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.add_middleware(_Front, sandbox=sandbox)
     app.state.sandbox = sandbox
     return app
+
+
+def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``ready`` is called with the base URL once connections are accepted.
+
+    Port 0 takes a free one. OSError when the port is taken.
+    """
+    run_app(create_app(settings), port, ready)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox that runs in a thread. Read ``sandbox`` only while no call is under way."""
+
+    url: str
+    sandbox: Sandbox
+
+
+@contextmanager
+def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Running]:
+    """Run a sandbox in a thread of this process for the time of a ``with`` block."""
+    app = create_app(settings)
+    with serve_app(app, port=port) as url:
+        yield Running(url, app.state.sandbox)

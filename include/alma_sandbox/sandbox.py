@@ -12,9 +12,9 @@ from alma_sandbox.catalogue.store import Catalogue
 from alma_sandbox.circulation.loans import Loans
 from alma_sandbox.circulation.requests import Requests
 from alma_sandbox.circulation.users import Users
+from alma_sandbox.gateway.admission import Daily, SlidingSecond
 from alma_sandbox.gateway.faults import Faults
 from alma_sandbox.gateway.log import Log
-from alma_sandbox.gateway.thresholds import Daily, SlidingSecond
 from alma_sandbox.http.errors import Tracking
 from alma_sandbox.settings import Settings
 from alma_sandbox.state.clock import Clock

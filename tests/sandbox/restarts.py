@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from alma_sandbox.consortium.world import Consortium
-from alma_sandbox.control import state
+from alma_sandbox.control.surface import snapshot
 from alma_sandbox.sandbox import Sandbox
 from alma_sandbox.state import kept
 
@@ -34,7 +34,7 @@ def check_survives_a_restart(world: kept.World) -> None:
     if isinstance(world, Consortium):
         assert again.settings == world.settings
     else:
-        assert state.dump(again) == state.dump(world)
+        assert snapshot(again) == snapshot(world)
         assert again.settings == world.settings
 
 

@@ -7,7 +7,7 @@ import requests
 from lxml import etree
 
 from alma_sandbox.catalogue import ids
-from alma_sandbox.gateway.thresholds import SlidingSecond
+from alma_sandbox.gateway.admission import SlidingSecond
 from tests.sandbox.caller import Caller, error_of
 
 BIB = f"/bibs/{ids.mms_id(0)}"

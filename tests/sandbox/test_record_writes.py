@@ -4,7 +4,7 @@ import pytest
 from lxml import etree
 
 from alma_sandbox.catalogue import ids
-from alma_sandbox.catalogue.linked import network_id
+from alma_sandbox.catalogue.titles import network_id
 from tests.sandbox.caller import Caller
 from tests.sandbox.records import bib_xml, field_xml, holding_xml
 

@@ -1,9 +1,35 @@
-"""What the formulas decide about a title and about a holding before the records are written."""
+"""What the formulas decide about a title and about a holding before the records are written, and the dice they use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TypeVar
 
-from alma_sandbox.catalogue.dice import Dice
 from alma_sandbox.catalogue.marc import DataField, data_field
+
+T = TypeVar("T")
+
+
+class Dice:
+    """Dice for one record: the same seed, key and question always give the same answer."""
+
+    def __init__(self, seed: int, *key: object) -> None:
+        self._hash = blake2b(repr((seed, *key)).encode(), digest_size=8)
+
+    def below(self, limit: int, question: str) -> int:
+        """A number from 0 to ``limit`` - 1."""
+        digest = self._hash.copy()
+        digest.update(question.encode())
+        return int.from_bytes(digest.digest(), "big") % limit
+
+    def between(self, low: int, high: int, question: str) -> int:
+        """A number from ``low`` to ``high``, both included."""
+        return low + self.below(high - low + 1, question)
+
+    def pick(self, choices: Sequence[T], question: str) -> T:
+        """One of the choices."""
+        return choices[self.below(len(choices), question)]
+
 
 # Where ordinary holdings lie: (library, location).
 SHELVES = (

@@ -1,8 +1,7 @@
 """Holdings records and items computed from the seed and the number of the title."""
 
 from alma_sandbox.catalogue import ids
-from alma_sandbox.catalogue.dice import Dice
-from alma_sandbox.catalogue.draft import HoldingDraft, ItemDraft
+from alma_sandbox.catalogue.draft import Dice, HoldingDraft, ItemDraft
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record, data_field
 from alma_sandbox.catalogue.records import Holding, Item
 from alma_sandbox.catalogue.variants import holding_draft, title_draft

@@ -1,11 +1,48 @@
-"""Bibliographic records computed from the seed and the number of the title."""
+"""Bibliographic records computed from the seed and the number of the title, here and in the network zone."""
 
-from alma_sandbox.catalogue import ids, words
-from alma_sandbox.catalogue.dice import Dice
-from alma_sandbox.catalogue.draft import TitleDraft
+from alma_sandbox.catalogue import ids
+from alma_sandbox.catalogue.draft import Dice, TitleDraft
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib
 from alma_sandbox.catalogue.variants import GOOD, host_of, title_draft
+
+# Words from which titles of serials are made, in several scripts. All titles are invented.
+_LATIN_FIRST = (
+    "Annals", "Archives", "Bulletin", "Journal", "Proceedings", "Quarterly review", "Studies", "Transactions",
+    "Yearbook", "Zeitschrift", "Revue", "Cuadernos",
+)  # fmt: skip
+_LATIN_SECOND = (
+    "alpine botany", "applied hydrology", "coastal engineering", "comparative law", "desert archaeology",
+    "folk song", "forest economics", "glacier physics", "inland navigation", "meteorology", "numismatics",
+    "orchard science", "paper making", "river history", "soil chemistry", "theatre research", "trade unions",
+    "urban geography", "volcanology", "watchmaking",
+)  # fmt: skip
+
+# Titles whose characters are more than ASCII: (language code, titles).
+_SCRIPTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cyrillic": (
+        "rus",
+        ("Вестник речной гидрологии", "Труды горного ботанического сада", "Журнал лесной экономики"),
+    ),
+    "cjk": ("chi", ("河流水文學報", "山地植物研究", "古錢幣學季刊 𠮷田版")),
+    "japanese": ("jpn", ("河川工学研究年報", "やまの しょくぶつ", "製紙技術ジャーナル")),
+    "arabic": ("ara", ("مجلة دراسات الأنهار", "حوليات علم المياه", "نشرة النبات الجبلي")),
+    "hebrew": ("heb", ("כתב עת לחקר הנחלים", "רבעון לבוטניקה הררית")),
+    # Letters followed by combining marks, as records converted from MARC-8 hold them.
+    "combining": (
+        "vie",
+        ("Ta\u0323p chi\u0301 thu\u0309y va\u0306n", "Rivi\u0301sta d'idrologi\u0301a a\u0308lpina"),
+    ),
+    "accents": (
+        "fre",
+        ("Études d'hydrologie appliquée — série générale", "Łódź & Kraków <przegląd> techniczny"),
+    ),
+}
+
+_PLACES = ("Portland, Or. :", "Tucson, Ariz. :", "Laramie, Wyo. :", "Reno, Nev. :", "Helena, Mont. :")
+_PUBLISHERS = (
+    "Society of River Studies,", "Mountain Press,", "Western Academy,", "Institute of Paper,", "Basin House,",
+)  # fmt: skip
 
 # OCLC numbers run in steps, so that a number can be traced back to its title.
 _OCLC_STEP = 17
@@ -50,10 +87,10 @@ def _title_text(seed: int, title: int) -> tuple[str, str]:
     """(language, title) of a serial; the number in it keeps titles apart."""
     dice = Dice(seed, "title", title)
     if title % _SCRIPT_EVERY == 0:
-        names = sorted(words.SCRIPTS)
-        language, titles = words.SCRIPTS[names[(title // _SCRIPT_EVERY + seed) % len(names)]]
+        names = sorted(_SCRIPTS)
+        language, titles = _SCRIPTS[names[(title // _SCRIPT_EVERY + seed) % len(names)]]
         return language, f"{dice.pick(titles, 'words')} {title + 1}"
-    first, second = dice.pick(words.LATIN_FIRST, "first"), dice.pick(words.LATIN_SECOND, "second")
+    first, second = dice.pick(_LATIN_FIRST, "first"), dice.pick(_LATIN_SECOND, "second")
     return "eng", f"{first} of {second}. Series {title + 1}"
 
 
@@ -87,7 +124,7 @@ def bib(seed: int, title: int, titles: int, suffix: str = ids.SUFFIX) -> Bib:
     mms_id = ids.mms_id(title, suffix)
     language, text = _title_text(seed, title)
     first_year = dice.between(1880, 1990, "year")
-    place, publisher = dice.pick(words.PLACES, "place"), dice.pick(words.PUBLISHERS, "publisher")
+    place, publisher = dice.pick(_PLACES, "place"), dice.pick(_PUBLISHERS, "publisher")
     host = host_of(seed, title, titles) if draft.bound else None
     host_id = None if host is None else ids.mms_id(host, suffix)
     fields: list[ControlField | DataField] = [
@@ -112,3 +149,29 @@ def bib(seed: int, title: int, titles: int, suffix: str = ids.SUFFIX) -> Bib:
         host_mms_id=host_id,
         portfolio=draft.variant == GOOD and dice.below(8, "portfolio") == 0,
     )
+
+
+_NETWORK_SUFFIX = "4400"
+_NETWORK_SIZE = 1_000_000  # titles of the network; its first ones are those of the institution
+
+
+def network_id(title: int) -> str:
+    """MMS id, in the network zone, of a title."""
+    return ids.mms_id(title, _NETWORK_SUFFIX)
+
+
+def network_record(seed: int, nz_mms_id: str) -> Record | None:
+    """A fresh copy of a record of the network zone, or None when the id is none of its ids."""
+    title = ids.title_of_mms_id(nz_mms_id, _NETWORK_SUFFIX)
+    if title is None or title >= _NETWORK_SIZE:
+        return None
+    record = bib(seed, title, _NETWORK_SIZE).record
+    # A record of the network has its own numbers in 001 and none of the local ones.
+    record.fields = [
+        entry for entry in record.fields if isinstance(entry, ControlField) or not _is_local(entry.first("a"))
+    ]
+    return record
+
+
+def _is_local(number: str) -> bool:
+    return number.startswith("(ZzSB)")

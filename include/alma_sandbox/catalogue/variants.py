@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
-from alma_sandbox.catalogue.dice import Dice
 from alma_sandbox.catalogue.draft import (
+    Dice,
     HoldingDraft,
     ItemDraft,
     TitleDraft,

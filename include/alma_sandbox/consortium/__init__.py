@@ -3,8 +3,7 @@
 ``python -m alma_sandbox.consortium`` runs it; ``serve_consortium(...)`` runs it inside a test.
 """
 
-from alma_sandbox.consortium.app import create_app
-from alma_sandbox.consortium.serving import RunningConsortium, run, serve_consortium
-from alma_sandbox.consortium.settings import ConsortiumSettings
+from alma_sandbox.consortium.app import RunningConsortium, create_app, run, serve_consortium
+from alma_sandbox.consortium.world import ConsortiumSettings
 
 __all__ = ["ConsortiumSettings", "RunningConsortium", "create_app", "run", "serve_consortium"]

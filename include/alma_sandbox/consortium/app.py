@@ -5,7 +5,9 @@ mod-dcb answers at its own paths and, as edge-dcb does, below ``/dcbService``.
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,11 +18,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from alma_sandbox.consortium import control, transactions
-from alma_sandbox.consortium.settings import ConsortiumSettings
 from alma_sandbox.consortium.transactions import Refused
-from alma_sandbox.consortium.world import Consortium
-from alma_sandbox.gateway.fault_answers import Dropped
-from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.consortium.world import Consortium, ConsortiumSettings
+from alma_sandbox.gateway.faults import Dropped, FaultRule
+from alma_sandbox.http.server import run_app, serve_app
 
 _Work = Callable[[Request], Awaitable[Response]]
 TOKEN_PATH = "/realms/dcb/protocol/openid-connect/token"  # noqa: S105 - a path
@@ -263,3 +264,26 @@ def _token(world: Consortium) -> _Work:
         return JSONResponse(told)
 
     return work
+
+
+@dataclass(frozen=True)
+class RunningConsortium:
+    """A consortium that runs in a thread. Read ``consortium`` only while no call is under way."""
+
+    url: str
+    consortium: Consortium
+
+
+def run(settings: ConsortiumSettings, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``ready`` gets the base URL. OSError when the port is taken."""
+    run_app(create_app(settings), port, ready)
+
+
+@contextmanager
+def serve_consortium(
+    settings: ConsortiumSettings | None = None, *, port: int = 0
+) -> Iterator[RunningConsortium]:
+    """Run a consortium in a thread of this process for the time of a ``with`` block."""
+    app = create_app(settings)
+    with serve_app(app, port=port) as url:
+        yield RunningConsortium(url, app.state.consortium)

@@ -10,8 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from alma_sandbox.consortium import transactions
-from alma_sandbox.consortium.settings import ConsortiumSettings
-from alma_sandbox.consortium.world import Consortium, PatronRequest
+from alma_sandbox.consortium.world import Consortium, ConsortiumSettings, PatronRequest
 from alma_sandbox.gateway.faults import FaultRule
 from alma_sandbox.gateway.log import as_dict
 

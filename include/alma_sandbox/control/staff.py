@@ -13,7 +13,7 @@ from alma_sandbox.circulation.users import OVERRIDABLE
 from alma_sandbox.http.answers import Payload
 from alma_sandbox.http.call import BASE, Call, Handler
 from alma_sandbox.http.errors import Refusal
-from alma_sandbox.routes import item_writes, loans, notices
+from alma_sandbox.routes import items, loans, notices
 from alma_sandbox.sandbox import Sandbox
 
 
@@ -56,7 +56,7 @@ def at_desk(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
     else:
         path = {"mms_id": item.mms_id, "holding_id": item.holding_id, "item_pid": item.pid}
         query = {"op": "scan", "library": library, "circ_desk": desk, "register_in_house_use": "false"}
-        _done(item_writes.operate, _call(sandbox, path, query))
+        _done(items.operate, _call(sandbox, path, query))
     loan = sandbox.loans.active_of_item(item.pid)
     return {"pid": item.pid, "process_type": item.process_type, "loan_id": loan.id if loan else None}
 

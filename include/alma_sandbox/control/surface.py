@@ -3,20 +3,32 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lxml import etree
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from alma_sandbox.administration.events import challenge
-from alma_sandbox.control import staff, state, variant_index
+from alma_sandbox.catalogue import ids, titles
+from alma_sandbox.catalogue.holdings import count
+from alma_sandbox.catalogue.marc import to_element
+from alma_sandbox.catalogue.records import Bib, Holding
+from alma_sandbox.catalogue.variants import CYCLE, GOOD, VARIANTS, variant_of
+from alma_sandbox.control import staff
 from alma_sandbox.gateway.faults import FaultRule
 from alma_sandbox.gateway.log import as_dict
 from alma_sandbox.routes.jobs import announce
 from alma_sandbox.sandbox import Sandbox
+from alma_sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 _Work = Callable[[Request], Awaitable[object]]
 _Staff = Callable[[Sandbox, str, dict[str, Any]], dict[str, Any]]
@@ -94,7 +106,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         return {"removed": sandbox.faults.remove(request.path_params.get("rule"))}
 
     async def read_state(_: Request) -> object:
-        return state.dump(sandbox)
+        return snapshot(sandbox)
 
     async def read_settings(_: Request) -> object:
         return sandbox.settings.model_dump()
@@ -126,7 +138,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
     async def variants(request: Request) -> object:
         name, limit = request.query_params.get("name"), int(request.query_params.get("limit", "10"))
-        return variant_index.find(sandbox.settings, name, limit)
+        return titles_by_variant(sandbox.settings, name, limit)
 
     async def read_webhooks(_: Request) -> object:
         announce(sandbox)
@@ -176,3 +188,64 @@ def routes(sandbox: Sandbox) -> list[Route]:
         *add("requests/{request_id}", post=staff_action(staff.change_request, "request_id")),
         *add("users/{user_id}", post=staff_action(staff.change_user, "user_id")),
     ]
+
+
+def titles_by_variant(
+    settings: Settings, name: str | None = None, limit: int = 10
+) -> dict[str, list[dict[str, Any]]]:
+    """The first ``limit`` titles of one variant, or of each. ValueError for an unknown name."""
+    if name is not None and name != GOOD and name not in VARIANTS:
+        raise ValueError(f"unknown variant {name}; there are {', '.join([GOOD, *VARIANTS])}")
+    wanted = [name] if name is not None else [GOOD, *VARIANTS]
+    found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in wanted}
+    # Each cycle holds every variant: enough titles to find ``limit`` of each that exists.
+    for title in range(min(settings.titles, CYCLE * (limit + 1))):
+        variant = variant_of(settings.seed, title)
+        if variant in found and len(found[variant]) < limit:
+            found[variant].append(_describe(settings, title))
+    return found
+
+
+def _describe(settings: Settings, title: int) -> dict[str, Any]:
+    suffix = settings.suffix
+    holdings = [ids.holding_id(title, number, suffix) for number in range(count(settings.seed, title))]
+    bib = titles.bib(settings.seed, title, settings.titles, suffix)
+    return {"title": title, "mms_id": bib.mms_id, "host_mms_id": bib.host_mms_id, "holding_ids": holdings}
+
+
+def snapshot(sandbox: Sandbox) -> dict[str, Any]:
+    """Everything that differs from a fresh sandbox, by kind and id; a deleted record is null."""
+    catalogue = sandbox.catalogue
+    kinds: dict[str, dict[Any, Any]] = {
+        "bibs": {key: _record(bib) for key, bib in sorted(catalogue.bibs.items())},
+        "holdings": {key: _record(holding) for key, holding in sorted(catalogue.holdings.items())},
+        "items": {
+            key: None if item is None else asdict(item) for key, item in sorted(catalogue.items.items())
+        },
+        "sets": {
+            key: {**asdict(found), "members": found.members}
+            for key, found in sorted(sandbox.sets.by_id.items())
+            if found.members is not None
+        },
+        "users": dict(sorted(sandbox.users.by_id.items())),
+        "requests": {key: _plain(found) for key, found in sandbox.requests.by_id.items()},
+        "loans": {key: _plain(found) for key, found in sandbox.loans.by_id.items()},
+        "jobs": {key: _plain(found) for key, found in sandbox.jobs.by_id.items()},
+        "po_lines": {key: _plain(found) for key, found in sorted(sandbox.po_lines.by_number.items())},
+        "in_house_uses": dict(sorted(sandbox.in_house_uses.items())),
+        "letters": dict(enumerate(sandbox.letters)),
+    }
+    return {**kinds, "counts": {kind: len(rows) for kind, rows in kinds.items()}}
+
+
+def _plain(found: "DataclassInstance") -> Any:
+    """A dataclass with its times as text."""
+    return json.loads(json.dumps(asdict(found), default=str))
+
+
+def _record(found: Bib | Holding | None) -> dict[str, Any] | None:
+    """A bib or holding with its MARC as one text."""
+    if found is None:
+        return None
+    values = {name: value for name, value in vars(found).items() if name != "record"}
+    return {**values, "record": etree.tostring(to_element(found.record), encoding="unicode")}

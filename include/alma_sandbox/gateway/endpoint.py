@@ -13,15 +13,12 @@ from urllib.parse import unquote_plus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alma_sandbox.gateway import fault_answers
-from alma_sandbox.gateway.faults import FaultRule
+from alma_sandbox.gateway.admission import key_name, may, rights_of
+from alma_sandbox.gateway.faults import FaultRule, spoilt
 from alma_sandbox.gateway.log import Entry
-from alma_sandbox.gateway.rights import key_name, may, rights_of
-from alma_sandbox.http import negotiation
 from alma_sandbox.http.answers import JSON_TYPE, XML_TYPE, Answer, Plain, as_json, as_xml
-from alma_sandbox.http.call import BASE, Call, RouteEntry
-from alma_sandbox.http.errors import Refusal
-from alma_sandbox.http.http_errors import daily_refusal, error_response, per_second_refusal, unauthorized
+from alma_sandbox.http.call import BASE, Call, RouteEntry, asks_for_json
+from alma_sandbox.http.errors import Refusal, daily_refusal, error_response, per_second_refusal, unauthorized
 from alma_sandbox.routes.jobs import announce
 from alma_sandbox.sandbox import Sandbox
 
@@ -89,7 +86,7 @@ async def _serve(
     sandbox: Sandbox, entry: RouteEntry, request: Request, query: Mapping[str, str], trace: Entry
 ) -> Response:
     body = await request.body()
-    wants_json = negotiation.wants_json(query, request.headers.get("accept", ""))
+    wants_json = asks_for_json(query, request.headers.get("accept", ""))
     target = f"{trace.path}?{trace.query}" if trace.query else trace.path
     rules = sandbox.faults.strike(request.method, target)
     trace.fault = ",".join(rule.kind for rule in rules)
@@ -97,11 +94,11 @@ async def _serve(
     spoiler = next((rule for rule in rules if rule.kind != "slow"), None)
     if spoiler is not None and not spoiler.strikes_after:
         await _wait(_slowness(rules, after=True))
-        return fault_answers.answer(sandbox, spoiler, trace, None, json=wants_json)
+        return spoilt(sandbox, spoiler, trace, None, json=wants_json)
     response = _apply(sandbox, entry, request, query, body, wants_json, trace)
     await _wait(_slowness(rules, after=True))
     if spoiler is not None:
-        return fault_answers.answer(sandbox, spoiler, trace, response, json=wants_json)
+        return spoilt(sandbox, spoiler, trace, response, json=wants_json)
     return response
 
 

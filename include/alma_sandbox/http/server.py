@@ -1,4 +1,4 @@
-"""Running the sandbox: in the foreground for the command, in a thread for tests."""
+"""Serving an application on 127.0.0.1: in the foreground for the commands, in a thread for tests."""
 
 import asyncio
 import signal
@@ -7,16 +7,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvicorn
-from starlette.types import ASGIApp
-
-from alma_sandbox.app import create_app
-from alma_sandbox.http.connections import TrackedProtocol
-from alma_sandbox.sandbox import Sandbox
-from alma_sandbox.settings import Settings
+from starlette.types import ASGIApp, Receive, Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HOST = "127.0.0.1"
 
@@ -74,14 +69,6 @@ class Keeping(Protocol):
         """Write the state now."""
 
 
-def run(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; ``ready`` is called with the base URL once connections are accepted.
-
-    Port 0 takes a free one. OSError when the port is taken.
-    """
-    run_app(create_app(settings), port, ready)
-
-
 def run_app(app: ASGIApp, port: int, ready: Callable[[str], None], file: Keeping | None = None) -> None:
     """Serve any application in the same way."""
     with _listen(port) as listener:
@@ -112,22 +99,6 @@ async def _serve(server: _Server, listener: socket.socket, file: Keeping | None)
     file.save(ended=True)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A sandbox that runs in a thread. Read ``sandbox`` only while no call is under way."""
-
-    url: str
-    sandbox: Sandbox
-
-
-@contextmanager
-def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Running]:
-    """Run a sandbox in a thread of this process for the time of a ``with`` block."""
-    app = create_app(settings)
-    with serve_app(app, port=port) as url:
-        yield Running(url, app.state.sandbox)
-
-
 @contextmanager
 def serve_app(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
     """Run any application in the same way; its base URL."""
@@ -145,3 +116,39 @@ def serve_app(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(30)
+
+
+_Key = tuple[Any, Any]
+_open: dict[_Key, asyncio.Transport] = {}
+
+
+class TrackedProtocol(H11Protocol):
+    """uvicorn's protocol, entering each connection into a table by its two addresses."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        self._key: _Key = (transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        _open[self._key] = transport
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        _open.pop(self._key, None)
+        super().connection_lost(exc)
+
+
+async def drop(scope: Scope, receive: Receive, *, flush: bool = False) -> None:
+    """Close the connection of a request at once, or after what was already written (``flush``).
+
+    Without a connection of our own (an app called in-process) a ConnectionResetError stands for it.
+    """
+    server, client = scope.get("server"), scope.get("client")
+    transport = _open.get((tuple(server or ()), tuple(client or ())))
+    if transport is None:
+        raise ConnectionResetError("the sandbox dropped this call on purpose")
+    if flush:
+        transport.close()
+    else:
+        transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -10,7 +10,7 @@ from alma_sandbox.http import bodies
 from alma_sandbox.http.answers import Answer, Payload, Plain, code, listing
 from alma_sandbox.http.call import Call, route
 from alma_sandbox.http.errors import Refusal
-from alma_sandbox.routes import item_writes, notices
+from alma_sandbox.routes import items, notices
 
 VENDORS = {"VENDOR1": "First Vendor", "VENDOR2": "Second Vendor"}
 FUNDS = {"BOOKS": "Books", "SERIALS": "Serials"}  # codes are case-sensitive
@@ -159,7 +159,7 @@ def _order(call: Call, line: PoLine, library: str, location: str, quantity: int)
             pid=call.catalogue.counter.take("23"),
             mms_id=line.mms_id,
             holding_id=holding.holding_id,
-            barcode=item_writes.new_barcode(call),
+            barcode=items.new_barcode(call),
             texts={"po_line": line.number, "pieces": "1"},
             codes={"physical_material_type": "BOOK"},
             process_type="ACQ",
@@ -214,7 +214,7 @@ def _items(call: Call, line: PoLine) -> list[Item]:
     return [item for item in found if item is not None]
 
 
-def items(call: Call) -> Answer:
+def read_items(call: Call) -> Answer:
     """``GET /acq/po-lines/{number}/items``: barcode and link only."""
     rows: list[Payload] = [
         {
@@ -247,7 +247,7 @@ def receive(call: Call) -> Answer:
         item.process_type, item.work_order_at = "WORK_ORDER_DEPARTMENT", department
     call.catalogue.keep_item(item)
     line.receipts[item.pid] = date
-    return item_writes.shown(call, item)
+    return items.shown(call, item)
 
 
 def vendor(call: Call) -> Answer:
@@ -284,7 +284,7 @@ def _codes(call: Call, path: str, names: tuple[str, str], table: dict[str, str])
 ROUTES = [
     route("/acq/po-lines", get=read_list, post=create),
     route("/acq/po-lines/{number:path}/items/{item_pid}", post=receive),
-    route("/acq/po-lines/{number:path}/items", get=items),
+    route("/acq/po-lines/{number:path}/items", get=read_items),
     route("/acq/po-lines/{number:path}", get=read_one, put=update, delete=cancel),
     route("/acq/vendors", get=vendors),
     route("/acq/vendors/{vendor}", get=vendor),

@@ -1,10 +1,18 @@
-"""``/bibs``: reading bibs, alone and in batches."""
+"""``/bibs``: reading bibs, alone and in batches; create, update, delete, unlink (sections 3.4-3.7).
 
+Bodies are XML.
+"""
+
+from dataclasses import replace
+
+from alma_sandbox.catalogue.marc import DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib
-from alma_sandbox.http.answers import Answer
+from alma_sandbox.catalogue.titles import network_record
+from alma_sandbox.http import bodies
+from alma_sandbox.http.answers import Answer, Payload, Plain
 from alma_sandbox.http.call import Call, route
 from alma_sandbox.http.errors import Refusal
-from alma_sandbox.routes import bib_writes, lookups, shapes
+from alma_sandbox.routes import lookups, notices, shapes
 
 _BATCH = 100
 _KEYS = (
@@ -74,13 +82,203 @@ def read_one(call: Call) -> Answer:
     return Answer("bib", shapes.bib(call, found, view=view, expand=_expand(call)))
 
 
+NORMALIZATIONS = ("MARC21 Normalize on save", "MARC21 Delete local fields")
+_SYNC = ("NONE", "BIBS", "HOLDINGS")
+
+
+def create(call: Call) -> Answer:
+    """``POST /bibs``: a new bib, suppressed unless the body says otherwise. A repeated POST makes another one."""
+    bodies.require_xml(call)
+    _check_parameters(call)
+    body = bodies.read(call)
+    if call.query.get("from_nz_mms_id") or call.query.get("from_cz_mms_id"):
+        return _created(call, _from_network(call))
+    record = bodies.record(body, "33007", "Failed to create the bib")
+    warnings = _validate(call, record)
+    match = _match(call, record)
+    if match is not None and call.query.get("import_profile"):
+        return _updated(call, match, record, body, warnings)
+    if match is not None and call.flag("check_match", False):
+        raise Refusal("60307", f"Given bib has matching records: {match.mms_id}.")
+    bib = Bib(
+        mms_id=call.catalogue.counter.take("99"),
+        record=record,
+        suppressed=True,
+        created_by="exl_api",
+        created_date=call.sandbox.clock.date(),
+        originating_system="API",
+    )
+    _apply_settings(bib, body)
+    return _created(call, bib, warnings)
+
+
+def _created(call: Call, bib: Bib, warnings: Payload | None = None) -> Answer:
+    bib.record.set_control("001", bib.mms_id)
+    _save(call, bib)
+    notices.bib(call, bib, "BIB_CREATED", "Bib created")
+    return Answer("bib", {**shapes.bib(call, bib), **(warnings or {})})
+
+
+def _from_network(call: Call) -> Bib:
+    """A local record linked to one of the network zone; there is no community zone here."""
+    nz_id = call.query.get("from_nz_mms_id", "")
+    record = network_record(call.catalogue.seed, nz_id)
+    if record is None:
+        asked = nz_id or call.query.get("from_cz_mms_id", "")
+        raise Refusal("402203", f"Input parameters mmsId {asked} is not valid.")
+    record.fields.append(data_field("035", "  ", ("a", f"(EXLNZ-01ZZ_NETWORK){nz_id}")))
+    return Bib(
+        mms_id=call.catalogue.counter.take("99"),
+        record=record,
+        linked_record=("NZ", nz_id),
+        created_by="exl_api",
+        created_date=call.sandbox.clock.date(),
+        originating_system="API",
+    )
+
+
+def _check_parameters(call: Call) -> None:
+    normalization = call.query.get("normalization", "")
+    if normalization and normalization not in NORMALIZATIONS:
+        raise Refusal(
+            "4022030",
+            f"Normalization id {normalization} is invalid. Valid ids are: {', '.join(NORMALIZATIONS)}.",
+        )
+    checks = call.flag("validate", False) or call.flag("check_match", False)
+    if not call.flag("override_warning", True) and not checks:
+        raise Refusal("401873", "override_warning=false requires validate=true or check_match=true.")
+
+
+def _validate(call: Call, record: Record) -> Payload:
+    """Warnings of the validation that the caller asked for; an error or a warning not overridden refuses."""
+    if not call.flag("validate", False):
+        return {}
+    if not record.data("245"):
+        raise Refusal("4022032", "Validation failed: field 245 is mandatory.")
+    if record.control("008") is not None:
+        return {}
+    if not call.flag("override_warning", True):
+        raise Refusal("4022033", "Validation failed with warnings: field 008 is missing.")
+    return {"warning": [{"message": "Field 008 is missing."}]}
+
+
+def _match(call: Call, record: Record) -> Bib | None:
+    """A bib that shares an 035 with an OCLC number."""
+    for entry in record.data("035"):
+        for number in entry.all("a"):
+            found = call.catalogue.bibs_with_oclc(number, "a") if number.startswith("(OCoLC)") else []
+            if found:
+                return found[0]
+    return None
+
+
+def _apply_settings(bib: Bib, body: Payload) -> None:
+    """The elements beside the record; those that are missing stay as they are."""
+    if bodies.text(body.get("suppress_from_publishing")):
+        bib.suppressed = bodies.text(body["suppress_from_publishing"]) == "true"
+    if bodies.text(body.get("suppress_from_external_search")):
+        bib.suppressed_external = bodies.text(body["suppress_from_external_search"]) == "true"
+    sync = bodies.text(body.get("sync_with_oclc"))
+    if sync:
+        if sync not in _SYNC:
+            raise Refusal("40166411", f"Parameter value is invalid: sync_with_oclc={sync}.")
+        bib.sync_with_oclc = sync
+    bib.cataloging_level = bodies.text(body.get("cataloging_level")) or bib.cataloging_level
+    bib.brief_level = bodies.text(body.get("brief_level")) or bib.brief_level
+
+
+def _save(call: Call, bib: Bib) -> None:
+    """Stamp 005 (never the one before, so that a stale copy shows) and keep the bib."""
+    stamp, before = call.sandbox.clock.marc(), bib.record.control("005")
+    if before is not None and stamp <= before:
+        stamp = f"{float(before) + 0.1:.1f}"
+    bib.record.set_control("005", stamp)
+    bib.modified_by, bib.modified_date = "exl_api", call.sandbox.clock.date()
+    call.catalogue.keep_bib(bib)
+
+
+def update(call: Call) -> Answer:
+    """``PUT /bibs/{mms_id}``: the whole record is replaced; of a network record only the local fields."""
+    bodies.require_xml(call)
+    bib = lookups.bib(call)
+    _check_parameters(call)
+    body = bodies.read(call)
+    record = bodies.record(body, "401652", "Failed to update the bib")
+    stored = bib.record.control("005")
+    if call.flag("stale_version_check", False) and record.control("005") != stored:
+        raise Refusal("4022034", "A newer version of the record exists in Alma.")
+    if bib.mms_id in call.sandbox.locks and not call.flag("override_lock", True):
+        raise Refusal("401652", f"The record {bib.mms_id} is locked by another user.")
+    warnings = _validate(call, record)
+    return _updated(call, bib, record, body, warnings)
+
+
+def _updated(call: Call, bib: Bib, record: Record, body: Payload, warnings: Payload) -> Answer:
+    changed = replace(bib, record=_merged(bib, record))
+    _apply_settings(changed, body)
+    changed.record.set_control("001", bib.mms_id)
+    changed.record.set_control("005", bib.record.control("005") or "0")
+    _save(call, changed)
+    notices.bib(call, changed, "BIB_UPDATED", "Bib updated")
+    return Answer("bib", {**shapes.bib(call, changed), **warnings})
+
+
+def _merged(bib: Bib, record: Record) -> Record:
+    """The new record; without availability rows, which a caller may send back from ``expand``."""
+    fields = [entry for entry in record.fields if entry.tag not in ("AVA", "AVE", "AVD")]
+    if bib.linked_record is None:
+        return Record(record.leader, fields)
+    kept = [entry for entry in bib.record.fields if not _local(entry)]
+    return Record(bib.record.leader, [*kept, *(entry for entry in fields if _local(entry))])
+
+
+def _local(entry: object) -> bool:
+    return isinstance(entry, DataField) and any(value.lower() == "local" for value in entry.all("9"))
+
+
+def delete(call: Call) -> Plain:
+    """``DELETE /bibs/{mms_id}``: refused while there is inventory, unless overridden."""
+    bib = lookups.bib(call)
+    if call.catalogue.holdings_of(bib.mms_id) and not call.flag("override", False):
+        raise Refusal("40166454", f"The bib {bib.mms_id} has inventory.")
+    busy = [
+        item
+        for item in call.catalogue.items_of_bib(bib.mms_id)
+        if call.sandbox.loans.active_of_item(item.pid)
+    ]
+    if busy:
+        raise Refusal("4022020", f"The bib {bib.mms_id} has items on loan.")
+    remove(call, bib)
+    return Plain()
+
+
+def remove(call: Call, bib: Bib) -> None:
+    """Delete a bib with everything on it, and its requests."""
+    for request in call.sandbox.requests.active(bib.mms_id):
+        call.sandbox.requests.close(request, "CannotBeFulfilled")
+    notices.bib(call, bib, "BIB_DELETED", "Bib deleted")
+    call.catalogue.drop_bib(bib.mms_id)
+
+
+def operate(call: Call) -> Answer:
+    """``POST /bibs/{mms_id}?op=unlink_from_nz``: the only operation there is."""
+    bib = lookups.bib(call)
+    if call.query.get("op") != "unlink_from_nz":
+        raise Refusal("40166410", f"Parameter value is invalid: op={call.query.get('op', '')}.")
+    if bib.linked_record is None or bib.linked_record[0] != "NZ":
+        raise Refusal("401652", f"Record not linked to Network Zone: {bib.mms_id}.")
+    bib.linked_record = None
+    _save(call, bib)
+    return Answer("bib", shapes.bib(call, bib))
+
+
 ROUTES = [
-    route("/bibs", get=read_many, post=bib_writes.create),
+    route("/bibs", get=read_many, post=create),
     route(
         "/bibs/{mms_id}",
         get=read_one,
-        put=bib_writes.update,
-        delete=bib_writes.delete,
-        post=bib_writes.operate,
+        put=update,
+        delete=delete,
+        post=operate,
     ),
 ]

@@ -10,7 +10,7 @@ from alma_sandbox.http import bodies
 from alma_sandbox.http.answers import Answer, Payload, listing
 from alma_sandbox.http.call import Call, route
 from alma_sandbox.http.errors import Refusal
-from alma_sandbox.routes import item_shapes, lookups, notices
+from alma_sandbox.routes import lookups, notices, shapes
 
 _ORDER = ("id", "loan_date", "due_date", "barcode", "title", "author", "return_date")
 _LENDABLE = ("", "REQUESTED", "HOLDSHELF", "TRANSIT")
@@ -69,7 +69,7 @@ def _create(call: Call, user: Payload, item: Item) -> Answer:
     item.process_type = "LOAN"
     call.catalogue.keep_item(item)
     notices.loan(call, loan, "LOAN_CREATED", "Loan created")
-    return Answer("item_loan", item_shapes.loan(call, loan))
+    return Answer("item_loan", shapes.loan(call, loan))
 
 
 def _check_item(call: Call, item: Item, user_id: str) -> None:
@@ -127,7 +127,7 @@ def _list(call: Call, found: list[Loan], limit: int) -> Answer:
     offset = call.number("offset", 0)
     limit = call.number("limit", limit, high=max(limit, 100))
     renewable = "renewable" in call.query.get("expand", "").split(",")
-    shown = [item_shapes.loan(call, loan, renewable=renewable) for loan in rows[offset : offset + limit]]
+    shown = [shapes.loan(call, loan, renewable=renewable) for loan in rows[offset : offset + limit]]
     return Answer("item_loans", listing("item_loan", shown, len(rows)))
 
 
@@ -138,7 +138,7 @@ def _key(call: Call, loan: Loan, order: str) -> str:
         return moment.isoformat() if moment is not None else ""
     if order == "barcode":
         return loan.barcode
-    return str(item_shapes.loan(call, loan).get(order, "")) if order in ("title", "author") else loan.id
+    return str(shapes.loan(call, loan).get(order, "")) if order in ("title", "author") else loan.id
 
 
 def list_of_user(call: Call) -> Answer:
@@ -158,7 +158,7 @@ def list_of_bib(call: Call) -> Answer:
 
 def read_one(call: Call) -> Answer:
     """``GET …/loans/{loan_id}`` in each tree."""
-    return Answer("item_loan", item_shapes.loan(call, lookups.loan(call), renewable=True))
+    return Answer("item_loan", shapes.loan(call, lookups.loan(call), renewable=True))
 
 
 def operate(call: Call) -> Answer:
@@ -167,7 +167,7 @@ def operate(call: Call) -> Answer:
         raise Refusal("40166410", f"Parameter value is invalid: op={call.query.get('op', '')}.")
     loan = lookups.loan(call)
     item = call.catalogue.item(loan.item_pid)
-    if item is None or not item_shapes.is_renewable(call, loan):
+    if item is None or not shapes.is_renewable(call, loan):
         raise Refusal(
             "401822", "Cannot renew loan: the item is requested, or its policy or status forbids it."
         )
@@ -175,7 +175,7 @@ def operate(call: Call) -> Answer:
     loan.process_status, loan.last_renew_status = "RENEW", "RENEWED_SUCCESSFULLY"
     loan.last_renew_date = call.sandbox.clock.now()
     notices.loan(call, loan, "LOAN_RENEWED", "Loan renewed")
-    return Answer("item_loan", item_shapes.loan(call, loan))
+    return Answer("item_loan", shapes.loan(call, loan))
 
 
 def update(call: Call) -> Answer:
@@ -193,7 +193,7 @@ def update(call: Call) -> Answer:
         raise Refusal("401681", "The due date lies in the past.")
     loan.due_date = moment.astimezone(UTC)
     notices.loan(call, loan, "LOAN_DUE_DATE", "Loan due date changed")
-    return Answer("item_loan", item_shapes.loan(call, loan))
+    return Answer("item_loan", shapes.loan(call, loan))
 
 
 _ITEM = "/bibs/{mms_id}/holdings/{holding_id}/items/{item_pid}"

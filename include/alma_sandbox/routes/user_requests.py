@@ -9,7 +9,7 @@ from alma_sandbox.http import bodies
 from alma_sandbox.http.answers import Answer, Payload, Plain, code, listing
 from alma_sandbox.http.call import Call, route
 from alma_sandbox.http.errors import Refusal
-from alma_sandbox.routes import item_shapes, lookups, notices
+from alma_sandbox.routes import lookups, notices, shapes
 
 _CREATABLE = ("HOLD", "BOOKING", "DIGITIZATION")
 _TYPES = (*_CREATABLE, "MOVE", "WORK_ORDER")
@@ -84,7 +84,7 @@ def _create(call: Call, user: Payload | None, mms_id: str, item: Item | None) ->
     request.expiry_date = f"{request.created + timedelta(days=_KEEP_DAYS):%Y-%m-%d}Z"
     call.sandbox.requests.add(request)
     notices.request(call, request, "REQUEST_CREATED", "Request created")
-    return Answer("user_request", item_shapes.user_request(call, request))
+    return Answer("user_request", shapes.user_request(call, request))
 
 
 def _refuse_duplicate(call: Call, user_id: str, mms_id: str, item: Item | None) -> None:
@@ -130,7 +130,7 @@ def _list(call: Call, found: list[UserRequest], *, paged: bool) -> Answer:
         and kind in ("", request.type)
     ]
     offset, limit = call.page() if paged else (0, len(rows))
-    shown = [item_shapes.user_request(call, request) for request in rows[offset : offset + limit]]
+    shown = [shapes.user_request(call, request) for request in rows[offset : offset + limit]]
     return Answer("user_requests", listing("user_request", shown, len(rows)))
 
 
@@ -156,14 +156,14 @@ def list_of_item(call: Call) -> Answer:
 
 def read_one(call: Call) -> Answer:
     """``GET …/requests/{request_id}`` in each tree."""
-    return Answer("user_request", item_shapes.user_request(call, lookups.request(call)))
+    return Answer("user_request", shapes.user_request(call, lookups.request(call)))
 
 
 def update(call: Call) -> Answer:
     """``PUT …/requests/{request_id}``: the full object; closed requests are gone."""
     request = _active(call)
     _fill(request, bodies.read(call))
-    return Answer("user_request", item_shapes.user_request(call, request))
+    return Answer("user_request", shapes.user_request(call, request))
 
 
 def _active(call: Call) -> UserRequest:
@@ -182,7 +182,7 @@ def operate(call: Call) -> Answer:
         raise Refusal("401652", "Only digitization requests can be moved to their next step.")
     call.sandbox.requests.close(request, "next_step")
     notices.request(call, request, "REQUEST_CLOSED", "Request closed")
-    return Answer("user_request", item_shapes.user_request(call, request))
+    return Answer("user_request", shapes.user_request(call, request))
 
 
 def cancel(call: Call) -> Plain:

@@ -25,9 +25,9 @@ from alma_sandbox.circulation.requests import Requests, UserRequest
 from alma_sandbox.circulation.users import Users
 from alma_sandbox.consortium.transactions import Transaction, Transactions
 from alma_sandbox.consortium.world import Consortium, PatronRequest
+from alma_sandbox.gateway.admission import Daily, SlidingSecond
 from alma_sandbox.gateway.faults import Faults
 from alma_sandbox.gateway.log import Log
-from alma_sandbox.gateway.thresholds import Daily, SlidingSecond
 from alma_sandbox.http.errors import Tracking
 from alma_sandbox.sandbox import Sandbox
 from alma_sandbox.state.clock import Clock
