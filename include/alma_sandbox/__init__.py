@@ -1,6 +1,6 @@
 """A pretend Ex Libris Alma on localhost, for tests and demonstrations of Alma clients.
 
-``python -m alma_sandbox`` runs it; ``alma_sandbox.serve(...)`` runs it inside a test; README.md tells the rest.
+``python -m alma_sandbox`` runs it; ``alma_sandbox.serve(...)`` runs it inside a test; README.md describes the rest.
 """
 
 from alma_sandbox.app import Running, create_app, serve

@@ -154,7 +154,7 @@ def test_a_request_in_each_tree(alma: Caller, item: Copy, tree: str) -> None:
     assert item.state == ("1", "", False)
 
 
-def test_cancelling_mails_the_patron_unless_told_not_to(alma: Caller, item: Copy) -> None:
+def test_cancelling_mails_the_patron_unless_asked_not_to(alma: Caller, item: Copy) -> None:
     for notify, letters in [("false", 0), ("", 1)]:
         made = item.hold()
         query = f"reason=CancelledAtPatronRequest{'&notify_user=false' if notify else ''}"
@@ -223,7 +223,7 @@ def test_scanning_in_at_the_wrong_place_or_with_the_wrong_words(alma: Caller, it
     assert alma.refusal("POST", null) == (400, "401688")
 
 
-def test_in_house_uses_are_counted_unless_told_not_to(alma: Caller, item: Copy) -> None:
+def test_in_house_uses_are_counted_unless_asked_not_to(alma: Caller, item: Copy) -> None:
     item.scan(register_in_house_use="false")
     assert alma.control("GET", "state")["in_house_uses"] == {}
     item.scan()

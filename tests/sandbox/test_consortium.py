@@ -236,3 +236,16 @@ def test_faults_and_the_log(folio: Folio) -> None:
     seen = folio.control("log", method="GET")["entries"]
     assert [entry["status"] for entry in seen] == [201, 0, 200, 502, 200]
     assert "sandbox" not in str(seen)
+
+
+def test_the_log_the_clock_and_the_faults_are_controlled_as_those_of_a_sandbox(folio: Folio) -> None:
+    folio.begin("BORROWER")
+    folio.control("clock", {"stopped": True, "now": "2026-03-01T12:00:00Z"})
+    folio.control("clock", {"advance_s": 60})
+    assert folio.control("clock", method="GET")["now"] == "2026-03-01T12:01:00.000Z"
+    assert folio.control("log?status=404", method="GET")["entries"] == []
+    assert folio.control("log?status=201", method="GET")["matching"] == 1
+    refused = requests.post(f"{folio.url}/sandbox/faults", json={"kind": "truncated"}, timeout=30)
+    assert (refused.status_code, folio.control("faults", method="GET")) == (400, [])
+    assert "drop, slow, body, bad_gateway" in refused.json()["error"]
+    assert requests.post(f"{folio.url}/sandbox/settings", json={"odd": 1}, timeout=30).status_code == 400

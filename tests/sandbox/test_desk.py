@@ -1,4 +1,4 @@
-"""What staff do at a desk, and what webhooks tell of it."""
+"""What staff do at a desk, and what webhooks report of it."""
 
 from typing import Any
 
@@ -26,9 +26,9 @@ def test_a_book_goes_out_and_comes_back_over_desks(alma: Caller) -> None:
     back = alma.control("POST", "desk", {"barcode": "copy-1", "library": "MAIN"})
     assert (back["process_type"], back["loan_id"]) == ("", None)
     assert item.request(made)["request_status"] == "HISTORY"
-    told = events(alma)
+    published = events(alma)
     for event in ("REQUEST_PLACED_ON_SHELF", "REQUEST_CLOSED", "LOAN_CREATED", "LOAN_RETURNED"):
-        assert event in told
+        assert event in published
 
 
 @pytest.mark.parametrize(

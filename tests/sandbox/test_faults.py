@@ -85,7 +85,7 @@ def test_html_pages(alma: Caller, kind: str, status: int) -> None:
     assert response.headers["Content-Type"].startswith("text/html")
 
 
-def test_drop_closes_the_connection_after_the_effect_unless_told_otherwise(alma: Caller) -> None:
+def test_drop_closes_the_connection_after_the_effect_unless_asked_otherwise(alma: Caller) -> None:
     for applied, rule in [(True, {}), (False, {"applied": False})]:
         alma.control("DELETE", "faults")
         alma.fault(kind="drop", **rule)

@@ -45,13 +45,15 @@ def test_bodies_that_are_no_record(alma: Caller, body: str) -> None:
     assert alma.control("GET", "state")["bibs"] == {}
 
 
-def test_a_new_bib_is_suppressed_unless_told_otherwise(alma: Caller) -> None:
+def test_a_new_bib_is_suppressed_unless_asked_otherwise(alma: Caller) -> None:
     made = alma.post("/bibs", bib_xml())
     assert made["suppress_from_publishing"] == "true"
     assert made["title"] == "A new title /"
-    told = alma.post("/bibs", bib_xml(extra="<suppress_from_publishing>false</suppress_from_publishing>"))
-    assert told["suppress_from_publishing"] == "false"
-    assert made["mms_id"] != told["mms_id"]  # a repeated POST makes a duplicate
+    unsuppressed = alma.post(
+        "/bibs", bib_xml(extra="<suppress_from_publishing>false</suppress_from_publishing>")
+    )
+    assert unsuppressed["suppress_from_publishing"] == "false"
+    assert made["mms_id"] != unsuppressed["mms_id"]  # a repeated POST makes a duplicate
     record = record_of(alma, f"/bibs/{made['mms_id']}")
     assert control(record, "001") == made["mms_id"]
     assert control(record, "005")

@@ -6,7 +6,6 @@ is one indivisible step.
 """
 
 import re
-from collections.abc import Iterator
 
 from alma_sandbox.catalogue import holdings, ids, titles
 from alma_sandbox.catalogue.conf_data import SANDBOX, Institution
@@ -195,12 +194,6 @@ class Catalogue:
     def title_ids(self, start: int, stop: int) -> list[str]:
         """MMS ids of the titles of the formula from number ``start`` to before ``stop``, deleted or not."""
         return [ids.mms_id(title, self.suffix) for title in range(max(0, start), min(stop, self.size))]
-
-    def created_bibs(self) -> Iterator[Bib]:
-        """The bibs that calls created and that are still there."""
-        for bib in self.bibs.values():
-            if bib is not None and (ids.title_of_mms_id(bib.mms_id, self.suffix) or 0) >= self.size:
-                yield bib
 
 
 def network_numbers(bib: Bib) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every kind of title and holding that the WEST delivery rules tell apart, and how often each occurs.
+"""Every kind of title and holding that the WEST delivery rules distinguish, and how often each occurs.
 
 Of each 200 consecutive titles every variant has a fixed number of places (``VARIANTS``), and the seed decides
 only which titles those are: from 200 titles on, no variant is missing whatever the seed. A variant changes the

@@ -82,5 +82,5 @@ class Loans:
         return day.replace(hour=18, minute=0, second=0, microsecond=0)
 
     def complete(self, loan: Loan) -> None:
-        """The item came back."""
+        """Complete a loan: the item was returned."""
         loan.status, loan.return_date = "COMPLETE", self._sandbox.clock.now()

@@ -55,7 +55,7 @@ class Requests:
         self.by_id: dict[str, UserRequest] = {}
         self._of_title: dict[str, list[UserRequest]] = {}
         self._of_user: dict[str, list[UserRequest]] = {}
-        self._changed: dict[str, datetime] = {}  # item pid -> when it was made or came back
+        self._changed: dict[str, datetime] = {}  # item pid -> when it was created or returned
 
     def add(self, request: UserRequest) -> None:
         """Enter a new request and serve it if an item is in place."""
@@ -103,7 +103,7 @@ class Requests:
         return ahead + 1
 
     def note_change(self, item: Item) -> None:
-        """An item was made or came back: the index knows it only after the lag that the settings ask for."""
+        """An item was created or returned: the index knows it only after the lag that the settings ask for."""
         self._changed[item.pid] = self._sandbox.clock.now()
 
     def known_to_index(self, item: Item) -> bool:

@@ -256,12 +256,12 @@ def _token(world: Consortium) -> _Work:
         wanted = (world.settings.client_id, world.settings.client_secret)
         if (form.get("client_id"), form.get("client_secret")) != wanted:
             return JSONResponse({"error": "invalid_client"}, 401)
-        told = {
+        token = {
             "access_token": world.new_token(),
             "expires_in": world.settings.token_s,
             "token_type": "Bearer",
         }
-        return JSONResponse(told)
+        return JSONResponse(token)
 
     return work
 

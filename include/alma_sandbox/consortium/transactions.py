@@ -37,7 +37,7 @@ _EVENTS: dict[str, dict[str, dict[str, str]]] = {
 }
 
 
-class Refused(Exception):
+class Refused(ValueError):
     """mod-dcb says no: an HTTP status, the code of its error, and a sentence."""
 
     def __init__(self, status: int, code: str, message: str) -> None:

@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,6 +56,11 @@ class Consortium:
         self.transactions = Transactions()
         self.patron_requests: dict[str, PatronRequest] = {}
         self._tokens: dict[str, datetime] = {}
+
+    def change_settings(self, values: dict[str, Any]) -> None:
+        """Change settings while running. ValueError for one that is unknown or wrong."""
+        self.settings = ConsortiumSettings.model_validate({**self.settings.model_dump(), **values})
+        self.log.resize(self.settings.log_size)
 
     def new_token(self) -> str:
         """A token for dcb-service."""

@@ -1,7 +1,7 @@
 """What staff do in Alma's own pages and no API call can do: for tests that need such a state.
 
 Reached by the control surface: ``POST /sandbox/desk``, ``/sandbox/items/{pid}``, ``/sandbox/loans/{id}``,
-``/sandbox/requests/{id}``, ``/sandbox/users/{id}``, ``/sandbox/locks``. Webhooks tell of it as of a call.
+``/sandbox/requests/{id}``, ``/sandbox/users/{id}``, ``/sandbox/locks``. Webhooks report it as they report a call.
 """
 
 import json
@@ -113,7 +113,7 @@ def change_loan(sandbox: Sandbox, loan_id: str, body: dict[str, Any]) -> dict[st
 def change_request(sandbox: Sandbox, request_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """End a request as staff or the system do: ``cancel`` with a reason, or ``expire`` on the hold shelf.
 
-    No webhook tells of a request that expires.
+    No webhook reports a request that expires.
     """
     _only(body, "cancel", "expire")
     request = sandbox.requests.by_id.get(request_id)

@@ -1,1 +1,1 @@
-"""What stands before the application: keys, thresholds, faults, the log of calls."""
+"""What stands before the application: keys and thresholds, faults, the log of calls."""

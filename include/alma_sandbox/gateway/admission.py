@@ -76,6 +76,6 @@ class Daily:
         return True
 
     def turn(self, today: date) -> None:
-        """Start anew when the day has changed."""
+        """Start from zero when the day has changed."""
         if today != self._day:
             self._day, self.used = today, 0

@@ -19,7 +19,7 @@ from alma_sandbox.gateway.log import Entry
 from alma_sandbox.http.answers import JSON_TYPE, XML_TYPE, Answer, Plain, as_json, as_xml
 from alma_sandbox.http.call import BASE, Call, RouteEntry, asks_for_json
 from alma_sandbox.http.errors import Refusal, daily_refusal, error_response, per_second_refusal, unauthorized
-from alma_sandbox.routes.jobs import announce
+from alma_sandbox.routes.jobs import publish_ended
 from alma_sandbox.sandbox import Sandbox
 
 
@@ -136,7 +136,7 @@ def _apply(
     except Refusal as refusal:
         return error_response(sandbox, trace, refusal, json=wants_json)
     trace.applied = True
-    announce(sandbox)
+    publish_ended(sandbox)
     if isinstance(found, Answer):
         nulls = sandbox.settings.nulls == "written"
         content = (

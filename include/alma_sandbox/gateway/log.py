@@ -13,7 +13,7 @@ from typing import Any
 class Entry:
     """One call. Times: ``*_at`` in UTC, ``received`` and ``answered`` in seconds of the monotonic clock.
 
-    ``query`` never holds the key. ``code`` is the errorCode of a refusal. ``applied`` tells whether the
+    ``query`` never holds the key. ``code`` is the errorCode of a refusal. ``applied`` says whether the
     handler ran, whatever the caller got to see. ``fault`` names the kinds of the faults that were applied.
     """
 

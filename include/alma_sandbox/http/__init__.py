@@ -1,1 +1,1 @@
-"""Calls, bodies, answers and errors as they travel, and the server."""
+"""Calls, bodies, answers and errors as they travel, and the server; nothing here knows a record."""

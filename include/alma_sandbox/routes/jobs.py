@@ -156,7 +156,7 @@ def instance(call: Call) -> Answer:
     return Answer("job_instance", instance_shape(call.sandbox, call.base, found))
 
 
-def announce(sandbox: Sandbox) -> None:
+def publish_ended(sandbox: Sandbox) -> None:
     """Send the JOB_END webhooks of runs that have come to their end. Webhooks link with job ``M0``."""
     for found in sandbox.jobs.ended():
         sandbox.events.emit("JOB_END", None, "job_instance", instance_shape(sandbox, BASE, found, "M0"))

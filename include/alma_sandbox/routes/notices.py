@@ -1,4 +1,4 @@
-"""Telling webhooks what a call did. Links in webhooks are relative."""
+"""Publishing to webhooks what a call did. Links in webhooks are relative."""
 
 from dataclasses import replace
 

@@ -7,11 +7,9 @@ import pytest
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.limiter import LocalLimiter
+from alma_sandbox import FaultRule, Running, Settings, serve
 from alma_sandbox.catalogue import ids
 from alma_sandbox.catalogue.variants import GOOD, VARIANTS, variant_of
-from alma_sandbox.gateway.faults import FaultRule
-from alma_sandbox.http.server import Running, serve
-from alma_sandbox.settings import Settings
 from tests.unit.west.builders import read_marc
 from tests.unit.west.pipeline import Ran, run
 
