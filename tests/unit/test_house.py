@@ -91,6 +91,24 @@ def test_what_the_jobs_share_knows_no_job_and_no_job_knows_another():
     assert found == []
 
 
+@pytest.mark.parametrize(
+    ("room", "allowed"),
+    [
+        ("remote", {"remote", "errors", "counted"}),
+        ("alma", {"alma", "remote", "errors", "counted"}),
+        ("aleph", {"aleph", "remote", "errors", "counted", "marc"}),
+    ],
+)
+def test_a_client_stands_on_remote_alone_and_remote_on_nothing(room, allowed):
+    found = [
+        f"{shown(path)}:{line} imports {name}"
+        for path in modules(ETL / room)
+        for line, name in imports(path)
+        if name.split(".")[0] == "alma_etl" and (name.split(".")[1:] or [""])[0] not in allowed
+    ]
+    assert found == []
+
+
 def test_the_reader_of_tables_knows_nothing_but_identifiers_and_errors():
     allowed = ("alma_etl.tabular", "alma_etl.identifiers", "alma_etl.errors")
     found = [

@@ -11,15 +11,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
-
-from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from alma_etl.alma.bibs import Bibs
 from alma_etl.alma.call import Call
@@ -35,6 +32,7 @@ from alma_etl.alma.sets import Sets
 from alma_etl.alma.user_requests import UserRequests
 from alma_etl.alma.users import Users
 from alma_etl.counted import verb
+from alma_etl.remote.auth import ApiKey
 from alma_etl.remote.errors import (
     BudgetUnknown,
     RemoteConnectionError,
@@ -44,20 +42,21 @@ from alma_etl.remote.errors import (
     RemoteReadOnly,
     RemoteThrottled,
     RemoteTimeout,
-    RemoteTransient,
     RemoteUnreachable,
 )
-from alma_etl.remote.exchange import Exchange
+from alma_etl.remote.exchange import Exchange, HttpRequest
 from alma_etl.remote.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
 from alma_etl.remote.meter import CallMeter
 from alma_etl.remote.parallel import in_parallel
+from alma_etl.remote.retry import RetryPolicy
 
 T = TypeVar("T")
 X = TypeVar("X")
 Y = TypeVar("Y")
 
 _log = logging.getLogger(__name__)
-_MAX_PAUSE = 30.0  # seconds between two attempts
+_API = "/almaws/v1"
+_LONGEST_PAUSE = 30.0  # seconds between two attempts
 _MAX_HOPS = 3
 _SILENT_CALLS = 20  # about what is in flight at once: by then an outage has outlasted every retry
 
@@ -98,8 +97,14 @@ class AlmaClient:
     ) -> None:
         if max_in_flight < 1 or attempts < 1:
             raise ValueError("The Alma connection needs at least one request in flight and one attempt.")
+        self._key = ApiKey(_checked_key(api_key), "apikey ")
         self._exchange = Exchange(
-            base_url, api_key, connections=max_in_flight, connect_timeout=connect_timeout, max_body=max_body
+            _checked_url(base_url),
+            self._key,
+            connections=max_in_flight,
+            connect_timeout=connect_timeout,
+            max_body=max_body,
+            meter=meter,
         )
         self._limiter = limiter
         self._max_in_flight = max_in_flight
@@ -112,8 +117,6 @@ class AlmaClient:
         self._sleep = sleep
         self._now = now
         self._lock = threading.Lock()
-        self._calls_made = 0
-        self._meter = meter or CallMeter()
         self._left: tuple[int, datetime] | None = None
         self._answered = False
         self._silent = 0
@@ -145,12 +148,12 @@ class AlmaClient:
     @property
     def host(self) -> str:
         """The gateway, with its port where it has one of its own."""
-        return urlsplit(self._exchange.base_url).netloc.lower()
+        return self._exchange.host
 
     @property
     def calls_made(self) -> int:
         """Requests sent by this client, as Alma counts them."""
-        return self._calls_made
+        return self._exchange.sent
 
     @property
     def calls_left(self) -> int | None:
@@ -193,34 +196,29 @@ class AlmaClient:
                 "",
                 "this Alma connection is read-only, nothing was sent; use one that may write",
             )
-        patience = _Patience(self._attempts_for(attempts), self._backoff)
-        retrying = Retrying(
-            stop=patience.stop,
-            wait=patience.wait,
-            retry=retry_if_exception(lambda error: _may_repeat(call, error)),
-            before_sleep=_tell,
-            sleep=self._sleep,
-            reraise=True,
-        )
         try:
-            result: T = retrying(self._once, call, read, timeout or self._timeout)
+            return self._retry_policy(attempts).run(
+                lambda: self._once(call, read, timeout or self._timeout),
+                lambda error: call.repeatable or not call.writes or not error.effect_unknown,
+                self._sleep,
+            )
         except (RemoteTimeout, RemoteConnectionError) as error:
-            raise self._unreachable(error, patient=attempts is None) or error from None
-        return result
+            raise self._unreachable(error, first_counts=attempts is None) or error from None
 
-    def _attempts_for(self, wished: int | None) -> int:
+    def _retry_policy(self, wished: int | None) -> RetryPolicy:
         # while Alma is silent one try a call is enough to learn that it is back
-        return 1 if self._silent >= _SILENT_CALLS else (wished or self._attempts)
+        attempts = 1 if self._silent >= _SILENT_CALLS else (wished or self._attempts)
+        return RetryPolicy(attempts, self._backoff, _LONGEST_PAUSE, refusals=4 * attempts)
 
     def _once(self, call: Call, read: Callable[[Reply], T], timeout: float) -> T:
-        url = self._exchange.url(call)
+        url = self._exchange.base_url + call.path
         for hop in range(_MAX_HOPS + 1):
             reply = self._send(call, url, first=hop == 0, timeout=timeout)
             target = self._target(call, url, reply)
             if target is None:
                 break
             url = target
-        error = failure(call, reply, self._now(), self._exchange.scrub)
+        error = failure(call, reply, self._now(), self._key.scrub)
         if error is None:
             return read_or_malformed(call, reply, read)
         self._warn_others(error)
@@ -238,11 +236,8 @@ class AlmaClient:
     def _send(self, call: Call, url: str, *, first: bool, timeout: float) -> Reply:
         with self._slots:
             permit = self._permit(call)
-            with self._lock:
-                self._calls_made += 1
-            self._meter.sent()
-            reply = self._exchange.send(call, url, with_params=first, timeout=timeout)
-            self._meter.answered(reply.status)
+            answer = self._exchange.send(_request(call, url, with_params=first), timeout=timeout)
+            reply = Reply(answer.status, answer.headers, answer.body)
         with self._lock:
             self._answered, self._silent = True, 0
             if reply.calls_left is not None:
@@ -285,12 +280,13 @@ class AlmaClient:
         if left is not None and left <= floor:
             raise _at_floor(call, left, floor)
 
-    def _unreachable(self, error: RemoteError, *, patient: bool) -> RemoteUnreachable | None:
-        """Count a call that got no answer at all; the error to raise instead when it is one too many. A write
-        whose effect is unknown keeps its own error, since somebody has to look."""
+    def _unreachable(self, error: RemoteError, *, first_counts: bool) -> RemoteUnreachable | None:
+        """Count a call that got no answer at all; the error to raise instead when it is one too many, or by
+        `first_counts` when no call of this client ever reached Alma. A write whose effect is unknown keeps its own
+        error, since somebody has to look."""
         with self._lock:
             self._silent += 1
-            first = patient and not self._answered and isinstance(error, RemoteNoConnectionError)
+            first = first_counts and not self._answered and isinstance(error, RemoteNoConnectionError)
             over = first or self._silent >= _SILENT_CALLS
         if not over or error.effect_unknown:
             return None
@@ -314,40 +310,33 @@ def _at_floor(call: Call, left: int, floor: int) -> AlmaQuotaFloor:
     )
 
 
-def _may_repeat(call: Call, error: BaseException) -> bool:
-    return isinstance(error, RemoteTransient) and (
-        call.repeatable or not call.writes or not error.effect_unknown
-    )
+def _request(call: Call, url: str, *, with_params: bool) -> HttpRequest:
+    headers = {"Accept": call.accept} | ({"Content-Type": call.content_type} if call.writes else {})
+    params = call.params if with_params else None
+    return HttpRequest(call.method, url, call.name, call.writes, params, call.body, headers)
 
 
-class _Patience:
-    """How often and after which pause one call is repeated: doubling with jitter; refusals for the threshold,
-    which cost nothing and pass by themselves, are borne four times as long."""
-
-    def __init__(self, attempts: int, backoff: float) -> None:
-        self._attempts = attempts
-        self._backoff = backoff
-        self._failed = 0
-        self._throttled = 0
-
-    def stop(self, state: RetryCallState) -> bool:
-        if _is_throttled(state):
-            self._throttled += 1
-        else:
-            self._failed += 1
-        return self._failed >= self._attempts or self._throttled >= 4 * self._attempts
-
-    def wait(self, state: RetryCallState) -> float:
-        ceiling = (
-            self._backoff if _is_throttled(state) else min(self._backoff * 2.0**self._failed, _MAX_PAUSE)
+def _checked_url(base_url: str) -> str:
+    """The base URL of all calls, from the gateway's with or without /almaws/v1."""
+    parts = urlsplit(base_url.strip())
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise ValueError(
+            "The Alma connection needs the gateway's URL as its host, for example https://api-na.hosted.exlibrisgroup.com"
         )
-        return random.uniform(ceiling / 2, ceiling)  # noqa: S311  jitter, not a secret
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix(_API)}{_API}"
 
 
-def _is_throttled(state: RetryCallState) -> bool:
-    return state.outcome is not None and isinstance(state.outcome.exception(), RemoteThrottled)
-
-
-def _tell(state: RetryCallState) -> None:
-    pause = state.next_action.sleep if state.next_action else 0
-    _log.warning("%s; again in %.1f s", state.outcome.exception() if state.outcome else "", pause)
+def _checked_key(api_key: str) -> str:
+    key = api_key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        # requests would put a header that it cannot send into its exception
+        raise ValueError(
+            "The Alma connection needs an API key as its password: printable characters without spaces."
+        )
+    return key

@@ -9,8 +9,8 @@ HTML page (also with status 200, during maintenance), nothing at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from alma_etl.remote.errors import (
     RemoteThrottled,
     RemoteUnauthorized,
 )
+from alma_etl.remote.exchange import HttpReply
 
 T = TypeVar("T")
 
@@ -48,13 +49,8 @@ class ServiceError:
     tracking_id: str
 
 
-@dataclass(frozen=True)
-class Reply:
-    """One HTTP answer, read wholly."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+class Reply(HttpReply):
+    """An answer of Alma, whatever it is."""
 
     @property
     def charset(self) -> str:

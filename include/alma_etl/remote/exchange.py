@@ -1,13 +1,16 @@
-"""One HTTP exchange with Alma: connection pool, key, time and size bounds. No policy, no repeats.
+"""One HTTP exchange with a remote service: connection pool, credentials, time and size bounds. No policy, no repeats.
 
-The key is in the Authorization header of requests to the one host of the base URL and nowhere else: redirects
-are never followed here, `redirected` tells the client where it may go on.
+Credentials go to the service itself and nowhere else: redirects are never followed here, cookies are not kept,
+`Exchange.redirected` says where a client may go on.
 """
 
 from __future__ import annotations
 
+import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin, urlsplit
 
@@ -16,54 +19,65 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from alma_etl.alma.call import Call
-from alma_etl.alma.reply import Reply
 from alma_etl.remote.errors import (
     RemoteConnectionError,
     RemoteMalformed,
     RemoteNoConnectionError,
     RemoteTimeout,
+    RemoteTransient,
 )
+from alma_etl.remote.meter import CallMeter
 
-API = "/almaws/v1"
 _CHUNK = 65_536
 
 
-class _ApiKey(AuthBase):
-    """Puts the key into the header. Being an `auth` object keeps requests from taking a .netrc entry instead,
-    and its repr keeps the key out of tracebacks that show variables."""
+@dataclass(frozen=True)
+class HttpRequest:
+    """`name` is how errors and logs call it: method and path, without the query, which may name people. `writes`: it
+    may change something there, so that after a lost answer nobody knows."""
 
-    def __init__(self, key: str) -> None:
-        self._header = f"apikey {key}"
+    method: str
+    url: str
+    name: str
+    writes: bool
+    params: Mapping[str, str | int] | None = None
+    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
-        return request
 
-    def __repr__(self) -> str:
-        return "_ApiKey(***)"
+@dataclass(frozen=True)
+class HttpReply:
+    """One HTTP answer, read wholly."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
 
 
 class Exchange:
-    """`base_url` is the gateway, with or without /almaws/v1; raises ValueError with a sentence for a setting
-    that cannot work. `connections` are kept open. `max_body` bounds the bytes of one answer after
-    decompression."""
+    """The connections to the service at `base_url`, of which `connections` are kept open.
+
+    `max_body` bounds the bytes of one answer after decompression. `meter` counts what is sent and refused. Safe for
+    many threads; close it when done."""
 
     def __init__(
         self,
         base_url: str,
-        api_key: str,
+        auth: AuthBase,
         *,
-        connections: int,
-        connect_timeout: float,
-        max_body: int,
+        connections: int = 10,
+        connect_timeout: float = 10,
+        max_body: int = 50_000_000,
+        meter: CallMeter | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.base_url = _checked_url(base_url)
-        self._key = _checked_key(api_key)
-        self._auth = _ApiKey(self._key)
+        self.base_url = base_url
+        self.sent = 0
+        self._auth = auth
         self._connect_timeout = connect_timeout
         self._max_body = max_body
+        self._meter = meter or CallMeter()
+        self._lock = threading.Lock()
         self._monotonic = monotonic
         self._session = requests.Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -72,67 +86,60 @@ class Exchange:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
-    def url(self, call: Call) -> str:
-        """Where the call goes, without its query."""
-        return self.base_url + call.path
+    @property
+    def host(self) -> str:
+        """The service's host, with its port where it has one of its own."""
+        return urlsplit(self.base_url).netloc.lower()
 
     def redirected(self, url: str, location: str) -> str | None:
-        """Where a redirect from `url` leads, None when that is nowhere or another host, which must not get
-        the key."""
+        """Where a redirect from `url` leads, None when that is nowhere or another service, which must not get
+        the credentials."""
         target = urljoin(url, location)
         ours = target.startswith(self.base_url + "/") and "@" not in urlsplit(target).netloc
         return target if location and ours else None
-
-    def scrub(self, text: str) -> str:
-        """`text` without the key, in case somebody echoed it."""
-        return text.replace(self._key, "***")
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def send(self, call: Call, url: str, *, with_params: bool, timeout: float) -> Reply:
-        """Send once and read the whole answer within `timeout` seconds (and one more read). Raises
-        RemoteTransient errors; their `effect_unknown` is true when a writing call may have reached Alma."""
+    def send(self, request: HttpRequest, *, timeout: float, auth: AuthBase | None = None) -> HttpReply:
+        """Send once and read the whole answer within `timeout` seconds (and one more read), whatever its status.
+        `auth`: other credentials than the service's.
+
+        Raises RemoteTransient errors by what is known: RemoteNoConnectionError when nothing was sent, others whose
+        `effect_unknown` is true when it writes, since it may have arrived."""
+        with self._lock:
+            self.sent += 1
+        self._meter.sent()
         deadline = self._monotonic() + timeout
-        headers = {"Accept": call.accept}
-        if call.writes:
-            headers["Content-Type"] = call.content_type
         try:
             response = self._session.request(
-                call.method,
-                url,
-                params=dict(call.params) if with_params else None,
-                data=call.body,
-                headers=headers,
-                auth=self._auth,
+                request.method,
+                request.url,
+                params=request.params,
+                data=request.body,
+                headers=request.headers,
+                auth=auth or self._auth,
                 timeout=(min(self._connect_timeout, timeout), timeout),
                 stream=True,
                 allow_redirects=False,
             )
-        except requests.exceptions.ConnectTimeout as error:
-            raise self._no_connection(call, "no connection within the connect timeout") from error
-        except requests.exceptions.Timeout as error:
-            raise self._too_late(call, timeout) from error
-        except requests.exceptions.ConnectionError as error:
-            if isinstance(
-                _reason(error), (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
-            ):
-                raise self._no_connection(call, _os_text(error)) from error
-            raise RemoteConnectionError(
-                call.name, None, "", f"the connection broke ({_os_text(error)})", "", call.writes
-            ) from error
         except requests.exceptions.RequestException as error:
-            raise RemoteMalformed(
-                call.name, None, "", f"the exchange failed ({type(error).__name__})", "", call.writes
-            ) from error
+            # not chained: its text holds the URL, and with it ids of people
+            raise _lost(request, error, timeout) from None
         with response:
-            body = self._body(call, response, deadline, timeout)
-        return Reply(response.status_code, response.headers, body)
+            self._meter.answered(response.status_code)
+            return HttpReply(
+                response.status_code, response.headers, self._body(request, response, deadline, timeout)
+            )
 
-    def _body(self, call: Call, response: requests.Response, deadline: float, timeout: float) -> bytes:
-        request_id = response.headers.get("X-Request-ID", "")
-        status = response.status_code
+    def _body(
+        self, request: HttpRequest, response: requests.Response, deadline: float, timeout: float
+    ) -> bytes:
+        def broken(why: str) -> RemoteMalformed:
+            request_id = response.headers.get("X-Request-ID", "")
+            return RemoteMalformed(request.name, response.status_code, "", why, request_id, request.writes)
+
         chunks: list[bytes] = []
         size = 0
         try:
@@ -140,77 +147,59 @@ class Exchange:
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > self._max_body:
-                    raise RemoteMalformed(
-                        call.name,
-                        status,
-                        "",
-                        f"the answer is larger than {self._max_body} bytes",
-                        request_id,
-                        call.writes,
-                    )
+                    raise broken(f"the answer is larger than {self._max_body} bytes")
                 if self._monotonic() > deadline:
-                    raise self._too_late(call, timeout)
-        except urllib3.exceptions.ReadTimeoutError as error:
-            raise self._too_late(call, timeout) from error
+                    raise _too_late(request, timeout)
+        except urllib3.exceptions.ReadTimeoutError:
+            raise _too_late(request, timeout) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise RemoteMalformed(
-                call.name,
-                status,
-                "",
-                "the answer broke off or could not be unpacked",
-                request_id,
-                call.writes,
-            ) from error
+            raise broken("the answer broke off or could not be unpacked") from error
         return b"".join(chunks)
 
-    def _no_connection(self, call: Call, why: str) -> RemoteNoConnectionError:
-        return RemoteNoConnectionError(
-            call.name, None, "", f"no connection to {urlsplit(self.base_url).netloc} ({why})"
-        )
 
-    def _too_late(self, call: Call, timeout: float) -> RemoteTimeout:
-        return RemoteTimeout(
-            call.name, None, "", f"no whole answer within {timeout:g} seconds", "", call.writes
-        )
-
-
-def _checked_url(base_url: str) -> str:
-    parts = urlsplit(base_url.strip())
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or parts.username
-    ):
-        raise ValueError(
-            "The Alma connection needs the gateway's URL as its host, for example https://api-na.hosted.exlibrisgroup.com"
-        )
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix(API)}{API}"
-
-
-def _checked_key(api_key: str) -> str:
-    key = api_key.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        # requests would put a header that it cannot send into its exception
-        raise ValueError(
-            "The Alma connection needs an API key as its password: printable characters without spaces."
-        )
-    return key
-
-
-def _reason(error: requests.exceptions.ConnectionError) -> object:
+def _lost(
+    request: HttpRequest, error: requests.exceptions.RequestException, timeout: float
+) -> RemoteTransient:
+    """What a failure before the answer began means."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return _no_connection(request, "no connection within the connect timeout")
+    if isinstance(error, requests.exceptions.Timeout):
+        return _too_late(request, timeout)
+    if not isinstance(error, requests.exceptions.ConnectionError):
+        why = f"the exchange failed ({type(error).__name__})"
+        return RemoteMalformed(request.name, None, "", why, "", request.writes)
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error)):
+        return _no_connection(request, "its certificate cannot be verified")
     inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
+    reason = getattr(inner, "reason", inner)
+    if isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError):
+        return _no_connection(request, _os_text(error))
+    why = f"the connection broke ({_os_text(error)})"
+    return RemoteConnectionError(request.name, None, "", why, "", request.writes)
+
+
+def _no_connection(request: HttpRequest, why: str) -> RemoteNoConnectionError:
+    place = urlsplit(request.url).netloc
+    return RemoteNoConnectionError(request.name, None, "", f"no connection to {place} ({why})")
+
+
+def _too_late(request: HttpRequest, timeout: float) -> RemoteTimeout:
+    why = f"no whole answer within {timeout:g} seconds"
+    return RemoteTimeout(request.name, None, "", why, "", request.writes)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def _os_text(error: BaseException) -> str:
     """The operating system's words for it, without URL and without the text of the libraries between."""
-    seen: BaseException | None = error
     name = type(error).__name__
-    while seen is not None:
-        name = type(seen).__name__
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        seen = seen.__cause__ or seen.__context__
+    for each in _causes(error):
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+        name = type(each).__name__
     return name

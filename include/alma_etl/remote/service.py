@@ -1,34 +1,43 @@
-"""How to reach a service that is no Alma: mod-dcb, dcb-service, a webhook's receiver.
+"""The client of any service that is no Alma: mod-dcb, dcb-service, a webhook's receiver, and Aleph's X-Server.
 
-Calls fail in the same three ways as calls to Alma, so that callers sort them alike: `RemoteRefused` (understood, and
-no), `RemoteTransient` (nobody knows, or not now), `RemoteUnauthorized` (no further call makes sense). Their
-sentences hold nothing of the answer's body but its error code, since bodies may name people.
+Calls fail in the same ways as calls to Alma, so that callers sort them alike: `RemoteRefused` (understood, and no),
+`RemoteTransient` (nobody knows, or not now), `RemoteUnauthorized` (no further call makes sense). Their sentences hold
+nothing of the answer's body but its error code, since bodies may name people.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
 
-import requests
-import urllib3.exceptions
 from requests.auth import AuthBase
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from alma_etl.errors import InputProblem
-from alma_etl.remote.errors import RemoteRefused, RemoteStop, RemoteTransient, RemoteUnauthorized
+from alma_etl.remote.auth import ApiKey, BearerToken, NoCredentials
+from alma_etl.remote.errors import (
+    RemoteError,
+    RemoteMalformed,
+    RemoteRefused,
+    RemoteServerError,
+    RemoteThrottled,
+    RemoteTransient,
+    RemoteUnauthorized,
+)
+from alma_etl.remote.exchange import Exchange, HttpReply, HttpRequest
+from alma_etl.remote.meter import CallMeter
+from alma_etl.remote.retry import RetryPolicy
 
+T = TypeVar("T")
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 _MAX_BODY = 32 * 1024 * 1024
-_CHUNK = 65_536
-_EARLY = 30.0  # a token is renewed so many seconds before it runs out
-_LATER = frozenset({408, 425, 429})
+_LATER = frozenset({408, 425})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
@@ -46,15 +55,19 @@ class HttpAccess:
 
 
 class HttpService:
-    """The service behind an `HttpAccess`: JSON in, JSON out. Close it when done, or use ``with``.
+    """The service behind an `HttpAccess`. Close it when done, or use ``with``. Safe for several threads.
 
-    Safe for several threads. What only reads is repeated up to ``attempts`` times; a write is sent once, and
-    ``effect_unknown`` of its error tells whether it may have arrived. Redirects are not followed, so that the key
-    goes to this one server.
+    What only reads is repeated, up to ``attempts`` times; a write is sent once, and ``effect_unknown`` of its error
+    says whether it may have arrived. Redirects are not followed, so that the key goes to this one server.
     """
 
     def __init__(
-        self, access: HttpAccess, *, attempts: int = 3, sleep: Callable[[float], None] = time.sleep
+        self,
+        access: HttpAccess,
+        *,
+        attempts: int = 3,
+        sleep: Callable[[float], None] = time.sleep,
+        meter: CallMeter | None = None,
     ) -> None:
         parts = urlsplit(access.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -62,17 +75,10 @@ class HttpService:
         self.url = access.url.rstrip("/")
         self._host = parts.hostname
         self._access = access
-        self._session = requests.Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update({"User-Agent": "alma-airflow", "Accept": "application/json"})
-        self._auth = _auth_of(access, self._new_token)
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(RemoteTransient),
-            stop=stop_after_attempt(attempts),
-            wait=wait_random_exponential(multiplier=0.5, max=10),
-            sleep=sleep,
-            reraise=True,
-        )
+        self._auth = self._credentials()
+        self._exchange = Exchange(self.url, self._auth, max_body=_MAX_BODY, meter=meter)
+        self._retry_policy = RetryPolicy(attempts, backoff=0.5, longest=10, refusals=attempts)
+        self._sleep = sleep
 
     def __enter__(self) -> HttpService:
         return self
@@ -82,12 +88,11 @@ class HttpService:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._exchange.close()
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """The document at ``path``. Raises RemoteRefused (its ``status`` tells 404), RemoteTransient and
-        RemoteUnauthorized."""
-        return self._retrying(lambda: self._document(f"GET {path}", *self._send("GET", path, params=params)))
+        """Return the JSON document at ``path``. Raises as `call`; ``status`` of a RemoteRefused says 404."""
+        return self.call("GET", path, json.loads, writes=False, params=params)
 
     def send(
         self,
@@ -98,191 +103,121 @@ class HttpService:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Write once: ``body`` as JSON, or ``data`` as it is. The answer's document, None for an empty or other one.
-
-        Raises as `get`.
-        """
+        """Write once: ``body`` as JSON, or ``data`` as it is. Return the answer's JSON document, None for an empty or
+        other one. Raises as `call`."""
         content = data if data is not None else (None if body is None else json.dumps(body).encode())
-        told = {"Content-Type": "application/json"} if content is not None else {}
-        _, answer = self._send(method, path, content=content, headers=told | dict(headers or {}))
-        try:
-            return json.loads(answer) if answer else None
-        except ValueError:
-            return None
+        return self.call(method, path, _json_or_none, writes=True, content=content, headers=headers)
 
-    def _document(self, call: str, status: int, body: bytes) -> Any:
-        try:
-            return json.loads(body)
-        except ValueError:
-            raise RemoteTransient(call, status, "", f"{self._host} answered without JSON") from None
-
-    def _send(
+    def call(
         self,
         method: str,
         path: str,
+        parse: Callable[[bytes], T],
         *,
+        writes: bool,
         params: Mapping[str, str | int] | None = None,
         content: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes]:
-        call = f"{method} {path}"
-        status, body = self._exchange(method, self.url + path, call, params, content, headers, self._auth)
-        if status == 401 and isinstance(self._auth, _Token):  # it may have been withdrawn before its time
-            self._auth.forget()
-            status, body = self._exchange(method, self.url + path, call, params, content, headers, self._auth)
-        if 200 <= status < 300:
-            return status, body
-        raise self._error(call, status, body, method != "GET")
+    ) -> T:
+        """Make one call and return what ``parse`` makes of the body of its answer; a ValueError of ``parse`` says that
+        it is not what was agreed. ``writes``: whether it may change something there; a POST need not.
 
-    def _exchange(
-        self,
-        method: str,
-        url: str,
-        call: str,
-        params: Mapping[str, str | int] | None,
-        content: bytes | None,
-        headers: Mapping[str, str] | None,
-        auth: AuthBase,
-    ) -> tuple[int, bytes]:
-        writes, deadline = method != "GET", time.monotonic() + self._access.timeout
-        try:
-            with self._session.request(
-                method,
-                url,
-                params=params,
-                data=content,
-                headers=headers,
-                auth=auth,
-                timeout=(min(10.0, self._access.timeout), self._access.timeout),
-                stream=True,
-                allow_redirects=False,
-            ) as response:
-                body = b""
-                for chunk in response.iter_content(_CHUNK):
-                    body += chunk
-                    if len(body) > _MAX_BODY or time.monotonic() > deadline:
-                        raise RemoteTransient(
-                            call,
-                            response.status_code,
-                            "",
-                            f"the answer of {self._host} is too long or too slow",
-                            "",
-                            writes,
-                        )
-                return response.status_code, body
-        except requests.exceptions.ConnectTimeout:
-            raise RemoteTransient(call, None, "", f"no connection to {self._host} in time") from None
-        except requests.exceptions.RequestException as error:
-            if isinstance(_reason(error), urllib3.exceptions.NewConnectionError):
-                writes = False
-            # Its text may hold the URL, which is of no use to anybody here; the kind of error says enough.
-            raise RemoteTransient(
-                call, None, "", f"no answer from {self._host} ({type(error).__name__})", "", writes
-            ) from None
+        Raises RemoteRefused, RemoteTransient (no connection, too late, HTTP 5xx, 408, 425, 429, or another answer than
+        was agreed) and RemoteUnauthorized (HTTP 401, 403; no token)."""
+        kind = {"Content-Type": content_type} if content is not None else {}
+        sent = {"Accept": accept} | kind | dict(headers or {})
+        request = HttpRequest(method, self.url + path, f"{method} {path}", writes, params, content, sent)
+
+        def attempt() -> T:
+            reply = self._answered(request)
+            try:
+                return parse(reply.body)
+            except ValueError:
+                wanted = accept.rpartition("/")[2].upper()
+                why = f"{self._host} answered without {wanted}"
+                raise RemoteMalformed(request.name, reply.status, "", why, "", writes) from None
+
+        if writes:
+            return attempt()
+        return self._retry_policy.run(attempt, lambda error: True, self._sleep)
+
+    def _answered(self, request: HttpRequest) -> HttpReply:
+        reply = self._exchange.send(request, timeout=self._access.timeout)
+        if reply.status == 401 and isinstance(self._auth, BearerToken):  # perhaps withdrawn before its time
+            self._auth.forget()
+            reply = self._exchange.send(request, timeout=self._access.timeout)
+        if 200 <= reply.status < 300:
+            return reply
+        raise self._failure(request, reply)
+
+    def _failure(self, request: HttpRequest, reply: HttpReply) -> RemoteError:
+        status, code = reply.status, _code(reply.body)
+
+        def make(type_: type[RemoteError], what: str, effect_unknown: bool = False) -> RemoteError:
+            return type_(request.name, status, code, f"{self._host} {what}", "", effect_unknown)
+
+        if status in (401, 403):
+            return make(RemoteUnauthorized, "does not accept the key or client")
+        if status == 429:
+            return make(RemoteThrottled, "cannot answer now")
+        if status in _LATER:
+            return make(RemoteTransient, "cannot answer now", request.writes)
+        if status >= 500:
+            return make(RemoteServerError, "cannot answer now", request.writes)
+        return make(RemoteRefused, "refuses" if status >= 400 else "answers with a redirect: correct the URL")
+
+    def _credentials(self) -> AuthBase:
+        access = self._access
+        if access.token_url is None:
+            return ApiKey(access.api_key) if access.api_key else NoCredentials()
+        if not access.client_id or not access.client_secret:
+            raise InputProblem("A service with a token URL also needs a client's id and secret")
+        return BearerToken(self._new_token)
 
     def _new_token(self) -> tuple[str, float]:
-        """A token by client credentials (RFC 6749, 4.4), and for how many seconds it is good."""
+        """Fetch a token by client credentials (RFC 6749, 4.4), and for how many seconds it is good."""
         access = self._access
         form = {
             "grant_type": "client_credentials",
             "client_id": access.client_id,
             "client_secret": access.client_secret,
         }
-        call, url = "POST token", access.token_url or ""
-        prepared = requests.Request("POST", url, data=form).prepare()
-        content = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        status, body = self._exchange("POST", url, call, None, content, kind, _NoAuth())
-        if 400 <= status < 500 and status not in _LATER:
-            raise RemoteUnauthorized(
-                call, status, _code(body), "no token is given for this client id and secret"
-            )
+        request = HttpRequest(
+            "POST",
+            access.token_url or "",
+            "POST token",
+            writes=False,
+            body=urlencode(form).encode(),
+            headers={"Content-Type": FORM, "Accept": JSON},
+        )
+        reply = self._exchange.send(request, timeout=access.timeout, auth=NoCredentials())
+        if 400 <= reply.status < 500 and reply.status not in _LATER | {429}:
+            why = "no token is given for this client id and secret"
+            raise RemoteUnauthorized(request.name, reply.status, _code(reply.body), why)
         try:
-            told = json.loads(body) if status == 200 else {}
-            return str(told["access_token"]), float(told.get("expires_in") or 60)
+            document = json.loads(reply.body) if reply.status == 200 else {}
+            return str(document["access_token"]), float(document.get("expires_in") or 60)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise RemoteTransient(call, status, "", "the token service gave no token") from None
-
-    def _error(
-        self, call: str, status: int, body: bytes, writes: bool
-    ) -> RemoteRefused | RemoteTransient | RemoteStop:
-        code = _code(body)
-        if status in (401, 403):
-            return RemoteUnauthorized(call, status, code, f"{self._host} does not accept the key or client")
-        if status >= 500 or status in _LATER:
-            unknown = writes and status != 429
-            return RemoteTransient(call, status, code, f"{self._host} cannot answer now", "", unknown)
-        if status < 400:
-            return RemoteRefused(call, status, code, f"{self._host} answers with a redirect: correct the URL")
-        return RemoteRefused(call, status, code, f"{self._host} refuses")
+            why = "the token service gave no token"
+            raise RemoteMalformed(request.name, reply.status, "", why) from None
 
 
-def _reason(error: requests.exceptions.RequestException) -> object:
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
+def _json_or_none(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return None
 
 
 def _code(body: bytes) -> str:
     """The error's code, where the answer has one; never its text, which may name people."""
     try:
-        told = json.loads(body)
-        if isinstance(told.get("errors"), list):
-            told = told["errors"][0]
-        code = told.get("code") or told.get("errorCode") or told.get("type") or ""
+        document = json.loads(body)
+        if isinstance(document.get("errors"), list):
+            document = document["errors"][0]
+        code = document.get("code") or document.get("errorCode") or document.get("type") or ""
     except (ValueError, AttributeError, IndexError, TypeError):
         return ""
     return str(code) if _CODE.fullmatch(str(code)) else ""
-
-
-def _auth_of(access: HttpAccess, new_token: Callable[[], tuple[str, float]]) -> AuthBase:
-    if access.token_url:
-        if not access.client_id or not access.client_secret:
-            raise InputProblem("A service with a token URL also needs a client's id and secret")
-        return _Token(new_token)
-    return _Key(access.api_key) if access.api_key else _NoAuth()
-
-
-class _NoAuth(AuthBase):
-    """Sends nothing; being there, it keeps requests from taking an entry of .netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
-class _Key(AuthBase):
-    """An API key as FOLIO's edge modules take it, bare. Its repr keeps the key out of tracebacks."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._key
-        return request
-
-    def __repr__(self) -> str:
-        return "_Key(***)"
-
-
-class _Token(AuthBase):
-    """A bearer token, fetched when it is needed and used until shortly before it ends."""
-
-    def __init__(self, new_token: Callable[[], tuple[str, float]]) -> None:
-        self._new_token = new_token
-        self._lock = threading.Lock()
-        self._token, self._until = "", 0.0
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        with self._lock:
-            if not self._token or time.monotonic() >= self._until:
-                self._token, seconds = self._new_token()
-                self._until = time.monotonic() + max(seconds - _EARLY, seconds / 2)
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-    def forget(self) -> None:
-        """Fetch another one next time."""
-        with self._lock:
-            self._token = ""
-
-    def __repr__(self) -> str:
-        return "_Token(***)"

@@ -1,14 +1,18 @@
 """Services that are no Alma: the key's way, tokens, what is repeated, and how failures are told."""
 
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 import pytest
 
 from alma_etl.errors import InputProblem
-from alma_etl.remote.errors import RemoteRefused, RemoteTransient, RemoteUnauthorized
-from alma_etl.remote.service import HttpAccess, HttpService
-from tests.unit.alma.scripted import HTML, KEY, Say, Scripted, as_json, serve
+from alma_etl.remote import xml
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteTransient, RemoteUnauthorized
+from alma_etl.remote.meter import CallCounts, CallMeter
+from alma_etl.remote.service import FORM, HttpAccess, HttpService
+from tests.unit.alma.scripted import HTML, KEY, Say, Scripted, as_json, as_xml, serve
 
 PERSON = "Ada Lovelace"
 
@@ -129,10 +133,53 @@ def test_something_else_than_json_is_no_answer(server: Scripted) -> None:
         opened.get("/x")
 
 
+def test_a_post_that_only_reads_is_repeated_and_its_form_is_never_shown(server: Scripted) -> None:
+    """As an X-Server wants it: the login and password in the form, XML back."""
+    server.says(as_json({}, 503), Say(b"no xml"), as_xml("<find><set>1</set></find>"))
+    form = urlencode({"op": "find", "user_password": KEY}).encode()
+    with service(server) as opened:
+        found = opened.call(
+            "POST", "/X", xml.parse, writes=False, content=form, content_type=FORM, accept="application/xml"
+        )
+        server.says(Say(b"no xml"))
+        with pytest.raises(RemoteMalformed, match="without XML") as caught:
+            opened.call(
+                "POST",
+                "/X",
+                xml.parse,
+                writes=True,
+                content=form,
+                content_type=FORM,
+                accept="application/xml",
+            )
+    assert found[0].text == "1"
+    assert [(asked.target, asked.body, asked.headers["Content-Type"]) for asked in server.asked] == [
+        ("/X", form, "application/x-www-form-urlencoded")
+    ] * 4
+    assert caught.value.effect_unknown
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_is_sent_is_counted(server: Scripted) -> None:
+    meter = CallMeter()
+    server.says(as_json({}, 429), as_json({}))
+    with HttpService(HttpAccess(server.url), sleep=lambda _: None, meter=meter) as opened:
+        opened.get("/x")
+    assert meter.take() == CallCounts(sent=2, refused=1)
+
+
+def test_a_write_without_a_token_was_not_sent(server: Scripted) -> None:
+    server.says(Say(drop=True))
+    access = {"client_id": "me", "client_secret": KEY, "token_url": f"{server.url}/token"}
+    with service(server, **access) as opened, pytest.raises(RemoteTransient) as caught:
+        opened.send("POST", "/x", {"a": 1})
+    assert not caught.value.effect_unknown
+
+
 def test_an_endless_answer_is_cut_off(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alma_etl.remote.service._MAX_BODY", 100_000)
     server.says(Say(b"", forever=b"x" * 10_000))
-    with service(server) as opened, pytest.raises(RemoteTransient, match="too long"):
+    with service(server) as opened, pytest.raises(RemoteTransient, match="larger than 100000 bytes"):
         opened.send("POST", "/x")
 
 
