@@ -1,4 +1,9 @@
-"""An Alma of a few titles in memory, with the surface of the client that the WEST steps use."""
+"""A scripted Alma of a few titles in memory, with the surface of the client that the WEST steps use.
+
+For what the sandbox cannot be asked for: an exception for one id at its n-th call without retries and their waits, an
+end after so many answers, pages of a set that no Alma setting gives, thousands of small catalogues for a property. All
+else runs against the sandbox (``test_west_sandbox.py``, ``test_west_clears.py``).
+"""
 
 import threading
 from collections import Counter
