@@ -1,6 +1,7 @@
-"""House rules for every DAG, and the wiring of each."""
+"""House rules for every DAG, and what holds for some of them whatever their files say."""
 
 import ast
+import inspect
 from datetime import timedelta
 
 import pytest
@@ -66,29 +67,52 @@ def test_a_dag_file_is_a_table_of_contents(path):
     assert not [node for node in ast.walk(tree) if isinstance(node, (ast.If, ast.For, ast.While, ast.Try))]
 
 
-def test_west_holdings_flows_by_chunk():
-    dag = BAG.dags["west_holdings"]
-    assert [task.task_id for task in dag.topological_sort()] == [
-        "extract_mms_ids",
-        "list_holdings",
-        "fetch_holdings",
-        "convert_to_marc21",
-        "assemble_delivery",
-        "deliver",
-        "report",
-        "check_outcome",
+@pytest.mark.parametrize(("dag_id", "dag"), DAGS)
+def test_reports_and_final_checks_run_whatever_happened_before(dag_id, dag):
+    """`track` is what reports the end of a placing; a tick and a delivery go on with what there is."""
+    always = {"report", "check_outcome", "track", "assemble_delivery", "apply", "act", "publish"}
+    assert {task.task_id for task in dag.tasks if task.task_id in always} == {
+        task.task_id for task in dag.tasks if task.trigger_rule == "all_done"
+    }
+
+
+@pytest.mark.parametrize(("dag_id", "dag"), DAGS)
+def test_no_two_runs_of_what_starts_by_itself_are_at_work_at_once(dag_id, dag):
+    assert dag.max_active_runs == 1 or not dag.timetable.can_be_scheduled
+
+
+@pytest.mark.parametrize(("dag_id", "task"), TASKS, ids=lambda value: getattr(value, "task_id", value))
+def test_a_task_has_a_plain_id_and_waits_for_the_pool_if_it_asks_alma(dag_id, task):
+    assert "." not in task.task_id
+    source = inspect.getsource(getattr(task, "operator_class", type(task)))
+    opens_every_side = dag_id.startswith("dcb_") and task.task_id in ("poll", "act", "compare")
+    if ".client()" in source or opens_every_side:
+        assert task.pool == "alma_api"
+
+
+def test_the_rule_of_the_pool_sees_who_asks_alma():
+    seen = {dag_id for dag_id, task in TASKS if task.pool == "alma_api"}
+    assert {"west_holdings", "item_creation", "dcb_status_sync"} <= seen
+
+
+@pytest.mark.parametrize("dag_id", ["west_holdings", "item_creation"])
+def test_a_chunk_under_way_is_finished_before_another_begins(dag_id):
+    mapped = [
+        task.priority_weight
+        for task in BAG.dags[dag_id].topological_sort()
+        if task.get_closest_mapped_task_group()
     ]
-    for asking in ("extract_mms_ids", "list_holdings", "fetch_holdings"):
-        assert dag.get_task(asking).pool == "alma_api"
-    assert dag.get_task("convert_to_marc21").pool != "alma_api"
-    for always in ("assemble_delivery", "report", "check_outcome"):
-        assert dag.get_task(always).trigger_rule == "all_done"
-    assert [asset.name for asset in dag.get_task("deliver").outlets] == ["west_delivery"]
-    weights = [
-        dag.get_task(task).priority_weight
-        for task in ("list_holdings", "fetch_holdings", "convert_to_marc21")
-    ]
-    assert weights == sorted(weights)
+    assert len(mapped) > 1
+    assert mapped == sorted(set(mapped))
+
+
+def test_a_file_goes_away_only_after_its_report():
+    task = BAG.dags["item_creation"].get_task("file_away")
+    assert (task.trigger_rule, task.upstream_task_ids) == ("all_success", {"report"})
+
+
+def test_the_name_of_a_dropped_file_is_no_template():
+    assert list(BAG.dags["file_intake"].get_task("start_load").template_fields) == []
 
 
 def test_west_holdings_needs_nothing_from_the_form():

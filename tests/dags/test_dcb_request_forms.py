@@ -1,4 +1,4 @@
-"""The wiring and the forms of `dcb_place_request` and `dcb_cancel_request`."""
+"""The forms of `dcb_place_request` and `dcb_cancel_request`."""
 
 import json
 
@@ -24,24 +24,6 @@ CONF = {
     "bib": {"title": "A title"},
     "item": {"barcode": "32101000000001"},
 }
-
-
-def test_a_placing_goes_step_by_step_and_tells_its_end_whatever_happens():
-    assert [task.task_id for task in PLACE.topological_sort()] == [
-        "check_patron",
-        "ensure_virtual_patron",
-        "place_supplier_request",
-        "create_virtual_item",
-        "place_borrower_request",
-        "track",
-    ]
-    assert PLACE.task_dict["track"].trigger_rule == "all_done"
-    assert {task.pool for task in PLACE.tasks} == {"alma_api"}
-
-
-def test_a_cancellation_is_verified_and_reported():
-    assert [task.task_id for task in CANCEL.topological_sort()] == ["cancel", "verify", "report"]
-    assert CANCEL.task_dict["report"].trigger_rule == "all_done"
 
 
 def checked(dag, conf):
