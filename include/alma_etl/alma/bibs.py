@@ -151,7 +151,7 @@ class Bibs(Resource):
         validate: bool | None = None,
     ) -> bytes:
         """PUT /bibs/{mms_id} with a whole <bib>: what `whole` gave, changed. Refused with 4022034 when the
-        record was changed since (its 005), and when somebody has it open, unless told otherwise. Raises
+        record was changed since (its 005), and when somebody has it open, unless the options say otherwise. Raises
         RemoteError."""
         call = xml_call(
             "PUT",

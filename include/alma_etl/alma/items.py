@@ -108,7 +108,7 @@ class Items(Resource):
         register_in_house_use: bool = False,
     ) -> Item:
         """POST .../items/{pid}?op=scan at a desk of `library`, or at a department. Returns loans, fills
-        holds, starts and ends work orders. Alma counts an in-house use unless told not to: here it is told.
+        holds, starts and ends work orders. Alma counts an in-house use unless it is said not to, as here.
         The holding id must be the real one. Has been seen to take 52 seconds, and to take effect without an
         answer. Raises RemoteError, ValueError unless exactly one of desk and department is given."""
         if (circ_desk is None) == (department is None):

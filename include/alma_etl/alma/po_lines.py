@@ -15,7 +15,7 @@ NO_PO_LINE = frozenset({"401871"})
 
 @dataclass(frozen=True)
 class PoLine:
-    """A PO line; `raw` is all that Alma told of it."""
+    """A PO line; `raw` is Alma's whole object."""
 
     number: str
     status: str

@@ -250,7 +250,7 @@ def read_or_malformed(call: Call, reply: Reply, read: Callable[[Reply], T]) -> T
 
 
 def next_allowance(now: datetime) -> datetime:
-    """When the daily calls come back: midnight UTC; shortly after midnight our clock may be ahead of Alma's,
+    """When the daily calls are renewed: midnight UTC; shortly after midnight our clock may be ahead of Alma's,
     and waiting for the next midnight would lose a day."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return now + _RESET_GRACE if now - midnight < _RESET_GRACE else midnight + timedelta(days=1)

@@ -102,7 +102,7 @@ def page(
 
 
 def every(call_name: str, get: Callable[[int], Page[T]], key: Callable[[T], str]) -> list[T]:
-    """All rows of a list; `get` fetches the page at an offset, `key` tells rows apart.
+    """All rows of a list; `get` fetches the page at an offset, `key` identifies a row.
 
     Records that come and go shift the pages, so that a row may be met twice or not at all: unless as many
     different rows were met as the list counts, it is read again. Raises RemoteShortList, with all rows that

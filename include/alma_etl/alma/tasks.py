@@ -3,8 +3,8 @@
 Each may be repeated by a retry of its task: what an earlier attempt did is found, not done again. A job is run in
 steps that may each be done by another process: its start is remembered before and after the POST (`JobMemory`), so
 that a worker that dies at any moment leaves a successor who finds the instance instead of starting a second one.
-Whether it has ended is told by its status alone: `progress` may stay below 100, and a status that nobody has heard of
-is final and no success.
+Its status alone says whether it has ended: `progress` may stay below 100, and a status that nobody has heard of is
+final and no success.
 """
 
 from __future__ import annotations
@@ -80,17 +80,17 @@ def add_set_members(
     id_type: str | None = None,
     fail_on_invalid_id: bool = True,
 ) -> dict[str, int]:
-    """Add members to an itemised set (POST /conf/sets/{set_id}?op=add_members), 1000 a call; counts come back.
+    """Add members to an itemised set (POST /conf/sets/{set_id}?op=add_members), 1000 a call; return counts.
 
     `given` = `repeated` in the list + `already_members` + `added` + `not_added`; `size` is the set's now. Ids that
-    are members already are told by reading the set (one request per 100) and are not sent, so that a retry goes
-    on where an earlier attempt came to. With `id_type` (BARCODE, OCLC_NUMBER, ...) they cannot be told, since a
+    are members already are found by reading the set (one request per 100) and are not sent, so that a retry goes
+    on where an earlier attempt stopped. With `id_type` (BARCODE, OCLC_NUMBER, ...) they cannot be found, since a
     set lists its members by Alma's own ids: then `fail_on_invalid_id=False` passes over them, as over
     unknown ids, and they count as `not_added`. Raises InputProblem when the set is unknown or Alma refuses an id.
     """
     distinct = list(dict.fromkeys(ids))
     before = _there(client.sets.read(set_id), f"There is no set {set_id}").number_of_members
-    members = _members(client, set_id, before) if id_type is None else set()
+    members = set_members(client, set_id, before) if id_type is None else set()
     missing = [each for each in distinct if each not in members]
     after = before
     if missing:
@@ -108,7 +108,8 @@ def add_set_members(
     }
 
 
-def _members(client: AlmaClient, set_id: str, size: int) -> set[str]:
+def set_members(client: AlmaClient, set_id: str, size: int) -> set[str]:
+    """All members of a set of this size, 100 a request. Raises RemoteShortList when Alma names fewer."""
     pages = client.in_parallel(
         lambda offset: client.sets.members_page(set_id, offset, limit=PAGE).ids, range(0, size, PAGE)
     )
@@ -139,7 +140,7 @@ def update_one_item(
     `writes.update_item`.
 
     `updated`, `unchanged` (nothing was sent), or `adopted` (the answer was lost, but the change is there). Raises
-    InputProblem when the item is unknown, Alma refuses the change, or it is not told which item is meant.
+    InputProblem when the item is unknown, Alma refuses the change, or `changes` and ids do not say what is meant.
     """
     by_ids = bool(mms_id and holding_id and item_pid)
     if by_ids == bool(barcode):
@@ -285,7 +286,7 @@ def look_at_job(client: AlmaClient, instance_id: str, *, job_id: str = ANY_JOB) 
     """Look at an instance once: how it ended, or None while it runs and while Alma cannot be asked.
 
     An outage outlasts no job, so it is logged and no error. Raises InputProblem for an instance that Alma does not
-    know, and RemoteStop for what a later look cannot mend (key, rights, daily threshold).
+    know, and RemoteStop for what a later look cannot change (key, rights, daily threshold).
     """
     try:
         answer = client.jobs.instance(job_id, instance_id)

@@ -104,7 +104,7 @@ class UserRequests(Resource):
         override: bool | None = None,
     ) -> Answer[None]:
         """DELETE /users/{user_id}/requests/{request_id}. `reason`: a code of RequestCancellationReasons. Alma
-        mails the patron unless told not to: here it is told. `override`: also a request that is being
+        mails the patron unless it is said not to, as here. `override`: also a request that is being
         processed. Found when cancelled, Absent when it was gone already, see `Resource._delete`."""
         return self._delete(
             path("users", user_id, "requests", request_id),

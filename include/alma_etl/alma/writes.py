@@ -47,6 +47,7 @@ from alma_etl.remote.safe_write import Outcome, Written, update, write
 T = TypeVar("T")
 
 BARCODE_ELSEWHERE = "BARCODE_ELSEWHERE"
+STALE = frozenset({"4022034"})  # somebody else saved the record since it was read
 
 
 def _only(call: str, answer: ListAnswer[T], wanted: Callable[[T], bool] = lambda row: True) -> Answer[T]:
@@ -91,7 +92,7 @@ def create_holding(
     suppressed: bool = False,
     before: Callable[[], None] = lambda: None,
 ) -> Written[Holding]:
-    """POST a holding. `known`: the ids of the bib's holdings before, by which a new one is told from an old
+    """POST a holding. `known`: the ids of the bib's holdings before, by which a new one is known from an old
     one. `before` is called right before each POST; what it raises ends this and is passed on."""
     library, location = _place(record)
 
@@ -296,8 +297,8 @@ def add_members(
     id_type: str | None = None,
     fail_on_invalid_id: bool = True,
 ) -> Written[AlmaSet]:
-    """Add any number of members, 1000 a call. The set must have no other writer, since its size tells whether
-    a lost call took effect. Stops at the first call that is not done; the size of `value` tells how far it
+    """Add any number of members, 1000 a call. The set must have no other writer, since its size shows whether
+    a lost call took effect. Stops at the first call that is not done; the size of `value` says how far it
     came."""
     answer = client.sets.read(set_id)
     if not isinstance(answer, Found):
@@ -333,7 +334,7 @@ def _grown(client: AlmaClient, set_id: str, before: int, added: int) -> Answer[A
 
 def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> Written[str]:
     """Start a job; `value` is the id of its instance. One call before it notes today's instances, so that a
-    new one can be told from them; a `job_name` among the parameters tells it from what others start
+    new one can be known; a `job_name` among the parameters distinguishes it from what others start
     meanwhile."""
     before = _instances(client, job_id)
     if not isinstance(before, Found):
@@ -407,13 +408,14 @@ def update_bib(
     override_lock: bool = False,
 ) -> Written[bytes]:
     """Change the MARC <record> of a bib in place; done again on a new reading when somebody else saved in
-    between (4022034). `change` must do nothing to a record that has it already. `value` is the whole <bib>.
+    between (`STALE`). `change` must do nothing to a record that has it already. `value` is the whole <bib>.
     """
     return update(
         lambda: client.bibs.whole(mms_id),
         in_record(change),
         lambda whole: client.bibs.update(mms_id, whole, override_lock=override_lock),
         pause=client.pause,
+        stale=STALE,
     )
 
 

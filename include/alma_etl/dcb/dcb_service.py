@@ -38,13 +38,13 @@ class DcbService:
         """The status that it shows for a request; Absent when it does not know it. Raises RemoteUnauthorized."""
         path = f"/admin/patrons/requests/{quote(pr_id, safe='')}"
         try:
-            told = self._service.get(path)
+            document = self._service.get(path)
         except RemoteRefused as error:
             return Absent(error) if error.status == 404 else Unknown(error)
         except RemoteTransient as error:
             return Unknown(error)
         # Serialised from an entity whose field `status` is an enum; some versions wrap it.
-        status = told.get("status") if isinstance(told, dict) else None
+        status = document.get("status") if isinstance(document, dict) else None
         status = status.get("code") if isinstance(status, dict) else status
         if not status:
             return Unknown(RemoteTransient(f"GET {path}", 200, "", "the answer names no status"))

@@ -112,7 +112,7 @@ class ModDcb:
     def move_to(self, txn_id: str, target: Txn, role: Role) -> Done | Later | Refused:
         """See to it that the transaction stands at ``target`` or beyond; ``role`` is ours of that side.
 
-        Done also when the step is one that only FOLIO's circulation can make: it is expected, and what was read tells
+        Done also when the step is one that only FOLIO's circulation can make: it is expected, and what was read shows
         whether it came. MISSING, ERROR, EXPIRED and CREATED are no targets: ValueError.
         """
         if target not in (*_CHAIN[1:], Txn.CANCELLED):
@@ -138,14 +138,14 @@ class ModDcb:
     def _look(self, txn_id: str) -> Answer[Mapping[str, Any]]:
         path = f"{_path(txn_id)}/status"
         try:
-            told = self._service.get(path)
+            document = self._service.get(path)
         except RemoteRefused as error:
             return Absent(error) if error.status == 404 else Unknown(error)
         except RemoteTransient as error:
             return Unknown(error)
-        if not isinstance(told, dict) or not told.get("status"):
+        if not isinstance(document, dict) or not document.get("status"):
             return Unknown(RemoteTransient(f"GET {path}", 200, "", "the answer names no status"))
-        return Found(told)
+        return Found(document)
 
     def _adopted(self, txn_id: str, body: Mapping[str, Any]) -> Written[str] | None:
         """What is there already. None when nothing is."""

@@ -1,6 +1,6 @@
-"""Three answers to a question put to Alma, never two: found, absent, unknown.
+"""Three answers to a question put to a remote service, never two: found, absent, unknown.
 
-"It is not there" and "we could not find out" lead to different deeds: the first may be created, the second
+"It is not there" and "we could not find out" lead to different actions: the first may be created, the second
 must not be. Errors that end the run (`RemoteStop`) are no answer and are raised.
 """
 
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found(Generic[T]):
-    """Alma gave it: `value`."""
+    """It is there: `value`."""
 
     value: T
 
 
 @dataclass(frozen=True)
 class Absent:
-    """Alma said that it is not there; `error` is what it said, None when it merely left it out."""
+    """The service said that it is not there; `error` is what it said, None when it merely left it out."""
 
     error: RemoteError | None = None
 
@@ -51,7 +51,7 @@ ListAnswer = Found[list[T]] | PartlyFound[T] | Absent | Unknown
 
 
 def ask(question: Callable[[], T], absent: frozenset[str]) -> Answer[T]:
-    """Put a question; `absent` holds the error codes by which Alma says "not there" to this very call."""
+    """Put a question; `absent` holds the error codes by which the service says "not there" to this very call."""
     try:
         return Found(question())
     except RemoteRefused as error:

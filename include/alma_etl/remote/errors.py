@@ -1,11 +1,11 @@
-"""What can go wrong with a call to Alma, sorted by what the caller should do about it.
+"""What can go wrong with a call to a remote service, sorted by what the caller should do about it.
 
-`RemoteRefused`   Alma understood and said no: an outcome of that one record, told apart by `code`.
+`RemoteRefused`   the service understood and said no: an outcome of that one record, known by its `code`.
 `RemoteTransient` nobody knows, or not now: the client has already repeated what may be repeated. `RemoteStop`
 no further call makes sense: the run ends with this sentence, it is never one record's outcome.
 
-Every error names the call (method and path, never a query and never the key) and Alma's tracking id, which is
-what Ex Libris support asks for. All of them can be pickled, since workers hand them around.
+Every error names the call (method and path, never a query and never the key) and the service's tracking id where
+it gives one, which is what Ex Libris support asks for. All of them can be pickled, since workers hand them around.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class RemoteError(Exception):
-    """One failed call: `call` ("GET /bibs/99..."), HTTP `status` (None without an answer), Alma's `code` (""
+    """One failed call: `call` ("GET /bibs/99..."), HTTP `status` (None without an answer), the service's `code` (""
     if there was none), a `message` that is a sentence, and the `tracking_id` ("" if the answer had none).
 
     `effect_unknown` is true when the call would have changed something and may have done so: the caller has
@@ -58,7 +58,7 @@ class RemoteTimeout(RemoteTransient):
 
 
 class RemoteConnectionError(RemoteTransient):
-    """No connection, or it broke before the answer began."""
+    """No connection, or it broke before the answer started."""
 
 
 class RemoteNoConnectionError(RemoteConnectionError):

@@ -160,7 +160,7 @@ class Exchange:
 def _lost(
     request: HttpRequest, error: requests.exceptions.RequestException, timeout: float
 ) -> RemoteTransient:
-    """What a failure before the answer began means."""
+    """What a failure before the answer started means."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return _no_connection(request, "no connection within the connect timeout")
     if isinstance(error, requests.exceptions.Timeout):

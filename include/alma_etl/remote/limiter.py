@@ -1,4 +1,4 @@
-"""The rate limiter as the Alma client sees it.
+"""The rate limiter of a service, such as Alma, as its client sees it.
 
 Alma counts calls per second for a whole institution, over all keys, hosts and integrations, so every
 request first asks a limiter that all of them share. What stands behind it (a database row, a Valkey hash,
@@ -47,7 +47,7 @@ class LimiterClosed(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"No Alma calls until {self.until:%Y-%m-%d %H:%M:%S %Z}: {self.reason}"
+        return f"No calls until {self.until:%Y-%m-%d %H:%M:%S %Z}: {self.reason}"
 
 
 class LimiterAtFloor(Exception):
@@ -73,7 +73,7 @@ class Permit:
 
 
 class Limiter(Protocol):
-    """One budget of Alma calls per second. All methods may be called from any thread."""
+    """One budget of calls per second. All methods may be called from any thread."""
 
     def acquire(self, floor: int = 0) -> Permit | None:
         """Block this thread until it may send one request, now. `floor`: the calls that it must leave for today.
@@ -83,12 +83,12 @@ class Limiter(Protocol):
         """
 
     def throttled(self) -> None:
-        """Alma refused a request (PER_SECOND_THRESHOLD): all pause for a second, then go slower."""
+        """The service refused a request for the rate (PER_SECOND_THRESHOLD): all pause for a second, then go slower."""
 
     def close(self, until: datetime, reason: str) -> None:
         """Let nobody send before `until` (aware, UTC): the daily threshold. It opens again by itself.
 
-        The last word wins; a time that is past opens the budget at once.
+        The last call wins; a time that is past opens the budget at once.
         """
 
     def note_remaining(self, calls_left: int, permit: Permit | None = None) -> None:
@@ -262,7 +262,7 @@ class PacedLimiter:
         return self._state.generation if self._state else -1
 
     def _batch(self) -> int:
-        # At the pace of the last answer, which may be far below our own rate: others are slower, or Alma refused.
+        # At the pace of the last answer, which may be far below our own rate: others are slower, or met a refusal.
         return max(1, round(BATCH / self._state.step)) if self._state else 1
 
     def _refuse(self, floor: int) -> None:

@@ -1,4 +1,4 @@
-"""What a budget of Alma calls is and how it changes: the rules that every store of the limiter applies.
+"""What a budget of calls is and how it changes: the rules that every store of the limiter applies.
 
 A budget hands out *slots*: moments of the store's clock at which one request may be sent, `step` seconds
 apart. Nothing is held and nothing is given back: a slot that nobody uses has passed, which is all that
@@ -20,7 +20,7 @@ PACE = 0.97
 """Slots lie 1 / (PACE * rate) apart. The 3 % keep a second from holding one permit too many when permits are
 used up to 1 / PACE - 1 = 31 ms late, whatever the rate."""
 PAUSE = 1.0
-"""Seconds without any permit after Alma refused one (reference: pause all workers about 1 s)."""
+"""Seconds without any permit after the service refused one (reference: pause all workers about 1 s)."""
 SAME_REFUSAL = 0.5
 """Refusals met this long after the pause still belong to the requests that were under way before it."""
 SLOWER = 0.7
@@ -33,8 +33,8 @@ RATE_MEMORY = 60.0
 """Of the rates that processes are configured with, the lowest one asked for in this many seconds holds."""
 DAY = 86_400.0
 SETTLING = 120.0
-"""Calls left that were met in the first seconds of a day hold no longer than these: Alma's counter may turn a moment
-after the store's clock, and what it said of yesterday must not stop all of today."""
+"""Calls left that were met in the first seconds of a day hold no longer than these: the service's counter may turn a
+moment after the store's clock, and what it said of yesterday must not stop all of today."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Budget(Protocol):
         """Read the state, changing nothing."""
 
     def slow_down(self) -> BudgetState:
-        """Alma refused a request for its per-second threshold."""
+        """The service refused a request for its per-second threshold."""
 
     def shut(self, until: float, reason: str) -> BudgetState:
         """Grant nothing before `until`."""
@@ -88,7 +88,7 @@ class Budget(Protocol):
     def note_calls_left(
         self, calls_left: int, day: int | None = None, number: int | None = None
     ) -> BudgetState:
-        """Write down the calls left today, as Alma said in answer to the call of slot `number` of `day`."""
+        """Write down the calls left today, as the service said in answer to the call of slot `number` of `day`."""
 
     def forget_connections(self) -> None:
         """Called first in a forked process: what is open belongs to the parent and must not be touched."""
@@ -148,7 +148,7 @@ def taken(state: BudgetState, now: float, wanted: int, rate: float, floor: int =
 
 
 def slowed(state: BudgetState, now: float) -> BudgetState:
-    """Alma refused a request: no slots for PAUSE seconds, then fewer; those reserved already are void.
+    """The service refused a request: no slots for PAUSE seconds, then fewer; those reserved already are void.
 
     The refusals that follow at once are about the same excess and are only counted.
     """
@@ -165,7 +165,7 @@ def slowed(state: BudgetState, now: float) -> BudgetState:
 
 
 def shut(state: BudgetState, now: float, until: float, reason: str) -> BudgetState:
-    """No slots before `until`, and those reserved already are void. The last word wins."""
+    """No slots before `until`, and those reserved already are void. The last call wins."""
     return replace(
         touched(state, now), closed_until=until, closed_reason=reason, generation=state.generation + 1
     )
@@ -174,10 +174,10 @@ def shut(state: BudgetState, now: float, until: float, reason: str) -> BudgetSta
 def noted(
     state: BudgetState, now: float, calls_left: int, day: int | None = None, number: int | None = None
 ) -> BudgetState:
-    """The state with what Alma said is left in answer to the call of slot `number` of `day`.
+    """The state with what the service said is left in answer to the call of slot `number` of `day`.
 
-    Of the slots handed out after that one, Alma may have counted all when it answered, or none: what is left lies
-    between the two, and what is known already holds as long as it lies there, too. An answer to a call of another
+    Of the slots handed out after that one, the service may have counted all when it answered, or none: what is left
+    lies between the two, and what is known already holds as long as it lies there, too. An answer to a call of another
     day says nothing about today.
     """
     known = left_today(state, now)

@@ -28,7 +28,7 @@ def in_parallel(function: Callable[[X], Y], items: Iterable[X], threads: int) ->
                     try:
                         for item in islice(source, 2 * threads - len(under_way)):
                             under_way[pool.submit(function, item)] = item
-                    except Exception as error:  # noqa: BLE001  the source may call Alma as well; raised below
+                    except Exception as error:  # noqa: BLE001  the source may make calls as well; raised below
                         failed = error
                 if not under_way:
                     break

@@ -18,12 +18,10 @@ from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteStop, Remot
 T = TypeVar("T")
 
 SETTLE = (0.0, 2.0, 8.0, 30.0)
-"""Seconds before each look after a lost answer. Alma's lists lag behind its writes, and a call that was given
-up may still be at work: where Alma would not refuse a second one, "not there" counts only when it is said
-every time."""
+"""Seconds before each look after a lost answer. Lists lag behind writes, and a call that was given up may still be at
+work: where the service would not refuse a second one, "not there" counts only when it is said every time."""
 
 NOT_AS_SENT = "NOT_AS_SENT"
-_STALE = frozenset({"4022034"})
 
 
 class Outcome(StrEnum):
@@ -33,7 +31,7 @@ class Outcome(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"  # it was as wanted already, nothing was sent
     ADOPTED = "adopted"  # the answer was lost, or a former run had done it; a look found it
-    REFUSED = "refused"  # Alma said no, `error` says why
+    REFUSED = "refused"  # the service said no, `error` says why
     NOT_FOUND = "not_found"  # what was to be changed is not there
     UNCONFIRMED = "unconfirmed"  # nobody knows; a person has to look
     FAILED = "failed"  # it is known that nothing was written
@@ -44,7 +42,7 @@ DONE = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.A
 
 @dataclass(frozen=True)
 class Written(Generic[T]):
-    """What became of one write. `value` is what is in Alma now, when that is known; `error` the refusal, or
+    """What became of one write. `value` is what is there now, when that is known; `error` the refusal, or
     the answer that was lost."""
 
     outcome: Outcome
@@ -68,8 +66,8 @@ def write(
 ) -> Written[T]:
     """POST by `attempt` until it is known to be done, at most `attempts` times.
 
-    `look` asks Alma whether it is there: Found (it is adopted), Absent, Unknown; it may raise RemoteRefused
-    when it finds that the wish cannot be fulfilled. `guarded`: Alma itself refuses a second one, so that a
+    `look` asks whether it is there: Found (it is adopted), Absent, Unknown; it may raise RemoteRefused
+    when it finds that the wish cannot be fulfilled. `guarded`: the service itself refuses a second one, so that a
     single "not there" is enough to try again. `look_first`: an earlier run may have done it. Raises RemoteStop
     only while nothing is seen of it; its `effect_unknown` says whether something was sent before."""
     lost: RemoteError | None = None
@@ -107,7 +105,7 @@ def _looked(
     pause: Callable[[float], None],
     lost: RemoteError,
 ) -> Written[T] | None:
-    """What the looks after a lost answer tell; None when each says that it is not there."""
+    """What the looks after a lost answer show; None when each says that it is not there."""
     for seconds in pauses:
         if seconds:
             pause(seconds)
@@ -132,13 +130,15 @@ def update(
     *,
     pause: Callable[[float], None],
     intact: Callable[[T, T], bool] = lambda wanted, after: True,
+    stale: frozenset[str] = frozenset(),
     attempts: int = 3,
 ) -> Written[T]:
     """PUT what `read` gave with `change` made in it, and check that the answer has the change.
 
     `change` returns a changed copy and, applied to its own result, changes nothing: by that one knows the
     change when one sees it, in the answer and, after a lost answer or when somebody else wrote in between, in
-    a new reading. Raises RemoteStop only while it is known that nothing was written."""
+    a new reading. `stale`: the codes by which the service refuses what was read before somebody else wrote; then it is
+    read again. Raises RemoteStop only while it is known that nothing was written."""
     answer = read()
     lost: RemoteError | None = None
     refusal: RemoteRefused | None = None
@@ -155,7 +155,7 @@ def update(
             after = put(wanted)
         except RemoteRefused as error:
             refusal = error
-            if error.code not in _STALE:
+            if error.code not in stale:
                 return Written(Outcome.REFUSED, base, error)
         except RemoteTransient as error:
             if not error.effect_unknown:
@@ -201,7 +201,7 @@ def _seen(now: T, sent: T | None, intact: Callable[[T, T], bool]) -> Written[T]:
 
 
 def _not_as_sent(after: T) -> Written[T]:
-    words = "Alma answered, but what is there now is not what was sent"
+    words = "it was answered, but what is there now is not what was sent"
     return Written(Outcome.REFUSED, after, RemoteRefused("PUT", 200, NOT_AS_SENT, words))
 
 

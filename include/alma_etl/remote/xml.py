@@ -1,7 +1,7 @@
 """Reading XML from outside without letting it do anything.
 
 No DTD (a document that brings one is refused, which ends entity expansion and external entities at once), no
-network, no huge trees, a bound on the size. Alma's documents never have a DTD.
+network, no huge trees, a bound on the size. No document that is expected here has a DTD.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def parse_text(text: str) -> etree._Element:
     if text.count("<") > MAX_TAGS:
         raise UnreadableXmlError(f"the document has more than {MAX_TAGS} tags")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise UnreadableXmlError("the document brings a DTD, which Alma's never do; it was not read")
+        raise UnreadableXmlError("the document brings a DTD; it was not read")
     try:
         root = etree.fromstring(_DECLARATION.sub("", text, count=1).strip().encode("utf-8"), _parser())
     except (etree.XMLSyntaxError, ValueError) as error:

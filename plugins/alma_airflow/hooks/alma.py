@@ -111,7 +111,7 @@ class AlmaHook(BaseHook):
                 readable, refused = _rights(alma)
         except (RemoteError, InputProblem) as problem:
             return False, str(problem)
-        environment = general.environment_type or "environment not told"
+        environment = general.environment_type or "environment not given"
         sentence = f"{general.institution} ({environment}) answers. The key may read: {', '.join(readable)}."
         if refused:
             sentence += f" It may not read: {', '.join(refused)}."

@@ -58,9 +58,9 @@ def _url(connection: Connection) -> str:
     return f"{scheme}://{place}{path}"
 
 
-def _timeout(conn_id: str, told: Any) -> float:
+def _timeout(conn_id: str, given: Any) -> float:
     try:
-        timeout = float(told) if told not in (None, "") else 30.0
+        timeout = float(given) if given not in (None, "") else 30.0
     except (TypeError, ValueError):
         timeout = 0.0
     if not 0 < timeout <= 600:

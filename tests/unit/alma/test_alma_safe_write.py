@@ -232,7 +232,8 @@ def change(base):
 
 
 def put(record, **settings):
-    return update(record.read, change, record.put, pause=record.paused.append, **settings)
+    stale = frozenset({"4022034"})
+    return update(record.read, change, record.put, pause=record.paused.append, stale=stale, **settings)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_closing_reaches_threads_that_wait_and_opens_by_itself() -> None:
     assert abs(closed.until - until) < timedelta(milliseconds=1)
     assert closed.until.tzinfo is not None
     assert closed.reason == "The daily threshold is reached."
-    assert str(closed).startswith("No Alma calls until 20")
+    assert str(closed).startswith("No calls until 20")
 
     other = LocalLimiter(20)
     other.close(until := datetime.now(UTC) + timedelta(seconds=0.5), "soon over")

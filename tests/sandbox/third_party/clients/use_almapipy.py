@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from almapipy import AlmaCnxn
-from almapipy.utils import RemoteError
+from almapipy.utils import AlmaError
 
 url, set_id = sys.argv[1], sys.argv[2]
 AMERICA = "https://api-na.hosted.exlibrisgroup.com"
@@ -65,7 +65,7 @@ def drive() -> dict[str, Any]:
     for client in (alma, alma_as_xml):
         try:
             client.bibs.catalog.get("991")
-        except RemoteError as error:
+        except AlmaError as error:
             seen["errors"].append(str(error))
     return seen
 
