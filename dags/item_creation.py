@@ -24,92 +24,46 @@ where they stopped; what may have been sent is looked for before anything is rep
 rows alone do not fail a run: they are the sender's to mend. See `docs/runbooks/item_creation.md`.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from airflow.sdk import DAG, Param, TriggerRule, task_group
+from airflow.sdk import DAG, TriggerRule, task_group
 
-from alma_airflow.operators.items import (
-    CheckCodes,
-    CheckItemOutcome,
-    CreateItems,
-    FileAway,
+from alma_airflow.operators.file_jobs import (
+    ChunkStep,
+    FinalStep,
     ReadFile,
-    ResolveHoldings,
-    WriteItemReports,
+    RunStep,
+    file_dag,
+    file_job,
+    file_params,
 )
 
-PARAMS = {
-    "key": Param(
-        "items/incoming/",
-        type="string",
-        title="File",
-        description="Key of the file in the bucket, such as items/incoming/gifts/march.txt.",
-        minLength=1,
-        maxLength=1024,
-    ),
-    "profile": Param(
-        None,
-        type=["null", "string"],
-        title="Profile",
-        description="Use this profile instead of the folder's; needed for files outside items/incoming/.",
-        pattern=r"^[A-Za-z0-9_-]*$",
-    ),
-    "dry_run": Param(
-        None,
-        type=["null", "boolean"],
-        title="Dry run",
-        description="Read, check and report what would be done; write nothing to Alma. Empty: as the profile says.",
-    ),
-    "version": Param(
-        None,
-        type=["null", "string"],
-        title="Version",
-        description="Which version of the file is meant; file_intake fills it in. Leave it empty by hand.",
-    ),
-}
+JOB = file_job("alma_etl.items.job.ItemCreation", area="items", dag_id="item_creation")
+ALMA = {"job": JOB, "pool": "alma_api"}
 
 with DAG(
-    dag_id="item_creation",
+    **file_dag(JOB),
     schedule=None,
     start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=8,
-    default_args={
-        "owner": "library-systems",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=15),
-        "execution_timeout": timedelta(hours=12),
-    },
-    params=PARAMS,
+    params=file_params("items", "gifts/march.txt"),
     tags=["alma", "items", "writes"],
     doc_md=__doc__,
     description="Items and holdings from a dropped file",
 ):
-    # What is nearer to the end goes first, so that files are finished instead of all being begun.
-    chunks = ReadFile(task_id="read_file")
-    checked = CheckCodes(task_id="check_codes", pool="alma_api", priority_weight=2, weight_rule="absolute")
+    chunks = ReadFile(task_id="read_file", job=JOB)
+    checked = RunStep(task_id="check_codes", step="check", priority_weight=2, **ALMA)
 
     @task_group(group_id="chunk", prefix_group_id=False)
     def each_chunk(chunk):
         """One slice of the rows on its way through the two steps that write."""
-        resolved = ResolveHoldings(
-            task_id="resolve_holdings",
-            chunk=chunk,
-            pool="alma_api",
-            priority_weight=3,
-            weight_rule="absolute",
+        resolved = ChunkStep(
+            task_id="resolve_holdings", step="prepare", chunk=chunk, priority_weight=3, **ALMA
         )
-        created = CreateItems(
-            task_id="create_items", chunk=chunk, pool="alma_api", priority_weight=4, weight_rule="absolute"
-        )
+        created = ChunkStep(task_id="create_items", step="load", chunk=chunk, priority_weight=4, **ALMA)
         resolved >> created
 
-    reported = WriteItemReports(
-        task_id="report", trigger_rule=TriggerRule.ALL_DONE, priority_weight=5, weight_rule="absolute"
-    )
-    filed = FileAway(task_id="file_away", priority_weight=5, weight_rule="absolute")
-    outcome = CheckItemOutcome(task_id="check_outcome", trigger_rule=TriggerRule.ALL_DONE)
+    reported = FinalStep(task_id="report", job=JOB, trigger_rule=TriggerRule.ALL_DONE, priority_weight=5)
+    filed = FinalStep(task_id="file_away", job=JOB, priority_weight=5)
+    outcome = FinalStep(task_id="check_outcome", job=JOB, trigger_rule=TriggerRule.ALL_DONE)
 
     chunks >> checked >> each_chunk.expand(chunk=chunks.output) >> reported >> filed >> outcome

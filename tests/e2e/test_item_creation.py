@@ -166,12 +166,12 @@ def test_a_file_that_was_replaced_is_left_to_the_run_of_the_new_version(jobs, al
 
 
 def test_a_task_that_fails_for_good_leaves_a_whole_report(alma, load, monkeypatch):
-    from alma_airflow.operators.items import CreateItems
+    from alma_etl.items.job import ItemCreation
 
-    def stumble(self, context):
+    def stumble(self, context, number):
         raise RuntimeError("the worker's disk is full")
 
-    monkeypatch.setattr(CreateItems, "work", stumble)
+    monkeypatch.setattr(ItemCreation, "load", stumble)
     loaded = load(lines(alma.titles()[:3]))
     assert (loaded.state, loaded.counts()) == ("failed", {"failed": 3})
     assert loaded.rejects() == lines(alma.titles()[:3]).encode()

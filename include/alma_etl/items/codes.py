@@ -11,9 +11,10 @@ from alma_etl.alma.bibs import in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.conf import CodeRow, Library, Location
 from alma_etl.alma.po_lines import PoLine
-from alma_etl.items.outcomes import ItemRow, Outcome
-from alma_etl.items.run import Codes, LoadFolder
+from alma_etl.items.outcomes import ItemOutcome
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
+from alma_etl.jobs.file_run import FileRun
+from alma_etl.jobs.outcomes import Row
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteRefused, RemoteShortList, RemoteUnauthorized
 
@@ -32,6 +33,17 @@ _SHARE_OF_PO_LINES = 20  # one question a PO line, for at most one row in so man
 C = TypeVar("C", Library, Location, CodeRow)
 
 
+class Codes(BaseModel):
+    """The different codes that the rows use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    places: tuple[tuple[str, str], ...] = ()  # library, location
+    item_policies: tuple[str, ...] = ()
+    material_types: tuple[str, ...] = ()
+    po_lines: tuple[str, ...] = ()
+
+
 class CodeCheck(BaseModel):
     """What is wrong with which code, in words; `location` is keyed by `LIBRARY/location`. Codes that are right
     are not named. `remarks` are sentences for the report. `institution` is the code of the one that was asked."""
@@ -46,7 +58,7 @@ class CodeCheck(BaseModel):
     remarks: tuple[str, ...] = ()
     institution: str = ""
 
-    def fault_of(self, row: ItemRow) -> str:
+    def fault_of(self, row: Row) -> str:
         """Why Alma would not take the row, "" when no code is wrong."""
         values = row["values"]
         faults = (
@@ -58,7 +70,7 @@ class CodeCheck(BaseModel):
         return "; ".join(fault for fault in faults if fault)
 
 
-def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
+def check_codes(client: AlmaClient, folder: FileRun) -> dict[str, int]:
     """Ask Alma for the libraries, locations, policies, material types, PO lines and titles that the rows name.
 
     Nothing is written. Wrong ones become the outcome of their rows in the next steps; the counts of them come
@@ -67,12 +79,12 @@ def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
 
     Raises RemoteError when a question gets no answer: nothing may be written on a guess.
     """
-    with folder.keeping_problem():
-        plan = folder.plan()
-        check = _check(client, plan.codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
-        check = check.model_copy(update={"institution": client.conf.general().institution})
-        folder.bucket.put(folder.key(RESULT), check.model_dump_json(indent=1).encode(), "application/json")
-        unknown = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
+    plan = folder.plan()
+    codes = Codes.model_validate(plan.codes)
+    check = _check(client, codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
+    check = check.model_copy(update={"institution": client.conf.general().institution})
+    folder.write_model(RESULT, check)
+    unknown = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
     counts = {
         name: len(getattr(check, name))
         for name in ("library", "location", "item_policy", "material_type", "po_line")
@@ -82,12 +94,17 @@ def check_codes(client: AlmaClient, folder: LoadFolder) -> dict[str, int]:
     return {**counts, "titles": unknown}
 
 
-def read_check(folder: LoadFolder) -> CodeCheck:
+def find_check(folder: FileRun) -> CodeCheck | None:
+    """What `check_codes` found, None when it did not get that far."""
+    return folder.find_model(RESULT, CodeCheck)
+
+
+def read_check(folder: FileRun) -> CodeCheck:
     """What `check_codes` found. Raises NoSuchObject when it did not get that far."""
     return CodeCheck.model_validate_json(folder.bucket.get(folder.key(RESULT)))
 
 
-def alma_of(client: AlmaClient, folder: LoadFolder) -> str:
+def alma_of(client: AlmaClient, folder: FileRun) -> str:
     """The Alma that a run writes to, by gateway and institution: what loads remember belongs to it, however the
     connection is called and wherever it will point. Raises RemoteError when the check of the codes did not note it and
     Alma does not answer."""
@@ -95,27 +112,27 @@ def alma_of(client: AlmaClient, folder: LoadFolder) -> str:
     return f"{client.host} {institution}"
 
 
-def unknown_titles(folder: LoadFolder, number: int, alma: str) -> Mapping[str, str]:
+def unknown_titles(folder: FileRun, number: int, alma: str) -> Mapping[str, str]:
     """The titles of a chunk that the Alma at this gateway does not know, each with what it said."""
     rows = _titles(folder, number, alma).rows().values()
     return {row["mms_id"]: row["reason"] for row in rows if not row.get("known")}
 
 
-def _titles(folder: LoadFolder, number: int, alma: str) -> Checkpoint:
+def _titles(folder: FileRun, number: int, alma: str) -> Checkpoint:
     """Which titles of a chunk Alma knows: that depends on no setting."""
     return Checkpoint(folder.bucket, folder.chunk_key(number, TITLES.name), TITLES, settings={}, alma=alma)
 
 
-def verdict(row: ItemRow, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[Outcome, str] | None:
+def verdict(row: Row, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[ItemOutcome, str] | None:
     """The end of a row that cannot be loaded, by itself or by what the check found; None when nothing stands against
     it."""
     if row.get("refused"):
-        return Outcome.INVALID_ROW, row["refused"]
+        return ItemOutcome.INVALID_ROW, row["refused"]
     fault = check.fault_of(row)
     if fault:
-        return Outcome.INVALID_CODE, fault
+        return ItemOutcome.INVALID_CODE, fault
     if row["mms_id"] in unknown:
-        return Outcome.BIB_NOT_FOUND, unknown[row["mms_id"]]
+        return ItemOutcome.BIB_NOT_FOUND, unknown[row["mms_id"]]
     return None
 
 
@@ -205,7 +222,7 @@ def _po_line(client: AlmaClient, number: str) -> Answer[PoLine]:
         return Absent(error)
 
 
-def _check_titles(client: AlmaClient, folder: LoadFolder, number: int) -> int:
+def _check_titles(client: AlmaClient, folder: FileRun, number: int) -> int:
     """Ask for the titles of one chunk that no earlier attempt found; how many Alma does not know."""
     checkpoint = _titles(folder, number, client.host)
     found = checkpoint.settled()
@@ -216,7 +233,7 @@ def _check_titles(client: AlmaClient, folder: LoadFolder, number: int) -> int:
     return sum(not row["known"] for row in asked)
 
 
-def _mms_ids(folder: LoadFolder, number: int) -> Iterator[str]:
+def _mms_ids(folder: FileRun, number: int) -> Iterator[str]:
     return iter(dict.fromkeys(row["mms_id"] for row in folder.rows(number)))
 
 

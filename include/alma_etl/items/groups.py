@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from alma_etl.counted import counted
-from alma_etl.items.outcomes import NOT_ACCEPTABLE, ItemRow, Outcome
+from alma_etl.items.outcomes import ItemOutcome
 from alma_etl.items.profiles import ItemProfile
+from alma_etl.jobs.outcomes import Row
 
 
 class GroupResult(TypedDict):
@@ -33,14 +34,14 @@ class Group:
     mms_id: str
     library: str
     location: str
-    rows: list[ItemRow] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     @property
     def place(self) -> str:
         """Library and location as reports write them."""
         return f"{self.library}/{self.location}"
 
-    def ends(self, outcome: Outcome, message: str) -> GroupResult:
+    def ends(self, outcome: ItemOutcome, message: str) -> GroupResult:
         """The result of a group whose rows cannot be loaded."""
         return self._result(outcome.value, message=message)
 
@@ -76,14 +77,14 @@ class Candidate:
     suppressed: bool = False
 
 
-def group_key(row: ItemRow | GroupResult | Group) -> tuple[str, str, str]:
+def group_key(row: Row | Group) -> tuple[str, str, str]:
     """By what rows, groups and their results belong together."""
     if isinstance(row, Group):
         return row.mms_id, row.library, row.location
     return row["mms_id"], row["library"], row["location"]
 
 
-def groups_of(rows: Iterable[ItemRow]) -> list[Group]:
+def groups_of(rows: Iterable[Row]) -> list[Group]:
     """The groups of these rows, in the order in which they first come."""
     groups: dict[tuple[str, str, str], Group] = {}
     for row in rows:
@@ -108,7 +109,7 @@ def choose(
     visible = [each for each in at_place.values() if not each.suppressed] or list(at_place.values())
     if not visible:
         return (
-            group.ends(Outcome.FAILED, f"no holding at {group.place} is known, but {doubt}")
+            group.ends(ItemOutcome.FAILED, f"no holding at {group.place} is known, but {doubt}")
             if doubt
             else None
         )
@@ -117,13 +118,13 @@ def choose(
     ids = ", ".join(each.holding_id for each in visible[:10])
     if len(visible) > 1 and profile.on_several_holdings == "fail":
         return group.ends(
-            Outcome.SEVERAL_HOLDINGS,
+            ItemOutcome.SEVERAL_HOLDINGS,
             f"the title has {counted(len(visible), 'holding')} at {group.place} ({ids}): merge them in Alma, "
             "or give the row another place",
         )
     if doubt and (profile.on_several_holdings == "fail" or first.suppressed):
         return group.ends(
-            Outcome.FAILED,
+            ItemOutcome.FAILED,
             f"whether {first.holding_id} is the only holding at {group.place} is not known: {doubt}",
         )
     remarks = []
@@ -138,4 +139,4 @@ def choose(
 
 def is_settled(result: GroupResult) -> bool:
     """Whether a retry need not ask again."""
-    return result["outcome"] not in NOT_ACCEPTABLE
+    return not result["outcome"] or ItemOutcome(result["outcome"]).weight.acceptable

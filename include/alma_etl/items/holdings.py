@@ -15,13 +15,14 @@ from typing import Any
 from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
-from alma_etl.items.ends import made_items
 from alma_etl.items.existing import look_where_it_was
 from alma_etl.items.groups import Candidate, Group, GroupResult, choose, group_key, groups_of, is_settled
 from alma_etl.items.making import Maker, TitleResult
-from alma_etl.items.outcomes import ItemRow, Outcome, RowResult, rank_of, result, row_key
-from alma_etl.items.run import LoadFolder, Plan
+from alma_etl.items.outcomes import ItemOutcome, result, row_key
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step, digest
+from alma_etl.jobs.file_job import FileJob
+from alma_etl.jobs.file_run import FileRun
+from alma_etl.jobs.outcomes import End, Row
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.store.loaded_items import LoadedItems
 from alma_etl.store.locks import LockBusy, Locks
@@ -30,12 +31,12 @@ log = logging.getLogger(__name__)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row_key(row) if "line" in row else group_key(row)  # type: ignore[arg-type]
+    return row_key(row) if "line" in row else group_key(row)
 
 
 def _rank(row: Mapping[str, Any]) -> Rank:
     if row["outcome"]:
-        return rank_of(row)
+        return ItemOutcome(row["outcome"]).weight.rank
     return Rank.MADE if row["made"] else Rank.SETTLED
 
 
@@ -43,7 +44,7 @@ STEP = Step("holdings.jsonl", key=_key, rank=_rank)
 
 
 def resolve_holdings(
-    client: AlmaClient, folder: LoadFolder, number: int, *, memory: LoadedItems, locks: Locks
+    job: FileJob[Any], client: AlmaClient, folder: FileRun, number: int, *, memory: LoadedItems, locks: Locks
 ) -> dict[str, int]:
     """Decide for every title and place of a chunk which holding its rows go to; counts come back.
 
@@ -52,33 +53,32 @@ def resolve_holdings(
     What earlier attempts found is not asked again; what failed or was refused then is. Raises RemoteStop,
     StoreUnavailable.
     """
-    folder.stop_if_superseded()
-    with folder.keeping_problem(number):
-        return _Resolving(client, folder, number, memory, locks).run()
+    return _Resolving(job, client, folder, number, memory, locks).run()
 
 
 Groups = dict[tuple[str, str, str], GroupResult]
-Ends = dict[tuple[int, str, str], RowResult]
+Ends = dict[tuple[int, str, str], End]
 
 
-def resolved(folder: LoadFolder, number: int, alma: str | None = None) -> tuple[Groups, Ends]:
+def resolved(folder: FileRun, number: int, alma: str | None = None) -> tuple[Groups, Ends]:
     """What `resolve_holdings` found: the groups by title and place, and the rows that ended there."""
-    return _sorted(holdings_of(folder, folder.plan(), number, alma).rows().values())
+    return _sorted(holdings_of(folder, number, alma).rows().values())
 
 
-def begun_groups(folder: LoadFolder, number: int) -> Collection[tuple[str, str, str]]:
+def begun_groups(folder: FileRun, number: int) -> Collection[tuple[str, str, str]]:
     """The groups of a chunk for which a holding may have been made, as far as nobody knows what came of it."""
     rows = folder.rows(number)
     begun = _begun_keys(folder, number)
     return {group_key(row) for row in rows if any(key.endswith(_begun_name(group_key(row))) for key in begun)}
 
 
-def holdings_of(folder: LoadFolder, plan: Plan, number: int, alma: str | None = None) -> Checkpoint:
+def holdings_of(folder: FileRun, number: int, alma: str | None = None) -> Checkpoint:
     """The results of a chunk, with what they depend on."""
+    profile = folder.plan().profile
     names = (
         "library", "location", "create_holding", "on_several_holdings", "call_number_from", "dry_run"
     )  # fmt: skip
-    settings = {name: getattr(plan.profile, name) for name in names}
+    settings = {name: getattr(profile, name) for name in names}
     return Checkpoint(folder.bucket, folder.chunk_key(number, STEP.name), STEP, settings=settings, alma=alma)
 
 
@@ -93,7 +93,7 @@ def _sorted(rows: Iterable[Any]) -> tuple[Groups, Ends]:
     return groups, ends
 
 
-def _begun_keys(folder: LoadFolder, number: int) -> set[str]:
+def _begun_keys(folder: FileRun, number: int) -> set[str]:
     return {info.key for info in folder.bucket.list(folder.chunk_key(number, "begun/"))}
 
 
@@ -106,8 +106,15 @@ class _Resolving:
     """The work on one chunk."""
 
     def __init__(
-        self, client: AlmaClient, folder: LoadFolder, number: int, memory: LoadedItems, locks: Locks
+        self,
+        job: FileJob[Any],
+        client: AlmaClient,
+        folder: FileRun,
+        number: int,
+        memory: LoadedItems,
+        locks: Locks,
     ) -> None:
+        self._job = job
         self._client = client
         self._folder = folder
         self._number = number
@@ -115,7 +122,7 @@ class _Resolving:
         self._locks = locks
         self._plan = folder.plan()
         self._alma = alma_of(client, folder)
-        self._checkpoint = holdings_of(folder, self._plan, number, self._alma)
+        self._checkpoint = holdings_of(folder, number, self._alma)
         self._groups, self._rows = _sorted(self._checkpoint.settled().values())
         self._begun = _begun_keys(folder, number)
         self._maker = Maker(
@@ -133,7 +140,7 @@ class _Resolving:
         """Do what earlier attempts left, and save the whole."""
         check = read_check(self._folder)
         unknown = unknown_titles(self._folder, self._number, self._client.host)
-        created = made_items(self._folder, self._plan, self._number, self._alma)
+        created = self._job.made_rows(self._folder, self._number, self._alma)
         rows = [
             row
             for row in self._folder.rows(self._number)
@@ -169,7 +176,7 @@ class _Resolving:
             self._rows[row_key(row)] = row
             self._checkpoint.add(row)
 
-    def _look_up_known(self, rows: Sequence[ItemRow]) -> None:
+    def _look_up_known(self, rows: Sequence[Row]) -> None:
         """The rows of items that an earlier load left in Alma: a file dropped again writes nothing."""
         waiting = [row for row in rows if row_key(row) not in self._rows]
         known = self._memory.find([row["barcode"] for row in waiting])
@@ -182,7 +189,7 @@ class _Resolving:
                     self._keep(TitleResult(rows=[end]))
                 case Unknown(error):
                     message = f"an earlier load created it, and whether it is still there could not be read: {error}"
-                    self._keep(TitleResult(rows=[result(row, Outcome.FAILED, message)]))
+                    self._keep(TitleResult(rows=[result(row, ItemOutcome.FAILED, message)]))
                 case Absent():
                     log.info("The item %s of an earlier load is gone, it is loaded again", row["barcode"])
 
@@ -203,9 +210,11 @@ class _Resolving:
                             unavailable[mms_id] = bib, hidden
                     case Absent():
                         message = f"Alma does not know the title {mms_id} any more"
-                        self._end(by_title[mms_id], Outcome.BIB_NOT_FOUND, message)
+                        self._end(by_title[mms_id], ItemOutcome.BIB_NOT_FOUND, message)
                     case Unknown(error):
-                        self._end(by_title[mms_id], Outcome.FAILED, f"the title could not be read: {error}")
+                        self._end(
+                            by_title[mms_id], ItemOutcome.FAILED, f"the title could not be read: {error}"
+                        )
         return unavailable
 
     def _unavailable(self, bib: Bib, groups: Sequence[Group]) -> Iterator[Group]:
@@ -222,7 +231,7 @@ class _Resolving:
             else:
                 self._keep(TitleResult([found]))
 
-    def _end(self, groups: Sequence[Group], outcome: Outcome, message: str) -> None:
+    def _end(self, groups: Sequence[Group], outcome: ItemOutcome, message: str) -> None:
         self._keep(TitleResult([group.ends(outcome, message) for group in groups]))
 
     def _settle_exactly(self, titles: Mapping[str, tuple[Bib, list[Group]]]) -> None:
@@ -237,7 +246,7 @@ class _Resolving:
                 return self._maker.settle(bib, groups, lock.check)
         except LockBusy as error:
             return TitleResult(
-                [group.ends(Outcome.FAILED, f"{error}: clear this chunk's tasks") for group in groups]
+                [group.ends(ItemOutcome.FAILED, f"{error}: clear this chunk's tasks") for group in groups]
             )
 
     def _was_begun(self, group: Group) -> bool:

@@ -13,9 +13,10 @@ from alma_etl.alma.holdings import HoldingSummary
 from alma_etl.items.callnumbers import CallNumber, call_number_of, holding_record
 from alma_etl.items.existing import look_by_barcode
 from alma_etl.items.groups import Candidate, Group, GroupResult, choose
-from alma_etl.items.outcomes import Outcome, RowResult
+from alma_etl.items.outcomes import ItemOutcome
 from alma_etl.items.profiles import ItemProfile
 from alma_etl.items.remembered import call_number_shown, look_in_memory, place_of
+from alma_etl.jobs.outcomes import End
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.remote.errors import RemoteStop
@@ -31,7 +32,7 @@ class TitleResult:
     """What became of a title's groups, and of rows that proved to be in Alma already."""
 
     groups: list[GroupResult] = field(default_factory=list)
-    rows: list[RowResult] = field(default_factory=list)
+    rows: list[End] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Maker:
         match self.client.holdings.list(bib.mms_id):
             case Absent():
                 message = f"Alma does not know the title {bib.mms_id}"
-                done.groups = [group.ends(Outcome.BIB_NOT_FOUND, message) for group in groups]
+                done.groups = [group.ends(ItemOutcome.BIB_NOT_FOUND, message) for group in groups]
             case PartlyFound() as short:
                 known = _candidates(short.rows)
                 listed = {each.holding_id for each in known}
@@ -81,7 +82,7 @@ class Maker:
             case Unknown(error):
                 # Not to know is not the same as to know that there is none: nothing is made.
                 message = f"the title's holdings could not be read: {error}"
-                done.groups = [group.ends(Outcome.FAILED, message) for group in groups]
+                done.groups = [group.ends(ItemOutcome.FAILED, message) for group in groups]
             case Found(summaries):
                 known = _candidates(summaries)
                 for group in groups:
@@ -104,7 +105,7 @@ class Maker:
                     known.append(candidate)
                 case Unknown(error):
                     message = f"whether the holding is there that was made at {group.place} could not be read: {error}"
-                    done.groups.append(group.ends(Outcome.FAILED, message))
+                    done.groups.append(group.ends(ItemOutcome.FAILED, message))
                     return
         found = choose(group, known, self.profile, doubt=doubt)
         if found is not None:
@@ -115,7 +116,7 @@ class Maker:
         if not self.profile.create_holding:
             done.groups.append(
                 group.ends(
-                    Outcome.NO_HOLDING,
+                    ItemOutcome.NO_HOLDING,
                     f"the title has no holding at {group.place}, and the profile does not create any",
                 )
             )
@@ -139,7 +140,7 @@ class Maker:
                     return True
                 case Unknown(error):
                     return group.ends(
-                        Outcome.FAILED,
+                        ItemOutcome.FAILED,
                         f"no holding was made, since a barcode could not be looked up: {error}",
                     )
         return None
@@ -173,10 +174,10 @@ class Maker:
             raise
         except LockLost as lost:
             if posted:  # an answer was lost before the lock was
-                return group.ends(Outcome.UNCONFIRMED, _unconfirmed(group, lost))
+                return group.ends(ItemOutcome.UNCONFIRMED, _unconfirmed(group, lost))
             not_made()
             message = f"no holding was made at {group.place}: {lost}; clear this chunk's tasks"
-            return group.ends(Outcome.FAILED, message)
+            return group.ends(ItemOutcome.FAILED, message)
         if written.done and written.value is not None:
             made = written.value
             # While the title is locked: the next to lock it may read a list that does not name it yet.
@@ -186,9 +187,9 @@ class Maker:
             log.info("Holding %s of %s made at %s", made.holding_id, group.mms_id, group.place)
             return group.goes_to(made.holding_id, shown, made=True)
         if written.outcome is WriteOutcome.UNCONFIRMED:
-            return group.ends(Outcome.UNCONFIRMED, _unconfirmed(group, written.error))
+            return group.ends(ItemOutcome.UNCONFIRMED, _unconfirmed(group, written.error))
         not_made()
-        return group.ends(Outcome.FAILED, f"no holding could be made at {group.place}: {written.error}")
+        return group.ends(ItemOutcome.FAILED, f"no holding could be made at {group.place}: {written.error}")
 
     def _call_number(self, bib: Bib) -> CallNumber | None:
         if not self.profile.call_number_from or bib.record is None:

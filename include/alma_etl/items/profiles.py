@@ -2,27 +2,21 @@
 
 import re
 from datetime import date, datetime
-from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import field_validator
 
-from alma_etl.errors import InputProblem
 from alma_etl.items.callnumbers import SCHEMES
 from alma_etl.items.fields import FIELDS, as_date, field_problem
 from alma_etl.items.rows import BARCODE_PATTERN
-from alma_etl.jobs.settings_files import Code, Form, nearest, read_settings, settings_in, unknown
-from alma_etl.store.bucket import Bucket
+from alma_etl.jobs.profiles import JobProfile, JobProfiles
+from alma_etl.jobs.settings_files import Code, SettingsFile, unknown
 
-CONFIG_KEY = "config/item_profiles.yaml"
-EXAMPLE = "include/alma_etl/items/item_profiles.yaml"
 TODAY = "today"
 
 
-class ItemProfile(BaseModel):
+class ItemProfile(JobProfile):
     """One profile; the comments of the shipped file explain each setting."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     library: Code | None = None
     location: Code | None = None
@@ -34,8 +28,7 @@ class ItemProfile(BaseModel):
     on_several_holdings: Literal["first", "fail"] = "first"
     call_number_from: tuple[str, ...] = ()
     barcode_pattern: str = BARCODE_PATTERN
-    fields: dict[str, Code] = {}
-    dry_run: bool = False
+    fields: dict[str, Code] = {}  # noqa: RUF012 - pydantic copies it
 
     @field_validator("arrival_date", mode="before")
     @classmethod
@@ -90,57 +83,9 @@ class ItemProfile(BaseModel):
         return {name: value for name, value in given.items() if value}
 
 
-class ItemProfiles(BaseModel):
-    """The settings file: profiles by the name of their folder, and bounds for all of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    profiles: dict[
-        Annotated[
-            str,
-            Form(
-                r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-                "the name of a folder: letters, digits, - and _, at most 64",
-            ),
-        ],
-        ItemProfile,
-    ]
-    max_file_mb: Annotated[float, Field(gt=0, le=10_000)] = 100
-    chunk_size: Annotated[int, Field(ge=1, le=10_000)] = 500
-
-
-def read_profiles(bucket: Bucket, *, sandbox: bool = False) -> ItemProfiles:
-    """The settings file of the bucket; without one the shipped profiles where the Alma is a ``sandbox``, else none.
-
-    Raises InputProblem that names the line.
-    """
-    own = settings_in(bucket, CONFIG_KEY, ItemProfiles)
-    if own is not None:
-        return own
-    return shipped_profiles() if sandbox else ItemProfiles(profiles={})
-
-
-def shipped_profiles() -> ItemProfiles:
-    """The profiles that come with the package, for the sandbox: their libraries, locations and policies are its."""
-    text = (files("alma_etl.items") / "item_profiles.yaml").read_bytes()
-    return read_settings(text, ItemProfiles, source="the shipped item_profiles.yaml")
-
-
-def profile_named(settings: ItemProfiles, name: str | None) -> ItemProfile:
-    """The profile of a folder. Raises InputProblem that names those there are, the nearest first."""
-    found = settings.profiles.get(name or "")
-    if found is not None:
-        return found
-    if not settings.profiles:
-        raise InputProblem(
-            f"There is no profile {name!r}, nor any other: make {CONFIG_KEY} in the bucket, with `profiles` that name "
-            f"your library, location and item policy. An example is {EXAMPLE}: it is used as it is only where the "
-            "environment of the Alma connection is sandbox"
-        )
-    raise InputProblem(
-        f"There is no profile {name!r}: drop the file into the folder of one that there is "
-        f"({', '.join(nearest(name or '', settings.profiles))}), or add this one to {CONFIG_KEY} in the bucket"
-    )
+ItemProfiles = JobProfiles[ItemProfile]
+SETTINGS = SettingsFile("config/item_profiles.yaml", ItemProfiles, "alma_etl.items")
+GIVES = "your library, location and item policy"
 
 
 def _tag(value: Any) -> str:

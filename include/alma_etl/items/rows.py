@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from alma_etl.identifiers import is_mms_id, read_identifier
 from alma_etl.items.fields import FIELDS, field_problem
-from alma_etl.items.outcomes import ItemRow
+from alma_etl.jobs.outcomes import Row
 from alma_etl.tabular.tables import SourceRow
 
 MAX_BARCODE = 100  # characters
@@ -20,21 +20,21 @@ class BadRow(ValueError):
     """The row cannot be loaded; the message says why and what to do."""
 
 
-def item_row(source: SourceRow, defaults: Mapping[str, str]) -> ItemRow:
+def item_row(source: SourceRow, defaults: Mapping[str, str]) -> Row:
     """The row with the profile's `defaults` filled in. What is wrong with it is the business of `check`."""
     values = {**defaults, **{name: value for name, value in source.cells.items() if value}}
-    row = ItemRow(
-        line=source.line,
-        mms_id=source.cells.get("mms_id", ""),
-        barcode=source.cells.get("barcode", ""),
-        library=values.get("library", ""),
-        location=values.get("location", ""),
-        values={name: values[name] for name in FIELDS if name in values},
-    )
-    return ItemRow(**row, cleaned="; ".join(source.changes)) if source.changes else row
+    row = {
+        "line": source.line,
+        "mms_id": source.cells.get("mms_id", ""),
+        "barcode": source.cells.get("barcode", ""),
+        "library": values.get("library", ""),
+        "location": values.get("location", ""),
+        "values": {name: values[name] for name in FIELDS if name in values},
+    }
+    return row | {"cleaned": "; ".join(source.changes)} if source.changes else row
 
 
-def check(source: SourceRow, row: ItemRow, barcode_pattern: str = BARCODE_PATTERN) -> None:
+def check(source: SourceRow, row: Row, barcode_pattern: str = BARCODE_PATTERN) -> None:
     """Raises BadRow for what can be seen without asking Alma."""
     if source.problem:
         raise BadRow(source.problem)

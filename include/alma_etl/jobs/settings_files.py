@@ -5,8 +5,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from importlib.resources import files
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -60,6 +61,42 @@ def _quoted(value: object) -> object:
 Code = Annotated[
     str, BeforeValidator(_quoted), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
 ]
+
+
+@dataclass(frozen=True)
+class SettingsFile(Generic[Settings]):
+    """The settings of one job: ``key`` in the bucket, and ``package``, which ships a file of the same name.
+
+    What ships names the sandbox's codes where it names any, so that the caller says whether it may be used.
+    """
+
+    key: str
+    model: type[Settings]
+    package: str
+
+    @property
+    def example(self) -> str:
+        """Where the shipped file lies in the repository."""
+        return f"include/{self.package.replace('.', '/')}/{self._name}"
+
+    def read(self, bucket: Bucket, *, may_use_shipped: bool) -> Settings | None:
+        """Return the bucket's settings, else the shipped ones where they may be used, else None.
+
+        Raises InputProblem with one sentence per fault, each naming the file and the line.
+        """
+        found = bucket.find(self.key)
+        if found is not None:
+            return read_settings(found, self.model, source=self.key)
+        return self.shipped() if may_use_shipped else None
+
+    def shipped(self) -> Settings:
+        """Return the settings that come with the package."""
+        text = (files(self.package) / self._name).read_bytes()
+        return read_settings(text, self.model, source=f"the shipped {self._name}")
+
+    @property
+    def _name(self) -> str:
+        return self.key.rpartition("/")[2]
 
 
 def settings_in(bucket: Bucket, key: str, model: type[Settings]) -> Settings | None:

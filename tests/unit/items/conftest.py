@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import date
 from typing import Any
 
@@ -9,23 +10,17 @@ import pytest
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.errors import NotAcceptable, RunStopped
-from alma_etl.items.codes import check_codes
-from alma_etl.items.creating import create_items
-from alma_etl.items.filing import file_away
-from alma_etl.items.holdings import resolve_holdings
-from alma_etl.items.reading import read_file
-from alma_etl.items.report import write_reports
-from alma_etl.items.run import LoadFolder
-from alma_etl.items.summary import check_outcome
+from alma_etl.items.job import ItemCreation
+from alma_etl.jobs.file_job import JobContext
+from alma_etl.jobs.places import ITEMS
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.loaded_items import SqlLoadedItems
-from alma_etl.store.locks import open_locks
 from alma_etl.store.upgrade import upgrade
 from alma_sandbox import Settings, serve
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
 
 DAY = date(2026, 11, 20)
+JOB = ItemCreation(ITEMS)
 
 
 class Load:
@@ -36,38 +31,48 @@ class Load:
     def __init__(self, loader: "Loader", key: str, run_id: str | None = None, **params: Any) -> None:
         self.run_id = run_id or f"run-{next(self.numbers)}"
         self.loader = loader
-        self.folder = LoadFolder(loader.bucket, self.run_id)
+        self.folder = JOB.run_folder(loader.bucket, self.run_id, ITEMS.dag_id)
         self.params = {"key": key, **params}
         self.state = ""
         self.problem = ""
 
+    def context(self, **given: Any) -> JobContext:
+        """What a task gives to its step."""
+        return JobContext(
+            folder=self.folder,
+            params=self.params,
+            day=DAY,
+            open_client=lambda _: nullcontext(self.loader.client),
+            store_url=lambda: self.loader.store,
+            is_sandbox=lambda: True,
+            connections={"alma": "alma_default"},
+            **given,
+        )
+
     def read(self) -> int:
         """Step 1; the number of chunks."""
-        return len(read_file(self.folder, self.params, day=DAY, sandbox=True))
+        return len(JOB.read(self.context()))
 
     def check(self) -> dict[str, int]:
         """Step 2."""
-        return check_codes(self.loader.client, self.folder)
+        return JOB.run_step("check", self.context())
 
     def resolve(self, number: int = 1) -> dict[str, int]:
         """Step 3."""
-        with open_locks(self.loader.store) as locks:
-            return resolve_holdings(
-                self.loader.client, self.folder, number, memory=self.loader.memory, locks=locks
-            )
+        return JOB.chunk_step("prepare", self.context(), number)
 
     def create(self, number: int = 1) -> dict[str, int]:
         """Step 4."""
-        return create_items(self.loader.client, self.folder, number, memory=self.loader.memory)
+        return JOB.chunk_step("load", self.context(), number)
 
     def finish(self, states: dict[str, str] | None = None) -> Loaded:
         """The steps that come whatever happened."""
-        write_reports(self.folder, self.params["key"], states or {})
-        asked = {name: self.params[name] for name in ("profile", "dry_run") if name in self.params}
-        file_away(self.folder, self.params["key"], **asked, is_sandbox=lambda: True)
+        context = self.context(task_states=states or {})
+        JOB.report(context)
+        JOB.file_away(context)
         try:
             self.problem = ""
-            check_outcome(self.folder, states or {})
+            JOB.check_outcome(context)
             self.state = "success"
         except NotAcceptable as problem:
             self.state, self.problem = "failed", str(problem)
@@ -95,7 +100,6 @@ class Loader:
         self.bucket = bucket
         self.alma = alma
         self.store = store
-        self.memory = SqlLoadedItems(store, "alma_default")
         self.client = self._client()
 
     def _client(self, **options: Any) -> AlmaClient:
@@ -122,7 +126,6 @@ class Loader:
 
     def close(self) -> None:
         """Close what was opened."""
-        self.memory.close()
         self.client.close()
 
 

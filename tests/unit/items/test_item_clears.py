@@ -5,9 +5,9 @@ import json
 import pytest
 import yaml
 
-from alma_etl.items.ends import STEP as ENDS
 from alma_etl.items.holdings import STEP as HOLDINGS
-from alma_etl.items.run import LoadFolder
+from alma_etl.jobs.ends import ENDS
+from alma_etl.jobs.file_run import FileRun
 from alma_etl.store.bucket import json_line
 from alma_sandbox import Settings, serve
 from tests.e2e.items import ItemSandbox
@@ -281,10 +281,10 @@ def test_a_connection_pointed_to_another_alma_begins_with_nothing(loader, alma, 
         assert other.made()[0].keys() == {"A0", "A1"}
 
 
-def old_form(folder: LoadFolder, number: int = 1) -> None:
+def old_form(folder: FileRun, number: int = 1) -> None:
     """Put the results of a chunk as the version before wrote them."""
-    for step in (ENDS, HOLDINGS):
-        key = folder.chunk_key(number, step.name)
+    for name in (ENDS, HOLDINGS.name):
+        key = folder.chunk_key(number, name)
         saved = [info.key for info in folder.bucket.list(f"{key}.parts/")]
         rows = [line["row"] for each in saved for line in folder.bucket.read_rows(each)]
         folder.bucket.write_rows(key, rows)
@@ -315,7 +315,7 @@ def test_the_record_of_what_was_sent_of_the_version_before_is_understood(loader,
     load.check()
     load.resolve()
     load.create()
-    for info in loader.bucket.list(load.folder.chunk_key(1, ENDS.name)):
+    for info in loader.bucket.list(load.folder.chunk_key(1, ENDS)):
         loader.bucket.delete([info.key])
     told = {"day": loader.client.today().isoformat(), "lines": [1]}
     loader.bucket.put(load.folder.chunk_key(1, "announced/1.jsonl"), json_line(told))

@@ -228,7 +228,7 @@ def test_any_text_in_any_cell_of_any_form_is_what_alma_holds_or_its_row_is_refus
 
 
 def test_rows_that_were_cleaned_do_not_crowd_out_the_refused_ones_on_the_page(loader, title, monkeypatch):
-    monkeypatch.setattr("alma_etl.items.report._SHOWN", 3)
+    monkeypatch.setattr("alma_etl.jobs.file_job._SHOWN", 3)
     loaded = loader.load("".join(f"{title}|\u202dC{n}\n" for n in range(5)) + f"{title}|=1+1\n{title}|C9\n")
     page = loaded.page()
     assert "'=1+1' is a formula" in page

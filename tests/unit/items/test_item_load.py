@@ -10,10 +10,10 @@ import pytest
 
 from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.errors import RunStopped
-from alma_etl.items.run import Superseded
-from alma_etl.items.summary import find_summary, write_summary
 from alma_etl.jobs.arrivals import remember_started
+from alma_etl.jobs.file_run import Superseded
 from alma_etl.jobs.starting import new_starts, note_starts
+from alma_etl.jobs.summary import SUMMARY, FileSummary
 from tests.e2e.items import PROFILES
 from tests.unit.items.conftest import Load
 
@@ -390,11 +390,11 @@ def test_a_dry_run_that_is_cleared_as_a_real_one_files_the_file(loader, bucket, 
 def test_a_run_of_the_version_before_that_is_cleared_leaves_each_report_once(loader, bucket, gift):
     load = Load(loader, loader.drop(lines((gift, "A"), (gift, ""))))
     loaded = load.whole()
-    summary = find_summary(load.folder)
+    summary = load.folder.find_model(SUMMARY, FileSummary)
     former = {kind: key.replace("march.", "march.file__", 1) for kind, key in summary.keys.items()}
     for kind, key in summary.keys.items():
         bucket.copy(key, former[kind])
-    write_summary(load.folder, summary.model_copy(update={"keys": former}))
+    load.folder.write_model(SUMMARY, summary.model_copy(update={"keys": former}))
     load.whole()
     assert set(loaded.keys("items/reports/") + loaded.keys("items/rejects/")) == set(summary.keys.values())
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from alma_etl.errors import InputProblem
-from alma_etl.items.profiles import (
-    CONFIG_KEY,
-    EXAMPLE,
-    ItemProfile,
-    ItemProfiles,
-    profile_named,
-    read_profiles,
-)
+from alma_etl.items.job import ItemCreation
+from alma_etl.items.profiles import GIVES, SETTINGS, ItemProfile, ItemProfiles
+from alma_etl.jobs.places import ITEMS
+from alma_etl.jobs.profiles import profile_named
 from alma_etl.jobs.settings_files import read_settings
+
+CONFIG_KEY = "config/item_profiles.yaml"
+EXAMPLE = "include/alma_etl/items/item_profiles.yaml"
+read_profiles = ItemCreation(ITEMS).profiles
 
 
 def read(text):
@@ -107,10 +107,10 @@ class OneObject:
 
 def test_the_shipped_profiles_are_those_of_a_sandbox_alone():
     assert "gifts" in read_profiles(OneObject(None), sandbox=True).profiles
-    elsewhere = read_profiles(OneObject(None))
+    elsewhere = read_profiles(OneObject(None), sandbox=False)
     assert elsewhere == ItemProfiles(profiles={})  # the general bounds hold everywhere
     with pytest.raises(InputProblem) as fault:
-        profile_named(elsewhere, "gifts")
+        profile_named(elsewhere, "gifts", SETTINGS, GIVES)
     for words in (CONFIG_KEY, "`profiles`", EXAMPLE, "environment"):
         assert words in str(fault.value)
     assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
@@ -126,4 +126,4 @@ def test_own_profiles_replace_the_shipped_ones_whatever_the_alma_is():
 def test_an_unknown_profile_is_answered_with_those_there_are():
     settings = read("profiles:\n  gifts: {library: MAIN}\n  maps: {library: SCI}\n")
     with pytest.raises(InputProblem, match=r"There is no profile 'gift'.*\(gifts, maps\)"):
-        profile_named(settings, "gift")
+        profile_named(settings, "gift", SETTINGS, GIVES)

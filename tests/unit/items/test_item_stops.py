@@ -16,6 +16,7 @@ from alma_etl.remote.errors import (
 )
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.db import StoreUnavailable
+from alma_etl.store.loaded_items import SqlLoadedItems
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.items.conftest import Load
 from tests.unit.items.test_item_clears import profile
@@ -281,7 +282,7 @@ def test_a_store_that_fails_after_the_rows_were_sent_spoils_no_end(loader, alma,
         raise StoreUnavailable("the state store does not answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(loader.memory, "remember", unavailable)
+        patched.setattr(SqlLoadedItems, "remember", unavailable)
         with pytest.raises(StoreUnavailable):
             load.create()
     assert load.finish(FAILED).ends() == [(1, "created")]

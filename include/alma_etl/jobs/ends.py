@@ -1,0 +1,149 @@
+"""What attempts leave of a chunk's rows: the record of what was sent, and the ends that the rows came to.
+
+The record names the rows that an attempt is about to send, before it sends them: after a kill nobody knows more.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from alma_etl.jobs.checkpoint import digest
+from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.outcomes import End, Row, RowOutcome
+from alma_etl.store.bucket import NoSuchObject, json_line
+from alma_etl.store.scratch import scratch_database
+
+ENDS = "results.jsonl"
+FOLDER = "announced/"  # a name that runs under way have
+
+
+@dataclass(frozen=True)
+class Sent:
+    """That a row may have been sent: the first day of it, and the places (a holding) it was sent to, where known."""
+
+    day: date
+    places: frozenset[str]
+
+    def __or__(self, other: "Sent") -> "Sent":
+        return Sent(min(self.day, other.day), self.places | other.places)
+
+
+def sent_lines(folder: RunFiles, number: int, scope: str | None) -> dict[int, Sent]:
+    """Return the rows of a chunk that may have been sent and whose end is not known, by line.
+
+    ``scope``: the digest of the system that is meant, None for whichever.
+    """
+    found: dict[int, Sent] = {}
+    for record in _records(folder, number, scope).values():
+        for line, sent in record.items():
+            found[line] = found[line] | sent if line in found else sent
+    return found
+
+
+@dataclass
+class SentRecord:
+    """The record that one attempt keeps; what earlier attempts noted is `before`. ``target``: the system that is
+    written to, by address and institution."""
+
+    folder: RunFiles
+    number: int
+    target: str
+    _earlier: dict[str, dict[int, Sent]] = field(init=False)
+    _own: dict[str, dict[int, Sent]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._scope = digest(self.target)
+        self._earlier = _records(self.folder, self.number, self._scope)
+        self.before = sent_lines(self.folder, self.number, self._scope)
+
+    def note(self, places: Mapping[int, str], day: date) -> None:
+        """Note rows that are about to be sent: the place of each, by line."""
+        key = self.folder.chunk_key(self.number, f"{FOLDER}{uuid.uuid4().hex}.jsonl")
+        lines = {line: Sent(day, frozenset({place})) for line, place in places.items()}
+        self._put(key, lines)
+        self._own[key] = lines
+
+    def withdraw(self, *, ended: Collection[int], not_sent: Collection[int]) -> None:
+        """Take back the rows that have an end which says what is in Alma, and those that this attempt did not send.
+
+        ``ended`` rows were looked for if an earlier attempt may have sent them, so that its note of them goes as well;
+        that this attempt did not send a row says nothing about what earlier ones did.
+        """
+        for records, known in ((self._own, {*ended, *not_sent}), (self._earlier, set(ended))):
+            for key, lines in records.items():
+                left = {line: sent for line, sent in lines.items() if line not in known}
+                if not left:
+                    self.folder.bucket.delete([key])
+                elif len(left) < len(lines):
+                    self._put(key, left)
+
+    def _put(self, key: str, lines: Mapping[int, Sent]) -> None:
+        record: dict[str, Any] = {
+            "alma": self._scope,
+            "day": min(sent.day for sent in lines.values()).isoformat(),
+            "lines": list(lines),
+            "holding_ids": [sorted(sent.places) for sent in lines.values()],
+        }
+        self.folder.bucket.put(key, json_line(record), "application/x-ndjson")
+
+
+def _records(folder: RunFiles, number: int, scope: str | None) -> dict[str, dict[int, Sent]]:
+    found = {}
+    for part in folder.bucket.list(folder.chunk_key(number, FOLDER)):
+        try:
+            saved: Sequence[dict[str, Any]] = list(folder.bucket.read_rows(part.key))
+        except NoSuchObject:  # withdrawn in the meantime
+            continue
+        for each in saved:
+            if scope is not None and each.get("alma", scope) != scope:
+                continue
+            day = date.fromisoformat(each["day"])
+            places = each.get("holding_ids") or [[] for _ in each["lines"]]
+            found[part.key] = {
+                line: Sent(day, frozenset(ids)) for line, ids in zip(each["lines"], places, strict=True)
+            }
+    return found
+
+
+class CollectedEnds:
+    """The ends of all rows of a file, by line. Use `collecting()` to make one."""
+
+    def __init__(self, connection: sqlite3.Connection, outcomes: type[RowOutcome]) -> None:
+        self._connection = connection
+        self._outcomes = outcomes
+        self.repeated = 0
+        self.unfinished: dict[int, str] = {}  # chunks, each with the reason, "" when nobody knows
+        connection.execute("CREATE TABLE ends (line INTEGER PRIMARY KEY, outcome TEXT, row TEXT) STRICT")
+
+    def add(self, ends: Iterable[Row]) -> None:
+        """Take the ends of rows; a line that has one already is counted as repeated."""
+        for end in ends:
+            cursor = self._connection.execute(
+                "INSERT OR IGNORE INTO ends VALUES (?, ?, ?)",
+                (end["line"], end["outcome"], json.dumps(end, ensure_ascii=False)),
+            )
+            self.repeated += cursor.rowcount != 1
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM ends").fetchone()[0])
+
+    def __iter__(self) -> Iterator[End]:
+        for (text,) in self._connection.execute("SELECT row FROM ends ORDER BY line"):
+            yield json.loads(text)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts by outcome word, every word present, zeros shown."""
+        found = dict(self._connection.execute("SELECT outcome, count(*) FROM ends GROUP BY outcome"))
+        return {outcome.value: found.get(outcome.value, 0) for outcome in self._outcomes}
+
+
+@contextmanager
+def collecting(outcomes: type[RowOutcome]) -> Iterator[CollectedEnds]:
+    """An empty collection, on disk, which goes when the block ends."""
+    with scratch_database() as connection:
+        yield CollectedEnds(connection, outcomes)

@@ -1,0 +1,722 @@
+"""The skeleton of every job that works on a dropped file.
+
+A run goes read -> check -> per chunk: the job's own steps -> report (with the rejects) -> file_away -> check_outcome.
+`FileJob` has these steps; a job fills in what its records are, how they end, and how they get to where they belong.
+docs/jobs.md shows how to write one.
+"""
+
+import logging
+import tempfile
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, ClassVar, Generic, Protocol, final
+
+from alma_etl.errors import InputProblem, NotAcceptable, RunStopped
+from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
+from alma_etl.jobs.ends import ENDS, CollectedEnds, collecting, sent_lines
+from alma_etl.jobs.file_run import (
+    PAGE,
+    REJECTED,
+    ROWS,
+    FilePlan,
+    FileRun,
+    ProfileT,
+    RunSource,
+    names_of,
+)
+from alma_etl.jobs.folder import MAX_CHUNKS, Chunk
+from alma_etl.jobs.outcomes import End, Row, RowOutcome, end_of
+from alma_etl.jobs.pages import render
+from alma_etl.jobs.places import Area, dropped_file, printable
+from alma_etl.jobs.profiles import JobProfiles, profile_named
+from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter
+from alma_etl.jobs.settings_files import SettingsFile, refuse_unknown
+from alma_etl.jobs.staging import Staging, staging
+from alma_etl.jobs.summary import SUMMARY, FileSummary, problems_of, verdict_of
+from alma_etl.store.bucket import Bucket, ObjectInfo, json_line
+
+log = logging.getLogger(__name__)
+
+PARAMS = ("key", "profile", "dry_run", "version")
+_TITLES = {
+    "csv": "All rows as CSV",
+    "xlsx": "All rows as an Excel workbook",
+    "html": "This page",
+    "rejects": "Rows to mend and drop again",
+}
+_SHOWN = 500  # rows on the page; the tables have all
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What one task of a run gives to its step.
+
+    ``params``: `key`, and optionally `profile` (instead of the folder's), `dry_run` (instead of the profile's),
+    `version` (which version of the file is meant), and those of the job. ``day``: the run's date. ``open_client``:
+    opens the client of a kind of service (`alma`) for a block; ``connections`` has the id of the connection of each
+    kind. ``is_sandbox``: whether the shipped profiles apply. ``store_url``: the address of the state store.
+    ``task_states``: tasks of the run that did not succeed, by name with their state, for the final steps.
+    """
+
+    folder: FileRun
+    params: Mapping[str, Any]
+    day: date
+    open_client: Callable[[str], AbstractContextManager[Any]]
+    store_url: Callable[[], str]
+    is_sandbox: Callable[[], bool] = lambda: False
+    connections: Mapping[str, str] = field(default_factory=dict)
+    task_states: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The key of the file that the run was given."""
+        return str(self.params.get("key") or "")
+
+
+class Record(Protocol):
+    """One record of a file: a row of a table, a MARC record, an element of XML."""
+
+    @property
+    def line(self) -> int:
+        """The number of its first line, or its ordinal from 1; it grows, and no two have the same."""
+        ...
+
+
+class Records(Protocol):
+    """A dropped file as a job reads it. ``form`` names it for the report, ``extension`` is the one that fits it."""
+
+    form: str
+    extension: str
+
+    def rows(self) -> Iterator[Any]:
+        """Yield all records, each a `Record`, in their order. Can be asked for again."""
+        ...
+
+    def excerpt(self, lines: Collection[int], stream: IO[bytes]) -> None:
+        """Write the records with these numbers as they came, in the format they came in, ready to be dropped again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a row is not loaded, seen without asking anybody."""
+
+    message: str
+    outcome: RowOutcome
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """A file that a job writes beside its report: the ending of its name, and what the page calls it."""
+
+    ending: str
+    title: str
+
+
+class ReportExtras:
+    """What the report of a job has beyond the rows and their counts. `note` sees every end before the rest is asked."""
+
+    remarks: tuple[str, ...] = ()  # sentences for the page, without a full stop
+
+    def note(self, end: End) -> None:
+        """Look at one end."""
+
+    def figures(self) -> dict[str, int]:
+        """Return what is counted beyond the outcomes."""
+        return {}
+
+    def write(self, kind: str, stream: IO[bytes]) -> None:
+        """Write one of the job's `files`."""
+
+    def page_values(self) -> dict[str, Any]:
+        """Return what the template of the job's page asks for."""
+        return {}
+
+
+class FileJob(ABC, Generic[ProfileT]):
+    """A job that loads dropped files; an instance is one DAG's, for the files of one `area`.
+
+    To fill in: the class variables without a value, `open_records`, `rows`, and the job's steps, which are methods
+    of any name: `check(context)` and others of the run as a whole, `load(context, number)` and others of a chunk.
+    Steps return counts. `run_step` and `chunk_step` keep the sentence of an error for the report.
+
+    A row is a dict that JSON can hold. It has its `line`, and what `identity`, `columns` and the steps ask for.
+    """
+
+    unit: ClassVar[str] = "row"  # what one of its records is called
+    things: ClassVar[str]  # what a file is a list of
+    title: ClassVar[str]  # of the report's sheet
+    outcomes: ClassVar[type[RowOutcome]]
+    columns: ClassVar[tuple[str, ...]]  # of the report; `outcome` and `message` among them
+    workbook_columns: ClassVar[tuple[str, ...]] = ()  # of the workbook, where it has others
+    identity: ClassVar[tuple[str, ...]] = ("line",)  # by what a row and its end belong together
+    settings: ClassVar[SettingsFile[Any]]  # of `JobProfiles`
+    profile_gives: ClassVar[str]  # what a profile names, for people who have none yet
+    plan_type: ClassVar[type[FilePlan[Any]]]
+    params: ClassVar[tuple[str, ...]] = ()  # beyond `PARAMS`
+    page: ClassVar[str] = "file_job.html"
+    page_columns: ClassVar[
+        tuple[tuple[str, str, str], ...]
+    ]  # column, heading, and `number`, `code` or `text`
+    files: ClassVar[Mapping[str, ReportFile]] = {}
+
+    def __init__(self, area: Area) -> None:
+        self.area = area
+
+    # --- what a job fills in
+
+    @abstractmethod
+    def open_records(self, path: Path, profile: ProfileT) -> Records:
+        """Open a file. Raises InputProblem, one sentence, for one that cannot be read at all."""
+
+    @abstractmethod
+    def rows(self, records: Records, profile: ProfileT, day: date) -> Iterator[tuple[Row, Refusal | None]]:
+        """Yield the row of every record, in order; for one that is not to be loaded with the reason."""
+
+    def group_of(self, row: Row) -> str:
+        """Return what a row shares with those that are to be in its chunk. Chunks are in the order of this text."""
+        return f"{row['line']:012d}"
+
+    def label_of(self, row: Row) -> str:
+        """Return how a chunk that begins or ends with this row is labelled."""
+        return str(row["line"])
+
+    def unique_of(self, row: Row) -> str | None:
+        """Return what no two rows of a file may share, None when there is no such thing."""
+        return None
+
+    def duplicate(self, row: Row, first: Row) -> Refusal:
+        """Return why a row is refused whose `unique_of` an earlier row has."""
+        raise NotImplementedError
+
+    def codes_of(self, row: Row) -> Iterable[tuple[str, Hashable]]:
+        """Yield what a row names that is asked for before anything is written: a kind and a value, in any order."""
+        return ()
+
+    def made_under(self, plan: FilePlan[ProfileT]) -> Mapping[str, object]:
+        """Return the settings that the ends of rows depend on, and no more."""
+        return {"dry_run": plan.dry_run}
+
+    def end_of_unfinished(self, run: FileRun, number: int) -> Callable[[Row, str], End | None]:
+        """Return a function that says, of a row that no attempt sent or came to the end of, what is known all the same:
+        its arguments are the row and why work on its chunk ended. None: it was not tried."""
+        return lambda row, reason: None
+
+    def extras(self, run: FileRun, plan: FilePlan[ProfileT] | None) -> ReportExtras:
+        """Return what the report has beyond the rows; without a plan the file could not be read."""
+        return ReportExtras()
+
+    def workbook_cells(self, end: End) -> list[str]:
+        """Return an end as text in the order of `workbook_columns`."""
+        return [str(end[column]) for column in self.workbook_columns or self.columns]
+
+    # --- rows and their ends
+
+    @final
+    def end(self, row: Row, outcome: RowOutcome, message: str = "", **values: object) -> End:
+        """Return the end of a row; ``values`` are those of `columns` that the row does not have."""
+        return end_of(row, self.columns, outcome, message, **values)
+
+    @final
+    def refused_end(self, row: Row) -> End | None:
+        """Return the end of a row that the present settings refuse, if by others it may have been sent before."""
+        if not row.get("refused"):
+            return None
+        outcome = self.outcomes(row.get("refused_as") or self.invalid)
+        return self.end(row, outcome, row["refused"])
+
+    @final
+    def row_key(self, row: Row) -> tuple[Hashable, ...]:
+        """Return by what a row and its end belong together, whichever attempt read the file."""
+        return tuple(row[name] for name in self.identity)
+
+    @final
+    def outcome_of(self, end: Row) -> RowOutcome:
+        """Return the outcome of an end."""
+        return self.outcomes(end["outcome"])
+
+    @final
+    def rank_of(self, end: Row) -> Rank:
+        """Return how much an end counts beside another end of the same row."""
+        return self.outcome_of(end).weight.rank
+
+    @cached_property
+    def invalid(self) -> RowOutcome:
+        """The outcome of what cannot be read; of a job that has none, `failed`."""
+        return self._outcome("invalid_row", "invalid_record")
+
+    @cached_property
+    def failed(self) -> RowOutcome:
+        """The outcome of rows that were not tried."""
+        return self.outcomes("failed")
+
+    @cached_property
+    def unconfirmed(self) -> RowOutcome:
+        """The outcome of rows that may have been written; of a job that has none, `failed`."""
+        return self._outcome("unconfirmed")
+
+    def _outcome(self, *words: str) -> RowOutcome:
+        return next((each for each in self.outcomes if each in words), self.failed)
+
+    def ends_of(self, run: FileRun, number: int, target: str | None = None) -> Checkpoint:
+        """Return the ends of a chunk's rows, with what they depend on. ``target``: the system that they are written to;
+        without it they can be read only."""
+        step = Step(ENDS, key=self.row_key, rank=self.rank_of)
+        settings = self.made_under(run.plan())
+        return Checkpoint(run.bucket, run.chunk_key(number, ENDS), step, settings=settings, alma=target)
+
+    @final
+    def made_rows(self, run: FileRun, number: int, target: str | None = None) -> Collection[Hashable]:
+        """Return the rows of a chunk that this run has written, under whatever settings, by `row_key`."""
+        ends = self.ends_of(run, number, target).rows()
+        return {key for key, end in ends.items() if self.rank_of(end) is Rank.MADE}
+
+    # --- the steps
+
+    @final
+    def run_folder(self, bucket: Bucket, run_id: str, dag_id: str) -> FileRun:
+        """Return the working files of a run."""
+        return FileRun(bucket, run_id, dag_id, self.plan_type)
+
+    @final
+    def run_step(self, name: str, context: JobContext) -> Any:
+        """Do a step of the run as a whole that the job has under this name."""
+        context.folder.stop_if_superseded()
+        with context.folder.keeping_problem():
+            return getattr(self, name)(context)
+
+    @final
+    def chunk_step(self, name: str, context: JobContext, number: int) -> Any:
+        """Do a step of a chunk that the job has under this name."""
+        context.folder.stop_if_superseded()
+        with context.folder.keeping_problem(number):
+            return getattr(self, name)(context, number)
+
+    @final
+    def read(self, context: JobContext) -> list[Chunk]:
+        """Read the file and cut its good rows into chunks; bad ones get their outcome at once.
+
+        Raises RunStopped for a file that cannot be read at all, with the sentence kept for the report; Superseded
+        when the file is no longer the version that is meant.
+        """
+        run, params = context.folder, context.params
+        with run.keeping_problem():
+            refuse_unknown(params, (*PARAMS, *self.params))
+            run.not_superseded()
+            file = dropped_file(self.area, context.key, profile=params.get("profile") or None)
+            settings = self.profiles(run.bucket, sandbox=context.is_sandbox())
+            source = run.take_in(
+                file,
+                version=params.get("version") or None,
+                check_size=lambda info: self._check_size(info, settings),
+            )
+            profile = self.profile(settings, file.profile, params)
+            with self._opened(run, profile) as records, staging() as stage:
+                reading = _Reading(self, context, source, file.profile or "", profile, records, stage)
+                return reading.cut(settings.chunk_size)
+
+    @final
+    def report(self, context: JobContext) -> dict[str, str]:
+        """Write the reports of a run, however far it got; return their keys by kind.
+
+        `csv`, `xlsx`, `html`, those of `files` and, when rows were not loaded, `rejects` (those rows in the format
+        of the file, ready to be corrected and dropped again).
+        """
+        run = context.folder
+        run.stop_if_superseded()
+        plan = run.find_plan()
+        earlier = run.find_model(SUMMARY, FileSummary)
+        if plan is None:
+            summary = self._report_unread(context)
+        else:
+            with collecting(self.outcomes) as ends:
+                self._collect(run, plan, ends)
+                summary = self._report_rows(context, plan, ends)
+        run.write_model(SUMMARY, summary)
+        if earlier is not None:  # an attempt of the version before called them otherwise
+            run.bucket.delete(set(earlier.keys.values()) - set(summary.keys.values()))
+        for kind, written in summary.keys.items():
+            log.info("%s: %s", kind, written)
+        log.info("%s", ", ".join(f"{count} {word}" for word, count in summary.counts.items() if count))
+        return summary.keys
+
+    @final
+    def file_away(self, context: JobContext) -> str:
+        """Put the file under `done/`, or under `failed/` when no row of it could be loaded; return its key.
+
+        After a dry run it stays where it is. Returns "" when there is nothing to file.
+        """
+        run, key = context.folder, context.key
+        run.stop_if_superseded()
+        if self._is_dry_run(context):
+            log.info("A dry run: %s stays where it is", printable(key))
+            return run.filed_key() or ""
+        summary = run.find_model(SUMMARY, FileSummary)
+        loaded = summary is not None and summary.loaded(self.outcomes) > 0
+        stem, extension = names_of(self.area, key)
+        target = self.area.filed(loaded=loaded, stem=stem, run_id=run.run_id, extension=extension)
+        if not run.file_away(self.area, key, target):
+            return ""
+        log.info("%s is filed as %s", printable(key), target)
+        return target
+
+    @final
+    def check_outcome(self, context: JobContext) -> str:
+        """The final check: return a sentence when the run is acceptable. Raises NotAcceptable with what is wrong.
+
+        Acceptable is a run in which every row has its end and none is `failed` or `unconfirmed`; rows that were
+        rejected are for their sender to correct, unless no row at all could be loaded.
+        """
+        context.folder.stop_if_superseded()
+        summary = context.folder.find_model(SUMMARY, FileSummary)
+        problems = problems_of(summary, context.task_states, self.outcomes, self.unit)
+        if problems or summary is None:
+            raise NotAcceptable(" ".join(problems))
+        sentence = verdict_of(summary, self.outcomes, self.unit)
+        log.info("%s", sentence)
+        return sentence
+
+    # --- settings
+
+    def profiles(self, bucket: Bucket, *, sandbox: bool) -> JobProfiles[ProfileT]:
+        """Return the profiles of the bucket; without them the shipped ones where the Alma is a sandbox, else none."""
+        found = self.settings.read(bucket, may_use_shipped=sandbox)
+        return found or self.settings.model(profiles={})  # type: ignore[no-any-return]
+
+    def profile(
+        self, settings: JobProfiles[ProfileT], name: str | None, params: Mapping[str, Any]
+    ) -> ProfileT:
+        """Return the profile that holds for the run, with what the run's form says laid over it."""
+        profile: ProfileT = profile_named(settings, name, self.settings, self.profile_gives)
+        dry_run = params.get("dry_run")
+        return profile if dry_run is None else profile.model_copy(update={"dry_run": bool(dry_run)})
+
+    def _check_size(self, info: ObjectInfo, settings: JobProfiles[ProfileT]) -> None:
+        if info.size > settings.max_file_mb * 1_000_000:
+            raise InputProblem(
+                f"The file has {info.size / 1_000_000:,.1f} MB, more than the {settings.max_file_mb:g} MB that "
+                f"max_file_mb allows: "
+                f"a list of this many {self.things} is dropped in parts, or the bound is raised in {self.settings.key}"
+            )
+        if info.size == 0:
+            raise InputProblem("The file is empty: there is nothing to load")
+
+    def _is_dry_run(self, context: JobContext) -> bool:
+        """Whether nothing was to be written; also of a file that could not be read."""
+        plan = context.folder.find_plan()
+        if plan is not None:
+            return plan.dry_run
+        asked = context.params.get("dry_run")
+        if asked is not None:
+            return bool(asked)
+        try:
+            file = dropped_file(self.area, context.key, profile=context.params.get("profile") or None)
+            settings = self.profiles(context.folder.bucket, sandbox=context.is_sandbox())
+            return self.profile(settings, file.profile, {}).dry_run
+        except RunStopped:
+            return False
+
+    @contextmanager
+    def _opened(self, run: FileRun, profile: ProfileT) -> Iterator[Records]:
+        with run.input_on_disk() as path:
+            yield self.open_records(path, profile)
+
+    # --- every row's end
+
+    def _collect(self, run: FileRun, plan: FilePlan[ProfileT], ends: CollectedEnds) -> None:
+        """Take everything that the steps left behind, however far they got."""
+        ends.add(run.bucket.read_rows(run.key(REJECTED)))
+        for number in range(1, plan.chunks + 1):
+            ends.add(self._ends_of_chunk(run, number, ends.unfinished))
+
+    def _ends_of_chunk(self, run: FileRun, number: int, unfinished: dict[int, str]) -> Iterator[Row]:
+        """The rows of a chunk: how each ended, or what is known of those that no attempt came to the end of."""
+        checkpoint = self.ends_of(run, number)
+        ends = checkpoint.rows()
+        unsure: _Unsure | None = None
+        for row in run.rows(number):
+            end = ends.get(self.row_key(row))
+            if end is not None and self.rank_of(end) >= Rank.SETTLED:
+                yield end
+                continue
+            unsure = unsure or _Unsure(self, run, number, checkpoint.scope)
+            if end is None:
+                unfinished[number] = unsure.reason
+            yield unsure.end_of(row, end)
+
+    # --- the report
+
+    def _keys(self, context: JobContext) -> dict[str, str]:
+        stem, _ = names_of(self.area, context.key)
+        endings = {"csv": ".csv", "xlsx": ".xlsx", "html": ".html"}
+        endings |= {kind: file.ending for kind, file in self.files.items()}
+        return {kind: self.area.report(stem, context.folder.run_id, end) for kind, end in endings.items()}
+
+    def _report_unread(self, context: JobContext) -> FileSummary:
+        """A file that could not be read has one row in its report, so that its sender finds the reason there."""
+        problem = context.folder.problem()
+        states = ", ".join(f"{task} {state}" for task, state in context.task_states.items())
+        message = problem or f"the file was not read ({states}): see the log of the first of these tasks"
+        outcome = self.failed if problem is None else self.invalid
+        end = self.end({"line": 1}, outcome, message)
+        summary = FileSummary(
+            run_id=context.folder.run_id,
+            key=context.key,
+            problem=message,
+            rows=1,
+            counts={each.value: int(each is outcome) for each in self.outcomes},
+            keys=self._keys(context),
+        )
+        findings = _Findings(self)
+        findings.note(end)
+        self._write(context, summary, [end], findings, self.extras(context.folder, None))
+        return summary
+
+    def _report_rows(self, context: JobContext, plan: FilePlan[ProfileT], ends: CollectedEnds) -> FileSummary:
+        run = context.folder
+        findings, extras = _Findings(self), self.extras(run, plan)
+        for end in ends:
+            findings.note(end)
+            extras.note(end)
+        stem, _ = names_of(self.area, context.key)
+        rejects = self.area.rejects(stem, run.run_id, plan.rejects_extension)
+        summary = FileSummary(
+            run_id=run.run_id,
+            key=plan.source.key,
+            profile=plan.profile_name,
+            form=plan.form,
+            dry_run=plan.dry_run,
+            rows=plan.rows,
+            counts=ends.counts(),
+            repeated=ends.repeated,
+            figures=extras.figures(),
+            unfinished=ends.unfinished,
+            remarks=extras.remarks,
+            keys=self._keys(context) | ({"rejects": rejects} if findings.rejected else {}),
+        )
+        if findings.rejected:
+            with self._opened(run, plan.profile) as records, run.bucket.writer(rejects) as stream:
+                records.excerpt(findings.rejected, stream)
+        else:
+            run.bucket.delete([rejects])  # of an earlier attempt
+        self._write(context, summary, ends, findings, extras)
+        return summary
+
+    def _write(
+        self,
+        context: JobContext,
+        summary: FileSummary,
+        ends: Iterable[End],
+        findings: "_Findings",
+        extras: ReportExtras,
+    ) -> None:
+        bucket = context.folder.bucket
+        workbook = XlsxWriter(self.workbook_columns or self.columns, self.title)
+        with bucket.writer(summary.keys["csv"]) as stream:
+            table = CsvWriter(stream, self.columns)
+            for end in ends:
+                table.add([str(end[column]) for column in self.columns])
+                workbook.add(self.workbook_cells(end))
+        with tempfile.TemporaryFile(prefix="file-report-") as local:
+            workbook.save(local)
+            local.seek(0)
+            bucket.upload(summary.keys["xlsx"], local, _XLSX)
+        for kind in self.files:
+            with bucket.writer(summary.keys[kind]) as stream:
+                extras.write(kind, stream)
+        problems = problems_of(summary, context.task_states, self.outcomes, self.unit)
+        shown = findings.shown()
+        page = render(
+            self.page,
+            job=self,
+            summary=summary,
+            file=printable(summary.key),
+            sentences=problems or [verdict_of(summary, self.outcomes, self.unit)],
+            verdict_class="bad" if problems else ("rehearsal" if summary.dry_run else ""),
+            meaning={outcome.value: outcome.meaning for outcome in self.outcomes},
+            rows=shown,
+            hidden=findings.to_look_at - len(shown),
+            titles=_TITLES | {kind: file.title for kind, file in self.files.items()},
+            **extras.page_values(),
+        )
+        for key in (summary.keys["html"], context.folder.key(PAGE)):
+            bucket.put(key, page, "text/html; charset=utf-8")
+
+
+class _Reading(Generic[ProfileT]):
+    """The rows of one file on their way into chunks."""
+
+    def __init__(
+        self,
+        job: FileJob[ProfileT],
+        context: JobContext,
+        source: RunSource,
+        profile_name: str,
+        profile: ProfileT,
+        records: Records,
+        stage: Staging,
+    ) -> None:
+        self._job = job
+        self._run = context.folder
+        self._day = context.day
+        self._source = source
+        self._profile_name = profile_name
+        self._profile = profile
+        self._records = records
+        self._stage = stage
+        self._rows = 0
+        self._codes: defaultdict[str, set[Any]] = defaultdict(set)
+
+    def cut(self, chunk_size: int) -> list[Chunk]:
+        """Put the good rows into chunks, the ends of the others into a file of the run, and write the plan."""
+        run, stage = self._run, self._stage
+        earlier, sent = self._stay_where_they_were()
+        with run.bucket.writer(run.key(REJECTED)) as rejected:
+            for end in self._judged(sent):
+                rejected.write(json_line(end))
+        if not self._rows:
+            raise InputProblem(f"The file has no {self._job.unit}s: there is nothing to load")
+        size = earlier.chunk_size if earlier else max(chunk_size, -(-len(stage) // MAX_CHUNKS))
+        chunks: list[Chunk] = []
+        for rows in stage.chunks(size, known=earlier.chunks if earlier else 0, most=MAX_CHUNKS):
+            number = len(chunks) + 1
+            run.bucket.write_rows(run.chunk_key(number, ROWS), rows)
+            ends = [self._job.label_of(row) for row in (rows[0], rows[-1])] if rows else ["none", "none"]
+            chunks.append(Chunk(number, *ends))
+        source, form = self._source, self._records.form
+        run.write_plan(
+            self._job.plan_type(
+                run_id=run.run_id,
+                source=source,
+                profile_name=self._profile_name,
+                profile=self._profile,
+                form=form,
+                rejects_extension=self._rejects_extension(),
+                day=self._day,
+                rows=self._rows,
+                rejected=self._rows - len(stage),
+                chunks=len(chunks),
+                chunk_size=size,
+                codes={name: sorted(values) for name, values in self._codes.items()},
+            )
+        )
+        log.info(
+            "%s, %s: %ss: %d, rejected: %d, chunks: %d",
+            printable(source.key), form, self._job.unit, self._rows, self._rows - len(stage), len(chunks),
+        )  # fmt: skip
+        return chunks
+
+    def _stay_where_they_were(self) -> tuple[FilePlan[ProfileT] | None, Collection[int]]:
+        """Leave each group of an earlier attempt in its chunk, and each row that it has written as it was.
+
+        Returns the plan of that attempt, None when there was none of this file, and the lines that it may have sent.
+        """
+        earlier = self._run.find_plan()
+        if earlier is None or earlier.source.etag != self._source.etag:
+            return None, ()
+        sent: set[int] = set()
+        for number in range(1, earlier.chunks + 1):
+            made = self._job.made_rows(self._run, number)
+            sent |= sent_lines(self._run, number, None).keys()
+            for row in self._run.rows(number):
+                self._stage.stays(self._job.group_of(row), number)
+                if self._job.row_key(row) in made:
+                    self._add(row)
+        return earlier, sent
+
+    def _judged(self, sent: Collection[int]) -> Iterator[End]:
+        """Put the good rows on the stage; yield the ends of the bad ones.
+
+        A bad row that an earlier attempt may have ``sent``, by other settings, goes there too: it has to be looked for.
+        """
+        for row, refusal in self._job.rows(self._records, self._profile, self._day):
+            self._rows += 1
+            made = self._stage.row_at(row["line"])
+            if made is not None:
+                self._note_codes(made)
+                continue
+            if refusal is not None:
+                refused = {**row, "refused": refusal.message}
+                if refusal.outcome != self._job.invalid:
+                    refused["refused_as"] = refusal.outcome.value
+                if row["line"] not in sent or self._add(refused) is not None:
+                    yield self._job.end(row, refusal.outcome, refusal.message)
+                continue
+            first = self._add(row)
+            if first is not None:
+                duplicate = self._job.duplicate(row, first)
+                yield self._job.end(row, duplicate.outcome, duplicate.message)
+                continue
+            self._note_codes(row)
+
+    def _add(self, row: Row) -> Row | None:
+        group, unique = self._job.group_of(row), self._job.unique_of(row)
+        return self._stage.add(row["line"], row, group=group, unique=unique)
+
+    def _note_codes(self, row: Row) -> None:
+        for name, value in self._job.codes_of(row):
+            self._codes[name].add(value)
+
+    def _rejects_extension(self) -> str:
+        """The file's own extension if it fits what the file is, else one that does."""
+        own, fitting = self._source.extension, self._records.extension
+        if fitting == ".xlsx":
+            return ".xlsx"
+        return fitting if own in ("", ".xlsx", ".xls", ".pdf", ".zip") else own
+
+
+class _Unsure:
+    """What is known of the rows of a chunk that are not settled."""
+
+    def __init__(self, job: FileJob[Any], run: FileRun, number: int, scope: str | None) -> None:
+        self._job = job
+        self._sent = sent_lines(run, number, scope)
+        self._known = job.end_of_unfinished(run, number)
+        self.reason = (
+            run.problem(number)
+            or run.problem()
+            or f"chunk {number:04d} did not finish, the logs of its tasks say why"
+        )
+
+    def end_of(self, row: Row, end: End | None) -> End:
+        """The end of a row; `end` is what some attempt noted, which does not count if it was sent again later."""
+        if row["line"] in self._sent:
+            if end is not None and end["outcome"] == self._job.unconfirmed:
+                return end
+            message = f"it may have been sent when work ended: {self.reason}"
+            return self._job.end(row, self._job.unconfirmed, message)
+        not_tried = f"not tried: {self.reason}"
+        return end or self._known(row, self.reason) or self._job.end(row, self._job.failed, not_tried)
+
+
+class _Findings:
+    """What is noted of the ends while they go by."""
+
+    def __init__(self, job: FileJob[Any]) -> None:
+        self._job = job
+        self._refused: list[End] = []
+        self._remarked: list[End] = []  # loaded, and something is to be said of them
+        self.to_look_at = 0
+        self.rejected: set[int] = set()
+
+    def note(self, end: End) -> None:
+        """Look at one end."""
+        loaded = self._job.outcome_of(end).weight.loaded
+        if not loaded:
+            self.rejected.add(end["line"])
+        if not loaded or end["message"]:
+            self.to_look_at += 1
+            rows = self._remarked if loaded else self._refused
+            if len(rows) < _SHOWN:
+                rows.append(end)
+
+    def shown(self) -> list[End]:
+        """The rows for the page, by line: those that were not loaded before those that were."""
+        return sorted((self._refused + self._remarked)[:_SHOWN], key=lambda end: end["line"])
