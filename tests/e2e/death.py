@@ -28,12 +28,12 @@ class Reaper:
     The deed itself takes effect and its answer is lost, the hardest moment there is.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *more: tuple[type, str]) -> None:
         self._lock = threading.Lock()
         self._left: int | None = None
         self._dead = False
         self.deeds = 0
-        for owner, name in _DEEDS:
+        for owner, name in (*_DEEDS, *more):
             self._watch(monkeypatch, owner, name)
         save = Checkpoint.__exit__
 
