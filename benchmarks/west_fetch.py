@@ -27,7 +27,7 @@ from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.fetching import fetch_holdings
 from alma_etl.west.listing import list_holdings, listed_titles
-from alma_etl.west.run import InputCounts, Plan, RunFolder
+from alma_etl.west.run import InputCounts, RunFolder, WestPlan
 from alma_etl.west.settings import WestSettings
 from local import folders, servers
 
@@ -102,7 +102,7 @@ def _members(url: str, titles: int) -> list[dict[str, Any]]:
 def _plan(folder: RunFolder, mms_ids: list[str]) -> None:
     folder.write_mms_ids(1, mms_ids)
     folder.write_plan(
-        Plan(
+        WestPlan(
             run_id=folder.run_id,
             settings=WestSettings(set_id=ALL_TITLES, oclc_symbol="ZZMAIN"),
             day=date(2026, 11, 20),

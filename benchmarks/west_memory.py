@@ -35,7 +35,7 @@ from alma_etl.west.fetching import RESULT as FETCHED
 from alma_etl.west.listing import RESULT as LISTING
 from alma_etl.west.naming import FOLDER, DeliveryName
 from alma_etl.west.outcomes import COLUMNS
-from alma_etl.west.run import InputCounts, Plan, RunFolder
+from alma_etl.west.run import InputCounts, RunFolder, WestPlan
 from alma_etl.west.settings import WestSettings
 from local import folders, servers
 
@@ -159,7 +159,7 @@ def prepare(bucket: Bucket, size: int) -> None:
     """The chunks, the plan and the last delivery of a run."""
     folder, chunks = folder_of(bucket, size), size // CHUNK
     settings = WestSettings(set_id="1", oclc_symbol=f"ZZ{size}")
-    plan = Plan(
+    plan = WestPlan(
         run_id=folder.run_id,
         settings=settings,
         day=date(2026, 11, 20),

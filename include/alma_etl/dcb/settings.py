@@ -3,18 +3,14 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from alma_etl.dcb.machine.model import Policy
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.settings_files import Code, Form, read_settings, settings_in
+from alma_etl.jobs.settings_files import Code, Form, SettingsFile
 from alma_etl.store.bucket import Bucket
-
-CONFIG_KEY = "config/dcb.yaml"
-EXAMPLE = "include/alma_etl/dcb/dcb.yaml"
 
 _USUAL_CONNECTIONS = {"mod_dcb": "mod_dcb_default", "dcb_nudge": "dcb_default"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -184,6 +180,9 @@ class DcbSettings(_Part):
         return Policy(self.missing_confirmations, self.missing_min_gap)
 
 
+SETTINGS = SettingsFile("config/dcb.yaml", DcbSettings, "alma_etl.dcb")
+
+
 class NoDcbSettings(InputProblem):
     """There are no settings, and those that ship may not be used: no system takes part."""
 
@@ -194,7 +193,7 @@ def read_dcb_settings(bucket: Bucket, *, is_sandbox: Callable[[str], bool] = lam
     ``is_sandbox`` is asked by the id of a connection. Raises InputProblem with a sentence that names the line,
     NoDcbSettings with one that names the file to make.
     """
-    own = settings_in(bucket, CONFIG_KEY, DcbSettings)
+    own = SETTINGS.read(bucket, may_use_shipped=False)
     if own is not None:
         return own
     shipped = shipped_settings()
@@ -202,14 +201,13 @@ def read_dcb_settings(bucket: Bucket, *, is_sandbox: Callable[[str], bool] = lam
     others = [conn_id for conn_id in named if not is_sandbox(conn_id)]
     if others:
         raise NoDcbSettings(
-            f"There is no {CONFIG_KEY} in the bucket: make it, with the `systems` that take part. An example is "
-            f"{EXAMPLE}: its systems are used only where the environment of all their connections is sandbox, and "
-            f"that of {' and '.join(others)} is not"
+            f"There is no {SETTINGS.key} in the bucket: make it, with the `systems` that take part. An example is "
+            f"{SETTINGS.example}: its systems are used only where the environment of all their connections is sandbox, "
+            f"and that of {' and '.join(others)} is not"
         )
     return shipped
 
 
 def shipped_settings() -> DcbSettings:
     """The settings that come with the package, for the two sandboxes of the local stack."""
-    text = (files("alma_etl.dcb") / "dcb.yaml").read_bytes()
-    return read_settings(text, DcbSettings, source="the shipped dcb.yaml")
+    return SETTINGS.shipped()

@@ -99,12 +99,6 @@ class SettingsFile(Generic[Settings]):
         return self.key.rpartition("/")[2]
 
 
-def settings_in(bucket: Bucket, key: str, model: type[Settings]) -> Settings | None:
-    """The settings file of this key in the bucket, None where there is none; raises as `read_settings` does."""
-    found = bucket.find(key)
-    return None if found is None else read_settings(found, model, source=key)
-
-
 def read_settings(text: str | bytes, model: type[Settings], *, source: str) -> Settings:
     """Check the YAML ``text`` against ``model``.
 

@@ -16,7 +16,7 @@ from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.listing import fallbacks
 from alma_etl.west.naming import FOLDER, DeliveryName
 from alma_etl.west.outcomes import COLUMNS, Outcome, Row, tally
-from alma_etl.west.run import Plan, RunFolder
+from alma_etl.west.run import RunFolder, WestPlan
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
     )
     shut = tuple(shut_gates(plan, results, assembly.counts, titles, unfinished))
     assembly = assembly.model_copy(update={"shut": shut})
-    folder.bucket.put(folder.key(ASSEMBLY), assembly.model_dump_json(indent=1).encode(), "application/json")
+    folder.write_model(ASSEMBLY, assembly)
     for sentence in shut:
         log.warning("%s", sentence)
     return assembly
@@ -85,7 +85,9 @@ def assembled_key(folder: RunFolder, name: str) -> str:
     return folder.key(f"delivery/{name}")
 
 
-def _failed(folder: RunFolder, number: int, plan: Plan, problem: str) -> Iterator[tuple[ConvertedRow, bytes]]:
+def _failed(
+    folder: RunFolder, number: int, plan: WestPlan, problem: str
+) -> Iterator[tuple[ConvertedRow, bytes]]:
     """The titles of a chunk that did not finish; ``problem`` is why, "" when nobody knows."""
     reason = f"chunk {number:04d} did not finish{': ' if problem else ''}{problem}"
     for mms_id in folder.mms_ids(number):
@@ -112,7 +114,7 @@ def _count_unlisted(counts: Counter[str], values: Iterable[str]) -> None:
 class _Files:
     """The open files of the delivery by symbol; each configured symbol has one, so that its end is noticed."""
 
-    def __init__(self, folder: RunFolder, plan: Plan, stack: ExitStack) -> None:
+    def __init__(self, folder: RunFolder, plan: WestPlan, stack: ExitStack) -> None:
         self._folder, self._plan, self._stack = folder, plan, stack
         self._open: dict[str, _SymbolFile] = {}
         for symbol in plan.settings.symbols:

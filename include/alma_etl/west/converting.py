@@ -17,7 +17,7 @@ from alma_etl.west.listing import ListedHolding, ListedTitle, listed_titles, unp
 from alma_etl.west.outcomes import Outcome, tally
 from alma_etl.west.retention import Standing, read_commitment, unlisted_programmes
 from alma_etl.west.rules import check_record, location_field
-from alma_etl.west.run import Plan, RunFolder
+from alma_etl.west.run import RunFolder, WestPlan
 from alma_etl.west.settings import WestSettings
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
 
 @contextmanager
 def converted(
-    folder: RunFolder, plan: Plan, number: int
+    folder: RunFolder, plan: WestPlan, number: int
 ) -> Iterator[Iterator[tuple[ConvertedRow, bytes]] | None]:
     """The rows of a chunk with their records, as the last `convert_to_marc21` made them by the plan's settings.
 
@@ -91,7 +91,7 @@ def converted(
         )
 
 
-def _versions(folder: RunFolder, plan: Plan, number: int) -> Versions:
+def _versions(folder: RunFolder, plan: WestPlan, number: int) -> Versions:
     """The attempts at a chunk's conversion: that of other titles, of another day or by other rules does not count."""
     rules = plan.settings.model_dump(mode="json", exclude=_NOT_READ)
     made_under = {"rules": rules, "day": plan.day.isoformat(), "titles": folder.mms_ids(number)}

@@ -14,7 +14,7 @@ from alma_etl.errors import NotAcceptable
 from alma_etl.west.assembly import assembled_key, read_assembly
 from alma_etl.west.gates import SymbolResult
 from alma_etl.west.naming import FOLDER
-from alma_etl.west.run import Plan, RunFolder
+from alma_etl.west.run import RunFolder, WestPlan
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def delivery_event(folder: RunFolder) -> dict[str, object]:
     return {"run_id": folder.run_id, "bucket": folder.bucket.name, "files": files}
 
 
-def manifest(plan: Plan, result: SymbolResult, now: datetime) -> dict[str, object]:
+def manifest(plan: WestPlan, result: SymbolResult, now: datetime) -> dict[str, object]:
     """The manifest of one symbol's delivery."""
     return {
         "file": f"{result.stem}.mrc" if result.records else None,
@@ -116,7 +116,7 @@ def manifest(plan: Plan, result: SymbolResult, now: datetime) -> dict[str, objec
     }
 
 
-def _deliver_to_bucket(folder: RunFolder, plan: Plan, result: SymbolResult, now: datetime) -> list[str]:
+def _deliver_to_bucket(folder: RunFolder, plan: WestPlan, result: SymbolResult, now: datetime) -> list[str]:
     bucket = folder.bucket
     text = json.dumps(manifest(plan, result, now), indent=1, ensure_ascii=False).encode()
     manifest_key, outcomes_key, marc_key = (

@@ -9,19 +9,18 @@ from zoneinfo import ZoneInfo
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.counted import counted
-from alma_etl.jobs.folder import Chunk
+from alma_etl.jobs.folder import MAX_CHUNKS, Chunk
 from alma_etl.jobs.versions import Versions
 from alma_etl.store.bucket import NoSuchObject
 from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.export import ExportReading, read_export
 from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.members import read_set
-from alma_etl.west.run import InputCounts, Plan, RunFolder
+from alma_etl.west.run import InputCounts, RunFolder, WestPlan
 from alma_etl.west.settings import WestSettings, limit_of_file, settings_of_run
 
 log = logging.getLogger(__name__)
 
-MAX_CHUNKS = 1_000  # Airflow maps a task over at most 1,024
 _IDS = ".ids"
 
 
@@ -98,7 +97,7 @@ def _write_plan(
     # A cleared run reads its input anew: what its chunks were converted to before may be of other titles.
     folder.bucket.delete(folder.chunk_key(chunk.number, CONVERTED) for chunk in chunks)
     folder.write_plan(
-        Plan(
+        WestPlan(
             run_id=folder.run_id,
             settings=settings,
             day=moment.astimezone(ZoneInfo(settings.timezone)).date(),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from alma_etl.counted import counted, verb
 from alma_etl.west.outcomes import Outcome
-from alma_etl.west.run import Plan
+from alma_etl.west.run import WestPlan
 
 
 class SymbolResult(BaseModel):
@@ -46,7 +46,7 @@ class Assembly(BaseModel):
 
 
 def shut_gates(
-    plan: Plan,
+    plan: WestPlan,
     symbols: Sequence[SymbolResult],
     counts: dict[str, int],
     titles: int,

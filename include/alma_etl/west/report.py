@@ -15,8 +15,8 @@ from alma_etl.west.delivery import delivered_keys
 from alma_etl.west.explained import MEANING_OF_CODE, WARNINGS
 from alma_etl.west.gates import Assembly
 from alma_etl.west.outcomes import MEANING, Outcome
-from alma_etl.west.run import Plan, RunFolder
-from alma_etl.west.settings import CONFIG_KEY, ListMode
+from alma_etl.west.run import RunFolder, WestPlan
+from alma_etl.west.settings import SETTINGS, ListMode
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ _REASONS_SHOWN = 40
 _PARTICULARS = re.compile(r"tracking id [^],]+|\d{8,}")
 
 _LIMIT_OF_FILE = (
-    f"Attention: limit is set in {CONFIG_KEY}. While it is there no run delivers, the nightly one neither: take it out "
-    "of the file, and give a limit in the form of a single run."
+    f"Attention: limit is set in {SETTINGS.key}. While it is there no run delivers, the nightly one neither: take it "
+    "out of the file, and give a limit in the form of a single run."
 )
 
 _MODES = {
@@ -99,7 +99,7 @@ def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     return _success(plan, assembly) + remark
 
 
-def _progress(folder: RunFolder) -> tuple[Plan | None, Assembly | None]:
+def _progress(folder: RunFolder) -> tuple[WestPlan | None, Assembly | None]:
     try:
         plan = folder.plan()
     except NoSuchObject:
@@ -111,7 +111,7 @@ def _progress(folder: RunFolder) -> tuple[Plan | None, Assembly | None]:
 
 
 def _problems(
-    folder: RunFolder, plan: Plan | None, assembly: Assembly | None, task_states: Mapping[str, str]
+    folder: RunFolder, plan: WestPlan | None, assembly: Assembly | None, task_states: Mapping[str, str]
 ) -> list[str]:
     problem = folder.problem()
     if problem:
@@ -137,7 +137,7 @@ def _problems(
     return []
 
 
-def _success(plan: Plan | None, assembly: Assembly | None) -> str:
+def _success(plan: WestPlan | None, assembly: Assembly | None) -> str:
     records = counted(sum(symbol.records for symbol in assembly.symbols) if assembly else 0, "record")
     if plan is not None and plan.settings.limit is not None:
         sentence = (

@@ -5,7 +5,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.folder import PlannedRun
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.settings import WestSettings
 
@@ -37,7 +37,7 @@ class InputCounts(BaseModel):
     bad_records: int = 0
 
 
-class Plan(BaseModel):
+class WestPlan(BaseModel):
     """What the first step decided; every later step reads it."""
 
     model_config = ConfigDict(frozen=True)
@@ -55,19 +55,11 @@ class Plan(BaseModel):
     damaged_records: int = 0  # of an export: used all the same, since their 001 is certain
 
 
-class RunFolder(RunFiles):
+class RunFolder(PlannedRun[WestPlan]):
     """The keys of one run's working files, all below one prefix of the bucket."""
 
     def __init__(self, bucket: Bucket, run_id: str, dag_id: str = "west_holdings") -> None:
-        super().__init__(bucket, run_id, dag_id)
-
-    def write_plan(self, plan: Plan) -> None:
-        """Save the plan; until this has happened the run has not begun."""
-        self.bucket.put(self.key("plan.json"), plan.model_dump_json(indent=1).encode(), "application/json")
-
-    def plan(self) -> Plan:
-        """The plan. Raises NoSuchObject when the first step did not get that far."""
-        return Plan.model_validate_json(self.bucket.get(self.key("plan.json")))
+        super().__init__(bucket, run_id, dag_id, WestPlan)
 
     def write_mms_ids(self, number: int, mms_ids: Sequence[str]) -> None:
         """Save the MMS ids of a chunk, one a line."""

@@ -4,19 +4,15 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from importlib.resources import files
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.settings_files import Form, read_settings, sentence_of, settings_in
+from alma_etl.jobs.settings_files import Form, SettingsFile, sentence_of
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.retention import name_compared
-
-CONFIG_KEY = "config/west.yaml"
-EXAMPLE = "include/alma_etl/west/west.yaml"
 
 # A symbol becomes part of an object key and of a file name at the partner's.
 Symbol = Annotated[str, Form(r"^[A-Z0-9]{2,10}$", "2 to 10 capital letters and digits")]
@@ -112,6 +108,9 @@ class WestSettings(BaseModel):
         return location in self.exclude_locations or f"{library}/{location}" in self.exclude_locations
 
 
+SETTINGS = SettingsFile("config/west.yaml", WestSettings, "alma_etl.west")
+
+
 def settings_of_run(bucket: Bucket, params: Mapping[str, Any], *, sandbox: bool = False) -> WestSettings:
     """The settings file with the run's own Params laid over it.
 
@@ -122,9 +121,7 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any], *, sandbox: bool 
 
     Raises InputProblem with a sentence that names the line or the Param.
     """
-    base = settings_in(bucket, CONFIG_KEY, WestSettings) or (
-        shipped_settings() if sandbox else WestSettings()
-    )
+    base = SETTINGS.read(bucket, may_use_shipped=sandbox) or WestSettings()
     given = {name: _typed(name, value) for name, value in params.items() if not _is_nothing(value)}
     values = base.model_dump()
     if "set_id" in given or "marc_key" in given:
@@ -136,12 +133,6 @@ def settings_of_run(bucket: Bucket, params: Mapping[str, Any], *, sandbox: bool 
             f"The run's form holds values that cannot be used: {sentence_of(error, WestSettings)}"
         ) from error
     return _complete(settings)
-
-
-def shipped_settings() -> WestSettings:
-    """The settings that come with the package, for the sandbox."""
-    text = (files("alma_etl.west") / "west.yaml").read_bytes()
-    return read_settings(text, WestSettings, source="the shipped west.yaml")
 
 
 def limit_of_file(settings: WestSettings, params: Mapping[str, Any]) -> bool:
@@ -182,8 +173,9 @@ def _complete(settings: WestSettings) -> WestSettings:
         faults.append("No OCLC symbol: set oclc_symbol or symbol_by_library")
     if faults:
         raise InputProblem(
-            f"{'. '.join(faults)}, in the run's form or in {CONFIG_KEY} in the bucket. An example is {EXAMPLE}: "
-            "its own set and symbol are used only where the environment of the Alma connection is sandbox"
+            f"{'. '.join(faults)}, in the run's form or in {SETTINGS.key} in the bucket. "
+            f"An example is {SETTINGS.example}: its own set and symbol are used only "
+            "where the environment of the Alma connection is sandbox"
         )
     if settings.set_id and not re.fullmatch(r"\d{1,19}", settings.set_id, re.ASCII):
         raise InputProblem(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
-from alma_etl.dcb.settings import CONFIG_KEY, EXAMPLE, DcbSettings, read_dcb_settings, shipped_settings
+from alma_etl.dcb.settings import SETTINGS, DcbSettings, read_dcb_settings, shipped_settings
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.settings_files import read_settings
 from alma_etl.store.bucket import Bucket
@@ -83,7 +83,7 @@ class OneObject:
         self.content = content
 
     def find(self, key: str) -> bytes | None:
-        return self.content if key == CONFIG_KEY else None
+        return self.content if key == SETTINGS.key else None
 
 
 def bucket_with(content: bytes | None) -> Bucket:
@@ -101,11 +101,16 @@ def test_the_bucket_s_file_replaces_the_shipped_one() -> None:
 def test_the_shipped_systems_are_used_only_where_every_connection_is_a_sandbox() -> None:
     with pytest.raises(InputProblem) as problem:
         read_dcb_settings(bucket_with(None), is_sandbox=lambda name: name != "alma_borrower")
-    for words in (CONFIG_KEY, "`systems`", EXAMPLE, "that of alma_borrower is not"):
+    for words in (
+        "config/dcb.yaml",
+        "`systems`",
+        "include/alma_etl/dcb/dcb.yaml",
+        "that of alma_borrower is not",
+    ):
         assert words in str(problem.value)
     with pytest.raises(InputProblem, match="alma_borrower and alma_default"):
         read_dcb_settings(bucket_with(None))
-    assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
+    assert (Path(__file__).resolve().parents[3] / SETTINGS.example).is_file()
 
 
 def test_own_systems_count_whatever_the_environment() -> None:

@@ -13,8 +13,6 @@ from alma_etl.jobs.places import ITEMS
 from alma_etl.jobs.profiles import profile_named
 from alma_etl.jobs.settings_files import read_settings
 
-CONFIG_KEY = "config/item_profiles.yaml"
-EXAMPLE = "include/alma_etl/items/item_profiles.yaml"
 read_profiles = ItemCreation(ITEMS).profiles
 
 
@@ -102,7 +100,7 @@ class OneObject:
         self.content = content
 
     def find(self, key: str) -> bytes | None:
-        return self.content if key == CONFIG_KEY else None
+        return self.content if key == SETTINGS.key else None
 
 
 def test_the_shipped_profiles_are_those_of_a_sandbox_alone():
@@ -111,9 +109,9 @@ def test_the_shipped_profiles_are_those_of_a_sandbox_alone():
     assert elsewhere == ItemProfiles(profiles={})  # the general bounds hold everywhere
     with pytest.raises(InputProblem) as fault:
         profile_named(elsewhere, "gifts", SETTINGS, GIVES)
-    for words in (CONFIG_KEY, "`profiles`", EXAMPLE, "environment"):
+    for words in (SETTINGS.key, "`profiles`", "include/alma_etl/items/item_profiles.yaml", "environment"):
         assert words in str(fault.value)
-    assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
+    assert (Path(__file__).resolve().parents[3] / SETTINGS.example).is_file()
 
 
 def test_own_profiles_replace_the_shipped_ones_whatever_the_alma_is():

@@ -11,7 +11,7 @@ from pymarc import Field, Indicators, MARCReader, Record, Subfield
 from alma_etl.alma.bibs import AvailabilityRow, Bib
 from alma_etl.alma.holdings import Holding
 from alma_etl.marc.xml import record_from_xml
-from alma_etl.west.run import InputCounts, Plan
+from alma_etl.west.run import InputCounts, WestPlan
 from alma_etl.west.settings import WestSettings
 
 DAY = date(2026, 11, 20)
@@ -128,9 +128,9 @@ def settings(**values: Any) -> WestSettings:
     return WestSettings.model_validate({"set_id": "59000000000004401", "oclc_symbol": "ZZMAIN", **values})
 
 
-def plan(titles: int, chunks: int = 1, counts: InputCounts | None = None, **values: Any) -> Plan:
+def plan(titles: int, chunks: int = 1, counts: InputCounts | None = None, **values: Any) -> WestPlan:
     """A plan as the first step writes it; ``values`` are settings."""
-    return Plan(
+    return WestPlan(
         run_id=RUN,
         settings=settings(**values),
         day=DAY,

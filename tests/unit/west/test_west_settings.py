@@ -12,7 +12,7 @@ from alma_etl.west.converting import RESULT as CONVERTED
 from alma_etl.west.extract import extract_mms_ids
 from alma_etl.west.report import check_outcome
 from alma_etl.west.run import InputCounts
-from alma_etl.west.settings import CONFIG_KEY, EXAMPLE, ListMode, settings_of_run
+from alma_etl.west.settings import SETTINGS, ListMode, settings_of_run
 from tests.unit.west.builders import mms, settings
 from tests.unit.west.fake_alma import FakeAlma, pages_of, refused
 
@@ -22,7 +22,7 @@ OWN = f"set_id: '{SET}'\noclc_symbol: ZZMAIN\n"
 
 def of_run(bucket, text: str | None = OWN, **params):
     if text is not None:
-        bucket.put(CONFIG_KEY, text.encode())
+        bucket.put(SETTINGS.key, text.encode())
     return settings_of_run(bucket, params, sandbox=text is None)
 
 
@@ -76,20 +76,20 @@ def test_the_sandboxs_set_symbol_and_locations_are_not_used_on_another_alma(buck
 def test_what_another_alma_lacks_is_named_with_the_file_and_an_example(bucket, params, told):
     with pytest.raises(InputProblem) as raised:
         settings_of_run(bucket, params)
-    for words in [*told, CONFIG_KEY, "include/alma_etl/west/west.yaml", "environment"]:
+    for words in [*told, SETTINGS.key, "include/alma_etl/west/west.yaml", "environment"]:
         assert words in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "# all to come\n", "max_drop: 0.1\n", "oclc_symbol: ZZOWN\n"])
 def test_a_file_that_leaves_out_the_set_does_not_get_the_sandboxs(bucket, text):
-    bucket.put(CONFIG_KEY, text.encode())
+    bucket.put(SETTINGS.key, text.encode())
     for sandbox in (True, False):
         with pytest.raises(InputProblem, match="neither of set_id and marc_key"):
             settings_of_run(bucket, {}, sandbox=sandbox)
 
 
 def test_the_example_is_where_the_sentence_says():
-    assert (Path(__file__).resolve().parents[3] / EXAMPLE).is_file()
+    assert (Path(__file__).resolve().parents[3] / SETTINGS.example).is_file()
 
 
 def test_the_buckets_file_replaces_the_shipped_one_as_a_whole(bucket):
@@ -223,12 +223,12 @@ def test_a_file_that_holds_no_settings(bucket, text):
 
 
 def test_a_file_that_is_no_utf8(bucket):
-    bucket.put(CONFIG_KEY, "programme: Résumé".encode("latin-1"))
+    bucket.put(SETTINGS.key, "programme: Résumé".encode("latin-1"))
     assert "config/west.yaml, line 1: not UTF-8 text" in problem(bucket, None)
 
 
 def test_an_editors_byte_order_mark_does_no_harm(bucket):
-    bucket.put(CONFIG_KEY, b"\xef\xbb\xbf" + OWN.encode())
+    bucket.put(SETTINGS.key, b"\xef\xbb\xbf" + OWN.encode())
     assert settings_of_run(bucket, {}).set_id == SET
 
 
@@ -292,7 +292,7 @@ def ids(count: int) -> list[str]:
 
 
 def extract(folder, alma: FakeAlma, moment: datetime = MOMENT, **params) -> list[Chunk]:
-    folder.bucket.put(CONFIG_KEY, OWN.encode())
+    folder.bucket.put(SETTINGS.key, OWN.encode())
     return extract_mms_ids(alma, folder, params, moment=moment)
 
 
@@ -329,7 +329,7 @@ def test_the_plan_knows_a_limit_of_the_file_from_one_of_the_form(folder, alma):
     alma.members = pages_of(ids(3))
     extract(folder, alma, limit=2)
     assert not folder.plan().limit_of_file
-    folder.bucket.put(CONFIG_KEY, (OWN + "limit: 2\n").encode())
+    folder.bucket.put(SETTINGS.key, (OWN + "limit: 2\n").encode())
     extract_mms_ids(alma, folder, {"limit": None}, moment=MOMENT)
     assert folder.plan().limit_of_file
 
@@ -355,7 +355,7 @@ def test_a_limit_takes_the_first_titles(folder, alma):
 )
 def test_the_day_is_that_of_the_configured_time_zone(folder, alma, zone, moment, day):
     alma.members = pages_of(ids(1))
-    folder.bucket.put(CONFIG_KEY, f"{OWN}timezone: {zone}\n".encode())
+    folder.bucket.put(SETTINGS.key, f"{OWN}timezone: {zone}\n".encode())
     extract_mms_ids(alma, folder, {}, moment=moment)
     assert folder.plan().day.isoformat() == day
 
