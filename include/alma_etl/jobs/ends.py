@@ -10,13 +10,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alma_etl.jobs.checkpoint import digest
+from alma_etl.jobs.checkpoint import Rank, digest
+from alma_etl.jobs.file_run import REJECTED, FileRun
 from alma_etl.jobs.folder import RunFiles
 from alma_etl.jobs.outcomes import End, Row, RowOutcome
 from alma_etl.store.bucket import NoSuchObject, json_line
 from alma_etl.store.scratch import scratch_database
+
+if TYPE_CHECKING:
+    from alma_etl.jobs.file_job import FileJob
 
 ENDS = "results.jsonl"
 FOLDER = "announced/"  # a name that runs under way have
@@ -110,6 +114,30 @@ def _records(folder: RunFiles, number: int, scope: str | None) -> dict[str, dict
     return found
 
 
+class _Unsure:
+    """What is known of the rows of a chunk that are not settled."""
+
+    def __init__(self, job: "FileJob[Any]", run: FileRun, number: int, scope: str | None) -> None:
+        self._job = job
+        self._sent = sent_lines(run, number, scope)
+        self._known = job.end_of_unfinished(run, number)
+        self.reason = (
+            run.problem(number)
+            or run.problem()
+            or f"chunk {number:04d} did not finish, the logs of its tasks say why"
+        )
+
+    def end_of(self, row: Row, end: End | None) -> End:
+        """The end of a row; `end` is what some attempt noted, which does not count if it was sent again later."""
+        if row["line"] in self._sent:
+            if end is not None and end["outcome"] == self._job.unconfirmed:
+                return end
+            message = f"it may have been sent when work ended: {self.reason}"
+            return self._job.end(row, self._job.unconfirmed, message)
+        not_tried = f"not tried: {self.reason}"
+        return end or self._known(row, self.reason) or self._job.end(row, self._job.failed, not_tried)
+
+
 class CollectedEnds:
     """The ends of all rows of a file, by line. Use `collecting()` to make one."""
 
@@ -128,6 +156,27 @@ class CollectedEnds:
                 (end["line"], end["outcome"], json.dumps(end, ensure_ascii=False)),
             )
             self.repeated += cursor.rowcount != 1
+
+    def collect(self, job: "FileJob[Any]", run: FileRun, chunks: int) -> None:
+        """Take everything that the steps of a run left behind, however far they got."""
+        self.add(run.bucket.read_rows(run.key(REJECTED)))
+        for number in range(1, chunks + 1):
+            self.add(self._ends_of_chunk(job, run, number))
+
+    def _ends_of_chunk(self, job: "FileJob[Any]", run: FileRun, number: int) -> Iterator[Row]:
+        """The rows of a chunk: how each ended, or what is known of those that no attempt came to the end of."""
+        checkpoint = job.ends_of(run, number)
+        ends = checkpoint.rows()
+        unsure: _Unsure | None = None
+        for row in run.rows(number):
+            end = ends.get(job.row_key(row))
+            if end is not None and job.rank_of(end) >= Rank.SETTLED:
+                yield end
+                continue
+            unsure = unsure or _Unsure(job, run, number, checkpoint.scope)
+            if end is None:
+                self.unfinished[number] = unsure.reason
+            yield unsure.end_of(row, end)
 
     def __len__(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM ends").fetchone()[0])

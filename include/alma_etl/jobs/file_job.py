@@ -8,7 +8,6 @@ docs/jobs.md shows how to write one.
 import logging
 import tempfile
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -19,27 +18,25 @@ from typing import IO, Any, ClassVar, Generic, Protocol, final
 
 from alma_etl.errors import InputProblem, NotAcceptable, RunStopped
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
-from alma_etl.jobs.ends import ENDS, CollectedEnds, collecting, sent_lines
+from alma_etl.jobs.cutting import Cutting
+from alma_etl.jobs.ends import ENDS, CollectedEnds, collecting
 from alma_etl.jobs.file_run import (
     PAGE,
-    REJECTED,
-    ROWS,
     FilePlan,
     FileRun,
     ProfileT,
-    RunSource,
     names_of,
 )
-from alma_etl.jobs.folder import MAX_CHUNKS, Chunk
+from alma_etl.jobs.folder import Chunk
 from alma_etl.jobs.outcomes import End, Row, RowOutcome, end_of
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.places import Area, dropped_file, printable
 from alma_etl.jobs.profiles import JobProfiles, profile_named
 from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter
 from alma_etl.jobs.settings_files import SettingsFile, refuse_unknown
-from alma_etl.jobs.staging import Staging, staging
+from alma_etl.jobs.staging import staging
 from alma_etl.jobs.summary import SUMMARY, FileSummary, problems_of, verdict_of
-from alma_etl.store.bucket import Bucket, ObjectInfo, json_line
+from alma_etl.store.bucket import Bucket, ObjectInfo
 
 log = logging.getLogger(__name__)
 
@@ -319,8 +316,8 @@ class FileJob(ABC, Generic[ProfileT]):
             )
             profile = self.profile(settings, file.profile, params)
             with self._opened(run, profile) as records, staging() as stage:
-                reading = _Reading(self, context, source, file.profile or "", profile, records, stage)
-                return reading.cut(settings.chunk_size)
+                cutting = Cutting(self, context, source, file.profile or "", profile, records, stage)
+                return cutting.cut(settings.chunk_size)
 
     @final
     def report(self, context: JobContext) -> dict[str, str]:
@@ -337,7 +334,7 @@ class FileJob(ABC, Generic[ProfileT]):
             summary = self._report_unread(context)
         else:
             with collecting(self.outcomes) as ends:
-                self._collect(run, plan, ends)
+                ends.collect(self, run, plan.chunks)
                 summary = self._report_rows(context, plan, ends)
         run.write_model(SUMMARY, summary)
         if earlier is not None:  # an attempt of the version before called them otherwise
@@ -427,29 +424,6 @@ class FileJob(ABC, Generic[ProfileT]):
     def _opened(self, run: FileRun, profile: ProfileT) -> Iterator[Records]:
         with run.input_on_disk() as path:
             yield self.open_records(path, profile)
-
-    # --- every row's end
-
-    def _collect(self, run: FileRun, plan: FilePlan[ProfileT], ends: CollectedEnds) -> None:
-        """Take everything that the steps left behind, however far they got."""
-        ends.add(run.bucket.read_rows(run.key(REJECTED)))
-        for number in range(1, plan.chunks + 1):
-            ends.add(self._ends_of_chunk(run, number, ends.unfinished))
-
-    def _ends_of_chunk(self, run: FileRun, number: int, unfinished: dict[int, str]) -> Iterator[Row]:
-        """The rows of a chunk: how each ended, or what is known of those that no attempt came to the end of."""
-        checkpoint = self.ends_of(run, number)
-        ends = checkpoint.rows()
-        unsure: _Unsure | None = None
-        for row in run.rows(number):
-            end = ends.get(self.row_key(row))
-            if end is not None and self.rank_of(end) >= Rank.SETTLED:
-                yield end
-                continue
-            unsure = unsure or _Unsure(self, run, number, checkpoint.scope)
-            if end is None:
-                unfinished[number] = unsure.reason
-            yield unsure.end_of(row, end)
 
     # --- the report
 
@@ -548,152 +522,6 @@ class FileJob(ABC, Generic[ProfileT]):
         )
         for key in (summary.keys["html"], context.folder.key(PAGE)):
             bucket.put(key, page, "text/html; charset=utf-8")
-
-
-class _Reading(Generic[ProfileT]):
-    """The rows of one file on their way into chunks."""
-
-    def __init__(
-        self,
-        job: FileJob[ProfileT],
-        context: JobContext,
-        source: RunSource,
-        profile_name: str,
-        profile: ProfileT,
-        records: Records,
-        stage: Staging,
-    ) -> None:
-        self._job = job
-        self._run = context.folder
-        self._day = context.day
-        self._source = source
-        self._profile_name = profile_name
-        self._profile = profile
-        self._records = records
-        self._stage = stage
-        self._rows = 0
-        self._codes: defaultdict[str, set[Any]] = defaultdict(set)
-
-    def cut(self, chunk_size: int) -> list[Chunk]:
-        """Put the good rows into chunks, the ends of the others into a file of the run, and write the plan."""
-        run, stage = self._run, self._stage
-        earlier, sent = self._stay_where_they_were()
-        with run.bucket.writer(run.key(REJECTED)) as rejected:
-            for end in self._judged(sent):
-                rejected.write(json_line(end))
-        if not self._rows:
-            raise InputProblem(f"The file has no {self._job.unit}s: there is nothing to load")
-        size = earlier.chunk_size if earlier else max(chunk_size, -(-len(stage) // MAX_CHUNKS))
-        chunks: list[Chunk] = []
-        for rows in stage.chunks(size, known=earlier.chunks if earlier else 0, most=MAX_CHUNKS):
-            number = len(chunks) + 1
-            run.bucket.write_rows(run.chunk_key(number, ROWS), rows)
-            ends = [self._job.label_of(row) for row in (rows[0], rows[-1])] if rows else ["none", "none"]
-            chunks.append(Chunk(number, *ends))
-        source, form = self._source, self._records.form
-        run.write_plan(
-            self._job.plan_type(
-                run_id=run.run_id,
-                source=source,
-                profile_name=self._profile_name,
-                profile=self._profile,
-                form=form,
-                rejects_extension=self._rejects_extension(),
-                day=self._day,
-                rows=self._rows,
-                rejected=self._rows - len(stage),
-                chunks=len(chunks),
-                chunk_size=size,
-                codes={name: sorted(values) for name, values in self._codes.items()},
-            )
-        )
-        log.info(
-            "%s, %s: %ss: %d, rejected: %d, chunks: %d",
-            printable(source.key), form, self._job.unit, self._rows, self._rows - len(stage), len(chunks),
-        )  # fmt: skip
-        return chunks
-
-    def _stay_where_they_were(self) -> tuple[FilePlan[ProfileT] | None, Collection[int]]:
-        """Leave each group of an earlier attempt in its chunk, and each row that it has written as it was.
-
-        Returns the plan of that attempt, None when there was none of this file, and the lines that it may have sent.
-        """
-        earlier = self._run.find_plan()
-        if earlier is None or earlier.source.etag != self._source.etag:
-            return None, ()
-        sent: set[int] = set()
-        for number in range(1, earlier.chunks + 1):
-            made = self._job.made_rows(self._run, number)
-            sent |= sent_lines(self._run, number, None).keys()
-            for row in self._run.rows(number):
-                self._stage.stays(self._job.group_of(row), number)
-                if self._job.row_key(row) in made:
-                    self._add(row)
-        return earlier, sent
-
-    def _judged(self, sent: Collection[int]) -> Iterator[End]:
-        """Put the good rows on the stage; yield the ends of the bad ones.
-
-        A bad row that an earlier attempt may have ``sent``, by other settings, goes there too: it has to be looked for.
-        """
-        for row, refusal in self._job.rows(self._records, self._profile, self._day):
-            self._rows += 1
-            made = self._stage.row_at(row["line"])
-            if made is not None:
-                self._note_codes(made)
-                continue
-            if refusal is not None:
-                refused = {**row, "refused": refusal.message}
-                if refusal.outcome != self._job.invalid:
-                    refused["refused_as"] = refusal.outcome.value
-                if row["line"] not in sent or self._add(refused) is not None:
-                    yield self._job.end(row, refusal.outcome, refusal.message)
-                continue
-            first = self._add(row)
-            if first is not None:
-                duplicate = self._job.duplicate(row, first)
-                yield self._job.end(row, duplicate.outcome, duplicate.message)
-                continue
-            self._note_codes(row)
-
-    def _add(self, row: Row) -> Row | None:
-        group, unique = self._job.group_of(row), self._job.unique_of(row)
-        return self._stage.add(row["line"], row, group=group, unique=unique)
-
-    def _note_codes(self, row: Row) -> None:
-        for name, value in self._job.codes_of(row):
-            self._codes[name].add(value)
-
-    def _rejects_extension(self) -> str:
-        """The file's own extension if it fits what the file is, else one that does."""
-        own, fitting = self._source.extension, self._records.extension
-        if fitting == ".xlsx":
-            return ".xlsx"
-        return fitting if own in ("", ".xlsx", ".xls", ".pdf", ".zip") else own
-
-
-class _Unsure:
-    """What is known of the rows of a chunk that are not settled."""
-
-    def __init__(self, job: FileJob[Any], run: FileRun, number: int, scope: str | None) -> None:
-        self._job = job
-        self._sent = sent_lines(run, number, scope)
-        self._known = job.end_of_unfinished(run, number)
-        self.reason = (
-            run.problem(number)
-            or run.problem()
-            or f"chunk {number:04d} did not finish, the logs of its tasks say why"
-        )
-
-    def end_of(self, row: Row, end: End | None) -> End:
-        """The end of a row; `end` is what some attempt noted, which does not count if it was sent again later."""
-        if row["line"] in self._sent:
-            if end is not None and end["outcome"] == self._job.unconfirmed:
-                return end
-            message = f"it may have been sent when work ended: {self.reason}"
-            return self._job.end(row, self._job.unconfirmed, message)
-        not_tried = f"not tried: {self.reason}"
-        return end or self._known(row, self.reason) or self._job.end(row, self._job.failed, not_tried)
 
 
 class _Findings:
