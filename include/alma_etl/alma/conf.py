@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import XML, Call, params, path
+from alma_etl.alma.call import XML, Call, path
 from alma_etl.alma.reply import Reply
-from alma_etl.alma.resource import Page, Resource, page, whole
+from alma_etl.alma.resource import Resource
 
 _TEST_POINTS = {
     "bibs": "/bibs/test",
@@ -59,9 +57,6 @@ class CodeRow:
     default: bool
 
 
-_Coded = TypeVar("_Coded", Library, Location, CodeRow)
-
-
 class Conf(Resource):
     """The calls about Alma's configuration."""
 
@@ -71,30 +66,22 @@ class Conf(Resource):
 
     def libraries(self) -> list[Library]:
         """GET /conf/libraries (not paged). Raises RemoteError."""
-        return self._listed(Call("GET", "/conf/libraries"), "library", _library)
+        return self._whole("/conf/libraries", "library", _library, _code, counted=False)
 
     def locations(self, library: str) -> list[Location]:
         """GET /conf/libraries/{library}/locations (not paged). Raises RemoteError."""
-        call = Call("GET", path("conf", "libraries", library, "locations"))
-        return self._listed(call, "location", lambda row: _location(library, row))
+        where = path("conf", "libraries", library, "locations")
+        return self._whole(where, "location", lambda row: _location(library, row), _code, counted=False)
 
     def code_table(self, name: str, *, scope: str | None = None) -> list[CodeRow]:
         """GET /conf/code-tables/{name}, for example PhysicalMaterialType, ItemPolicy,
         RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises RemoteError."""
-        call = Call("GET", path("conf", "code-tables", name), params(scope=scope))
-        return self._listed(call, "row", _row)
+        where = path("conf", "code-tables", name)
+        return self._whole(where, "row", _row, _code, counted=False, scope=scope)
 
-    def _listed(self, call: Call, name: str, make: Callable[[shapes.Json], _Coded]) -> list[_Coded]:
-        """A list that may lack its count, but not be of another kind. Raises RemoteShortList when it counts
-        more than it names."""
-        rows = page(name, make, counted=False)
 
-        def read(reply: Reply) -> Page[_Coded]:
-            if not {name, "total_record_count", "name"} & set(reply.json()):
-                raise ValueError(f"{name} is missing")
-            return rows(reply)
-
-        return whole(call.name, lambda: self._client.call(call, read), lambda each: each.code)
+def _code(row: Library | Location | CodeRow) -> str:
+    return row.code
 
 
 def _library(row: shapes.Json) -> Library:

@@ -58,11 +58,18 @@ class Resource:
         return every(named("GET", where), get, key)
 
     def _whole(
-        self, where: str, name: str, make: Callable[[shapes.Json], T], key: Callable[[T], str]
+        self,
+        where: str,
+        name: str,
+        make: Callable[[shapes.Json], T],
+        key: Callable[[T], str],
+        *,
+        counted: bool = True,
+        **query: Param,
     ) -> list[T]:
-        """All rows of the list at `where`, which is not paged, see `whole`."""
-        call = Call("GET", where)
-        return whole(call.name, lambda: self._client.call(call, page(name, make)), key)
+        """All rows of the list at `where`, which is not paged, see `whole` and `page`."""
+        call = Call("GET", where, params(**query))
+        return whole(call.name, lambda: self._client.call(call, page(name, make, counted=counted)), key)
 
     def _delete(self, where: str, absent: frozenset[str], **query: Param) -> Answer[None]:
         """Found when it was deleted, Absent when it was gone already (also when a first attempt whose answer was
@@ -91,10 +98,13 @@ def page(
     name: str, make: Callable[[dict[str, Any]], T], *, counted: bool = True
 ) -> Callable[[Reply], Page[T]]:
     """How to read a page whose rows are under `name`. Whether it names what it counts is for `every` and
-    `whole` to see. `counted=False`: a list of Alma's configuration, which may lack its count."""
+    `whole` to see. `counted=False`: a list of Alma's configuration, which may lack its count, but must be of
+    this kind."""
 
     def read(reply: Reply) -> Page[T]:
         document = reply.json()
+        if not counted and not {name, "total_record_count", "name"} & set(document):
+            raise ValueError(f"{name} is missing")
         rows = [make(row) for row in shapes.listed(document, name)]
         return Page(rows, shapes.total(document) if counted else shapes.total(document, least=len(rows)))
 

@@ -7,8 +7,7 @@ So every move looks first and looks again.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +15,9 @@ from urllib.parse import quote
 from alma_etl.dcb.machine.vocabulary import Role, Txn, txn_of
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
-from alma_etl.remote.errors import RemoteRefused, RemoteTransient
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteTransient
 from alma_etl.remote.safe_write import Outcome, Written
-from alma_etl.remote.service import HttpAccess, HttpService
+from alma_etl.remote.service import ServiceClient
 
 _CHAIN = (
     Txn.CREATED,
@@ -42,22 +41,9 @@ _BY_CIRCULATION: dict[str, frozenset[Txn]] = {
 """What each role's own circulation brings about: expected and looked for, never sent."""
 
 
-class ModDcb:
+class ModDcb(ServiceClient):
     """The transactions of one mod-dcb, which is reached directly or through edge-dcb (then the access's ``url`` ends
     in ``/dcbService``). Close it when done, or use ``with``. Safe for several threads."""
-
-    def __init__(self, access: HttpAccess, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._service = HttpService(access, sleep=sleep)
-
-    def __enter__(self) -> ModDcb:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._service.close()
 
     # --- reading
 
@@ -80,7 +66,7 @@ class ModDcb:
             page = self._service.get(path, window | {"pageNumber": number})
             rows = page.get("transactions") if isinstance(page, dict) else None
             if not isinstance(rows, list):
-                raise RemoteTransient(f"GET {path}", 200, "", "the answer lists no transactions")
+                raise RemoteMalformed(f"GET {path}", 200, "", "the answer lists no transactions")
             for row in rows:
                 if row.get("id") and row.get("status"):
                     found[str(row["id"])] = str(row["status"])
@@ -137,15 +123,10 @@ class ModDcb:
 
     def _look(self, txn_id: str) -> Answer[Mapping[str, Any]]:
         path = f"{_path(txn_id)}/status"
-        try:
-            document = self._service.get(path)
-        except RemoteRefused as error:
-            return Absent(error) if error.status == 404 else Unknown(error)
-        except RemoteTransient as error:
-            return Unknown(error)
-        if not isinstance(document, dict) or not document.get("status"):
-            return Unknown(RemoteTransient(f"GET {path}", 200, "", "the answer names no status"))
-        return Found(document)
+        answer = self._service.look(path)
+        if isinstance(answer, Found) and not (isinstance(answer.value, dict) and answer.value.get("status")):
+            return Unknown(RemoteMalformed(f"GET {path}", 200, "", "the answer names no status"))
+        return answer
 
     def _adopted(self, txn_id: str, body: Mapping[str, Any]) -> Written[str] | None:
         """What is there already. None when nothing is."""

@@ -12,12 +12,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from requests.auth import AuthBase
 
 from alma_etl.errors import InputProblem
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.remote.auth import ApiKey, BearerToken, NoCredentials
 from alma_etl.remote.errors import (
     RemoteError,
@@ -93,6 +94,16 @@ class HttpService:
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """Return the JSON document at ``path``. Raises as `call`; ``status`` of a RemoteRefused says 404."""
         return self.call("GET", path, json.loads, writes=False, params=params)
+
+    def look(self, path: str) -> Answer[Any]:
+        """Return the JSON document at ``path`` as an answer: Absent when the service says so (HTTP 404). Raises
+        RemoteUnauthorized."""
+        try:
+            return Found(self.get(path))
+        except RemoteRefused as error:
+            return Absent(error) if error.status == 404 else Unknown(error)
+        except RemoteTransient as error:
+            return Unknown(error)
 
     def send(
         self,
@@ -202,6 +213,24 @@ class HttpService:
         except (ValueError, KeyError, TypeError, AttributeError):
             why = "the token service gave no token"
             raise RemoteMalformed(request.name, reply.status, "", why) from None
+
+
+class ServiceClient:
+    """What every client of a service has: its `HttpService`. Close it when done, or use ``with``. Safe for several
+    threads."""
+
+    def __init__(self, access: HttpAccess, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._service = HttpService(access, sleep=sleep)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
 
 
 def _json_or_none(body: bytes) -> Any:

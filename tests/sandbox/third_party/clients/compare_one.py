@@ -78,8 +78,8 @@ def almapy() -> Jobs:
         rows: list[Any] = []
         while True:  # it has no call that reads all pages
             page = await alma.config.sets.get_members(given[0], limit=100, offset=len(rows))
-            rows += page.member
-            if len(page.member) < 100:
+            rows += [member.id for member in page.member]
+            if len(rows) >= page.total_record_count or not page.member:
                 return rows
 
     async def holding(alma: Any) -> Any:
@@ -127,7 +127,7 @@ def almapiwrapper() -> Jobs:
 
     return {
         "bibs": bibs,
-        "members": lambda: ItemizedSet(given[0], "ZONE", "S").get_members(),
+        "members": lambda: [bib.mms_id for bib in ItemizedSet(given[0], "ZONE", "S").get_members()],
         "holding": holding,
     }
 
@@ -146,25 +146,31 @@ def almapipy() -> Jobs:
 
     alma = AlmaCnxn("sandbox")
     redirect(alma)
+
+    def members() -> Iterable[Any]:
+        return [
+            row["id"] for row in alma.conf.sets.get_members(given[0], limit=100, all_records=True)["member"]
+        ]
+
     return {
         "bibs": lambda: (alma.bibs.catalog.get(mms_id)["mms_id"] for mms_id in given),
-        "members": lambda: alma.conf.sets.get_members(given[0], limit=100, all_records=True)["member"],
+        "members": members,
         "holding": lambda: [alma.bibs.catalog.post_holding(HOLDING, given[0])],
     }
 
 
 def main() -> None:
     jobs = {each.__name__: each for each in (alma_airflow, almapy, almapiwrapper, almapipy)}[client]()
-    rows, said = 0, ""
+    rows, said = [], ""
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            for _ in jobs[job]():
-                rows += 1
+            for row in jobs[job]():
+                rows.append(row)
         except SystemExit as error:
             said = f"SystemExit({error.code})"
         except Exception as error:
             said = type(error).__name__
-    print(json.dumps({"rows": rows, "said": said}))
+    print(json.dumps({"rows": len(set(rows) if job == "members" else rows), "said": said}))
 
 
 if __name__ == "__main__":
