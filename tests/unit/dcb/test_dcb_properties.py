@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alma_etl.dcb.machine import rules
 from alma_etl.dcb.machine.evidence import Evidence, project
 from alma_etl.dcb.machine.model import (
     Ack,
+    IllegalTransition,
     Moment,
     Observation,
     Seen,
@@ -20,7 +22,7 @@ from alma_etl.dcb.machine.model import (
     read_seen,
     write_seen,
 )
-from alma_etl.dcb.machine.rules import rules_for
+from alma_etl.dcb.machine.rules import Rule, rules_for
 from alma_etl.dcb.machine.step import DEFAULT_POLICY, step
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Status, Workflow, is_legal, is_legal_for_operator
 
@@ -134,6 +136,33 @@ def test_only_legal_edges_and_numbers_without_a_gap(story: list[Seen], workflow:
             status = transition.to
         assert result.state.status is status
         state = result.state
+
+
+@some
+@given(stories(), workflows, st.dictionaries(st.sampled_from(Status), st.sampled_from(Status)))
+def test_no_rule_can_bring_an_illegal_transition_out_of_a_step(
+    story: list[Seen], workflow: Workflow, book: dict[Status, Status]
+) -> None:
+    def odd_rules(status: Status, _workflow: Workflow) -> tuple[Rule, ...]:
+        to = book.get(status)
+        if to is None:
+            return rules_for(status, workflow)
+        return (Rule("odd", lambda seen: seen.state.seq < 20, lambda ctx, _seen: ctx.go(to, "Odd")),)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rules, "rules_for", odd_rules)
+        state = State(workflow=workflow)
+        for seen in story:
+            previous = state.previous
+            try:
+                result = step(state, [seen])
+            except IllegalTransition:
+                continue
+            for each in result.transitions:
+                assert is_legal(each.frm, each.to, workflow) or (
+                    isinstance(seen, Ack) and is_legal_for_operator(each.frm, each.to, previous)
+                )
+            state = result.state
 
 
 @some

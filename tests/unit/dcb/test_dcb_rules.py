@@ -4,10 +4,11 @@ from itertools import product
 
 import pytest
 
+from alma_etl.dcb.machine import rules
 from alma_etl.dcb.machine.evidence import Evidence
-from alma_etl.dcb.machine.model import Leg, State, StepContext
-from alma_etl.dcb.machine.rules import rules_for
-from alma_etl.dcb.machine.step import DEFAULT_POLICY
+from alma_etl.dcb.machine.model import IllegalTransition, Leg, State, StepContext
+from alma_etl.dcb.machine.rules import Rule, rules_for
+from alma_etl.dcb.machine.step import DEFAULT_POLICY, step
 from alma_etl.dcb.machine.vocabulary import (
     TERMINAL,
     Closure,
@@ -80,3 +81,21 @@ def test_the_guards_of_a_status_exclude_each_other(status: Status, workflow: Wor
 @pytest.mark.parametrize("status", sorted(TERMINAL))
 def test_nothing_leads_on_from_the_end(status: Status) -> None:
     assert not any(is_legal(status, to, workflow) for to in Status for workflow in Workflow)
+
+
+def test_a_step_takes_a_rule_s_word_only_where_the_table_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every change of status that a rule could ask for: the legal ones come about, the others are a fault."""
+    for frm, to, workflow in product(Status, Status, Workflow):
+        if frm is Status.ERROR:  # there the rules rest
+            continue
+        odd = Rule("odd", lambda seen: True, lambda ctx, _seen, to=to: ctx.go(to, "Odd"))  # type: ignore[misc]
+        monkeypatch.setattr(
+            rules, "rules_for", lambda status, _workflow, frm=frm, odd=odd: (odd,) if status is frm else ()
+        )
+        state = State(workflow=workflow, status=frm)
+        if is_legal(frm, to, workflow):
+            assert [each.to for each in step(state, []).transitions] == [to]
+        else:
+            with pytest.raises(IllegalTransition, match="Odd may not lead from"):
+                step(state, [])
+            assert (state.status, state.seq) == (frm, 0)

@@ -10,6 +10,7 @@ import pytest
 
 from alma_etl.dcb.machine.model import State, read_seen
 from alma_etl.dcb.machine.step import step
+from alma_etl.dcb.machine.vocabulary import Closure, Role
 from alma_etl.dcb.replay import replay
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -66,6 +67,13 @@ def test_the_memory_survives_being_stored(vector: dict[str, Any]) -> None:
         kept = step(kept, seen).state
         stored = step(State.from_json(json.loads(json.dumps(stored.to_json()))), seen).state
         assert stored == kept
+
+
+def test_stored_words_stay_where_the_code_has_others() -> None:
+    stored = {"legs": {"SUPPLIER": {"told": "CANCELED", "at": "T02"}}}
+    state = State.from_json(stored)
+    assert state.leg(Role.SUPPLIER).reported is Closure.CANCELED
+    assert state.to_json() == stored
 
 
 def test_the_command_prints_an_array_in_the_order_of_the_file() -> None:

@@ -47,7 +47,7 @@ def barcode_changed(role: Role) -> str:
 
 
 def action_failed(action: ActionType) -> str:
-    """A deed of ours failed for good; it stands until it succeeds."""
+    """An action of ours failed permanently (standing, until it succeeds)."""
     if action is ActionType.CREATE_SUPPLIER_LOAN:
         return SUPPLIER_LOAN_FAILED
     return f"{action}_FAILED"

@@ -1,11 +1,14 @@
-"""When something was seen: a time, or in test vectors a label such as ``T02`` that only orders."""
+"""What goes into the machine, what it remembers and what comes out, with the JSON forms that are stored.
+
+Observations and acks (`Seen`) go in, `State` is the memory of one request, `StepResult` comes out, and `StepContext` is
+one step in progress.
+"""
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import partial
@@ -27,7 +30,11 @@ from alma_etl.dcb.machine.vocabulary import (
     Status,
     Txn,
     Workflow,
+    is_legal,
+    is_legal_for_operator,
 )
+
+# --- when something was seen
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d")
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(Z|[+-]\d\d:\d\d)?")
@@ -87,7 +94,7 @@ class Moment:
         return self.is_after(other)
 
 
-# --- What was seen of one side of a request, and what came of a deed of ours, in the form that is stored.
+# --- what was seen of one side of a request, and the results of our actions
 #
 # Three answers to each question, never two: ``found`` is True, False (Alma said that it is not there) or None
 # (we could not find out). A part that was not asked for is absent altogether.
@@ -146,7 +153,7 @@ class PatronRead:
 class Observation:
     """One side of a request as one cycle saw it. ``at`` is the start of the first read.
 
-    ``generation`` tells which supplier in turn is meant; None means the present one.
+    ``generation``: which supplier in turn is meant; None means the present one.
     """
 
     role: Role
@@ -159,7 +166,7 @@ class Observation:
     generation: int | None = None
 
     @property
-    def tells_something(self) -> bool:
+    def has_answer(self) -> bool:
         """Whether any part could be read."""
         parts = (self.request, self.item, self.loan, self.patron)
         return self.txn is not None or any(part is not None and part.found is not None for part in parts)
@@ -167,7 +174,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What came of a deed, stamped with the time of the write, or an operator's decision.
+    """The result of an action, stamped with the time of the write, or an operator's decision.
 
     ``role``, ``item`` and ``loan``: the side that was written to, as read back. ``action``: of ACTION_DONE and
     ACTION_FAILED. ``force``: an operator closes although the book is out.
@@ -235,6 +242,12 @@ def _plain(value: object) -> object:
         return value.text
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Proof):
+        return value.name
     if isinstance(value, RequestRead | ItemRead | LoanRead | PatronRead):
         parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
         return {name: _plain(part) for name, part in parts.items() if part is not None or name == "found"}
@@ -304,16 +317,16 @@ _PART_READERS: dict[str, Callable[[object], Any]] = {
 }
 
 
-# --- What the machine remembers of one request: everything that a later step may need, and nothing personal.
+# --- what the machine remembers of one request: everything that a later step may need, and nothing personal
 #
-# `step` never changes a state that it is given; it works on a `copy`. The JSON form leaves out what is at its
-# default, and can be rebuilt by replaying the observations.
+# The JSON form leaves out what is at its default, and can be rebuilt by replaying the observations.
 
 
 @dataclass(slots=True)
 class Leg:
     """The memory of one side. Raw words stand beside ours, so that an unknown one is not lost.
 
+    ``reported``: how the hold ended, where Alma, a webhook or the reader said so; ``closure``: what we conclude.
     ``gone`` counts sightings that the hold is not there, far enough apart; ``certain`` means explicit evidence,
     for which one is enough. ``item_since_gone``: the item was seen after the hold had vanished, so what it
     showed is the reason or rules one out. ``away``: the item was last seen away from its shelf; ``back``: the
@@ -333,7 +346,7 @@ class Leg:
     gone_since: Moment | None = None
     gone_last: Moment | None = None
     certain: bool = False
-    told: Closure | None = None
+    reported: Closure | None = None
     closure: Closure | None = None
     evidence: str | None = None
     confidence: Confidence | None = None
@@ -392,20 +405,16 @@ class State:
         return self.legs.get(role) or Leg()
 
     def copy(self) -> State:
-        """A twin that can be changed without changing this one."""
-        twin = copy.copy(self)
-        twin.legs = {role: copy.copy(leg) for role, leg in self.legs.items()}
-        return twin
+        """Return a copy whose sides can be changed without changing this one."""
+        return replace(self, legs={role: replace(leg) for role, leg in self.legs.items()})
 
     def to_json(self) -> dict[str, Any]:
-        """Only JSON types, ids and codes; no personal data."""
-        data = _dump(self, skip="legs")
-        data["legs"] = {role.value: _dump(leg) for role, leg in self.legs.items()}
-        return data
+        """Return the stored form: only JSON types, ids and codes; no personal data."""
+        return _dump(self) | {"legs": {role.value: _dump(leg) for role, leg in self.legs.items()}}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> State:
-        """The state again. Raises ValueError or KeyError when it was not written by `to_json`."""
+        """Return the state again. Raises ValueError or KeyError when it was not written by `to_json`."""
         state = _load(State, {name: value for name, value in data.items() if name != "legs"})
         state.legs = {Role(role): _load(Leg, leg) for role, leg in data.get("legs", {}).items()}
         return state
@@ -414,35 +423,25 @@ class State:
 T = TypeVar("T", Leg, State)
 
 
-def _dump(thing: Leg | State, skip: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for each in fields(thing):
-        if each.name == skip:
-            continue
-        value = getattr(thing, each.name)
-        if value is None or value == each.default:
-            continue
-        if isinstance(value, Moment):
-            value = value.text
-        elif isinstance(value, datetime):
-            value = value.isoformat()
-        elif isinstance(value, frozenset):
-            value = sorted(value)
-        elif isinstance(value, tuple):
-            value = list(value)
-        elif isinstance(value, Proof):
-            value = value.name
-        out[each.name] = value
-    return out
+def _dump(thing: Leg | State) -> dict[str, Any]:
+    values = ((each, getattr(thing, each.name)) for each in fields(thing) if each.name != "legs")
+    return {
+        _STORED_AS.get(each.name, each.name): _plain(value)
+        for each, value in values
+        if value is not None and value != each.default
+    }
 
 
 def _load(kind: type[T], data: Mapping[str, Any]) -> T:
-    return kind(
-        **{name: _READERS[name](value) if name in _READERS else value for name, value in data.items()}
-    )
+    read: dict[str, Any] = {
+        name: _STATE_READERS[name](value) if name in _STATE_READERS else value for name, value in data.items()
+    }
+    return kind(**{_READ_AS.get(name, name): value for name, value in read.items()})
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
+_STORED_AS = {"reported": "told"}
+_READ_AS = {stored: name for name, stored in _STORED_AS.items()}
+_STATE_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("at", "gone_since", "gone_last", "item_at", "loan_at"), Moment.read),
     **dict.fromkeys(("expiry", "requested", "due", "renewed"), read_time),
     **dict.fromkeys(("status", "previous", "back", "closed_in"), Status),
@@ -461,11 +460,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-# --- What a step of the machine brings about.
+# --- what comes out of a step
 
 
 class SeenAs(StrEnum):
-    """What became of one observation: it brought something about, nothing new, came too late, or told nothing."""
+    """What became of one observation: it changed something, nothing, came too late, or held no answer."""
 
     APPLIED = "APPLIED"
     UNCHANGED = "UNCHANGED"
@@ -477,7 +476,7 @@ class SeenAs(StrEnum):
 class Transition:
     """One change of status. ``inferred``: nobody saw this state, but what was seen cannot be without it.
 
-    ``role``: the side whose evidence decided, None for deeds of ours and decisions of people.
+    ``role``: the side whose evidence decided, None for our actions and people's decisions.
     """
 
     seq: int
@@ -489,25 +488,19 @@ class Transition:
     role: Role | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The form of the test vectors."""
-        return {
-            "frm": self.frm,
-            "to": self.to,
-            "handler": self.handler,
-            "inferred": self.inferred,
-            "txn": self.txn,
-        }
+        """Return the form of the test vectors."""
+        return {name: getattr(self, name) for name in ("frm", "to", "handler", "inferred", "txn")}
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A deed asked for: its type and what it needs beside the request itself, such as a barcode."""
+    """An action asked for: its type and what it needs beside the request itself, such as a barcode."""
 
     type: ActionType
     args: tuple[str, ...] = ()
 
     def to_json(self) -> list[str]:
-        """The form of the test vectors: the type, then what it needs."""
+        """Return the form of the test vectors: the type, then what it needs."""
         return [self.type, *self.args]
 
 
@@ -522,7 +515,7 @@ class StepResult:
     seen: tuple[SeenAs, ...]
 
 
-# --- The workbench of one step: a copy of the state, and what the step has brought about so far.
+# --- a step in progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,13 +526,20 @@ class Policy:
     gap: timedelta = timedelta(minutes=10)
 
 
+class IllegalTransition(RuntimeError):
+    """A fault of ours: something asked for a change of status that the table of legal ones does not have."""
+
+
 class StepContext:
-    """One step at work. ``fresh``: sides whose item was read in this step; ``began``: the status it began in."""
+    """One step in progress: a copy of the state, and what the step has brought about so far.
+
+    ``initial``: the status before the step; ``fresh``: sides whose item was read in this step.
+    """
 
     def __init__(self, state: State, policy: Policy) -> None:
         self.state = state.copy()
         self.policy = policy
-        self.began = state.status
+        self.initial = state.status
         self.fresh: set[Role] = set()
         self.transitions: list[Transition] = []
         self.actions: list[Action] = []
@@ -554,9 +554,26 @@ class StepContext:
         """The side's memory, to be changed."""
         return self.state.legs.setdefault(role, Leg())
 
-    def go(self, to: Status, handler: str, *, inferred: bool = False, role: Role | None = None) -> None:
-        """Change the status."""
+    def go(
+        self,
+        to: Status,
+        handler: str,
+        *,
+        inferred: bool = False,
+        role: Role | None = None,
+        by_operator: bool = False,
+    ) -> None:
+        """Change the status. Raises IllegalTransition unless the table of legal transitions allows it.
+
+        ``by_operator``: a person decided, or a required action failed permanently.
+        """
         state = self.state
+        if by_operator:
+            legal = is_legal_for_operator(state.status, to, state.previous)
+        else:
+            legal = is_legal(state.status, to, state.workflow)
+        if not legal:
+            raise IllegalTransition(f"{handler} may not lead from {state.status} to {to} ({state.workflow})")
         state.seq += 1
         self.transitions.append(
             Transition(state.seq, state.status, to, handler, inferred, TXN_OF.get(to), role)
@@ -564,17 +581,17 @@ class StepContext:
         state.status = to
 
     def do(self, action: ActionType, *args: str) -> None:
-        """Ask for a deed."""
+        """Ask for an action."""
         self.actions.append(Action(action, args))
 
     def flag(self, name: str) -> None:
-        """Something happened."""
+        """Raise a flag: something happened."""
         self.flags.append(name)
         if name not in self.state.flags:
             self.state.flags += (name,)
 
     def stand(self, name: str, holds: bool) -> None:
-        """A condition holds, or is over; it is raised when it begins."""
+        """Say whether a condition holds; its flag is raised when it begins to."""
         state = self.state
         if holds and name not in state.standing:
             state.standing += (name,)

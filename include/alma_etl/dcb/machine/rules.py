@@ -3,7 +3,7 @@
 For each status: positive physical proof comes first (loan, hold shelf, transit), then the lender's end of the
 hold, then the borrower's. The guards of one status exclude each other, so the order decides nothing; they are
 asked again after each transition until none holds. A step that nobody saw, but that must have been, is taken
-all the same and marked as inferred; it asks for no deed that has been overtaken.
+all the same and marked as inferred; it asks for no action that has been overtaken.
 """
 
 from collections.abc import Callable
@@ -40,164 +40,164 @@ class Rule:
 # --- placed, not yet shipped
 
 
-def _confirm(run: StepContext, _seen: Evidence) -> None:
-    run.go(S.CONFIRMED, "HandleSupplierRequestConfirmed", role=Role.SUPPLIER)
-    if run.state.workflow is not Workflow.LOCAL:
-        run.do(A.PLACE_AT_BORROWER)
+def _confirm(ctx: StepContext, _seen: Evidence) -> None:
+    ctx.go(S.CONFIRMED, "HandleSupplierRequestConfirmed", role=Role.SUPPLIER)
+    if ctx.state.workflow is not Workflow.LOCAL:
+        ctx.do(A.PLACE_AT_BORROWER)
 
 
-def _hand_off(run: StepContext, _seen: Evidence) -> None:
-    run.go(S.HANDED_OFF_AS_LOCAL, "HandOffAsLocalRequest")
+def _hand_off(ctx: StepContext, _seen: Evidence) -> None:
+    ctx.go(S.HANDED_OFF_AS_LOCAL, "HandOffAsLocalRequest")
 
 
-def _placed_by_others(run: StepContext, _seen: Evidence) -> None:
-    placed_at_borrower(run, role=Role.BORROWER)
+def _placed_by_others(ctx: StepContext, _seen: Evidence) -> None:
+    placed_at_borrower(ctx, role=Role.BORROWER)
 
 
-def placed_at_borrower(run: StepContext, role: Role | None = None) -> None:
-    """The borrower's hold exists: by our own deed, or seen there because dcb-service placed it."""
-    run.go(S.RPBA, "PlaceAtBorrowingAgency", role=role)
-    if run.state.workflow is Workflow.PICKUP_ANYWHERE:
-        run.do(A.PLACE_AT_PICKUP)
+def placed_at_borrower(ctx: StepContext, role: Role | None = None) -> None:
+    """The borrower's hold exists: we placed it, or it is seen there because dcb-service did."""
+    ctx.go(S.RPBA, "PlaceAtBorrowingAgency", role=role)
+    if ctx.state.workflow is Workflow.PICKUP_ANYWHERE:
+        ctx.do(A.PLACE_AT_PICKUP)
 
 
-def placed_at_pickup(run: StepContext, role: Role | None = None) -> None:
+def placed_at_pickup(ctx: StepContext, role: Role | None = None) -> None:
     """The hold at the third system exists as well."""
-    run.go(S.RPPA, "PlaceAtPickupAgency", role=role)
+    ctx.go(S.RPPA, "PlaceAtPickupAgency", role=role)
 
 
-def _expedite(run: StepContext, _seen: Evidence) -> None:
+def _expedite(ctx: StepContext, _seen: Evidence) -> None:
     """The patron stands at the lender's desk with the book: nothing travels."""
-    run.go(S.LOANED, "ExpeditedCheckoutTransition")
-    run.do(A.CREATE_BORROWER_LOAN)
-    run.do(A.CREATE_SUPPLIER_LOAN)
+    ctx.go(S.LOANED, "ExpeditedCheckoutTransition")
+    ctx.do(A.CREATE_BORROWER_LOAN)
+    ctx.do(A.CREATE_SUPPLIER_LOAN)
 
 
-def _not_supplied(run: StepContext, seen: Evidence) -> None:
-    run.go(S.NOT_SUPPLIED, "HandleSupplierRequestCancelled", role=Role.SUPPLIER)
-    _keep_closure(run, seen, Role.SUPPLIER)
+def _not_supplied(ctx: StepContext, seen: Evidence) -> None:
+    ctx.go(S.NOT_SUPPLIED, "HandleSupplierRequestCancelled", role=Role.SUPPLIER)
+    _keep_closure(ctx, seen, Role.SUPPLIER)
 
 
-def _cancelled_in_time(run: StepContext, seen: Evidence) -> None:
+def _cancelled_in_time(ctx: StepContext, seen: Evidence) -> None:
     role = seen.patron_gone
-    run.go(S.CANCELLED, "CancelledPatronRequestTransition", role=role)
-    run.state.outcome = RequestOutcome.CANCELLED
-    _keep_closure(run, seen, role)
-    run.do(A.CANCEL_SUPPLIER_HOLD)
-    run.do(A.CLEANUP)
+    ctx.go(S.CANCELLED, "CancelledPatronRequestTransition", role=role)
+    ctx.state.outcome = RequestOutcome.CANCELLED
+    _keep_closure(ctx, seen, role)
+    ctx.do(A.CANCEL_SUPPLIER_HOLD)
+    ctx.do(A.CLEANUP)
 
 
 # --- shipped
 
 
-def _in_transit(run: StepContext, seen: Evidence) -> None:
-    run.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", role=Role.SUPPLIER)
+def _in_transit(ctx: StepContext, seen: Evidence) -> None:
+    ctx.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", role=Role.SUPPLIER)
     if seen.proof is Proof.NOTHING:
-        _scan_out(run)
+        _scan_out(ctx)
 
 
-def _loaned_early(run: StepContext, seen: Evidence) -> None:
-    run.go(S.PICKUP_TRANSIT, "SupplierLoanedEarly", role=Role.SUPPLIER)
-    run.flag(flags.SUPPLIER_LOANED_EARLY)
+def _loaned_early(ctx: StepContext, seen: Evidence) -> None:
+    ctx.go(S.PICKUP_TRANSIT, "SupplierLoanedEarly", role=Role.SUPPLIER)
+    ctx.flag(flags.SUPPLIER_LOANED_EARLY)
     if seen.proof is Proof.NOTHING:
-        _scan_out(run)
+        _scan_out(ctx)
 
 
-def _transit_missed(run: StepContext, seen: Evidence) -> None:
-    run.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", inferred=True, role=seen.proof_role)
+def _transit_missed(ctx: StepContext, seen: Evidence) -> None:
+    ctx.go(S.PICKUP_TRANSIT, "HandleSupplierInTransit", inferred=True, role=seen.proof_role)
 
 
-def _scan_out(run: StepContext) -> None:
+def _scan_out(ctx: StepContext) -> None:
     """The virtual items go into transit, as the book does."""
-    run.do(A.BORROWER_SCAN_IN, "TRANSIT")
-    if run.state.workflow is Workflow.PICKUP_ANYWHERE:
-        run.do(A.PICKUP_SCAN_IN, "TRANSIT")
+    ctx.do(A.BORROWER_SCAN_IN, "TRANSIT")
+    if ctx.state.workflow is Workflow.PICKUP_ANYWHERE:
+        ctx.do(A.PICKUP_SCAN_IN, "TRANSIT")
 
 
 # --- at the pickup library
 
 
-def _received(run: StepContext, seen: Evidence) -> None:
+def _received(ctx: StepContext, seen: Evidence) -> None:
     inferred = seen.proof is not Proof.SHELF
-    run.go(S.RECEIVED_AT_PICKUP, "HandleBorrowerItemReceived", inferred=inferred, role=seen.proof_role)
+    ctx.go(S.RECEIVED_AT_PICKUP, "HandleBorrowerItemReceived", inferred=inferred, role=seen.proof_role)
 
 
-def _on_hold_shelf(run: StepContext, seen: Evidence) -> None:
+def _on_hold_shelf(ctx: StepContext, seen: Evidence) -> None:
     inferred = seen.proof is not Proof.SHELF
-    run.go(S.READY_FOR_PICKUP, "HandleBorrowerItemOnHoldShelf", inferred=inferred, role=seen.proof_role)
+    ctx.go(S.READY_FOR_PICKUP, "HandleBorrowerItemOnHoldShelf", inferred=inferred, role=seen.proof_role)
     if not inferred:
-        run.do(A.SUPPLIER_SCAN_IN, "RECEIVED")
-        if run.state.workflow is Workflow.PICKUP_ANYWHERE:
-            run.do(A.BORROWER_SCAN_IN, "RECEIVED")
+        ctx.do(A.SUPPLIER_SCAN_IN, "RECEIVED")
+        if ctx.state.workflow is Workflow.PICKUP_ANYWHERE:
+            ctx.do(A.BORROWER_SCAN_IN, "RECEIVED")
 
 
-def _loaned(run: StepContext, seen: Evidence) -> None:
+def _loaned(ctx: StepContext, seen: Evidence) -> None:
     missed = seen.proof is Proof.RETURNED
-    run.go(S.LOANED, "HandleBorrowerItemLoaned", inferred=missed, role=seen.proof_role)
+    ctx.go(S.LOANED, "HandleBorrowerItemLoaned", inferred=missed, role=seen.proof_role)
     if missed:
-        run.flag(flags.LOAN_MISSED_BETWEEN_POLLS)
+        ctx.flag(flags.LOAN_MISSED_BETWEEN_POLLS)
         return
-    run.do(A.CREATE_SUPPLIER_LOAN)
-    if run.state.workflow is Workflow.PICKUP_ANYWHERE and not run.leg(Role.BORROWER).lent:
-        run.do(A.CREATE_BORROWER_LOAN)
+    ctx.do(A.CREATE_SUPPLIER_LOAN)
+    if ctx.state.workflow is Workflow.PICKUP_ANYWHERE and not ctx.leg(Role.BORROWER).lent:
+        ctx.do(A.CREATE_BORROWER_LOAN)
 
 
-def _cancelled_too_late(run: StepContext, seen: Evidence) -> None:
+def _cancelled_too_late(ctx: StepContext, seen: Evidence) -> None:
     role = seen.patron_gone
-    run.go(S.AWAITING_RETURN, "HandleCancelledRequestItemOut", role=role)
-    _keep_closure(run, seen, role)
-    run.do(A.CANCEL_SUPPLIER_HOLD)
-    run.do(A.VERIFY_SUPPLIER_HOLD_GONE)
+    ctx.go(S.AWAITING_RETURN, "HandleCancelledRequestItemOut", role=role)
+    _keep_closure(ctx, seen, role)
+    ctx.do(A.CANCEL_SUPPLIER_HOLD)
+    ctx.do(A.VERIFY_SUPPLIER_HOLD_GONE)
 
 
-# --- on the way home
+# --- on the way back
 
 
-def _returned(run: StepContext, seen: Evidence) -> None:
-    run.go(S.RETURN_TRANSIT, "HandleBorrowerRequestReturnTransit", role=seen.proof_role)
-    _supersede_loan(run, seen)
-    if run.state.workflow is Workflow.PICKUP_ANYWHERE and run.leg(Role.BORROWER).proof is Proof.LOANED:
-        run.do(A.BORROWER_CHECK_IN)
+def _returned(ctx: StepContext, seen: Evidence) -> None:
+    ctx.go(S.RETURN_TRANSIT, "HandleBorrowerRequestReturnTransit", role=seen.proof_role)
+    _supersede_loan(ctx, seen)
+    if ctx.state.workflow is Workflow.PICKUP_ANYWHERE and ctx.leg(Role.BORROWER).proof is Proof.LOANED:
+        ctx.do(A.BORROWER_CHECK_IN)
 
 
-def _supersede_loan(run: StepContext, seen: Evidence) -> None:
+def _supersede_loan(ctx: StepContext, seen: Evidence) -> None:
     if not seen.supplier.lent:
-        # The hold that our loan would have consumed is still open, and would catch the book when it comes home.
-        run.do(A.CANCEL_SUPPLIER_HOLD)
+        # The hold that our loan would have consumed is still open, and would catch the book when it returns.
+        ctx.do(A.CANCEL_SUPPLIER_HOLD)
 
 
-def _returned_direct(run: StepContext, _seen: Evidence) -> None:
-    run.go(S.RETURN_TRANSIT, "SupplierLoanClosed", inferred=True, role=Role.SUPPLIER)
-    if run.state.workflow is not Workflow.EXPEDITED:
-        run.flag(flags.RETURNED_DIRECT_TO_SUPPLIER)
-    run.do(A.BORROWER_CHECK_IN)
+def _returned_direct(ctx: StepContext, _seen: Evidence) -> None:
+    ctx.go(S.RETURN_TRANSIT, "SupplierLoanClosed", inferred=True, role=Role.SUPPLIER)
+    if ctx.state.workflow is not Workflow.EXPEDITED:
+        ctx.flag(flags.RETURNED_DIRECT_TO_SUPPLIER)
+    ctx.do(A.BORROWER_CHECK_IN)
 
 
-def _home(run: StepContext, _seen: Evidence) -> None:
-    run.go(S.COMPLETED, "HandleSupplierItemAvailable", role=Role.SUPPLIER)
-    run.state.outcome = RequestOutcome.SUPPLIED
-    run.do(A.BORROWER_SCAN_IN, "COMPLETED")
-    if run.state.workflow is Workflow.PICKUP_ANYWHERE:
-        run.do(A.PICKUP_SCAN_IN, "COMPLETED")
-    run.do(A.CLEANUP)
+def _back(ctx: StepContext, _seen: Evidence) -> None:
+    ctx.go(S.COMPLETED, "HandleSupplierItemAvailable", role=Role.SUPPLIER)
+    ctx.state.outcome = RequestOutcome.SUPPLIED
+    ctx.do(A.BORROWER_SCAN_IN, "COMPLETED")
+    if ctx.state.workflow is Workflow.PICKUP_ANYWHERE:
+        ctx.do(A.PICKUP_SCAN_IN, "COMPLETED")
+    ctx.do(A.CLEANUP)
 
 
-def _home_unused(run: StepContext, _seen: Evidence) -> None:
-    run.go(S.CANCELLED, "HandleCancelledRequestItemReturned", role=Role.SUPPLIER)
-    run.state.outcome = RequestOutcome.CANCELLED
-    run.do(A.CLEANUP)
+def _back_unused(ctx: StepContext, _seen: Evidence) -> None:
+    ctx.go(S.CANCELLED, "HandleCancelledRequestItemReturned", role=Role.SUPPLIER)
+    ctx.state.outcome = RequestOutcome.CANCELLED
+    ctx.do(A.CLEANUP)
 
 
-def _keep_closure(run: StepContext, seen: Evidence, role: Role | None) -> None:
+def _keep_closure(ctx: StepContext, seen: Evidence, role: Role | None) -> None:
     if role is not None:
-        leg, state = seen.state.leg(role), run.state
+        leg, state = seen.state.leg(role), ctx.state
         state.closure, state.evidence, state.confidence = leg.closure, leg.evidence, leg.confidence
 
 
 # --- the table
 
 
-def _home_without_check_in(seen: Evidence) -> bool:
+def _back_without_check_in(seen: Evidence) -> bool:
     """The lender shows the book back although nobody on the patron's side took it back."""
     leg = seen.supplier
     if seen.proof is Proof.RETURNED or not leg.lent:
@@ -219,7 +219,7 @@ _PICKUP_PLACED_BY_OTHERS = Rule(
     lambda seen: (
         seen.state.leg(Role.PICKUP).hold_alive and not seen.supplier_gone and seen.patron_gone is None
     ),
-    lambda run, _seen: placed_at_pickup(run, role=Role.PICKUP),
+    lambda ctx, _seen: placed_at_pickup(ctx, role=Role.PICKUP),
 )
 _BEFORE_SHIPPING = (
     Rule(
@@ -268,17 +268,17 @@ _RULES: dict[Status, tuple[Rule, ...]] = {
     ),
     S.LOANED: (
         Rule("returned", lambda seen: seen.proof is Proof.RETURNED, _returned),
-        Rule("returned to the lender", _home_without_check_in, _returned_direct),
+        Rule("returned to the lender", _back_without_check_in, _returned_direct),
     ),
-    S.RETURN_TRANSIT: (Rule("home", lambda seen: seen.lender_has_it, _home),),
-    S.AWAITING_RETURN: (Rule("home unused", lambda seen: seen.lender_has_it, _home_unused),),
+    S.RETURN_TRANSIT: (Rule("back", lambda seen: seen.lender_has_it, _back),),
+    S.AWAITING_RETURN: (Rule("back unused", lambda seen: seen.lender_has_it, _back_unused),),
 }
 _EXPEDITE = Rule("walk-up", lambda seen: True, _expedite)
 _HAND_OFF = Rule("local", lambda seen: True, _hand_off)
 
 
 def rules_for(status: Status, workflow: Workflow) -> tuple[Rule, ...]:
-    """The rules that may change a status; none for one that waits for a deed of ours or is settled."""
+    """The rules that may change a status; none for one that waits for an action of ours or is settled."""
     if workflow is Workflow.EXPEDITED and status is S.RPBA:
         return (_EXPEDITE,)
     if workflow is Workflow.LOCAL and status is S.CONFIRMED:
@@ -288,55 +288,55 @@ def rules_for(status: Status, workflow: Workflow) -> tuple[Rule, ...]:
     return _RULES.get(status, ())
 
 
-def settle(run: StepContext) -> None:
+def settle(ctx: StepContext) -> None:
     """Apply the rules until none holds any more."""
     while True:
-        seen = Evidence(run.state, run.policy)
-        rule = next((rule for rule in rules_for(run.status, run.state.workflow) if rule.when(seen)), None)
+        seen = Evidence(ctx.state, ctx.policy)
+        rule = next((rule for rule in rules_for(ctx.status, ctx.state.workflow) if rule.when(seen)), None)
         if rule is None:
             return
-        rule.then(run, seen)
+        rule.then(ctx, seen)
 
 
-# --- Conditions that depend on the status: judged anew at the end of each step.
+# --- conditions that depend on the status: judged again at the end of each step
 
 _UNPROVEN = {
-    Status.RETURN_TRANSIT: flags.COMPLETION_UNPROVEN,
-    Status.AWAITING_RETURN: flags.RETURN_UNPROVEN,
+    S.RETURN_TRANSIT: flags.COMPLETION_UNPROVEN,
+    S.AWAITING_RETURN: flags.RETURN_UNPROVEN,
 }
 _STANDS_IN = {
-    flags.SUPPLIER_LOAN_FAILED: frozenset({Status.LOANED, Status.RETURN_TRANSIT}),
-    flags.LOANED_AGAIN: frozenset({Status.RETURN_TRANSIT}),
-    flags.LOANED_AFTER_CANCEL: frozenset({Status.AWAITING_RETURN}),
+    flags.SUPPLIER_LOAN_FAILED: {S.LOANED, S.RETURN_TRANSIT},
+    flags.LOANED_AGAIN: {S.RETURN_TRANSIT},
+    flags.LOANED_AFTER_CANCEL: {S.AWAITING_RETURN},
 }
 
 
-def judge(run: StepContext) -> None:
-    """Raise what has begun to hold, and end what is over."""
-    seen = Evidence(run.state, run.policy)
-    supplier, status = seen.supplier, run.status
+def judge(ctx: StepContext) -> None:
+    """Raise the conditions that have begun to hold, and end those that are over."""
+    seen = Evidence(ctx.state, ctx.policy)
+    supplier, status = seen.supplier, ctx.status
     if status in TERMINAL:
-        run.state.standing = ()
+        ctx.state.standing = ()
         return
-    placed = status in (Status.RPBA, Status.RPPA)
-    run.stand(flags.DISPATCH_ON_WRONG_DESK, placed and supplier.item is ItemState.HOLDSHELF)
+    placed = status in (S.RPBA, S.RPPA)
+    ctx.stand(flags.DISPATCH_ON_WRONG_DESK, placed and supplier.item is ItemState.HOLDSHELF)
     waits = not any(leg.gone or leg.certain for leg in seen.patron_legs.values())
-    run.stand(flags.SUPPLIER_ITEM_BACK_EARLY, status in UNDER_WAY and supplier.back in UNDER_WAY and waits)
+    ctx.stand(flags.SUPPLIER_ITEM_BACK_EARLY, status in UNDER_WAY and supplier.back in UNDER_WAY and waits)
     open_hold = status in BEFORE_SHIPPING | UNDER_WAY
-    run.stand(flags.CLOSED_WITHOUT_LOAN, open_hold and seen.closed_without_loan)
-    _unproven(run, seen)
+    ctx.stand(flags.CLOSED_WITHOUT_LOAN, open_hold and seen.closed_without_loan)
+    _unproven(ctx, seen)
     for flag, statuses in _STANDS_IN.items():
         if status not in statuses:
-            run.stand(flag, False)
+            ctx.stand(flag, False)
 
 
-def _unproven(run: StepContext, seen: Evidence) -> None:
+def _unproven(ctx: StepContext, seen: Evidence) -> None:
     """The item is in place at the lender, but nothing shows that it ever left: no proof of a return."""
-    status, supplier = run.status, seen.supplier
+    status, supplier = ctx.status, seen.supplier
     in_place = supplier.item is ItemState.AVAILABLE
-    looked = status is run.began and Role.SUPPLIER in run.fresh
+    looked = status is ctx.initial and Role.SUPPLIER in ctx.fresh
     for waiting, flag in _UNPROVEN.items():
         if status is not waiting or not in_place:
-            run.stand(flag, False)
+            ctx.stand(flag, False)
         elif looked:
-            run.stand(flag, True)
+            ctx.stand(flag, True)

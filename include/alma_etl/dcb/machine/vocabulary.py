@@ -1,7 +1,8 @@
-"""The words of direct consortial borrowing (DCB): statuses, sides, evidence, deeds.
+"""The words of direct consortial borrowing (DCB): statuses and their legal order, sides, evidence, actions.
 
-Statuses, outcomes and transaction states are those of OpenRS's dcb-service and FOLIO's mod-dcb; what Alma
-itself calls a thing is translated by the functions at the end.
+A word of Alma is translated by the functions at the end.
+
+Statuses, outcomes and transaction states are those of OpenRS's dcb-service and FOLIO's mod-dcb.
 """
 
 from enum import IntEnum, StrEnum
@@ -38,6 +39,63 @@ class Workflow(StrEnum):
     LOCAL = "RET-LOCAL"
 
 
+# --- the statuses in groups, and which may follow which
+
+S = Status
+
+TERMINAL = frozenset({S.FINALISED, S.HANDED_OFF_AS_LOCAL})
+"""Nothing follows; these are not polled."""
+
+SETTLED = frozenset({S.COMPLETED, S.CANCELLED, S.NO_ITEMS})
+"""Decided; only the cleanup is left, so these are not polled either."""
+
+BEFORE_SHIPPING = frozenset({S.RPSA, S.CONFIRMED, S.RPBA, S.RPPA})
+UNDER_WAY = frozenset({S.PICKUP_TRANSIT, S.RECEIVED_AT_PICKUP, S.READY_FOR_PICKUP})
+BOOK_OUT = UNDER_WAY | {S.LOANED, S.RETURN_TRANSIT, S.AWAITING_RETURN}
+"""The lender's book is away from the lender, as far as anybody has shown."""
+
+_NEXT: dict[Status, set[Status]] = {
+    S.RPSA: {S.CONFIRMED, S.NOT_SUPPLIED},
+    S.CONFIRMED: {S.RPBA},
+    S.RPBA: {S.RPPA, S.PICKUP_TRANSIT, S.NOT_SUPPLIED, S.CANCELLED},
+    S.RPPA: {S.PICKUP_TRANSIT, S.NOT_SUPPLIED, S.CANCELLED},
+    S.PICKUP_TRANSIT: {S.RECEIVED_AT_PICKUP, S.AWAITING_RETURN},
+    S.RECEIVED_AT_PICKUP: {S.READY_FOR_PICKUP, S.AWAITING_RETURN},
+    S.READY_FOR_PICKUP: {S.LOANED, S.AWAITING_RETURN},
+    S.LOANED: {S.RETURN_TRANSIT},
+    S.RETURN_TRANSIT: {S.COMPLETED},
+    S.AWAITING_RETURN: {S.CANCELLED},
+    S.NOT_SUPPLIED: {S.RPSA, S.NO_ITEMS},
+    S.COMPLETED: {S.FINALISED},
+    S.CANCELLED: {S.FINALISED},
+    S.NO_ITEMS: {S.FINALISED},
+}
+_NEXT_IN_WORKFLOW: dict[tuple[Workflow, Status], Status] = {
+    (Workflow.LOCAL, S.CONFIRMED): S.HANDED_OFF_AS_LOCAL,
+    (Workflow.EXPEDITED, S.RPBA): S.LOANED,
+}
+
+
+def is_legal(frm: Status, to: Status, workflow: Workflow = Workflow.STANDARD) -> bool:
+    """Whether observations, or the results of our actions, may lead from ``frm`` to ``to``. Nothing goes backwards."""
+    return to in _NEXT.get(frm, ()) or to is _NEXT_IN_WORKFLOW.get((workflow, frm))
+
+
+def is_legal_for_operator(frm: Status, to: Status, previous: Status | None) -> bool:
+    """Whether a person (or the final failure of a required action) may lead from ``frm`` to ``to``.
+
+    ``previous`` is the status in which the request stood before ERROR.
+    """
+    if frm in TERMINAL | SETTLED:
+        return False
+    if to is S.ERROR:
+        return frm is not S.ERROR
+    return to is S.COMPLETED or (frm is S.ERROR and to is previous)
+
+
+# --- who takes part, and what is seen of them
+
+
 class Role(StrEnum):
     """The part that one library system plays in a request."""
 
@@ -47,7 +105,7 @@ class Role(StrEnum):
 
 
 class HoldState(StrEnum):
-    """What a visible hold request is at."""
+    """The state of a hold request that is visible."""
 
     CONFIRMED = "CONFIRMED"
     READY = "READY"
@@ -78,7 +136,7 @@ class LoanState(StrEnum):
 
 
 class LoanProcess(StrEnum):
-    """What has befallen an active loan."""
+    """What has happened to an active loan."""
 
     NORMAL = "NORMAL"
     RENEW = "RENEW"
@@ -103,7 +161,7 @@ class Txn(StrEnum):
 
 
 class Closure(StrEnum):
-    """How a hold request came to its end. Alma never says so by itself; see `closure`."""
+    """How a hold request came to its end. Alma never says so by itself; see `evidence.classify`."""
 
     COMPLETED = "COMPLETED"
     CANCELED = "CANCELED"
@@ -123,7 +181,7 @@ class Confidence(StrEnum):
 
 
 class RequestOutcome(StrEnum):
-    """What the patron had of it in the end."""
+    """What the patron got in the end."""
 
     SUPPLIED = "SUPPLIED"
     NOT_SUPPLIED = "NOT_SUPPLIED"
@@ -140,8 +198,40 @@ class Proof(IntEnum):
     RETURNED = 3
 
 
+TXN_OF: dict[Status, Txn] = {
+    S.CONFIRMED: Txn.CREATED,
+    S.RPBA: Txn.CREATED,
+    S.RPPA: Txn.CREATED,
+    S.PICKUP_TRANSIT: Txn.OPEN,
+    S.RECEIVED_AT_PICKUP: Txn.AWAITING_PICKUP,
+    S.READY_FOR_PICKUP: Txn.AWAITING_PICKUP,
+    S.LOANED: Txn.ITEM_CHECKED_OUT,
+    S.RETURN_TRANSIT: Txn.ITEM_CHECKED_IN,
+    S.COMPLETED: Txn.CLOSED,
+    S.AWAITING_RETURN: Txn.CANCELLED,
+    S.CANCELLED: Txn.CANCELLED,
+}
+"""The mod-dcb transaction state that a status stands for; a status that is not named stands for none."""
+
+ITEM_OF: dict[Status, str] = {
+    S.CONFIRMED: "AVAILABLE",
+    S.RPBA: "AVAILABLE",
+    S.RPPA: "AVAILABLE",
+    S.PICKUP_TRANSIT: "TRANSIT",
+    S.RECEIVED_AT_PICKUP: "HOLDSHELF",
+    S.READY_FOR_PICKUP: "HOLDSHELF",
+    S.LOANED: "LOANED",
+    S.RETURN_TRANSIT: "TRANSIT",
+    S.COMPLETED: "AVAILABLE",
+}
+"""The canonical word for the item that dcb-service expects with a status."""
+
+
+# --- what we do
+
+
 class ActionType(StrEnum):
-    """A deed in Alma (or in a partner's system) that a transition asks for."""
+    """An action in Alma (or in a partner's system) that a transition asks for."""
 
     PLACE_AT_BORROWER = "PLACE_AT_BORROWER"
     PLACE_AT_PICKUP = "PLACE_AT_PICKUP"
@@ -161,7 +251,7 @@ class ActionType(StrEnum):
 
 
 class AckName(StrEnum):
-    """What came of a deed of ours, or what an operator decided."""
+    """The result of an action of ours, or an operator's decision."""
 
     BORROWER_PLACED = "BORROWER_PLACED"
     PICKUP_PLACED = "PICKUP_PLACED"
@@ -181,7 +271,7 @@ class AckName(StrEnum):
     OPERATOR_CLEANUP = "OPERATOR_CLEANUP"
 
 
-# --- Alma's words in ours.
+# --- Alma's words in ours
 #
 # Each function returns None for a word nobody knows: the caller keeps it raw, raises a flag, and never acts on
 # it. Sources: the fields ``request_status``, ``base_status``, ``process_type``, ``loan_status`` and
@@ -221,31 +311,31 @@ _LOAN_PROCESS = {process.value: process for process in LoanProcess} | {
 }
 
 
-def alma_code(word: str) -> str:
-    """A word as Alma's JSON spells it; the XML form of a status is a phrase ("In Process")."""
-    return word.strip().upper().replace(" ", "_")
+def alma_code(word: str | None) -> str:
+    """A word as Alma's JSON spells it, "" for none; the XML form of a status is a phrase ("In Process")."""
+    return (word or "").strip().upper().replace(" ", "_")
 
 
-def hold_of(request_status: str) -> HoldState | None:
-    """What an open hold request is at. The words of resource sharing (SHIPPED_PHYSICALLY, ...) are unknown here."""
+def hold_of(request_status: str | None) -> HoldState | None:
+    """The state of an open hold request. The words of resource sharing (SHIPPED_PHYSICALLY, ...) are unknown here."""
     return _HOLD.get(alma_code(request_status))
 
 
 def item_of(base_status: str | None, process_type: str | None) -> ItemState | None:
-    """Where an item is: the process type tells, and the base status when there is none."""
+    """Where an item is: by the process type, or by the base status when there is none."""
     if process_type:
         return _PROCESS.get(alma_code(process_type))
     return _BASE.get(base_status or "")
 
 
-def loan_of(loan_status: str) -> LoanState | None:
+def loan_of(loan_status: str | None) -> LoanState | None:
     """ACTIVE or COMPLETE, in whatever case."""
     word = alma_code(loan_status)
     return LoanState(word) if word in (LoanState.ACTIVE, LoanState.COMPLETE) else None
 
 
-def loan_process_of(process_status: str) -> LoanProcess | None:
-    """What befell a loan; the many kinds of overdue notice befall nothing."""
+def loan_process_of(process_status: str | None) -> LoanProcess | None:
+    """What has happened to a loan; the many kinds of overdue notice count as NORMAL."""
     word = alma_code(process_status)
     return LoanProcess.NORMAL if word.startswith("OVERDUE") else _LOAN_PROCESS.get(word)
 
@@ -254,90 +344,3 @@ def txn_of(status: str) -> Txn | None:
     """A mod-dcb transaction's status."""
     word = alma_code(status)
     return Txn(word) if word in Txn.__members__ else None
-
-
-# --- Which status may follow which. Nothing goes backwards by itself; only an operator takes a request out of ERROR.
-
-S = Status
-
-TERMINAL = frozenset({S.FINALISED, S.HANDED_OFF_AS_LOCAL})
-"""Nothing follows; these are not polled."""
-
-SETTLED = frozenset({S.COMPLETED, S.CANCELLED, S.NO_ITEMS})
-"""Decided; only the cleaning up is left, so these are not polled either."""
-
-BEFORE_SHIPPING = frozenset({S.RPSA, S.CONFIRMED, S.RPBA, S.RPPA})
-UNDER_WAY = frozenset({S.PICKUP_TRANSIT, S.RECEIVED_AT_PICKUP, S.READY_FOR_PICKUP})
-BOOK_OUT = UNDER_WAY | {S.LOANED, S.RETURN_TRANSIT, S.AWAITING_RETURN}
-"""The lender's book is away from the lender, as far as anybody has shown."""
-
-_BY_ITSELF: dict[Status, frozenset[Status]] = {
-    S.RPSA: frozenset({S.CONFIRMED, S.NOT_SUPPLIED}),
-    S.CONFIRMED: frozenset({S.RPBA}),
-    S.RPBA: frozenset({S.RPPA, S.PICKUP_TRANSIT, S.NOT_SUPPLIED, S.CANCELLED}),
-    S.RPPA: frozenset({S.PICKUP_TRANSIT, S.NOT_SUPPLIED, S.CANCELLED}),
-    S.PICKUP_TRANSIT: frozenset({S.RECEIVED_AT_PICKUP, S.AWAITING_RETURN}),
-    S.RECEIVED_AT_PICKUP: frozenset({S.READY_FOR_PICKUP, S.AWAITING_RETURN}),
-    S.READY_FOR_PICKUP: frozenset({S.LOANED, S.AWAITING_RETURN}),
-    S.LOANED: frozenset({S.RETURN_TRANSIT}),
-    S.RETURN_TRANSIT: frozenset({S.COMPLETED}),
-    S.AWAITING_RETURN: frozenset({S.CANCELLED}),
-    S.NOT_SUPPLIED: frozenset({S.RPSA, S.NO_ITEMS}),
-    S.COMPLETED: frozenset({S.FINALISED}),
-    S.CANCELLED: frozenset({S.FINALISED}),
-    S.NO_ITEMS: frozenset({S.FINALISED}),
-}
-
-_OF_WORKFLOW: dict[Workflow, dict[Status, frozenset[Status]]] = {
-    Workflow.LOCAL: {S.CONFIRMED: frozenset({S.HANDED_OFF_AS_LOCAL})},
-    Workflow.EXPEDITED: {S.RPBA: frozenset({S.LOANED})},
-}
-
-
-def is_legal(frm: Status, to: Status, workflow: Workflow = Workflow.STANDARD) -> bool:
-    """Whether observations may lead from ``frm`` to ``to``."""
-    extra = _OF_WORKFLOW.get(workflow, {}).get(frm, frozenset())
-    return to in _BY_ITSELF.get(frm, frozenset()) or to in extra
-
-
-def is_legal_for_operator(frm: Status, to: Status, previous: Status | None) -> bool:
-    """Whether a person (or the final failure of a required deed of ours) may lead from ``frm`` to ``to``.
-
-    ``previous`` is the status in which the request stood before ERROR.
-    """
-    if frm in TERMINAL or frm in SETTLED:
-        return False
-    if to is S.ERROR:
-        return frm is not S.ERROR
-    if frm is S.ERROR and to is previous:
-        return True
-    return to is S.COMPLETED
-
-
-TXN_OF: dict[Status, Txn] = {
-    S.CONFIRMED: Txn.CREATED,
-    S.RPBA: Txn.CREATED,
-    S.RPPA: Txn.CREATED,
-    S.PICKUP_TRANSIT: Txn.OPEN,
-    S.RECEIVED_AT_PICKUP: Txn.AWAITING_PICKUP,
-    S.READY_FOR_PICKUP: Txn.AWAITING_PICKUP,
-    S.LOANED: Txn.ITEM_CHECKED_OUT,
-    S.RETURN_TRANSIT: Txn.ITEM_CHECKED_IN,
-    S.COMPLETED: Txn.CLOSED,
-    S.AWAITING_RETURN: Txn.CANCELLED,
-    S.CANCELLED: Txn.CANCELLED,
-}
-"""The mod-dcb transaction state that a status stands for; a status that is not named stands for none."""
-
-ITEM_OF: dict[Status, str] = {
-    S.CONFIRMED: "AVAILABLE",
-    S.RPBA: "AVAILABLE",
-    S.RPPA: "AVAILABLE",
-    S.PICKUP_TRANSIT: "TRANSIT",
-    S.RECEIVED_AT_PICKUP: "HOLDSHELF",
-    S.READY_FOR_PICKUP: "HOLDSHELF",
-    S.LOANED: "LOANED",
-    S.RETURN_TRANSIT: "TRANSIT",
-    S.COMPLETED: "AVAILABLE",
-}
-"""The canonical word for the item that dcb-service expects with a status."""
