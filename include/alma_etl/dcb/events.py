@@ -1,4 +1,4 @@
-"""What others are told, in a form that suits every sink. No personal data: ids of requests, codes, times."""
+"""What is published of a step, in a form that suits every sink. No personal data: ids of requests, codes, times."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _ENDINGS = {
 
 
 def new_id(*parts: object) -> str:
-    """An id that is the same whenever the same thing is told again."""
+    """Return an id that is the same whenever the same thing is published again."""
     return str(uuid.uuid5(_SPACE, "|".join(str(part) for part in parts)))
 
 
 def event_id(pr_id: str, transition: Transition) -> str:
-    """The id of a change of status."""
+    """Return the id of the event of a change of status."""
     return new_id(pr_id, transition.seq, transition.to)
 
 
 def type_of(flag: str) -> str:
-    """The type of the event that tells of a flag."""
+    """Return the type of the event that reports a flag."""
     for ending, kind in _ENDINGS.items():
         if flag.endswith(ending):
             return kind
@@ -56,7 +56,7 @@ def events_of(
     recorded_at: datetime,
     run_id: str | None,
 ) -> list[dict[str, Any]]:
-    """The events of one step, in order: each change of status, each flag, and that the request was closed.
+    """Return the events of one step, in order: each change of status, each flag, and that the request was closed.
 
     ``sources``: id and time of each side's observation in this step; under None the one that stands for the step.
     """
@@ -68,10 +68,10 @@ def events_of(
         "recorded_at": recorded_at.isoformat(),
         "run_id": run_id,
     }
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     for each in result.transitions:
         its_obs_id, its_time = sources.get(each.role) or sources[None]
-        told.append(
+        events.append(
             {
                 **common,
                 "occurred_at": its_time.isoformat(),
@@ -91,7 +91,7 @@ def events_of(
             }
         )
     for flag in dict.fromkeys(result.flags):
-        told.append(
+        events.append(
             {
                 **common,
                 "event_id": new_id(pr_id, "step", step, flag),
@@ -102,7 +102,7 @@ def events_of(
             }
         )
     if any(each.to in SETTLED for each in result.transitions):
-        told.append(
+        events.append(
             {
                 **common,
                 "event_id": new_id(pr_id, state.seq, "closed"),
@@ -113,4 +113,4 @@ def events_of(
                 "confidence": state.confidence,
             }
         )
-    return told
+    return events

@@ -1,4 +1,4 @@
-"""Why a request is in its state, told from the store, and whether its history still leads there."""
+"""Explain from the store why a request is in its state, and check that its history still leads there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Explanation:
 
 
 def explain(store: DcbStore, pr_id: str) -> Explanation | None:
-    """The story of a request; None when it is not tracked."""
+    """Return the story of a request; None when it is not tracked."""
     tracked = store.get(pr_id)
     if tracked is None:
         return None
@@ -62,7 +62,7 @@ def _story(history: History) -> Iterator[str]:
     moved: dict[str, list[PastTransition]] = {}
     for transition in history.transitions:
         moved.setdefault(transition.obs_id, []).append(transition)
-    deeds = [row for row in history.outbox if row.kind == "ALMA_ACTION"]
+    actions = [row for row in history.outbox if row.kind == "ALMA_ACTION"]
     quiet = 0
     for past in history.steps:
         transitions = sorted(
@@ -75,16 +75,16 @@ def _story(history: History) -> Iterator[str]:
         if quiet:
             yield f"    ({quiet} looks that showed nothing new)"
             quiet = 0
-        yield from _told(past, transitions)
+        yield from _step_lines(past, transitions)
     if quiet:
         yield f"    ({quiet} looks that showed nothing new)"
-    for row in deeds:
+    for row in actions:
         words = " ".join([row.type, *row.payload.get("args", [])])
         error = f": {row.last_error}" if row.last_error else ""
         yield f"    asked at {_when(row.created_at)} for {words}: {row.state}{error}"
 
 
-def _told(past: PastStep, transitions: list[PastTransition]) -> Iterator[str]:
+def _step_lines(past: PastStep, transitions: list[PastTransition]) -> Iterator[str]:
     for seen in past.observations:
         yield f"  {_when(seen.observed_at)}  {_words(seen)}"
     for each in transitions:

@@ -1,12 +1,14 @@
-"""When to look at a request again, and what to read: pure functions of its state and the clock.
+"""When to look at a request again, what to read, by which calls, and what a tick can afford: pure functions.
 
-Each quiet poll doubles the interval; a change, an operator's nudge or a webhook starts it anew. A failed read does
-not count as quiet. Nothing that is not settled is ever dropped, however long it takes.
+Each quiet poll doubles the interval; a change, an operator's nudge or a webhook resets it. A failed read does not
+count as quiet. Nothing that is not settled is ever dropped, however long it takes.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -167,7 +169,7 @@ def _of_supplier(status: Status, leg: Leg, look: Look, settings: DcbSettings) ->
     if not (look.full or _is_old(leg, look, settings)):
         return set()
     if status is S.LOANED:
-        return {Part.ITEM, Part.LOAN}  # the item tells whether somebody there waits for the book
+        return {Part.ITEM, Part.LOAN}  # the item shows whether somebody there waits for the book
     return {Part.ITEM}
 
 
@@ -218,3 +220,100 @@ def _is_past(seen: datetime, look: Look, settings: DcbSettings) -> bool:
 def is_shipping(got: Observation | None) -> bool:
     """Whether the lender's answers of this cycle show a book on its way or lent."""
     return bool(got and got.item and got.item.process_type in ("TRANSIT", "LOAN"))
+
+
+# --- by which calls
+#
+# Alma's lists of a user's requests and loans hold up to 100 rows; there is no list of what changed across users.
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A part of one side that is to be read."""
+
+    pr_id: str
+    role: Role
+    part: Part
+    system: str
+    user_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PollCall:
+    """One call (a list of more than 100 rows takes another for each further page).
+
+    ``listed``: the user's list of requests or loans; else the one request, item or loan of the one wish.
+    """
+
+    part: Part
+    system: str
+    wishes: tuple[Wish, ...]
+    listed: bool
+
+
+def calls_for(wishes: Iterable[Wish]) -> list[PollCall]:
+    """The calls that fulfil the wishes, in the order of reading: all holds, then all items, then all loans."""
+    grouped: dict[tuple[Part, str, str], list[Wish]] = defaultdict(list)
+    calls: list[PollCall] = []
+    for wish in wishes:
+        if wish.part is Part.ITEM or wish.user_id is None:
+            calls.append(PollCall(wish.part, wish.system, (wish,), listed=False))
+        else:
+            grouped[wish.part, wish.system, wish.user_id].append(wish)
+    for (part, system, _user), together in grouped.items():
+        calls.append(PollCall(part, system, tuple(together), listed=len(together) > 1))
+    order = list(Part)
+    return sorted(calls, key=lambda call: order.index(call.part))
+
+
+# --- what a tick can afford
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A request whose time has come, and what reading it costs. ``system`` is whose budget pays (the lender's
+    and the borrower's each their own)."""
+
+    pr_id: str
+    priority: int
+    since: datetime
+    costs: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What one tick may spend at each institution: its share of what is left of the day's budget.
+
+    A day is ``ticks_left`` ticks, this one included; what a quiet tick leaves is there for the rest of the day.
+    """
+
+    calls_left: dict[str, float]
+    ticks_left: int
+    burst: float = 4.0
+
+    def of(self, system: str) -> float:
+        """Up to ``burst`` even shares, so that a batch which comes due together need not wait for hours."""
+        left = self.calls_left.get(system, 0.0)
+        return min(left, left / max(self.ticks_left, 1) * self.burst)
+
+
+def admit(due: Sequence[Due], allowance: Allowance) -> list[Due]:
+    """Those of the due requests that this tick can afford: by priority, then the longest waiting first.
+
+    One that does not fit is left for a later tick, and so are all after it that need the same institution: a cheap
+    one of low priority must not overtake forever.
+    """
+    left = {system: allowance.of(system) for system in allowance.calls_left}
+    shut: set[str] = set()
+    taken: list[Due] = []
+    for each in sorted(due, key=lambda one: (one.priority, one.since, one.pr_id)):
+        systems = {system for system, _ in each.costs}
+        if systems & shut:
+            continue
+        if any(left.get(system, 0.0) < cost for system, cost in each.costs):
+            shut |= {system for system, cost in each.costs if left.get(system, 0.0) < cost}
+            continue
+        for system, cost in each.costs:
+            left[system] -= cost
+        taken.append(each)
+    return taken

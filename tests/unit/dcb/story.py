@@ -1,4 +1,4 @@
-"""Tell a request's story observation by observation, and ask where it stands."""
+"""Play a request's story observation by observation, and ask where it stands."""
 
 from typing import Any
 
@@ -75,13 +75,13 @@ class Story:
         loan_more = {"due_date": due} if due else {}
         loan_more |= {key: more.pop(key) for key in ("loan_date", "last_renew_date") if key in more}
         data |= request(req, **request_more) | item(it, **item_more) | loan(ln, **loan_more) | more
-        return self.tell(data)
+        return self.report(data)
 
     def ack(self, name: str, *, at: str | None = None, **more: Any) -> "Story":
         data = {"ack": name, **more}
-        return self.tell(data | {"at": at} if at else data)
+        return self.report(data | {"at": at} if at else data)
 
-    def tell(self, *data: dict[str, Any]) -> "Story":
+    def report(self, *data: dict[str, Any]) -> "Story":
         """One step with several observations: one cycle."""
         self.last = step(self.state, [read_seen(each) for each in data])
         self.state = self.last.state

@@ -112,13 +112,13 @@ def test_failed_at_the_borrower_waits_for_a_person() -> None:
     assert story.standing == set()
 
 
-@pytest.mark.parametrize("told", ["REJECTED", "EXPIRED", "FAILED", "UNKNOWN", "HOLD_SHELF_EXPIRED"])
-def test_any_other_end_told_of_at_the_lender_needs_two_sightings(told: str) -> None:
-    story = placed().see("S", f"gone:{told}", "in place")
+@pytest.mark.parametrize("reported", ["REJECTED", "EXPIRED", "FAILED", "UNKNOWN", "HOLD_SHELF_EXPIRED"])
+def test_any_other_end_reported_at_the_lender_needs_two_sightings(reported: str) -> None:
+    story = placed().see("S", f"gone:{reported}", "in place")
     assert story.path == []
-    story.see("S", f"gone:{told}", "in place")
+    story.see("S", f"gone:{reported}", "in place")
     assert story.path == ["NOT_SUPPLIED_CURRENT_SUPPLIER"]
-    assert story.state.closure == told
+    assert story.state.closure == reported
 
 
 def test_unknown_when_nothing_tells() -> None:

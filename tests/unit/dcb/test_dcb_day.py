@@ -10,8 +10,7 @@ import pytest
 
 from alma_etl.dcb.machine.model import State
 from alma_etl.dcb.machine.vocabulary import Status
-from alma_etl.dcb.plan import PRIORITY, is_tracked
-from alma_etl.dcb.reads import Allowance, Due, admit
+from alma_etl.dcb.plan import PRIORITY, Allowance, Due, admit, is_tracked
 from alma_etl.dcb.settings import DcbSettings, shipped_settings
 from tests.unit.dcb.world import Tracked, a_book, poll
 

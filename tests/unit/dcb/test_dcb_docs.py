@@ -1,4 +1,4 @@
-"""docs/dcb.md tells what the code does: every edge, every flag, every handler, examples that are accepted."""
+"""docs/dcb.md says what the code does: every edge, every flag, every handler, examples that are accepted."""
 
 import json
 import re

@@ -50,7 +50,7 @@ def test_x2_a_book_in_transit_is_not_cancelled_before_its_hold_is_read() -> None
 
 def test_x2_both_ends_vanish_and_the_lender_s_comes_first() -> None:
     story = placed().see("B", "gone", "in place").see("S", "gone", "in place")
-    story.tell(
+    story.report(
         {
             "role": "BORROWER",
             "at": "T08",
@@ -77,7 +77,7 @@ def test_x3_received_and_cancelled_between_two_polls() -> None:
 
 def test_x3_shipped_and_cancelled_in_one_cycle() -> None:
     story = placed()
-    story.tell(
+    story.report(
         {
             "role": "BORROWER",
             "at": "T05",
@@ -129,7 +129,7 @@ def test_x6_a_dispatch_that_nobody_saw_is_inferred_from_the_pickup_library(
 
 def test_x6_seen_on_the_shelf_while_the_lender_still_ships() -> None:
     story = placed()
-    story.tell(
+    story.report(
         {"role": "BORROWER", "at": "T05", "request": {"found": True, "request_status": "ON_HOLD_SHELF"}},
         {
             "role": "SUPPLIER",
@@ -283,10 +283,10 @@ def test_x10_our_own_renewal_at_the_lender_is_no_news() -> None:
 def test_x11_both_loans_closed_in_one_cycle_is_an_ordinary_return() -> None:
     story = loaned()
     loan = {"found": True, "loan_status": "COMPLETE"}
-    home = {"found": True, "base_status": "1", "process_type": None}
-    story.tell(
-        {"role": "SUPPLIER", "at": "T50", "item": home, "loan": loan},
-        {"role": "BORROWER", "at": "T50", "item": home, "loan": loan},
+    in_place = {"found": True, "base_status": "1", "process_type": None}
+    story.report(
+        {"role": "SUPPLIER", "at": "T50", "item": in_place, "loan": loan},
+        {"role": "BORROWER", "at": "T50", "item": in_place, "loan": loan},
     )
     assert story.path == ["RETURN_TRANSIT", "COMPLETED"]
     assert story.flags == []

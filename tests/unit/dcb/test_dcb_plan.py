@@ -17,8 +17,21 @@ from alma_etl.dcb.machine.model import (
 )
 from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.machine.vocabulary import Role, Status
-from alma_etl.dcb.plan import PRIORITY, Look, Part, is_shipping, is_tracked, next_poll, parts_wanted
-from alma_etl.dcb.reads import Allowance, Call, Due, Wish, admit, calls_for
+from alma_etl.dcb.plan import (
+    PRIORITY,
+    Allowance,
+    Due,
+    Look,
+    Part,
+    PollCall,
+    Wish,
+    admit,
+    calls_for,
+    is_shipping,
+    is_tracked,
+    next_poll,
+    parts_wanted,
+)
 from alma_etl.dcb.settings import shipped_settings
 from tests.unit.dcb.story import Story, cancelled_while_out, loaned, on_shelf, placed, returned, shipped
 
@@ -238,8 +251,8 @@ def test_items_are_read_one_by_one_and_holds_come_first_loans_last() -> None:
 
 def test_nobody_shares_a_list_without_a_user() -> None:
     assert calls_for([wish("1", LOAN, None), wish("2", LOAN, None)]) == [
-        Call(LOAN, "A", (wish("1", LOAN, None),), False),
-        Call(LOAN, "A", (wish("2", LOAN, None),), False),
+        PollCall(LOAN, "A", (wish("1", LOAN, None),), False),
+        PollCall(LOAN, "A", (wish("2", LOAN, None),), False),
     ]
 
 

@@ -104,12 +104,12 @@ happy: list[dict[str, Any]] = [
 @st.composite
 def stories(draw: st.DrawFn) -> list[Seen]:
     """The usual course with anything in between, then anything; times that mostly go on, by a minute or an hour."""
-    told: list[dict[str, Any]] = []
+    story: list[dict[str, Any]] = []
     for usual in happy[: draw(st.integers(0, len(happy)))]:
-        told += [*draw(st.lists(sides, max_size=1)), usual]
-    told += draw(st.lists(sides | acks, max_size=8))
+        story += [*draw(st.lists(sides, max_size=1)), usual]
+    story += draw(st.lists(sides | acks, max_size=8))
     now, out = START, []
-    for each in told:
+    for each in story:
         now += timedelta(minutes=draw(st.sampled_from([-30, 1, 5, 11, 60, 60])))
         out.append(read_seen({**each, "at": Moment.at(now).text}))
     return out
@@ -167,7 +167,7 @@ def test_no_rule_can_bring_an_illegal_transition_out_of_a_step(
 
 @some
 @given(stories(), workflows)
-def test_telling_it_again_adds_nothing_and_the_given_state_is_left_alone(
+def test_reporting_it_again_adds_nothing_and_the_given_state_is_left_alone(
     story: list[Seen], workflow: Workflow
 ) -> None:
     state = State(workflow=workflow)

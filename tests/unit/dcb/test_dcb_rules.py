@@ -33,7 +33,7 @@ HOLDS = {
     },
     "gone": {"hold": HoldState.READY, "gone": 2, "item_since_gone": True, "closure": Closure.CANCELED},
     "failed": {"hold": HoldState.READY, "gone": 2, "item_since_gone": True, "closure": Closure.FAILED},
-    "told": {"hold": HoldState.READY, "gone": 1, "certain": True, "closure": Closure.CANCELED},
+    "reported": {"hold": HoldState.READY, "gone": 1, "certain": True, "closure": Closure.CANCELED},
     "fulfilled": {"hold": HoldState.READY, "gone": 2, "item_since_gone": True, "closure": Closure.COMPLETED},
 }
 LOANS = (
@@ -58,10 +58,10 @@ CASES = [(status, Workflow.STANDARD) for status in Status if rules_for(status, W
 def test_the_guards_of_a_status_exclude_each_other(status: Status, workflow: Workflow) -> None:
     fired: set[str] = set()
     rules = rules_for(status, workflow)
-    for hold, loan, item, home, proof, patron in product(
+    for hold, loan, item, returned, proof, patron in product(
         HOLDS.values(), LOANS, ITEMS, (None, status), Proof, HOLDS.values()
     ):
-        supplier = Leg(item=item, back=home, closed_in=home, **hold, **loan)  # type: ignore[arg-type]
+        supplier = Leg(item=item, back=returned, closed_in=returned, **hold, **loan)  # type: ignore[arg-type]
         borrower = Leg(proof=proof, **patron)  # type: ignore[arg-type]
         state = State(
             workflow=workflow, status=status, legs={Role.SUPPLIER: supplier, Role.BORROWER: borrower}

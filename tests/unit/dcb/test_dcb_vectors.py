@@ -1,4 +1,4 @@
-"""Every published vector, in every detail: transitions, handlers, inferences, transaction states, deeds, flags."""
+"""Every published vector, in every detail: transitions, handlers, inferences, transaction states, actions, flags."""
 
 import json
 import subprocess
@@ -50,7 +50,7 @@ def test_transitions_are_numbered_without_a_gap(vector: dict[str, Any]) -> None:
 
 
 @each_vector
-def test_an_observation_told_twice_adds_nothing(vector: dict[str, Any]) -> None:
+def test_an_observation_reported_twice_adds_nothing(vector: dict[str, Any]) -> None:
     state = State()
     for observation in vector["observations"]:
         state = step(state, [read_seen(observation)]).state
@@ -94,7 +94,7 @@ def test_the_command_prints_an_array_in_the_order_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{}", "must hold an array"),
         ("[", "is not JSON"),
@@ -113,8 +113,8 @@ def test_the_command_prints_an_array_in_the_order_of_the_file() -> None:
         ),
     ],
 )
-def test_a_faulty_file_is_told_in_one_sentence(
-    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_faulty_file_is_reported_in_one_sentence(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from alma_etl.dcb.__main__ import main
 
@@ -122,5 +122,5 @@ def test_a_faulty_file_is_told_in_one_sentence(
     file.write_text(text, "utf-8")
     assert main(["replay", str(file)]) == 1
     said = capsys.readouterr()
-    assert told in said.err
+    assert message in said.err
     assert said.out == ""

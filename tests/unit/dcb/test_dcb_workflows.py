@@ -1,4 +1,4 @@
-"""Pickup at a third library, walk-ups, local requests, FOLIO sides, failures of our deeds, decisions of people."""
+"""Pickup at a third library, walk-ups, local requests, FOLIO sides, failures of our actions, decisions of people."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_pua_the_patron_cancels_on_either_hold(side: str) -> None:
 
 def test_pua_a_hold_consumed_by_the_loan_of_the_same_cycle_is_no_cancellation() -> None:
     story = shipped(PUA).see("P", "ON_HOLD_SHELF", "HOLDSHELF")
-    story.tell(
+    story.report(
         {"role": "BORROWER", "at": "T40", "request": {"found": False, "closure": "CANCELED"}},
         {
             "role": "PICKUP",
@@ -192,7 +192,7 @@ def test_alma_s_xml_spelling_is_the_same_word(word: str) -> None:
 
 def test_codes_may_come_as_value_and_description() -> None:
     story = Story()
-    story.tell(
+    story.report(
         {
             "role": "SUPPLIER",
             "at": "T01",
@@ -208,7 +208,7 @@ def test_codes_may_come_as_value_and_description() -> None:
     assert story.status is Status.PICKUP_TRANSIT
 
 
-# --- what came of our deeds
+# --- the results of our actions
 
 
 def test_a_placement_that_failed_for_good_rests_in_error_until_somebody_puts_it_back() -> None:

@@ -5,7 +5,6 @@ vanished, and nothing in a cycle in which a read of that side failed.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import (
@@ -50,17 +49,7 @@ _NOT_IN_HAND = _UNFIT | {ItemState.CLAIMED_RETURNED}
 _SAYS_NOT_LENT = frozenset(
     {ItemState.AVAILABLE, ItemState.REQUESTED, ItemState.TRANSIT, ItemState.HOLDSHELF, ItemState.NOT_IN_PLACE}
 )
-_AWAY = frozenset(
-    {
-        ItemState.TRANSIT,
-        ItemState.LOANED,
-        ItemState.HOLDSHELF,
-        ItemState.NOT_IN_PLACE,
-        ItemState.MISSING,
-        ItemState.LOST,
-        ItemState.CLAIMED_RETURNED,
-    }
-)
+_AWAY = frozenset(ItemState) - {ItemState.AVAILABLE, ItemState.REQUESTED, ItemState.OTHER, ItemState.GONE}
 
 
 def project(ctx: StepContext, seen: Observation) -> SeenAs:
@@ -418,47 +407,33 @@ def _recall(ctx: StepContext) -> None:
 # they are concluded from what was known before and what the item and the loan show now.
 
 
-class Verdict(NamedTuple):
-    """``evidence`` is a short phrase for people."""
-
-    closure: Closure
-    evidence: str
-    confidence: Confidence
-
-
-def classify(leg: Leg, now: Moment | None) -> Verdict:
-    """How the hold of a side ended that is not there any more; the first rule that fits.
+def classify(leg: Leg, now: Moment | None) -> tuple[Closure, str, Confidence]:
+    """Return how the vanished hold of a side ended by the first rule that fits, the evidence in a phrase, and how sure.
 
     Call it with the item and the loan of the same cycle in place. Only `Closure.COMPLETED` by a loan and what Alma
     said explicitly are sure; the callers demand two sightings for the rest.
     """
     if leg.proof >= Proof.LOANED or (leg.lent and leg.loan in (LoanState.ACTIVE, LoanState.COMPLETE)):
-        return Verdict(Closure.COMPLETED, "the item was lent to the request's user", Confidence.HIGH)
+        return Closure.COMPLETED, "the item was lent to the request's user", Confidence.HIGH
     if leg.reported is not None:
         sure = Confidence.HIGH if leg.certain else Confidence.MEDIUM
-        return Verdict(leg.reported, "Alma told how the request was closed", sure)
-    no_loan = leg.loan is not LoanState.ACTIVE
-    due = _has_come(leg, now)
-    if leg.hold is HoldState.READY and no_loan and due is True:
-        return Verdict(
-            Closure.HOLD_SHELF_EXPIRED, "gone from the hold shelf after its last day", Confidence.MEDIUM
-        )
-    if leg.hold is HoldState.READY and no_loan and due is False:
-        return Verdict(Closure.CANCELED, "gone from the hold shelf before its last day", Confidence.MEDIUM)
-    if leg.hold is HoldState.CONFIRMED and no_loan and due is True:
-        return Verdict(
-            Closure.EXPIRED, "never picked up from the shelf, past its last day", Confidence.MEDIUM
-        )
-    if leg.item in _UNFIT and no_loan:
-        return Verdict(Closure.FAILED, f"the item is {leg.item.lower()}", Confidence.MEDIUM)
-    return Verdict(Closure.UNKNOWN, "the request is not there any more", Confidence.LOW)
-
-
-def _has_come(leg: Leg, now: Moment | None) -> bool | None:
-    """Whether the request's last day is over; None when no dates are known."""
-    if leg.expiry is None or now is None or now.time is None:
-        return None
-    return now.time >= leg.expiry
+        return leg.reported, "Alma told how the request was closed", sure
+    if leg.loan is not LoanState.ACTIVE:
+        if leg.expiry is not None and now is not None and now.time is not None:
+            over = now.time >= leg.expiry
+            if leg.hold is HoldState.READY and over:
+                return (
+                    Closure.HOLD_SHELF_EXPIRED,
+                    "gone from the hold shelf after its last day",
+                    Confidence.MEDIUM,
+                )
+            if leg.hold is HoldState.READY:
+                return Closure.CANCELED, "gone from the hold shelf before its last day", Confidence.MEDIUM
+            if leg.hold is HoldState.CONFIRMED and over:
+                return Closure.EXPIRED, "never picked up from the shelf, past its last day", Confidence.MEDIUM
+        if leg.item in _UNFIT:
+            return Closure.FAILED, f"the item is {leg.item.lower()}", Confidence.MEDIUM
+    return Closure.UNKNOWN, "the request is not there any more", Confidence.LOW
 
 
 # --- what the memory amounts to: the questions that the rules ask

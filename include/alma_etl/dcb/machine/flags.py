@@ -73,8 +73,3 @@ def item_trouble(role: Role, item: ItemState) -> str:
 def is_item_trouble(flag: str) -> bool:
     """Whether a flag is one of `item_trouble`: such requests are read once a day, on all sides."""
     return any(flag.endswith(f"_{trouble}") for trouble in TROUBLE_ITEMS.values())
-
-
-def needs_attention(standing: tuple[str, ...]) -> bool:
-    """Whether a person should look: every standing condition asks for it, an event does not."""
-    return bool(standing)

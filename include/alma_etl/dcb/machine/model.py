@@ -194,7 +194,7 @@ Seen = Observation | Ack
 
 
 def read_seen(data: object) -> Seen:
-    """An observation or an ack from its JSON form (that of the test vectors). Raises ValueError, one sentence."""
+    """Read an observation or an ack from its JSON form (that of the test vectors). Raises ValueError, one sentence."""
     fields = _mapping(data, "an observation")
     at = _text(fields.get("at"))
     moment = Moment.read(at) if at else None
@@ -226,15 +226,13 @@ def read_seen(data: object) -> Seen:
 
 
 def write_seen(seen: Seen) -> dict[str, Any]:
-    """The JSON form, which `read_seen` reads back to an equal object."""
-    out: dict[str, Any] = {}
-    for name in seen.__dataclass_fields__:
-        value = getattr(seen, name)
-        if value is None or (name == "force" and not value):
-            continue
-        key = "ack" if isinstance(seen, Ack) and name == "name" else name
-        out[key] = _plain(value)
-    return out
+    """Return the JSON form, which `read_seen` reads back to an equal object."""
+    values = ((name, getattr(seen, name)) for name in seen.__dataclass_fields__)
+    return {
+        "ack" if name == "name" else name: _plain(value)
+        for name, value in values
+        if value is not None and not (name == "force" and not value)
+    }
 
 
 def _plain(value: object) -> object:
@@ -242,10 +240,8 @@ def _plain(value: object) -> object:
         return value.text
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, frozenset | tuple):
+        return sorted(value) if isinstance(value, frozenset) else list(value)
     if isinstance(value, Proof):
         return value.name
     if isinstance(value, RequestRead | ItemRead | LoanRead | PatronRead):
@@ -433,10 +429,11 @@ def _dump(thing: Leg | State) -> dict[str, Any]:
 
 
 def _load(kind: type[T], data: Mapping[str, Any]) -> T:
-    read: dict[str, Any] = {
-        name: _STATE_READERS[name](value) if name in _STATE_READERS else value for name, value in data.items()
+    values: dict[str, Any] = {
+        _READ_AS.get(name, name): _STATE_READERS[name](value) if name in _STATE_READERS else value
+        for name, value in data.items()
     }
-    return kind(**{_READ_AS.get(name, name): value for name, value in read.items()})
+    return kind(**values)
 
 
 _STORED_AS = {"reported": "told"}

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from alma_etl.dcb.events import event_id, events_of
-from alma_etl.dcb.machine.flags import is_item_trouble, needs_attention
+from alma_etl.dcb.machine.flags import is_item_trouble
 from alma_etl.dcb.machine.model import Ack, Action, Observation, Policy, SeenAs, State, StepResult
 from alma_etl.dcb.machine.step import FOLLOW_UPS, step
 from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, ActionType, Role, Status
@@ -303,7 +303,7 @@ class StepStore(OutboxStore):
             **schedule,
             "flags": list(state.flags),
             "standing": list(state.standing),
-            "needs_attention": needs_attention(state.standing) or state.status is Status.ERROR,
+            "needs_attention": bool(state.standing) or state.status is Status.ERROR,
             "state": state.to_json(),
             "updated_at": now,
         }

@@ -12,8 +12,7 @@ from alma_etl.counted import counted
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.flows.tick.run import Group, Plan, SyncFolder
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.plan import PRIORITY, Look, parts_wanted
-from alma_etl.dcb.reads import Allowance, Due, admit
+from alma_etl.dcb.plan import PRIORITY, Allowance, Due, Look, admit, parts_wanted
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore, LegRecord, Tracked
