@@ -239,7 +239,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class PollCall:
+class ReadCall:
     """One call (a list of more than 100 rows takes another for each further page).
 
     ``listed``: the user's list of requests or loans; else the one request, item or loan of the one wish.
@@ -251,17 +251,17 @@ class PollCall:
     listed: bool
 
 
-def calls_for(wishes: Iterable[Wish]) -> list[PollCall]:
+def calls_for(wishes: Iterable[Wish]) -> list[ReadCall]:
     """The calls that fulfil the wishes, in the order of reading: all holds, then all items, then all loans."""
     grouped: dict[tuple[Part, str, str], list[Wish]] = defaultdict(list)
-    calls: list[PollCall] = []
+    calls: list[ReadCall] = []
     for wish in wishes:
         if wish.part is Part.ITEM or wish.user_id is None:
-            calls.append(PollCall(wish.part, wish.system, (wish,), listed=False))
+            calls.append(ReadCall(wish.part, wish.system, (wish,), listed=False))
         else:
             grouped[wish.part, wish.system, wish.user_id].append(wish)
     for (part, system, _user), together in grouped.items():
-        calls.append(PollCall(part, system, tuple(together), listed=len(together) > 1))
+        calls.append(ReadCall(part, system, tuple(together), listed=len(together) > 1))
     order = list(Part)
     return sorted(calls, key=lambda call: order.index(call.part))
 

@@ -23,7 +23,7 @@ from alma_etl.dcb.plan import (
     Due,
     Look,
     Part,
-    PollCall,
+    ReadCall,
     Wish,
     admit,
     calls_for,
@@ -251,8 +251,8 @@ def test_items_are_read_one_by_one_and_holds_come_first_loans_last() -> None:
 
 def test_nobody_shares_a_list_without_a_user() -> None:
     assert calls_for([wish("1", LOAN, None), wish("2", LOAN, None)]) == [
-        PollCall(LOAN, "A", (wish("1", LOAN, None),), False),
-        PollCall(LOAN, "A", (wish("2", LOAN, None),), False),
+        ReadCall(LOAN, "A", (wish("1", LOAN, None),), False),
+        ReadCall(LOAN, "A", (wish("2", LOAN, None),), False),
     ]
 
 

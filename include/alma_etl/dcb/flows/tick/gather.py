@@ -20,7 +20,7 @@ from alma_etl.dcb.flows.tick.deadline import Deadline
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import ItemRead, LoanRead, Moment, Observation, PatronRead, RequestRead
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.plan import Look, Part, PollCall, Wish, calls_for, is_shipping, parts_wanted
+from alma_etl.dcb.plan import Look, Part, ReadCall, Wish, calls_for, is_shipping, parts_wanted
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import LegRecord, ReadError, Report, Tracked
 from alma_etl.errors import RunStopped
@@ -150,8 +150,8 @@ class Gather:
     # --- asking
 
     def _answers(
-        self, calls: Sequence[PollCall], waiting: Mapping[str, Looked]
-    ) -> list[tuple[PollCall, Sequence[Answer]]]:
+        self, calls: Sequence[ReadCall], waiting: Mapping[str, Looked]
+    ) -> list[tuple[ReadCall, Sequence[Answer]]]:
         """Ask all; of a system that has not answered yet first one alone, so that an outage costs one call."""
         orders = [
             _Order(
@@ -223,7 +223,7 @@ Answer = tuple[datetime, Told] | None
 
 @dataclass(frozen=True)
 class _Order:
-    call: PollCall
+    call: ReadCall
     budget: str
     questions: Sequence[Question]
 
