@@ -1,6 +1,6 @@
 """Alma clients from PyPI beside our own, under the same faults: `python -m tests.sandbox.third_party.compare`.
 
-Prints a Markdown table; `docs/adr/0003-own-alma-client.md` has one. Takes some five minutes and needs PyPI. Each cell
+Prints a Markdown table; `docs/adr/0004-own-alma-client.md` has one. Takes some ten minutes and needs PyPI. Each cell
 is one run against a sandbox of its own, on this machine only.
 """
 
