@@ -16,9 +16,8 @@ from typing import Any
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.flows.tick import act, apply, poll, select
-from alma_etl.dcb.flows.tick.answers import SystemSources
-from alma_etl.dcb.flows.tick.deadline import Deadline
-from alma_etl.dcb.flows.tick.run import SyncFolder
+from alma_etl.dcb.flows.tick.folder import Deadline, SyncFolder
+from alma_etl.dcb.flows.tick.poll import SystemSources
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import shipped_settings

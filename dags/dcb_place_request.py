@@ -16,7 +16,7 @@ JSON schema are in `docs/dcb.md` and in the runbook. The systems are those of `c
 **Safe to run again?** Yes. Each step looks first: a retry, a cleared task or a second run with the same conf goes on
 where the first one was. The same `pr_id` with another conf is refused.
 
-**When it fails.** When an Alma refuses for good, what was done is undone, and the last line of `track` says what was
+**When it fails.** When an Alma refuses permanently, what was done is undone, and the last line of `track` says what was
 undone and what is left, if anything. When an Alma cannot be asked, everything stays as it is: clear the failed task.
 See `docs/runbooks/dcb_place_request.md`.
 """

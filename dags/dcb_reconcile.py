@@ -12,10 +12,10 @@ request has ended, virtual items left behind, events that nobody took.
 night, the others take turns), about one for each request that was settled or ended lately.
 
 **Output.** In `runs/dcb_reconcile/{run id}/`: `report.html`, `findings.csv` and `compared.json`; one open alert for
-each condition, closed when it is seen to be over. What may be mended without a person is mended: a request that stands
+each condition, closed when it is seen to be over. What may be fixed without a person is fixed: a request that stands
 still is looked at again, a virtual patron extended, a cleanup tried again, an event sent again.
 
-**Safe to run again?** Yes. Every mending looks first, and a condition seen twice has one alert.
+**Safe to run again?** Yes. Every fix looks first, and a condition seen twice has one alert.
 
 **When it fails.** The last line of `check_outcome` names what is urgent (a book out although its request has ended, a
 request in error, an event given up), or which system could not be read. Everything else is a finding of a green run.
@@ -33,7 +33,7 @@ PARAMS = {
         False,
         type="boolean",
         title="Dry run",
-        description="Compare and report; mend nothing and keep no alert.",
+        description="Compare and report; fix nothing and keep no alert.",
     ),
     "most": Param(
         1000,

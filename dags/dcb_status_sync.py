@@ -2,7 +2,7 @@
 ## DCB status sync
 
 Follows the patron requests of direct consortial borrowing: looks at both sides of each request that is due, concludes
-from what it saw, does in Alma what follows from it, and tells the others. `docs/dcb.md` explains states, proof and
+from what it saw, does in Alma what follows from it, and notifies the others. `docs/dcb.md` explains states, proof and
 flags.
 
 **When.** Every five minutes, one run at a time, since Alma pushes nothing that could be relied on. A request is looked
@@ -10,13 +10,13 @@ at minutes after a change and ever more seldom while nothing happens, so that th
 By hand at any time; with *Requests* to look at certain ones at once.
 
 **Input.** The requests in the state store that `dcb_place_request` tracks; `config/dcb.yaml` in the bucket: the library
-systems, `mode` (`observe`: only watch and tell; `drive`: also act in Alma), who is told (`sinks`), the intervals.
+systems, `mode` (`observe`: only watch and report; `drive`: also act in Alma), who is notified (`sinks`), the intervals.
 
-**Output.** The requests' new states, events for the sinks, deeds in Alma. `runs/dcb_status_sync/{run id}/report.html`
-and `summary.json`: what was due, read, changed, done, told, and what is left.
+**Output.** The requests' new states, events for the sinks, actions in Alma. `runs/dcb_status_sync/{run id}/report.html`
+and `summary.json`: what was due, read, changed, done, published, and what is left.
 
-**Safe to run again?** Yes. What was seen, told or done once is not taken, told or done again; a run that was killed
-gives its requests back by itself. A read that fails changes nothing.
+**Safe to run again?** Yes. What was seen, published or done once is not taken, published or done again; a run that was
+killed gives its requests back by itself. A read that fails changes nothing.
 
 **When it fails.** The last line of `check_outcome` says what is wrong and what to do: a system that cannot be read at
 all, a store or a key that does not work. Other systems' requests went on meanwhile. A single request's trouble is an
@@ -59,7 +59,7 @@ PARAMS = {
         False,
         type="boolean",
         title="Dry run",
-        description="Read and report what would change; change nothing, do nothing, tell nobody.",
+        description="Read and report what would change; change nothing, do nothing, notify nobody.",
     ),
 }
 
@@ -81,7 +81,7 @@ with DAG(
     doc_md=__doc__,
     description="DCB patron requests followed and moved on",
 ):
-    # An empty list of groups skips poll; the rest runs all the same, since deeds and events may still be due. Nobody
+    # An empty list of groups skips poll; the rest runs all the same, since actions and events may still be due. Nobody
     # waits for a whole delivery: of what waits for a slot of the pool, these come first.
     groups = SelectDue(task_id="select_due")
     polled = Poll.partial(
@@ -96,8 +96,8 @@ with DAG(
         priority_weight=10,
         weight_rule="absolute",
     )
-    told = Publish(task_id="publish", trigger_rule=TriggerRule.ALL_DONE)
+    published = Publish(task_id="publish", trigger_rule=TriggerRule.ALL_DONE)
     reported = WriteSyncReport(task_id="report", trigger_rule=TriggerRule.ALL_DONE)
     checked = CheckSyncOutcome(task_id="check_outcome", trigger_rule=TriggerRule.ALL_DONE, retries=0)
 
-    polled >> applied >> acted >> told >> reported >> checked
+    polled >> applied >> acted >> published >> reported >> checked

@@ -88,11 +88,11 @@ def _with_store(given: argparse.Namespace, work: Callable[["DcbStore", argparse.
 def _explain(store: "DcbStore", given: argparse.Namespace) -> int:
     from alma_etl.dcb.explain import explain
 
-    told = explain(store, given.pr_id)
-    if told is None:
+    explained = explain(store, given.pr_id)
+    if explained is None:
         raise InputProblem(f"There is no request {given.pr_id} in the state store.")
-    sys.stdout.write(told.text)
-    return 1 if told.agrees is False else 0
+    sys.stdout.write(explained.text)
+    return 1 if explained.agrees is False else 0
 
 
 def _nudge(store: "DcbStore", given: argparse.Namespace) -> int:
@@ -134,8 +134,8 @@ def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
             raise InputProblem(f"{given.config} cannot be read: {type(problem).__name__}") from problem
         settings = read_settings(text, DcbSettings, source=str(given.config))
     now = datetime.now(UTC)
-    told = decide(store, settings, given.pr_id, given.decision, by=given.by, now=now, force=given.force)
-    sys.stdout.write(f"{told}\n")
+    sentence = decide(store, settings, given.pr_id, given.decision, by=given.by, now=now, force=given.force)
+    sys.stdout.write(f"{sentence}\n")
     return 0
 
 

@@ -47,11 +47,11 @@ Barcode = Annotated[
 ]
 
 
-class _Part(BaseModel):
+class _ConfPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Supplier(_Part):
+class Supplier(_ConfPart):
     """The copy that is asked for, in the lender's Alma."""
 
     model_config = ConfigDict(
@@ -73,7 +73,7 @@ class Supplier(_Part):
     item_pid: AlmaId = Field(description="Id (pid) of the item")
 
 
-class Borrower(_Part):
+class Borrower(_ConfPart):
     """Who asks, in the borrower's system."""
 
     model_config = ConfigDict(
@@ -84,7 +84,7 @@ class Borrower(_Part):
     user_id: Name = Field(description="Primary identifier of the patron there")
 
 
-class Pickup(_Part):
+class Pickup(_ConfPart):
     """Where the patron fetches the book."""
 
     model_config = ConfigDict(
@@ -98,7 +98,7 @@ class Pickup(_Part):
     circ_desk: Name | None = Field(None, description="Its circulation desk, where the library has several")
 
 
-class Bib(_Part):
+class Bib(_ConfPart):
     """What the virtual title shows to staff and patron."""
 
     model_config = ConfigDict(
@@ -110,7 +110,7 @@ class Bib(_Part):
     isbn: Name | None = Field(None, description="ISBN")
 
 
-class Item(_Part):
+class Item(_ConfPart):
     """What the virtual item shows: the barcode is that of the book, so that it can be scanned."""
 
     model_config = ConfigDict(
@@ -121,7 +121,7 @@ class Item(_Part):
     material_type: Name = Field("BOOK", description="Alma code of the physical material type")
 
 
-class PlaceRequest(_Part):
+class PlaceRequest(_ConfPart):
     """The conf of `dcb_place_request`."""
 
     pr_id: RequestId = Field(description="Id of the patron request: DCB's, or your own; never used twice")
@@ -150,7 +150,7 @@ class PlaceRequest(_Part):
         return self
 
 
-class CancelRequest(_Part):
+class CancelRequest(_ConfPart):
     """The conf of `dcb_cancel_request`."""
 
     pr_id: RequestId = Field(description="Id of the patron request")

@@ -35,7 +35,7 @@ def decide(
 ) -> str:
     """Carry out a decision; what came of it, in a sentence. ``by`` is a login and goes into the history.
 
-    ``rollback``: from ERROR to the status before, and the deed that failed is tried again. ``retry``: what was given
+    ``rollback``: from ERROR to the status before, and the action that failed is tried again. ``retry``: what was given
     up or refused is tried again. ``close-lost``: the book is lost, the request ends. ``cleanup``: it ends for any other
     reason; while the book is out only by ``force``. Raises InputProblem when it cannot be done.
     """

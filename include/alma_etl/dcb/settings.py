@@ -19,10 +19,10 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 def _span(value: object) -> object:
     if isinstance(value, timedelta):
         return value
-    told = re.fullmatch(r"(\d{1,5}) ?([mhd])", value, re.ASCII) if isinstance(value, str) else None
-    if told is None or int(told[1]) == 0:
+    match = re.fullmatch(r"(\d{1,5}) ?([mhd])", value, re.ASCII) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
         raise ValueError("write a number and a unit, such as 30m, 4h or 7d")
-    return timedelta(**{_UNITS[told[2]]: int(told[1])})
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 Span = Annotated[timedelta, BeforeValidator(_span)]
@@ -78,7 +78,7 @@ class SystemSettings(_Part):
 
 
 class SinkSettings(_Part):
-    """Who is told of changes. The bare name of a sink stands for the sink with its usual connection."""
+    """Who is notified of changes. The bare name of a sink stands for the sink with its usual connection."""
 
     type: Literal["log", "mod_dcb", "dcb_nudge", "webhook"]
     conn_id: Code | None = None
@@ -86,11 +86,11 @@ class SinkSettings(_Part):
     @model_validator(mode="before")
     @classmethod
     def _usual(cls, value: object) -> object:
-        told = {"type": value} if isinstance(value, str) else value
-        if not isinstance(told, dict):
+        given = {"type": value} if isinstance(value, str) else value
+        if not isinstance(given, dict):
             return value
-        usual = _USUAL_CONNECTIONS.get(str(told.get("type")))
-        return {**told, "conn_id": told.get("conn_id") or usual} if usual else told
+        usual = _USUAL_CONNECTIONS.get(str(given.get("type")))
+        return {**given, "conn_id": given.get("conn_id") or usual} if usual else given
 
     @model_validator(mode="after")
     def _connected(self) -> "SinkSettings":

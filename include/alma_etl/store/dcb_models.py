@@ -85,7 +85,7 @@ leg_table = Table(
     Column(
         "is_open", Boolean, nullable=False, server_default=true()
     ),  # the request's present side, not ended
-    Column("closure_hint", Text),  # what a webhook told of how the hold ended
+    Column("closure_hint", Text),  # what a webhook reported of how the hold ended
     Column("last_read_at", UtcTime),  # the start of the last read that was tried
     Column("last_ok_at", UtcTime),
     Column("last_error", Text),
@@ -194,7 +194,7 @@ alert_table = Table(
 hint_table = Table(
     "dcb_hint",
     _metadata,
-    Column("hint_id", Text, primary_key=True),  # the webhook's own id: told twice, kept once
+    Column("hint_id", Text, primary_key=True),  # the webhook's own id: reported twice, kept once
     Column("system_code", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("request_id", Text),

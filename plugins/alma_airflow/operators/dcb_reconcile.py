@@ -10,10 +10,9 @@ from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.dcb_service import DcbService
-from alma_etl.dcb.flows.reconcile.compare import compare
+from alma_etl.dcb.flows.reconcile.compare import ReconcileFolder, compare
+from alma_etl.dcb.flows.reconcile.findings import ReconcileContext
 from alma_etl.dcb.flows.reconcile.report import check_outcome, write_report
-from alma_etl.dcb.flows.reconcile.run import ReconcileFolder
-from alma_etl.dcb.flows.reconcile.tools import Tools
 from alma_etl.jobs.settings_files import refuse_unknown
 
 
@@ -32,7 +31,7 @@ class ReconcileOperator(EtlOperator):
 
 
 class CompareBooks(ReconcileOperator):
-    """Step 1: the checks, with what may be mended mended; returns the number of open findings by code."""
+    """Step 1: the checks, with what may be fixed fixed; returns the number of open findings by code."""
 
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
@@ -45,7 +44,7 @@ class CompareBooks(ReconcileOperator):
                 for sink in dcb.settings.sinks
                 if sink.type == "dcb_nudge" and sink.conn_id is not None
             }
-            tools = Tools(
+            reconcile_context = ReconcileContext(
                 dcb.store,
                 dcb.settings,
                 dcb.systems,
@@ -53,7 +52,7 @@ class CompareBooks(ReconcileOperator):
                 run_id=folder.run_id,
                 dry_run=bool(params["dry_run"]),
             )
-            return compare(folder, tools, services, most=params["most"])
+            return compare(folder, reconcile_context, services, most=params["most"])
 
 
 class WriteReconcileReport(ReconcileOperator):
@@ -67,7 +66,7 @@ class WriteReconcileReport(ReconcileOperator):
 
 
 class CheckReconcileOutcome(ReconcileOperator):
-    """The last word: fails the run when something is urgent, or could not be compared. Is to run always."""
+    """The final check: fails the run when something is urgent, or could not be compared. Is to run always."""
 
     operator_extra_links = (ReportLink(),)
 

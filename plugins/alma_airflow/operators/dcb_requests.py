@@ -16,12 +16,11 @@ from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_pla
 from alma_etl.dcb.flows import cancel
 from alma_etl.dcb.flows.cancel import Cancelling
 from alma_etl.dcb.flows.place import steps
-from alma_etl.dcb.flows.place.problems import keeping
-from alma_etl.dcb.flows.place.progress import Placing, Tools
+from alma_etl.dcb.flows.place.progress import Placing, RequestContext, keeping
 from alma_etl.dcb.flows.place.track import track
 from alma_etl.store.locks import open_locks
 
-_PATIENCE = 60.0  # seconds to wait for another task of the same request before this one is tried again
+_LOCK_SECONDS = 60.0  # seconds to wait for another task of the same request before this one is tried again
 
 _TITLES = {
     "pr_id": "Request",
@@ -76,9 +75,9 @@ def _param(name: str, schema: dict[str, Any], required: bool) -> Param:
 
 def _explained(schema: Mapping[str, Any], examples: Sequence[Any]) -> dict[str, str]:
     """A field's description; of an object also what it consists of, and one to copy into the form's editor."""
-    told = str(schema.get("description", ""))
+    text = str(schema.get("description", ""))
     if "properties" not in schema:
-        return {"description": told}
+        return {"description": text}
     required = schema.get("required", ())
     fields = [
         (name, f"{each.get('description', '')}{'' if name in required else ' (optional)'}")
@@ -87,8 +86,8 @@ def _explained(schema: Mapping[str, Any], examples: Sequence[Any]) -> dict[str, 
     rows = "\n".join(f"- `{name}`: {what}" for name, what in fields)
     blocks = "".join(f"\n\n```json\n{json.dumps(each, indent=2)}\n```" for each in examples)
     return {
-        "description": f"{told} As JSON: {'; '.join(f'{name}: {what}' for name, what in fields)}.",
-        "description_md": f"{told} For example (replace it by yours):{blocks}\n\n{rows}",
+        "description": f"{text} As JSON: {'; '.join(f'{name}: {what}' for name, what in fields)}.",
+        "description_md": f"{text} For example (replace it by yours):{blocks}\n\n{rows}",
     }
 
 
@@ -97,13 +96,13 @@ CANCEL_PARAMS = params_of(CancelRequest)
 
 
 @contextmanager
-def _tools() -> Iterator[Tools]:
-    with dcb_hooks.open_dcb() as dcb, open_locks(store_url(), patience=_PATIENCE) as locks:
-        yield Tools(dcb.settings, dcb.store, dcb.systems, dcb.bucket, locks, lambda: dcb_hooks.now())
+def _request_context() -> Iterator[RequestContext]:
+    with dcb_hooks.open_dcb() as dcb, open_locks(store_url(), patience=_LOCK_SECONDS) as locks:
+        yield RequestContext(dcb.settings, dcb.store, dcb.systems, dcb.bucket, locks, lambda: dcb_hooks.now())
 
 
 def _conf(context: Context) -> tuple[dict[str, Any], bool]:
-    """The conf of the run, and whether it is a rehearsal."""
+    """The conf of the run, and whether it is a dry run."""
     params = dict(context["params"])
     dry_run = params.pop("dry_run", False)
     return {name: value for name, value in params.items() if value is not None}, bool(dry_run)
@@ -118,9 +117,9 @@ class PlacingOperator(EtlOperator):
     def placing(self, context: Context) -> Iterator[Placing]:
         """The placing that the run is about."""
         conf, dry_run = _conf(context)
-        with _tools() as tools:
-            place = read_place(conf, tools.settings)
-            yield Placing(tools, place, context["dag_run"].run_id, dry_run=dry_run)
+        with _request_context() as request:
+            place = read_place(conf, request.settings)
+            yield Placing(request, place, context["dag_run"].run_id, dry_run=dry_run)
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
@@ -177,12 +176,12 @@ class CancellingOperator(EtlOperator):
         """The cancellation that the run is about."""
         conf, dry_run = _conf(context)
         asked = read_cancel(conf)
-        with _tools() as tools:
-            yield Cancelling(tools, asked, context["dag_run"].run_id, dry_run=dry_run)
+        with _request_context() as request:
+            yield Cancelling(request, asked, context["dag_run"].run_id, dry_run=dry_run)
 
 
 class CancelHolds(CancellingOperator):
-    """Step 1: cancels the patron's holds and tells the machine; returns the request's status."""
+    """Step 1: cancels the patron's holds and reports that to the machine; returns the request's status."""
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""

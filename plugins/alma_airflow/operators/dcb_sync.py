@@ -11,10 +11,10 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.dcb.flows.tick import act, apply, poll, report, select, summary
-from alma_etl.dcb.flows.tick.answers import SystemSources
-from alma_etl.dcb.flows.tick.deadline import Deadline
-from alma_etl.dcb.flows.tick.run import SyncFolder
+from alma_etl.dcb.flows.tick import act, apply, poll, report, select
+from alma_etl.dcb.flows.tick import report as summary
+from alma_etl.dcb.flows.tick.folder import Deadline, SyncFolder
+from alma_etl.dcb.flows.tick.poll import SystemSources
 from alma_etl.dcb.sides.actor import AlmaActor
 from alma_etl.dcb.sinks import close_sinks, open_sinks
 from alma_etl.errors import InputProblem
@@ -24,7 +24,7 @@ from alma_etl.jobs.settings_files import refuse_unknown
 _ATTEMPTS = 2
 _PARAMS = ("pr_ids", "limit", "dry_run")
 _LONGEST = (
-    30.0  # seconds for one answer; deeds have the connection's own time, since a scan may take a minute
+    30.0  # seconds for one answer; actions have the connection's own time, since a scan may take a minute
 )
 
 
@@ -123,7 +123,7 @@ class Act(SyncOperator):
 
 
 class Publish(SyncOperator):
-    """Step 5: the sinks are told what happened. Is to run always; returns counts."""
+    """Step 5: the sinks are notified of what happened. Is to run always; returns counts."""
 
     def work(self, context: Context) -> dict[str, int]:
         """Called by `execute`."""
@@ -141,7 +141,7 @@ class Publish(SyncOperator):
                 )
             finally:
                 close_sinks(sinks)
-        return {"told": worked.done, "refused": worked.refused, "later": worked.later}
+        return {"published": worked.done, "refused": worked.refused, "later": worked.later}
 
 
 class WriteSyncReport(SyncOperator):
@@ -160,7 +160,7 @@ class WriteSyncReport(SyncOperator):
 
 
 class CheckSyncOutcome(SyncOperator):
-    """The last word: fails the run when people have to do something. Is to run always."""
+    """The final check: fails the run when people have to do something. Is to run always."""
 
     operator_extra_links = (ReportLink(),)
 

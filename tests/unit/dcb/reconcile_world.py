@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from alma_etl.dcb.dcb_service import DcbService
-from alma_etl.dcb.flows.reconcile.compare import compare
+from alma_etl.dcb.flows.reconcile.compare import Compared, ReconcileFolder, compare
+from alma_etl.dcb.flows.reconcile.findings import ReconcileContext
 from alma_etl.dcb.flows.reconcile.report import write_report
-from alma_etl.dcb.flows.reconcile.run import Compared, ReconcileFolder
-from alma_etl.dcb.flows.reconcile.tools import Tools
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore
@@ -46,8 +45,10 @@ class Nights:
     def night(self, now: datetime, *, dry_run: bool = False, most: int = 1000) -> Compared:
         """Compare and report."""
         self.runs += 1
-        tools = Tools(self.store, self.settings, self.systems, now, f"night-{self.runs}", dry_run)
-        compare(self.folder(), tools, self.services, most=most)
+        context = ReconcileContext(
+            self.store, self.settings, self.systems, now, f"night-{self.runs}", dry_run
+        )
+        compare(self.folder(), context, self.services, most=most)
         write_report(self.folder(), {})
         compared = self.folder().find()
         assert compared is not None

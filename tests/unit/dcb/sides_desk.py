@@ -10,8 +10,7 @@ from alma_etl.dcb.conf import CancelRequest, read_place
 from alma_etl.dcb.flows import cancel
 from alma_etl.dcb.flows.cancel import Cancelling
 from alma_etl.dcb.flows.place import steps
-from alma_etl.dcb.flows.place.problems import keeping
-from alma_etl.dcb.flows.place.progress import Placing, Tools
+from alma_etl.dcb.flows.place.progress import Placing, RequestContext, keeping
 from alma_etl.dcb.flows.place.track import track
 from alma_etl.dcb.machine.model import Ack
 from alma_etl.dcb.sides.marks import virtual_user
@@ -44,25 +43,28 @@ class Desk:
         self.numbers = itertools.count()
         url = self.new_store()
         locks = open_locks(url, patience=1)
-        self.tools = Tools(almas.settings, DcbStore(url), almas.systems, bucket, locks, almas.tick)
+        self.context = RequestContext(almas.settings, DcbStore(url), almas.systems, bucket, locks, almas.tick)
 
     def close(self):
-        self.tools.store.close()
+        self.context.store.close()
         for name in self.names():
-            self.tools.bucket.delete([name])
+            self.context.bucket.delete([name])
 
     def placing(self, conf, run_id=None, dry_run=False) -> Placing:
         self.runs += 1
         return Placing(
-            self.tools, read_place(conf, self.tools.settings), run_id or f"run-{self.runs}", dry_run=dry_run
+            self.context,
+            read_place(conf, self.context.settings),
+            run_id or f"run-{self.runs}",
+            dry_run=dry_run,
         )
 
     def forget(self):
         """A new state store and an empty bucket."""
         for name in self.names():
-            self.tools.bucket.delete([name])
-        self.tools.store.close()
-        self.tools = replace(self.tools, store=DcbStore(self.new_store()))
+            self.context.bucket.delete([name])
+        self.context.store.close()
+        self.context = replace(self.context, store=DcbStore(self.new_store()))
 
     def new_store(self):
         """The URL of an empty state store."""
@@ -91,7 +93,7 @@ class Desk:
     def cancel(self, pr_id="PR-1", dry_run=False, **conf):
         self.runs += 1
         run = Cancelling(
-            self.tools, CancelRequest(pr_id=pr_id, **conf), f"cancel-{self.runs}", dry_run=dry_run
+            self.context, CancelRequest(pr_id=pr_id, **conf), f"cancel-{self.runs}", dry_run=dry_run
         )
         states = {}
         self.problem = ""
@@ -118,15 +120,17 @@ class Desk:
         }
 
     def names(self):
-        return [each.key for each in self.tools.bucket.list("runs/")]
+        return [each.key for each in self.context.bucket.list("runs/")]
 
     def page(self, run_id):
         (key,) = [key for key in self.names() if key.endswith(f"/{run_id}/report.html")]
-        return self.tools.bucket.get(key).decode()
+        return self.context.bucket.get(key).decode()
 
     def apply(self, *seen, pr_id="PR-1"):
         reports = [Report(each, "ACK" if isinstance(each, Ack) else "POLL") for each in seen]
-        return self.tools.store.apply(pr_id, reports, settings=self.tools.settings, now=self.almas.now).status
+        return self.context.store.apply(
+            pr_id, reports, settings=self.context.settings, now=self.almas.now
+        ).status
 
 
 ONE = {"lender holds": 1, "borrower holds": 1, "bibs": 1, "items": 1}

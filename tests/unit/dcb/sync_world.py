@@ -11,10 +11,9 @@ from typing import Any
 from sqlalchemy import event
 
 from alma_etl.dcb.flows.tick import act, apply, poll, report, select
-from alma_etl.dcb.flows.tick.answers import SystemSources
-from alma_etl.dcb.flows.tick.deadline import Deadline
-from alma_etl.dcb.flows.tick.run import Polled, SyncFolder, Worked
-from alma_etl.dcb.flows.tick.summary import Summary, read_summary
+from alma_etl.dcb.flows.tick.folder import Deadline, Polled, SyncFolder, Worked
+from alma_etl.dcb.flows.tick.poll import SystemSources
+from alma_etl.dcb.flows.tick.report import TickSummary, read_summary
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.sides.alma_act import HoldWish, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
@@ -220,13 +219,13 @@ class SyncWorld:
             dry_run=dry_run,
         )
 
-    def report(self, states: Mapping[str, str] | None = None) -> Summary:
+    def report(self, states: Mapping[str, str] | None = None) -> TickSummary:
         report.report(self.folder(), store=self.store, settings=self.almas.settings, task_states=states or {})
         summary = read_summary(self.folder())
         assert summary is not None
         return summary
 
-    def tick(self, pr_ids: Sequence[str] = (), **more: Any) -> Summary:
+    def tick(self, pr_ids: Sequence[str] = (), **more: Any) -> TickSummary:
         """All steps; what its report says."""
         self.new_run()
         for number in self.select(pr_ids, **more):
@@ -237,7 +236,7 @@ class SyncWorld:
         self.publish(dry_run=rehearsal)
         return self.report()
 
-    def later(self, hours: float = 30, **more: Any) -> Summary:
+    def later(self, hours: float = 30, **more: Any) -> TickSummary:
         """A tick after the longest interval."""
         self.pass_time(timedelta(hours=hours))
         return self.tick(**more)

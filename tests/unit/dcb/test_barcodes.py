@@ -94,7 +94,7 @@ def test_a_book_of_any_barcode_is_placed_found_again_and_cleaned_up(barcode: str
     given = almas.conf(item={"barcode": barcode})
     assert desk.place(given, run_id="run-1") == Status.RPBA
     assert desk.left() == ONE
-    leg = desk.tools.store.get("PR-1").legs[Role.BORROWER]
+    leg = desk.context.store.get("PR-1").legs[Role.BORROWER]
     assert leg.barcode == barcode
     found = almas.at_borrower.items.by_barcode(barcode)
     assert (found.value.pid, found.value.barcode) == (leg.item_pid, barcode)

@@ -177,7 +177,7 @@ def test_a_request_that_ended_while_its_book_is_out(sync: SyncWorld, nights: Nig
     sync.come_home()
     compared = nights.night(sync.clock())
     assert compared.open == []
-    assert [(each.code, each.did) for each in compared.mended] == [(Code.LEFTOVER_VIRTUAL, "taken away")]
+    assert [(each.code, each.did) for each in compared.fixed] == [(Code.LEFTOVER_VIRTUAL, "taken away")]
     assert nights.alerts() == []
 
 
@@ -231,7 +231,7 @@ def test_a_virtual_title_that_outlived_its_request_is_taken_away(sync: SyncWorld
     ]
     assert sync.almas.borrower.contents()["bibs"]
     compared = nights.night(sync.clock())
-    assert [(found.code, found.did) for found in compared.mended] == [(Code.LEFTOVER_VIRTUAL, "taken away")]
+    assert [(found.code, found.did) for found in compared.fixed] == [(Code.LEFTOVER_VIRTUAL, "taken away")]
     assert not sync.almas.borrower.contents()["bibs"]
 
 
@@ -274,7 +274,7 @@ def test_a_virtual_patron_is_extended_in_time(sync: SyncWorld, nights: Nights) -
     assert "PATRON_EXPIRING" in nights.alerts()
     nights.settings = sync.almas.settings
     compared = nights.night(sync.clock())
-    assert [each.code for each in compared.mended] == [Code.PATRON_EXPIRING]
+    assert [each.code for each in compared.fixed] == [Code.PATRON_EXPIRING]
     assert sync.almas.at_lender.users.read(VIRTUAL).value.expiry_date > expires
     assert "PATRON_EXPIRING" not in nights.alerts()
     assert Code.PATRON_EXPIRING not in [each.code for each in nights.night(sync.clock()).findings]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from alma_etl.dcb.__main__ import main
+from alma_etl.dcb.flows.reconcile.compare import last_run
 from alma_etl.dcb.flows.reconcile.findings import Code
 from alma_etl.dcb.flows.reconcile.own import stuck_since
 from alma_etl.dcb.flows.reconcile.patrons import tonight
 from alma_etl.dcb.flows.reconcile.report import COLUMNS, check_outcome, write_report
-from alma_etl.dcb.flows.reconcile.run import last_run
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.settings import DcbSettings

@@ -140,8 +140,8 @@ def test_a_transaction_that_stands_elsewhere_is_told_after_two_hours(world: Worl
     world.settings = world.settings.model_copy(update={"sinks": (sink,)})
     rehearsal = world.night(since + 3 * HOUR, dry_run=True)
     assert [each.did for each in rehearsal.open] == ["would be done: sent again"]
-    (mended,) = world.night(since + 4 * HOUR).mended
-    assert (mended.code, mended.did) == (Code.TXN_MISMATCH, "sent again")
+    (fixed,) = world.night(since + 4 * HOUR).fixed
+    assert (fixed.code, fixed.did) == (Code.TXN_MISMATCH, "sent again")
     assert world.alerts() == []
     assert world.agreed(since + 5 * HOUR)
 

@@ -14,10 +14,15 @@ import pytest
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings, SinkSettings, SystemSettings
 from alma_etl.dcb.sides.ports import Done, Later, Refused, Sink
-from alma_etl.dcb.sinks import close_sinks, open_sinks
-from alma_etl.dcb.sinks.nudge import APART
-from alma_etl.dcb.sinks.opening import STEPS, pause_after
-from alma_etl.dcb.sinks.webhook import EVENT_HEADER, SIGNATURE_HEADER
+from alma_etl.dcb.sinks import (
+    APART,
+    EVENT_HEADER,
+    SIGNATURE_HEADER,
+    STEPS,
+    close_sinks,
+    open_sinks,
+    pause_after,
+)
 from alma_etl.dcb.store import DcbStore, OutboxRow
 from alma_etl.dcb.store.rows import LegRecord, Tracked
 from alma_etl.errors import InputProblem
@@ -116,7 +121,7 @@ def row(to: str = "PICKUP_TRANSIT", txn: str | None = "OPEN", **changes: Any) ->
 
 def test_the_log_is_always_told(tracked: Tracked, caplog: pytest.LogCaptureFixture) -> None:
     (log,) = open_sinks(SETTINGS, lambda _: HttpAccess("https://nobody.invalid"))
-    with caplog.at_level(logging.INFO, logger="alma_etl.dcb.sinks.log"):
+    with caplog.at_level(logging.INFO, logger="alma_etl.dcb.sinks"):
         assert log.deliver(row(), tracked) == Done()
     (line,) = caplog.messages
     assert json.loads(line.removeprefix("DCB event ")) == row().payload

@@ -148,7 +148,7 @@ def test_a_store_of_the_version_before_keeps_its_requests_and_frees_ids_of_ended
 def first_ids(almas: Almas, desk: Desk) -> dict[Role, str]:
     """The ids that a fresh sandbox gives the two holds of the first request."""
     assert desk.place(almas.conf()) == Status.RPBA
-    legs = desk.tools.store.get("PR-1").legs
+    legs = desk.context.store.get("PR-1").legs
     for side in (almas.lender, almas.borrower):
         side.reset()
     return {role: str(legs[role].request_id) for role in (S, B)}
@@ -157,15 +157,16 @@ def first_ids(almas: Almas, desk: Desk) -> dict[Role, str]:
 @pytest.mark.heavy
 def test_a_request_whose_ids_an_ended_one_had_is_placed_and_tracked(desk: Desk, almas: Almas) -> None:
     ids = first_ids(almas, desk)
-    now = desk.tools.now()
+    now = desk.context.now()
     ended = report({"ack": "OPERATOR_CLOSE_LOST"}, now)
-    desk.tools.store.apply("PR-1", [ended], settings=desk.tools.settings, now=now)
+    desk.context.store.apply("PR-1", [ended], settings=desk.context.settings, now=now)
     cleaned = report({"ack": "CLEANED_UP"}, now + MINUTE)
     assert (
-        desk.tools.store.apply("PR-1", [cleaned], settings=desk.tools.settings, now=now).status == "FINALISED"
+        desk.context.store.apply("PR-1", [cleaned], settings=desk.context.settings, now=now).status
+        == "FINALISED"
     )
     assert desk.place(almas.conf(pr_id="PR-2")) == Status.RPBA
-    legs = desk.tools.store.get("PR-2").legs
+    legs = desk.context.store.get("PR-2").legs
     assert {role: legs[role].request_id for role in (S, B)} == ids
     assert desk.left() == ONE
 
@@ -181,7 +182,7 @@ def test_a_placing_that_can_never_be_tracked_is_undone_and_says_why_on_its_page(
     assert "Undone: the hold of the borrower, the virtual item at the borrower, the lender's hold." in told
     assert "Check that it runs" not in told
     assert desk.left() == NOTHING
-    assert desk.tools.store.get("PR-2") is None
+    assert desk.context.store.get("PR-2") is None
     page = desk.page("the-second")
     assert "is that of the open request PR-1" in page
     assert "Undone: " in page
@@ -255,7 +256,7 @@ def test_what_an_untracked_placing_left_is_found_on_both_sides_until_it_is_gone(
     for step in STEPS:
         step(placing)
     progress = placing.find()
-    lender, bucket = progress.supplier, desk.tools.bucket
+    lender, bucket = progress.supplier, desk.context.bucket
     now = datetime.now(UTC) + timedelta(
         hours=3
     )  # files have the time of their server, the sandboxes one of their own
@@ -265,8 +266,8 @@ def test_what_an_untracked_placing_left_is_found_on_both_sides_until_it_is_gone(
         "nothing" in left
     ):  # some other request was lent by the same Alma: its virtual patrons are looked for there
         bucket, now = MemoryBucket(), almas.now + timedelta(hours=3)
-        desk.tools.store.add(new_request("PR-9"), almas.now)
-    nights = Nights(desk.tools.store, almas.settings, bucket, almas.systems)
+        desk.context.store.add(new_request("PR-9"), almas.now)
+    nights = Nights(desk.context.store, almas.settings, bucket, almas.systems)
     expected = {(Code.ORPHAN_HOLD, "BORROWER"), (Code.LEFTOVER_VIRTUAL, "BORROWER")}
     if left != "the borrower's side":
         expected |= {(Code.ORPHAN_HOLD, "LENDER")}

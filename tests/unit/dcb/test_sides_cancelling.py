@@ -23,9 +23,9 @@ def test_before_the_book_is_sent_a_cancellation_ends_the_request(desk, almas):
     desk.place(almas.conf())
     assert "is cancelled: CANCELLED" in desk.cancel()
     assert desk.left()["borrower holds"] == 0
-    tracked = desk.tools.store.get("PR-1")
+    tracked = desk.context.store.get("PR-1")
     assert (tracked.state.outcome, tracked.state.closure) == (RequestOutcome.CANCELLED, Closure.CANCELED)
-    wanted = desk.tools.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test")
+    wanted = desk.context.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test")
     assert [row.type for row in wanted] == ["CANCEL_SUPPLIER_HOLD"]
     assert "is cancelled: CANCELLED" in desk.cancel()
     assert "is cancelled already" in desk.page("cancel-3")
@@ -64,7 +64,7 @@ def test_a_book_that_left_since_the_last_poll_is_waited_for_as_well(desk, almas)
 
 
 def lend_to_the_patron(desk, almas):
-    item = desk.tools.store.get("PR-1").legs[Role.BORROWER].item_pid
+    item = desk.context.store.get("PR-1").legs[Role.BORROWER].item_pid
     almas.borrower.control("POST", "desk", {"pid": item, "library": "SCI"})
     almas.borrower.control("POST", "desk", {"pid": item, "library": "SCI", "lend_to": PATRON})
 
@@ -130,15 +130,15 @@ def test_when_clocks_run_apart_the_hold_goes_and_the_machine_learns_it_by_its_ow
 
 def test_a_rehearsed_cancellation_cancels_nothing(desk, almas):
     desk.place(almas.conf())
-    assert "A rehearsal: the request PR-1 can be cancelled" in desk.cancel(dry_run=True)
+    assert "Dry run: the request PR-1 can be cancelled" in desk.cancel(dry_run=True)
     assert desk.left() == ONE
-    assert desk.tools.store.get("PR-1").status is Status.RPBA
+    assert desk.context.store.get("PR-1").status is Status.RPBA
 
 
 def test_a_dry_run_cleared_as_a_real_one_reports_what_was_done_alone(desk, almas):
     desk.place(almas.conf())
     for dry_run in (True, False):
-        run = Cancelling(desk.tools, CancelRequest(pr_id="PR-1"), "cleared", dry_run=dry_run)
+        run = Cancelling(desk.context, CancelRequest(pr_id="PR-1"), "cleared", dry_run=dry_run)
         cancel.cancel(run)
         cancel.verify(run)
     assert "is cancelled: CANCELLED" in cancel.report(run, {})
@@ -160,12 +160,12 @@ def test_a_worker_killed_at_any_deed_and_begun_again_cancels_once(desk, almas, m
         for side in (almas.lender, almas.borrower):
             side.reset()
         desk.place(almas.conf())
-        return Cancelling(desk.tools, CancelRequest(pr_id="PR-1"), f"killed-{next(numbers)}")
+        return Cancelling(desk.context, CancelRequest(pr_id="PR-1"), f"killed-{next(numbers)}")
 
     count = 0
     steps = (cancel.cancel, cancel.verify, lambda run: cancel.report(run, {}))
     for count, _ in enumerate(kills(monkeypatch, begin, *steps), 1):
-        history = desk.tools.store.history("PR-1")
+        history = desk.context.store.history("PR-1")
         assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA, Status.CANCELLED]
         assert desk.left()["borrower holds"] == 0
         assert "is cancelled: CANCELLED" in desk.page(f"killed-{count}")

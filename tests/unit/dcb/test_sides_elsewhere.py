@@ -27,7 +27,7 @@ def with_system(desk, code, **system):
     systems = {code: each.model_dump() for code, each in almas.settings.systems.items()}
     almas.settings = DcbSettings.model_validate({"systems": {**systems, code: system}, "mode": "drive"})
     almas.systems = Systems(almas.settings, almas)
-    desk.tools = replace(desk.tools, settings=almas.settings, systems=almas.systems)
+    desk.context = replace(desk.context, settings=almas.settings, systems=almas.systems)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ ELSEWHERE = {"workflow": "RET-PUA", "pickup": {"system": "THIRD", "library": "LA
 def test_a_book_fetched_at_a_third_library_needs_a_hold_in_each_of_three_almas(desk, almas, third):
     assert desk.place(almas.conf(**ELSEWHERE)) == Status.RPPA
     assert desk.left() == ONE
-    tracked = desk.tools.store.get("PR-1")
+    tracked = desk.context.store.get("PR-1")
     at_home, away = tracked.legs[Role.BORROWER], tracked.legs[Role.PICKUP]
     assert (at_home.user_id, at_home.pickup_library) == (PATRON, "STOR")
     assert (away.system_code, away.user_id, away.pickup_library, away.is_virtual) == (
@@ -64,12 +64,12 @@ def test_a_book_fetched_at_a_third_library_needs_a_hold_in_each_of_three_almas(d
     )
     (hold,) = third.contents()["requests"].values()
     assert (hold["user_id"], hold["pickup_library"]) == (VP, "LAW")
-    assert [each.to for each in desk.tools.store.history("PR-1").transitions] == [
+    assert [each.to for each in desk.context.store.history("PR-1").transitions] == [
         Status.CONFIRMED,
         Status.RPBA,
         Status.RPPA,
     ]
-    assert desk.tools.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test") == []
+    assert desk.context.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test") == []
 
 
 def test_what_the_third_library_refuses_is_undone_in_all_three(desk, almas, third):
@@ -110,7 +110,7 @@ def test_a_borrower_in_folio_gets_a_transaction_instead_of_a_virtual_item(desk, 
     assert (made.id, made.role, made.status) == ("PR-1", "BORROWING-PICKUP", "CREATED")
     assert made.details["patron"]["id"] == PATRON_UUID
     assert desk.left() == {**NOTHING, "lender holds": 1}
-    leg = desk.tools.store.get("PR-1").legs[Role.BORROWER]
+    leg = desk.context.store.get("PR-1").legs[Role.BORROWER]
     assert (leg.system_kind, leg.txn_id, leg.is_virtual) == ("MOD_DCB", "PR-1", False)
     assert "FOLIO transaction PR-1 is placed at FOLIO" in desk.page("run-1")
 

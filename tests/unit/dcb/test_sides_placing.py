@@ -21,7 +21,7 @@ pytestmark = pytest.mark.heavy
 def test_a_request_is_placed_and_tracked(desk, almas):
     assert desk.place(almas.conf(note="For the desk")) == Status.RPBA
     assert desk.left() == ONE
-    tracked = desk.tools.store.get("PR-1")
+    tracked = desk.context.store.get("PR-1")
     supplier, borrower = tracked.legs[Role.SUPPLIER], tracked.legs[Role.BORROWER]
     book = almas.book()
     assert (supplier.user_id, supplier.item_pid, supplier.holding_id) == (VP, book.pid, book.holding_id)
@@ -37,9 +37,9 @@ def test_a_request_is_placed_and_tracked(desk, almas):
 
 def test_the_machine_is_told_in_the_right_order_and_nothing_is_left_to_place(desk, almas):
     desk.place(almas.conf())
-    history = desk.tools.store.history("PR-1")
+    history = desk.context.store.history("PR-1")
     assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA]
-    assert desk.tools.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test") == []
+    assert desk.context.store.lease_outbox("ALMA_ACTION", almas.now, 10, "test") == []
 
 
 @pytest.mark.quick
@@ -81,30 +81,30 @@ class LostSession:
 
 @pytest.mark.parametrize("number", range(1, len(STEPS)))
 def test_a_step_that_lost_its_lock_writes_nothing_and_a_retry_goes_on(desk, almas, number):
-    conf, good = almas.conf(), desk.tools
+    conf, good = almas.conf(), desk.context
     for step in STEPS[:number]:
         step(desk.placing(conf, run_id="run-1"))
     before = [side.contents() for side in (almas.lender, almas.borrower)]
-    desk.tools = replace(good, locks=Locks(LostSession()))
+    desk.context = replace(good, locks=Locks(LostSession()))
     with pytest.raises(LockLost, match="dcb_request:PR-1 was lost"):
         STEPS[number](desk.placing(conf, run_id="run-1"))
     assert [side.contents() for side in (almas.lender, almas.borrower)] == before
-    desk.tools = good
+    desk.context = good
     assert desk.place(conf, run_id="run-1") == Status.RPBA
     assert desk.left() == ONE
 
 
 def test_a_placing_and_a_cancellation_that_lost_their_lock_write_nothing(desk, almas):
-    conf, good = almas.conf(), desk.tools
+    conf, good = almas.conf(), desk.context
     for step in STEPS:
         step(desk.placing(conf, run_id="run-1"))
-    desk.tools = replace(good, locks=Locks(LostSession()))
+    desk.context = replace(good, locks=Locks(LostSession()))
     with pytest.raises(LockLost):
         track(desk.placing(conf, run_id="run-1"), {})
     assert good.store.get("PR-1") is None
-    desk.tools = good
+    desk.context = good
     assert desk.place(conf, run_id="run-1") == Status.RPBA
-    desk.tools = replace(good, locks=Locks(LostSession()))
+    desk.context = replace(good, locks=Locks(LostSession()))
     with pytest.raises(LockLost):
         desk.cancel()
     assert desk.left() == ONE
@@ -151,7 +151,7 @@ def test_bad_input_is_refused_before_anything_is_written(change, why, desk, alma
     assert re.search(why, refused(desk, almas.conf(**change)))
     assert desk.left() == NOTHING
     assert almas.lender.calls("POST") == almas.borrower.calls("POST") == []
-    assert desk.tools.store.get("PR-1") is None
+    assert desk.context.store.get("PR-1") is None
     assert desk.place(almas.conf()) == Status.RPBA  # the id is still free
 
 
@@ -189,7 +189,7 @@ def test_the_barcode_of_a_real_item_of_the_borrower_is_refused(desk, almas):
 
 
 def test_a_rehearsal_writes_nothing_and_says_what_would_be_done(desk, almas):
-    assert desk.place(almas.conf(), dry_run=True) == "rehearsed"
+    assert desk.place(almas.conf(), dry_run=True) == "dry run"
     assert desk.left() == NOTHING
     for method in ("POST", "PUT", "DELETE"):
         assert almas.lender.calls(method) == almas.borrower.calls(method) == []
@@ -200,7 +200,7 @@ def test_a_rehearsal_writes_nothing_and_says_what_would_be_done(desk, almas):
         "The request PR-1 cannot be placed"
     )
     assert desk.place(almas.conf()) == Status.RPBA
-    assert desk.place(almas.conf(), dry_run=True, run_id="again") == "rehearsed"
+    assert desk.place(almas.conf(), dry_run=True, run_id="again") == "dry run"
     assert "is tracked already and REQUEST_PLACED_AT_BORROWING_AGENCY" in desk.page("again")
 
 
@@ -232,7 +232,7 @@ def test_nothing_personal_is_kept_or_told(desk, almas, caplog):
     desk.place(almas.conf())
     desk.place(almas.conf("PR-2", 1, borrower={"system": "BORROWER", "user_id": "patron047"}))
     desk.cancel()
-    kept = "".join(desk.tools.bucket.get(key).decode() for key in desk.names())
+    kept = "".join(desk.context.bucket.get(key).decode() for key in desk.names())
     for text in (kept, caplog.text):
         assert text
         assert not re.search(r"Test Street|@example|Patron \d|deeds-test-word", text)

@@ -35,7 +35,7 @@ def test_a_refusal_for_good_undoes_what_was_done(side, path, undone, desk, almas
     assert "401652" in told
     assert "words about" not in told
     assert desk.left() == NOTHING
-    assert desk.tools.store.get("PR-1") is None
+    assert desk.context.store.get("PR-1") is None
     with pytest.raises(InputProblem, match="clear the run from check_patron on"):
         steps.place_supplier_request(desk.placing(almas.conf(), run_id="run-1"))
     getattr(almas, side).control("DELETE", "faults")
@@ -91,7 +91,7 @@ def test_a_worker_killed_at_any_deed_and_begun_again_places_once(desk, almas, mo
     for deed in kills(monkeypatch, begin, *STEPS, lambda placing: track(placing, {})):
         killed.append(deed)
         assert desk.left() == ONE, f"killed at deed {deed}"
-        history = desk.tools.store.history("PR-1")
+        history = desk.context.store.history("PR-1")
         assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA]
-        assert desk.tools.store.get("PR-1").status is Status.RPBA
+        assert desk.context.store.get("PR-1").status is Status.RPBA
     assert len(killed) > 20

@@ -5,9 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from alma_etl.dcb.flows.tick.answers import Told
-from alma_etl.dcb.flows.tick.deadline import Deadline
-from alma_etl.dcb.flows.tick.gather import Circuits, Gather
+from alma_etl.dcb.flows.tick.folder import Deadline
+from alma_etl.dcb.flows.tick.poll import Answered, Circuits, Gather
 from alma_etl.dcb.machine.model import ItemRead, LoanRead, RequestRead, State
 from alma_etl.dcb.machine.vocabulary import Role, Status, Workflow
 from alma_etl.dcb.plan import Part
@@ -51,10 +50,10 @@ class Books:
 
     def _told(self, question):
         if question.leg.system_kind == "MOD_DCB":
-            return Told({"txn": self.answers.get("txn")}, [ReadError("txn", 500)])
+            return Answered({"txn": self.answers.get("txn")}, [ReadError("txn", 500)])
         name, read = READS[question.part]
         read = self.answers.get(f"{question.leg.role}_{name}", read)
-        return Told({name: read}, user_seen=True)
+        return Answered({name: read}, user_seen=True)
 
 
 def tracked(state, pr_id="PR-1", *, user="patron-1", borrower_kind="ALMA", nudged=False, roles=(S, B)):
@@ -201,7 +200,7 @@ UNKNOWN = {Part.REQUEST: RequestRead(None), Part.ITEM: ItemRead(None), Part.LOAN
 
 
 def _silence(part):
-    return Told({READS[part][0]: UNKNOWN[part]}, [ReadError(READS[part][0], None, "RemoteTimeout")])
+    return Answered({READS[part][0]: UNKNOWN[part]}, [ReadError(READS[part][0], None, "RemoteTimeout")])
 
 
 def test_a_system_that_gives_no_answer_is_not_asked_once_for_each_request(look):
@@ -234,7 +233,7 @@ class Evasive(Books):
 
     def ask(self, questions, *, listed):
         return [
-            Told(self.instead) if each.part in self.parts else told
+            Answered(self.instead) if each.part in self.parts else told
             for each, told in zip(questions, super().ask(questions, listed=listed), strict=True)
         ]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from alma_etl.dcb.explain import explain
-from alma_etl.dcb.flows.tick.run import rows_of
+from alma_etl.dcb.flows.tick.folder import rows_of
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import DcbStore
 from alma_etl.remote.exchange import Exchange

@@ -9,8 +9,7 @@ import pytest
 from alma_etl.dcb import __main__ as command
 from alma_etl.dcb.decisions import decide
 from alma_etl.dcb.flows.tick import act
-from alma_etl.dcb.flows.tick.deadline import Deadline
-from alma_etl.dcb.flows.tick.run import SyncFolder
+from alma_etl.dcb.flows.tick.folder import Deadline, SyncFolder
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.dcb.store import Report

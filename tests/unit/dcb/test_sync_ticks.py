@@ -1,5 +1,6 @@
 """Ticks of the sync against two sandboxes."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from alma_etl.dcb.decisions import decide
 from alma_etl.dcb.explain import explain
 from alma_etl.dcb.flows.tick import poll
-from alma_etl.dcb.flows.tick.run import SyncFolder
-from alma_etl.dcb.flows.tick.summary import check_outcome, problems_of
+from alma_etl.dcb.flows.tick.folder import SyncFolder
+from alma_etl.dcb.flows.tick.report import check_outcome, problems_of
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
@@ -23,7 +24,10 @@ def test_a_request_goes_its_whole_way_tick_by_tick(sync):
     summary = sync.tick()
     assert sync.status() == "RPBA"
     assert (summary.due, summary.polled) == (1, 1)
-    assert summary.deeds == {"PLACE_AT_BORROWER": {"SENT": 1}}
+    assert summary.actions == {"PLACE_AT_BORROWER": {"SENT": 1}}
+    folder = sync.folder()
+    written = json.loads(folder.bucket.get(folder.key("summary.json")))
+    assert written["deeds"] == summary.actions  # the file keeps its names
     sync.ship()
     sync.later()
     assert sync.status() == "PICKUP_TRANSIT"

@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from alma_etl.dcb.flows.reconcile.findings import Code
-from alma_etl.dcb.flows.reconcile.ledger import Ledger
-from alma_etl.dcb.flows.tick import apply, gather
-from alma_etl.dcb.flows.tick.deadline import Deadline
-from alma_etl.dcb.flows.tick.run import Group, Plan, SyncFolder, seen_row
+from alma_etl.dcb.flows.reconcile.findings import BookFindings, Code
+from alma_etl.dcb.flows.tick import apply, poll
+from alma_etl.dcb.flows.tick.folder import Deadline, PollGroup, SyncFolder, TickPlan, seen_row
 from alma_etl.dcb.machine.model import LoanRead, Moment, Observation, RequestRead, State
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.sides.ports import Done
@@ -270,8 +268,8 @@ def take_in(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
 
         monkeypatch.setattr(applying, "step", step)
         folder, now = SyncFolder(MemoryBucket(), f"run-{next(runs)}"), bench.clock()
-        groups = (Group(number=1, label="", pr_ids=ALL),)
-        plan = Plan(run_id=folder.run_id, dry_run=False, started=now, groups=groups, due=3, left=0)
+        groups = (PollGroup(number=1, label="", pr_ids=ALL),)
+        plan = TickPlan(run_id=folder.run_id, dry_run=False, started=now, groups=groups, due=3, left=0)
         folder.save("plan.json", plan)
         bench.store.lease_due(now, 99, folder.run_id)
         rows = []
@@ -321,14 +319,14 @@ def test_a_request_that_cannot_be_looked_at_has_an_alert_too(
 def test_one_request_of_which_nobody_knows_what_to_read_stops_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = gather.parts_wanted
+    real = poll.parts_wanted
 
     def parts_wanted(state: State, *rest: Any) -> Any:
         if state.seq == 99:
             raise KeyError("Jane Doe")
         return real(state, *rest)
 
-    monkeypatch.setattr(gather, "parts_wanted", parts_wanted)
+    monkeypatch.setattr(poll, "parts_wanted", parts_wanted)
     ill, well = tracked(State(seq=99), "PR-1", roles=(S,)), tracked(State(), "PR-2", roles=(S,))
     books = Books()
     looked = _read(books, ill, well)
@@ -355,7 +353,7 @@ def test_one_answer_that_cannot_be_taken_stops_no_other() -> None:
 
 def _read(books: Any, *requests: Any) -> Any:
     now = START + timedelta(days=20)
-    reading = gather.Gather(books, SETTINGS, gather.Circuits(), now=lambda: now, deadline=Deadline(60))
+    reading = poll.Gather(books, SETTINGS, poll.Circuits(), now=lambda: now, deadline=Deadline(60))
     return reading.read(requests)
 
 
@@ -372,8 +370,8 @@ def test_who_looked_before_an_alert_was_opened_does_not_close_it(store: Any) -> 
 
 
 def test_a_comparison_does_not_close_what_was_opened_while_it_looked(store: Any) -> None:
-    ledger, began = Ledger(), START
-    ledger.looked([Code.OUTBOX_STALLED])
+    findings, began = BookFindings(), START
+    findings.looked([Code.OUTBOX_STALLED])
     store.open_alert(Alert("OUTBOX_STALLED:1", "OUTBOX_STALLED", "urgent"), began + MINUTE)
-    ledger.settle(store, began)
+    findings.settle(store, began)
     assert len(store.open_alerts()) == 1

@@ -1,4 +1,4 @@
-"""Cancelling a request for the patron: the holds on the patron's side go, and the machine is told why."""
+"""Cancelling a request for the patron: the holds on the patron's side go, and the machine gets to know why."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from alma_etl.dcb.conf import CancelRequest
-from alma_etl.dcb.flows.place.problems import kept
-from alma_etl.dcb.flows.place.progress import Tools
+from alma_etl.dcb.flows.place.progress import RequestContext, kept, write_page
 from alma_etl.dcb.machine.model import ItemRead, LoanRead, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import (
     SETTLED,
@@ -29,7 +28,6 @@ from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from alma_etl.dcb.store import LegRecord, Report, Tracked
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.jobs.folder import RunFiles
-from alma_etl.jobs.pages import render
 
 log = logging.getLogger(__name__)
 S = Status
@@ -49,11 +47,13 @@ class _Said(BaseModel):
 class Cancelling:
     """One run. ``dry_run``: look and say what would be done."""
 
-    def __init__(self, tools: Tools, conf: CancelRequest, run_id: str, *, dry_run: bool = False) -> None:
-        self.tools = tools
+    def __init__(
+        self, context: RequestContext, conf: CancelRequest, run_id: str, *, dry_run: bool = False
+    ) -> None:
+        self.context = context
         self.conf = conf
         self.dry_run = dry_run
-        self.files = RunFiles(tools.bucket, run_id, CANCEL_DAG)
+        self.files = RunFiles(context.bucket, run_id, CANCEL_DAG)
         # A run that is cleared as a real one must not report what its dry run said.
         self._said_key = self.files.key("dry-run-said.json" if dry_run else "said.json")
 
@@ -73,7 +73,7 @@ class Cancelling:
 
     def tracked(self) -> Tracked:
         """The request. Raises InputProblem when it is not tracked."""
-        tracked = self.tools.store.get(self.conf.pr_id)
+        tracked = self.context.store.get(self.conf.pr_id)
         if tracked is None:
             raise InputProblem(
                 f"There is no request {self.conf.pr_id} here: it was not placed by dcb_place_request, or is long over. "
@@ -83,12 +83,12 @@ class Cancelling:
 
 
 def cancel(run: Cancelling) -> str:
-    """Cancel the patron's holds and tell the machine; returns the request's status.
+    """Cancel the patron's holds and report that to the machine; returns the request's status.
 
     A request that is cancelled already is done. Raises InputProblem when it cannot be cancelled (any more), with what
     to do instead; NotAcceptable when an Alma refuses; Unsettled when nobody knows whether the book is lent.
     """
-    with run.tools.locks.hold(f"dcb_request:{run.conf.pr_id}") as lock:
+    with run.context.locks.hold(f"dcb_request:{run.conf.pr_id}") as lock:
         tracked = run.tracked()
         if is_cancelled(tracked):
             run.note("cancel", f"The request is cancelled already: {tracked.status}.", done=True)
@@ -117,11 +117,11 @@ def cancel(run: Cancelling) -> str:
             ) from refusal
         if Role.SUPPLIER in tracked.legs:
             reports.append(_look_at_lender(run, tracked.legs[Role.SUPPLIER]))
-        applied = run.tools.store.apply(
+        applied = run.context.store.apply(
             tracked.pr_id,
             reports,
-            settings=run.tools.settings,
-            now=run.tools.now(),
+            settings=run.context.settings,
+            now=run.context.now(),
             run_id=run.files.run_id,
             actor="user:dcb_cancel_request",
         )
@@ -164,7 +164,7 @@ def _refuse_lent(run: Cancelling, leg: LegRecord) -> None:
 
 
 def _txn(run: Cancelling, leg: LegRecord) -> str:
-    reader = FolioReader(run.tools.systems.mod_dcb(leg.system_code))
+    reader = FolioReader(run.context.systems.mod_dcb(leg.system_code))
     found = reader.transaction(leg.txn_id or run.conf.pr_id)
     if found is None:
         raise Unsettled(
@@ -184,7 +184,7 @@ def _is_lent(run: Cancelling, leg: LegRecord) -> bool:
 
 
 def _item_and_loan(run: Cancelling, leg: LegRecord) -> tuple[ItemRead, LoanRead]:
-    reader = AlmaReader(run.tools.systems.alma(leg.system_code))
+    reader = AlmaReader(run.context.systems.alma(leg.system_code))
     return reader.item(leg), reader.loan(leg)
 
 
@@ -192,14 +192,14 @@ def _cancelled(run: Cancelling, leg: LegRecord) -> Report:
     """Cancel the hold of a side; what the machine is to know of that side then."""
     what = leg.request_id or leg.txn_id
     if leg.system_kind == "MOD_DCB":
-        folio.move(run.tools.systems.mod_dcb(leg.system_code), str(leg.txn_id), Txn.CANCELLED, leg.role)
-        at = Moment.at(run.tools.now())
+        folio.move(run.context.systems.mod_dcb(leg.system_code), str(leg.txn_id), Txn.CANCELLED, leg.role)
+        at = Moment.at(run.context.now())
         run.note("cancel", f"The FOLIO transaction {what} at {leg.system_code} is cancelled.")
         return Report(Observation(leg.role, at, txn=Txn.CANCELLED), "MANUAL")
-    reason = run.conf.reason or run.tools.systems.settings(leg.system_code).cancel_reason
-    alma = run.tools.systems.alma(leg.system_code)
+    reason = run.conf.reason or run.context.systems.settings(leg.system_code).cancel_reason
+    alma = run.context.systems.alma(leg.system_code)
     cancel_hold(alma, str(leg.user_id), str(leg.request_id), reason)
-    at = Moment.at(run.tools.now())
+    at = Moment.at(run.context.now())
     run.note("cancel", f"The hold {what} at {leg.system_code} is cancelled.")
     item, loan = _item_and_loan(run, leg)
     request = RequestRead(False, closure=Closure.CANCELED)
@@ -208,12 +208,12 @@ def _cancelled(run: Cancelling, leg: LegRecord) -> Report:
 
 def _look_at_lender(run: Cancelling, leg: LegRecord) -> Report:
     """The lender's side as it is now: whether the book travels decides what the cancellation means."""
-    at = Moment.at(run.tools.now())
+    at = Moment.at(run.context.now())
     if leg.system_kind == "MOD_DCB":
-        folio_reader = FolioReader(run.tools.systems.mod_dcb(leg.system_code))
+        folio_reader = FolioReader(run.context.systems.mod_dcb(leg.system_code))
         txn = folio_reader.transaction(leg.txn_id or run.conf.pr_id)
         return Report(Observation(leg.role, at, txn=txn), "MANUAL", tuple(folio_reader.errors()))
-    reader = AlmaReader(run.tools.systems.alma(leg.system_code))
+    reader = AlmaReader(run.context.systems.alma(leg.system_code))
     observation = Observation(
         leg.role, at, request=reader.request(leg), item=reader.item(leg), loan=reader.loan(leg)
     )
@@ -233,7 +233,7 @@ def verify(run: Cancelling) -> str:
             or leg.user_id.startswith("sha256:")
         ):
             continue
-        if is_open(run.tools.systems.alma(leg.system_code), leg.user_id, leg.request_id):
+        if is_open(run.context.systems.alma(leg.system_code), leg.user_id, leg.request_id):
             raise NotAcceptable(
                 f"The hold {leg.request_id} at {leg.system_code} is there again after it was cancelled: look in Alma"
             )
@@ -256,29 +256,22 @@ def report(run: Cancelling, states: Mapping[str, str]) -> str:
     if states:
         failed = ", ".join(task for task, state in states.items() if state == "failed") or ", ".join(states)
         why = kept(run.files) or "its log says why"
-        told = f"The request {pr_id} was not cancelled as asked, {failed} failed: {why}"
+        sentence = f"The request {pr_id} was not cancelled as asked, {failed} failed: {why}"
         if said.done:
-            told = f"The request {pr_id} was cancelled, but {failed} failed: {why}"
+            sentence = f"The request {pr_id} was cancelled, but {failed} failed: {why}"
     elif run.dry_run:
-        told = f"A rehearsal: the request {pr_id} can be cancelled. Nothing was written."
+        sentence = f"Dry run: the request {pr_id} can be cancelled. Nothing was written."
     else:
         tracked = run.tracked()
-        told = f"The request {pr_id} is cancelled: {tracked.status}. dcb_status_sync does the rest."
+        sentence = f"The request {pr_id} is cancelled: {tracked.status}. dcb_status_sync does the rest."
         if not is_cancelled(tracked) and tracked.status not in SETTLED:
-            told = (
+            sentence = (
                 f"The patron's hold of the request {pr_id} is cancelled. The request is {tracked.status} until "
                 "dcb_status_sync has seen that."
             )
-    page = render(
-        "dcb_steps.html",
-        heading=f"Cancellation of request {pr_id}",
-        run_id=run.files.run_id,
-        sentence=told,
-        verdict_class="bad" if states else ("rehearsal" if run.dry_run else ""),
-        rows=said.lines,
-    )
-    run.files.bucket.put(run.files.key("report.html"), page, "text/html; charset=utf-8")
+    heading = f"Cancellation of request {pr_id}"
+    write_page(run.files, heading, sentence, said.lines, failed=bool(states), dry_run=run.dry_run)
     if states:
-        raise NotAcceptable(told)
-    log.info("%s", told)
-    return told
+        raise NotAcceptable(sentence)
+    log.info("%s", sentence)
+    return sentence

@@ -197,6 +197,13 @@ _ON_A_SIDE: Mapping[ActionType, tuple[Role, Callable[[ActionContext, LegRecord],
     A.PREVENT_RENEWAL_AT_BORROWER: (Role.BORROWER, prevent_renewal),
 }
 
+_PLACED_AT = {A.PLACE_AT_BORROWER: Role.BORROWER, A.PLACE_AT_PICKUP: Role.PICKUP}
+
+
+def role_of(action: ActionType) -> Role | None:
+    """The side at which an action is done, if in one system alone."""
+    return _ON_A_SIDE[action][0] if action in _ON_A_SIDE else _PLACED_AT.get(action)
+
 
 class AlmaActor:
     """Implements `ports.Actor`. Safe for several threads once the clients of the requests' systems are open.
@@ -239,10 +246,8 @@ def _report(ack: Ack) -> Report:
 
 def _result(context: ActionContext, action: ActionType) -> ActionResult:
     match action:
-        case A.PLACE_AT_BORROWER:
-            return place_side(context, Role.BORROWER)
-        case A.PLACE_AT_PICKUP:
-            return place_side(context, Role.PICKUP)
+        case A.PLACE_AT_BORROWER | A.PLACE_AT_PICKUP:
+            return place_side(context, _PLACED_AT[action])
         case A.SYNC_BARCODE:
             return _sync_barcode(context)
         case A.RESOLVE_NEXT_SUPPLIER:

@@ -41,7 +41,7 @@ class AlmaReader:
 
     @property
     def user_seen(self) -> bool | None:
-        """Whether the reads so far show that the user is there; None when they do not tell."""
+        """Whether the reads so far show that the user is there; None when they do not show it."""
         return self._user_seen
 
     def errors(self) -> Sequence[ReadError]:

@@ -68,16 +68,14 @@ def create(
     return _with_item(alma, wish, bib.mms_id, _make_holding(alma, system, bib.mms_id, (), now), system)
 
 
-def is_free(alma: AlmaClient, wish: VirtualWish) -> bool:
-    """Whether the barcode can be used: by no item, by this request's own, or by an idle leftover of ours.
+def check_barcode(alma: AlmaClient, wish: VirtualWish) -> None:
+    """The barcode must be used by no item, by this request's own, or by an idle leftover of ours.
 
     Raises Impossible as `create` does, Unsettled, RemoteStop.
     """
     item = known(alma.items.by_barcode(wish.barcode), "The barcode")
-    if item is None:
-        return True
-    _refuse_foreign(alma, wish, item)
-    return True
+    if item is not None:
+        _refuse_foreign(alma, wish, item)
 
 
 def _by_barcode(alma: AlmaClient, wish: VirtualWish) -> VirtualItem | None:

@@ -45,7 +45,7 @@ _r, _l, _o, _obs, _moved = (
 )
 
 
-class Overview(RequestStore):
+class OverviewStore(RequestStore):
     """The part of `DcbStore` that answers questions."""
 
     def history(self, pr_id: str) -> History:

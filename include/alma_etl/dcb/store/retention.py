@@ -26,7 +26,7 @@ from alma_etl.store.dcb_models import (
 _r, _l = request_table.c, leg_table.c
 
 
-class Retention(DcbTables):
+class RetentionStore(DcbTables):
     """The part of `DcbStore` that drops what is past its time."""
 
     def thin_out(self, settings: DcbSettings, now: datetime) -> Thinned:

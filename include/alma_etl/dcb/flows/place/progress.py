@@ -1,10 +1,13 @@
-"""How far a placing has come, kept with the run, so that a retry or a killed worker goes on where it was."""
+"""One request on its way to be tracked: what the steps work with, and how far they have come.
+
+It is kept with the run, so that a retry or a killed worker goes on where it was.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +17,16 @@ from pydantic import BaseModel
 
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.settings import DcbSettings, SystemSettings
+from alma_etl.dcb.sides import marks
+from alma_etl.dcb.sides.ports import Unsettled
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.sides.virtual_item import VirtualItem
 from alma_etl.dcb.store import DcbStore, LegRecord
-from alma_etl.errors import InputProblem
+from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.pages import render
+from alma_etl.remote.errors import RemoteStop
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import Lock, Locks
 
@@ -30,8 +37,8 @@ _CLAIMS = f"runs/{PLACE_DAG}/claims/"
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What the steps work with."""
+class RequestContext:
+    """What the steps of placing and cancelling work with."""
 
     settings: DcbSettings
     store: DcbStore
@@ -61,9 +68,9 @@ class Progress(BaseModel):
 
     def note(self, step: str, line: str) -> None:
         """Say something for the report; what was said before stands."""
-        told = self.lines.setdefault(step, [])
-        if line not in told:
-            told.append(line)
+        said = self.lines.setdefault(step, [])
+        if line not in said:
+            said.append(line)
 
     @property
     def stands(self) -> list[str]:
@@ -102,19 +109,26 @@ class Placing:
     """One request on its way to be tracked; several runs of the same conf share it. ``dry_run``: nothing is written,
     and nothing is shared."""
 
-    def __init__(self, tools: Tools, place: PlaceRequest, run_id: str, *, dry_run: bool = False) -> None:
-        self.tools = tools
+    def __init__(
+        self, context: RequestContext, place: PlaceRequest, run_id: str, *, dry_run: bool = False
+    ) -> None:
+        self.context = context
         self.place = place
         self.dry_run = dry_run
-        self.files = RunFiles(tools.bucket, run_id, PLACE_DAG)
+        self.files = RunFiles(context.bucket, run_id, PLACE_DAG)
         self._progress = DRY_PROGRESS if dry_run else PROGRESS
         self._lock: Lock
         self._claim_key = _claim_key(place.pr_id)
 
+    def with_user(self, user_id: str) -> PlaceRequest:
+        """The conf with the patron's primary id."""
+        borrower = self.place.borrower.model_copy(update={"user_id": user_id})
+        return self.place.model_copy(update={"borrower": borrower})
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else works on this request meanwhile. Raises LockBusy after a while, which a retry mends."""
-        with self.tools.locks.hold(f"dcb_request:{self.place.pr_id}") as self._lock:
+        """Nobody else works on this request meanwhile. Raises LockBusy after a while, which a retry fixes."""
+        with self.context.locks.hold(f"dcb_request:{self.place.pr_id}") as self._lock:
             yield
 
     def check_alone(self) -> None:
@@ -188,16 +202,16 @@ class Placing:
         """All was undone: the id is free again, and this run keeps what it has to say."""
         self._put(self.files.key(self._progress), progress)
         if not self.dry_run:
-            self.tools.bucket.delete([self._claim_key])
+            self.context.bucket.delete([self._claim_key])
 
     def _claim(self) -> _Claim | None:
-        return _claim_of(self.tools.bucket, self.place.pr_id)
+        return _claim_of(self.context.bucket, self.place.pr_id)
 
     def _files_of(self, claim: _Claim) -> RunFiles:
-        return RunFiles(self.tools.bucket, claim.run_id, PLACE_DAG)
+        return RunFiles(self.context.bucket, claim.run_id, PLACE_DAG)
 
     def _put(self, key: str, document: BaseModel) -> None:
-        self.tools.bucket.put(key, document.model_dump_json().encode(), "application/json")
+        self.context.bucket.put(key, document.model_dump_json().encode(), "application/json")
 
 
 def claimed(bucket: Bucket) -> Iterator[tuple[str, datetime]]:
@@ -229,3 +243,79 @@ def _read(files: RunFiles, name: str = PROGRESS) -> Progress | None:
 def _digest(place: PlaceRequest) -> str:
     conf: Mapping[str, Any] = place.model_dump(mode="json", exclude_none=True)
     return hashlib.sha256(json.dumps(conf, sort_keys=True).encode()).hexdigest()
+
+
+# --- its sides
+
+
+def patron_roles(place: PlaceRequest) -> tuple[Role, ...]:
+    """The sides of the patron: at home, and at a third library where the book is fetched there."""
+    return (Role.BORROWER, Role.PICKUP) if place.workflow == "RET-PUA" else (Role.BORROWER,)
+
+
+def code_of(place: PlaceRequest, role: Role) -> str:
+    """The code of a side's system."""
+    systems = {
+        Role.SUPPLIER: place.supplier.system,
+        Role.BORROWER: place.borrower.system,
+        Role.PICKUP: place.pickup.system,
+    }
+    return systems[role]
+
+
+def system_of(placing: Placing, role: Role) -> tuple[str, SystemSettings]:
+    """Code and settings of a side's system."""
+    code = code_of(placing.place, role)
+    return code, placing.context.systems.settings(code)
+
+
+def user_of(place: PlaceRequest, progress: Progress, role: Role) -> str:
+    """In whose name a side's hold stands."""
+    patron = progress.user_id or place.borrower.user_id
+    if role is Role.BORROWER:
+        return patron
+    return progress.virtual_user or marks.virtual_user(place.borrower.system, patron)
+
+
+# --- for the step that reports: why one did not succeed, and the page
+
+
+_NAME = "problem.txt"
+
+
+@contextmanager
+def keeping(files: RunFiles) -> Iterator[None]:
+    """Keep the sentence of an error that ends the block; that of an earlier attempt goes. The error goes on."""
+    files.bucket.delete([files.key(_NAME)])
+    try:
+        yield
+    except (RunStopped, RemoteStop, Unsettled) as problem:
+        files.bucket.put(files.key(_NAME), str(problem).encode(), "text/plain; charset=utf-8")
+        raise
+
+
+def kept(files: RunFiles) -> str | None:
+    """The sentence of the step that failed; None when it left none, as a killed worker does."""
+    found = files.bucket.find(files.key(_NAME))
+    return None if found is None else found.decode()
+
+
+def write_page(
+    files: RunFiles,
+    heading: str,
+    sentence: str,
+    rows: Sequence[tuple[str, str]],
+    *,
+    failed: bool,
+    dry_run: bool,
+) -> None:
+    """Write `report.html`. ``rows``: steps, and what each says."""
+    page = render(
+        "dcb_steps.html",
+        heading=heading,
+        run_id=files.run_id,
+        sentence=sentence,
+        verdict_class="bad" if failed else ("rehearsal" if dry_run else ""),
+        rows=rows,
+    )
+    files.bucket.put(files.key("report.html"), page, "text/html; charset=utf-8")

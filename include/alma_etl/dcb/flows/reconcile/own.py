@@ -1,4 +1,4 @@
-"""Checks of our own book: what has been where it is for too long, what was not told or done, odd numbers."""
+"""Checks of our own book: what has been where it is for too long, what was not published or done, odd numbers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from alma_etl.counted import counted, verb
-from alma_etl.dcb.flows.reconcile.findings import STUCK, Code, finding, stuck
-from alma_etl.dcb.flows.reconcile.ledger import Ledger
-from alma_etl.dcb.flows.reconcile.tools import Tools
+from alma_etl.dcb.flows.reconcile.findings import STUCK, Code, ReconcileContext, stuck
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.vocabulary import TERMINAL, ActionType, Role, Status
 from alma_etl.dcb.plan import patron_due
@@ -20,7 +18,7 @@ from alma_etl.store.bucket import Bucket
 S = Status
 
 _WITHOUT_DUE = timedelta(days=56)
-"""A loan whose due date nobody tells is taken to be due then."""
+"""A loan whose due date nobody knows is taken to be due then."""
 
 _WAITS = timedelta(hours=1)
 _REFUSED_LATELY = timedelta(days=7)
@@ -30,7 +28,7 @@ _COUNTS = "dcb/reconcile/counts/"
 _KEPT_DAYS = 40
 
 _DO: Mapping[Status, str] = {
-    S.ERROR: "A deed that the request needs failed for good: mend the reason, then roll it back or close it",
+    S.ERROR: "A action that the request needs failed permanently: fix the reason, then roll it back or close it",
     S.RPBA: "The lender has not shipped: ask them, or cancel the request",
     S.RPPA: "The lender has not shipped: ask them, or cancel the request",
     S.PICKUP_TRANSIT: "The book has not arrived: search at the lender and at the pickup library",
@@ -43,13 +41,13 @@ _DO: Mapping[Status, str] = {
 _DO_PLACING = "The placing did not get on: look at the request's timeline"
 
 
-def check_requests(tools: Tools, ledger: Ledger) -> None:
+def check_requests(context: ReconcileContext) -> None:
     """STUCK_{status}, DISPATCH_ON_WRONG_DESK, SUPPLIER_LOAN_MISSING, of every request that has not ended."""
-    for tracked in tools.store.live():
-        _stuck(tools, ledger, tracked)
-        _wrong_desk(ledger, tracked)
-        _loan_missing(tools, ledger, tracked)
-    ledger.looked((STUCK, Code.SUPPLIER_LOAN_MISSING))
+    for tracked in context.store.live():
+        _stuck(context, tracked)
+        _wrong_desk(context, tracked)
+        _loan_missing(context, tracked)
+    context.findings.looked((STUCK, Code.SUPPLIER_LOAN_MISSING))
 
 
 def stuck_since(tracked: Tracked, settings: DcbSettings) -> datetime | None:
@@ -80,114 +78,104 @@ def _shelf(tracked: Tracked, settings: DcbSettings) -> timedelta:
     return timedelta(days=system.hold_shelf_days if system is not None else 10)
 
 
-def _stuck(tools: Tools, ledger: Ledger, tracked: Tracked) -> None:
-    limit = stuck_since(tracked, tools.settings)
-    if limit is None or tools.now <= limit:
+def _stuck(context: ReconcileContext, tracked: Tracked) -> None:
+    limit = stuck_since(tracked, context.settings)
+    if limit is None or context.now <= limit:
         return
     polled = tracked.next_poll_at is not None
     if polled:
-        ledger.nudged.add(tracked.pr_id)
-    ledger.add(
-        finding(
-            stuck(tracked.status),
-            _DO.get(tracked.status, _DO_PLACING),
-            tracked=tracked,
-            detail={"beyond": limit.isoformat(timespec="minutes")},
-            did=tools.did("is looked at by the next dcb_status_sync") if polled else "",
-        )
+        context.findings.nudged.add(tracked.pr_id)
+    context.findings.add(
+        stuck(tracked.status),
+        _DO.get(tracked.status, _DO_PLACING),
+        tracked=tracked,
+        detail={"beyond": limit.isoformat(timespec="minutes")},
+        did=context.did("is looked at by the next dcb_status_sync") if polled else "",
     )
 
 
-def _wrong_desk(ledger: Ledger, tracked: Tracked) -> None:
+def _wrong_desk(context: ReconcileContext, tracked: Tracked) -> None:
     leg = tracked.legs.get(Role.SUPPLIER)
     if flags.DISPATCH_ON_WRONG_DESK not in tracked.state.standing or leg is None:
         return
     desk = leg.pickup_desk or leg.pickup_library or "the sharing desk"
-    ledger.add(
-        finding(
-            Code.DISPATCH_ON_WRONG_DESK,
-            f"{leg.system_code}: the book was scanned in at {desk}, where its hold waits: scan it in at another desk",
-            tracked=tracked,
-            detail={"system": leg.system_code, "desk": desk},
-        )
+    context.findings.add(
+        Code.DISPATCH_ON_WRONG_DESK,
+        f"{leg.system_code}: the book was scanned in at {desk}, where its hold waits: scan it in at another desk",
+        tracked=tracked,
+        detail={"system": leg.system_code, "desk": desk},
     )
 
 
-def _loan_missing(tools: Tools, ledger: Ledger, tracked: Tracked) -> None:
+def _loan_missing(context: ReconcileContext, tracked: Tracked) -> None:
     if tracked.status is not S.LOANED or tracked.state.leg(Role.SUPPLIER).lent:
         return
-    if tools.now - tracked.status_since < _WAITS:
+    if context.now - tracked.status_since < _WAITS:
         return
-    rows = tools.store.not_done(tracked.pr_id, ActionType.CREATE_SUPPLIER_LOAN) if tools.drives else []
+    rows = context.store.not_done(tracked.pr_id, ActionType.CREATE_SUPPLIER_LOAN) if context.drives else []
     did = ""
     if rows:
-        did = tools.did("the loan is tried again")
-        if not tools.dry_run:
-            tools.store.revive(rows[-1], tools.now)
-    ledger.add(
-        finding(
-            Code.SUPPLIER_LOAN_MISSING,
-            "The patron has the book, but the lender's Alma shows no loan: look whether the virtual patron is "
-            "blocked, or lend it by hand",
-            tracked=tracked,
-            did=did,
-        )
+        did = context.did("the loan is tried again")
+        if not context.dry_run:
+            context.store.revive(rows[-1], context.now)
+    context.findings.add(
+        Code.SUPPLIER_LOAN_MISSING,
+        "The patron has the book, but the lender's Alma shows no loan: look whether the virtual patron is "
+        "blocked, or lend it by hand",
+        tracked=tracked,
+        did=did,
     )
 
 
-def check_outbox(tools: Tools, ledger: Ledger) -> None:
+def check_outbox(context: ReconcileContext) -> None:
     """OUTBOX_STALLED: given up, waiting for more than an hour, or refused by a sink in the last week."""
     first: dict[tuple[str, str], str] = {}
-    rows = tools.store.stalled(tools.now - _WAITS, tools.now - _REFUSED_LATELY)
+    rows = context.store.stalled(context.now - _WAITS, context.now - _REFUSED_LATELY)
     for row in rows:
         key = f"{Code.OUTBOX_STALLED}:{row.outbox_id}"
         if row.state != "FAILED" and first.setdefault((row.pr_id, row.target), key) != key:
-            ledger.still(key)  # it waits for the one before it
+            context.findings.still(key)  # it waits for the one before it
             continue
         waiting = sum((each.pr_id, each.target) == (row.pr_id, row.target) for each in rows)
-        ledger.add(
-            finding(
-                Code.OUTBOX_STALLED,
-                "Mend the reason; then have the row tried again"
-                if row.state != "PENDING"
-                else "It is tried again by itself; mend the reason if it does not get through",
-                tracked=tools.store.get(row.pr_id),
-                part=row.outbox_id,
-                severity="urgent" if row.state == "DEAD" else "warning",
-                detail={
-                    "type": row.type,
-                    "target": row.target,
-                    "state": row.state,
-                    "error": row.last_error or "",
-                    "rows": str(waiting),
-                },
-            )
+        context.findings.add(
+            Code.OUTBOX_STALLED,
+            "Fix the reason; then have the row tried again"
+            if row.state != "PENDING"
+            else "It is tried again by itself; fix the reason if it does not get through",
+            tracked=context.store.get(row.pr_id),
+            part=row.outbox_id,
+            severity="urgent" if row.state == "DEAD" else "warning",
+            detail={
+                "type": row.type,
+                "target": row.target,
+                "state": row.state,
+                "error": row.last_error or "",
+                "rows": str(waiting),
+            },
         )
-    ledger.looked((Code.OUTBOX_STALLED,))
+    context.findings.looked((Code.OUTBOX_STALLED,))
 
 
-def check_volume(tools: Tools, ledger: Ledger, bucket: Bucket) -> None:
+def check_volume(context: ReconcileContext, bucket: Bucket) -> None:
     """VOLUME_ANOMALY: half as many or half as many more in a status than the day before (small numbers aside)."""
-    counts = {status: n for status, n in tools.store.counts().items() if Status(status) not in TERMINAL}
-    before = _counts_before(bucket, tools.now)
+    counts = {status: n for status, n in context.store.counts().items() if Status(status) not in TERMINAL}
+    before = _counts_before(bucket, context.now)
     if before is not None:
         for status in sorted({*counts, *before}):
             was, now = before.get(status, 0), counts.get(status, 0)
             if max(was, now) >= _FEW and abs(now - was) > was * _HALF:
-                ledger.add(
-                    finding(
-                        Code.VOLUME_ANOMALY,
-                        f"{counted(now, 'request')} {verb(now, 'is', 'are')} {status}, after {was} yesterday: "
-                        "look whether a system stands still",
-                        part=status,
-                        detail={"status": status, "now": str(now), "before": str(was)},
-                    )
+                context.findings.add(
+                    Code.VOLUME_ANOMALY,
+                    f"{counted(now, 'request')} {verb(now, 'is', 'are')} {status}, after {was} yesterday: "
+                    "look whether a system stands still",
+                    part=status,
+                    detail={"status": status, "now": str(now), "before": str(was)},
                 )
-        ledger.looked((Code.VOLUME_ANOMALY,))
-    if not tools.dry_run:
+        context.findings.looked((Code.VOLUME_ANOMALY,))
+    if not context.dry_run:
         body = json.dumps(counts, sort_keys=True).encode()
-        bucket.put(_counts_key(tools.now), body, "application/json")
-        bucket.delete([_counts_key(tools.now - timedelta(days=_KEPT_DAYS))])
+        bucket.put(_counts_key(context.now), body, "application/json")
+        bucket.delete([_counts_key(context.now - timedelta(days=_KEPT_DAYS))])
 
 
 def _counts_before(bucket: Bucket, now: datetime) -> dict[str, int] | None:

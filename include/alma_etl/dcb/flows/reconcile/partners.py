@@ -6,10 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from alma_etl.dcb.dcb_service import DcbService
-from alma_etl.dcb.flows.reconcile.findings import Code, finding
-from alma_etl.dcb.flows.reconcile.ledger import Ledger
+from alma_etl.dcb.flows.reconcile.findings import Code, ReconcileContext, why
 from alma_etl.dcb.flows.reconcile.patrons import tonight
-from alma_etl.dcb.flows.reconcile.tools import Tools, why
 from alma_etl.dcb.machine.vocabulary import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY, Role, Status, Txn
 from alma_etl.dcb.sides.ports import Done, describe
 from alma_etl.dcb.store.rows import LegRecord, Tracked
@@ -23,28 +21,31 @@ _CHAIN = tuple(Txn)[: tuple(Txn).index(Txn.CLOSED) + 1]
 
 
 def check_dcb_service(
-    tools: Tools, ledger: Ledger, open_service: Callable[[], DcbService], name: str, most: int
+    context: ReconcileContext,
+    open_service: Callable[[], DcbService],
+    name: str,
+    most: int,
 ) -> int:
     """DCB_MISMATCH: dcb-service shows something else for more than two hours, also after it was nudged.
 
     ``name``: of the sink, for the report. One call for each request, three where they differ; at most ``most`` requests
-    a night. Their number comes back.
+    a night. Return their number.
     """
-    waiting = {each.pr_id: each for each in tools.store.live() if _is_settled_in(tools, each)}
-    ledger.past(tools.store, (Code.DCB_MISMATCH,), waiting)
-    turn = tonight([(name, pr_id) for pr_id in waiting], tools.now, most)
+    waiting = {each.pr_id: each for each in context.store.live() if _is_settled_in(context, each)}
+    context.findings.past(context.store, (Code.DCB_MISMATCH,), waiting)
+    turn = tonight([(name, pr_id) for pr_id in waiting], context.now, most)
     looked = 0
     try:
         with open_service() as service:
             for _, pr_id in turn:
-                looked += _compare_status(tools, ledger, service, waiting[pr_id], name)
+                looked += _compare_status(context, service, waiting[pr_id], name)
     except (RemoteStop, InputProblem) as problem:
-        ledger.could_not_read(name, why(problem))
+        context.findings.could_not_read(name, why(problem))
     return looked
 
 
-def _is_settled_in(tools: Tools, tracked: Tracked) -> bool:
-    return tools.now - tracked.status_since > APART_FOR
+def _is_settled_in(context: ReconcileContext, tracked: Tracked) -> bool:
+    return context.now - tracked.status_since > APART_FOR
 
 
 def agrees(ours: Status, theirs: str) -> bool:
@@ -62,9 +63,9 @@ def agrees(ours: Status, theirs: str) -> bool:
     return ours in SETTLED and theirs in SETTLED | {Status.FINALISED}
 
 
-def _compare_status(tools: Tools, ledger: Ledger, service: DcbService, tracked: Tracked, name: str) -> bool:
+def _compare_status(context: ReconcileContext, service: DcbService, tracked: Tracked, name: str) -> bool:
     shown, did = service.status(tracked.pr_id), ""
-    if _differs(shown, tracked) and not tools.dry_run:
+    if _differs(shown, tracked) and not context.dry_run:
         try:
             service.nudge(tracked.pr_id)
             did = "dcb-service was asked to look"
@@ -74,21 +75,19 @@ def _compare_status(tools: Tools, ledger: Ledger, service: DcbService, tracked: 
         except RemoteError as problem:
             did = f"dcb-service could not be asked to look: {describe(problem)}"
     if isinstance(shown, Unknown):
-        ledger.missed_one(name)
+        context.findings.missed_one(name)
         return False
     if _differs(shown, tracked):
         theirs = shown.value if isinstance(shown, Found) else "unknown there"
-        ledger.add(
-            finding(
-                Code.DCB_MISMATCH,
-                f"dcb-service shows {theirs}, here it is {tracked.status}: compare the two timelines",
-                tracked=tracked,
-                subject=tracked.pr_id,
-                detail={"theirs": theirs[:60], "sink": name},
-                did=did,
-            )
+        context.findings.add(
+            Code.DCB_MISMATCH,
+            f"dcb-service shows {theirs}, here it is {tracked.status}: compare the two timelines",
+            tracked=tracked,
+            subject=tracked.pr_id,
+            detail={"theirs": theirs[:60], "sink": name},
+            did=did,
         )
-    ledger.looked((Code.DCB_MISMATCH,), tracked.pr_id)
+    context.findings.looked((Code.DCB_MISMATCH,), tracked.pr_id)
     return True
 
 
@@ -98,12 +97,12 @@ def _differs(shown: Answer[str], tracked: Tracked) -> bool:
     return isinstance(shown, Absent)
 
 
-def check_transactions(tools: Tools, ledger: Ledger) -> int:
+def check_transactions(context: ReconcileContext) -> int:
     """TXN_MISMATCH: a FOLIO side's transaction stands elsewhere for more than two hours. What may be sent is sent
-    again. One call each; their number comes back."""
+    again. One call each; return their number."""
     looked, asked, closed = 0, set(), set()
-    for tracked in tools.store.live():
-        if tracked.status not in TXN_OF or not _is_settled_in(tools, tracked):
+    for tracked in context.store.live():
+        if tracked.status not in TXN_OF or not _is_settled_in(context, tracked):
             continue
         for leg in tracked.legs.values():
             if leg.system_kind != "MOD_DCB" or leg.txn_id is None:
@@ -112,47 +111,45 @@ def check_transactions(tools: Tools, ledger: Ledger) -> int:
             if leg.system_code in closed:
                 continue
             try:
-                looked += _compare_txn(tools, ledger, tracked, leg, leg.txn_id)
+                looked += _compare_txn(context, tracked, leg, leg.txn_id)
             except (RemoteStop, InputProblem) as problem:
                 closed.add(leg.system_code)
-                ledger.could_not_read(leg.system_code, why(problem))
-    ledger.past(tools.store, (Code.TXN_MISMATCH,), asked)
+                context.findings.could_not_read(leg.system_code, why(problem))
+    context.findings.past(context.store, (Code.TXN_MISMATCH,), asked)
     return looked
 
 
-def _compare_txn(tools: Tools, ledger: Ledger, tracked: Tracked, leg: LegRecord, txn_id: str) -> bool:
-    mod_dcb, expected = tools.systems.mod_dcb(leg.system_code), TXN_OF[tracked.status]
+def _compare_txn(context: ReconcileContext, tracked: Tracked, leg: LegRecord, txn_id: str) -> bool:
+    mod_dcb, expected = context.systems.mod_dcb(leg.system_code), TXN_OF[tracked.status]
     shown = mod_dcb.status(txn_id)
     if isinstance(shown, Unknown):
-        ledger.missed_one(leg.system_code)
+        context.findings.missed_one(leg.system_code)
         return False
     theirs = shown.value if isinstance(shown, Found) else Txn.MISSING.value
     did, over = "", False
     if theirs != expected and not _is_fine(theirs, tracked, leg):
         if _is_ahead(theirs, expected):
-            ledger.nudged.add(tracked.pr_id)
-            did = tools.did("is looked at by the next dcb_status_sync")
-        elif _sends(tools, leg) and isinstance(shown, Found) and expected is not Txn.CREATED:
-            did = tools.did("sent again")
-            if not tools.dry_run:
+            context.findings.nudged.add(tracked.pr_id)
+            did = context.did("is looked at by the next dcb_status_sync")
+        elif _sends(context, leg) and isinstance(shown, Found) and expected is not Txn.CREATED:
+            did = context.did("sent again")
+            if not context.dry_run:
                 answer = mod_dcb.move_to(txn_id, expected, leg.role)
                 again = mod_dcb.status(txn_id)
                 over = isinstance(again, Found) and again.value == expected
                 did = answer.reason if not isinstance(answer, Done) else _WAITS
                 did = "sent again" if over else did
-        ledger.add(
-            finding(
-                Code.TXN_MISMATCH,
-                f"{leg.system_code}: the transaction is {theirs}, expected is {expected}: look in FOLIO",
-                tracked=tracked,
-                part=f"{leg.system_code}:{tracked.pr_id}",
-                subject=tracked.pr_id,
-                detail={"system": leg.system_code, "theirs": theirs[:60], "expected": expected},
-                did=did,
-                over=over,
-            )
+        context.findings.add(
+            Code.TXN_MISMATCH,
+            f"{leg.system_code}: the transaction is {theirs}, expected is {expected}: look in FOLIO",
+            tracked=tracked,
+            part=f"{leg.system_code}:{tracked.pr_id}",
+            subject=tracked.pr_id,
+            detail={"system": leg.system_code, "theirs": theirs[:60], "expected": expected},
+            did=did,
+            over=over,
         )
-    ledger.looked((Code.TXN_MISMATCH,), tracked.pr_id)
+    context.findings.looked((Code.TXN_MISMATCH,), tracked.pr_id)
     return True
 
 
@@ -173,10 +170,10 @@ def _is_ahead(theirs: str, expected: Txn) -> bool:
     return _CHAIN.index(Txn(theirs)) > _CHAIN.index(expected)
 
 
-def _sends(tools: Tools, leg: LegRecord) -> bool:
+def _sends(context: ReconcileContext, leg: LegRecord) -> bool:
     """Whether moving this transaction is ours: we act, or the settings name its mod-dcb as a sink."""
-    if tools.drives:
+    if context.drives:
         return True
-    system = tools.settings.systems.get(leg.system_code)
-    sinks = {sink.conn_id for sink in tools.settings.sinks if sink.type == "mod_dcb"}
+    system = context.settings.systems.get(leg.system_code)
+    sinks = {sink.conn_id for sink in context.settings.sinks if sink.type == "mod_dcb"}
     return system is not None and system.conn_id in sinks

@@ -1,4 +1,4 @@
-"""Steps 2 and 3: the findings as tables and as a page, and the last word."""
+"""Steps 2 and 3: the findings as tables and as a page, and the final check."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
+from alma_etl.dcb.flows.reconcile.compare import Compared, ReconcileFolder
 from alma_etl.dcb.flows.reconcile.findings import Finding
-from alma_etl.dcb.flows.reconcile.run import Compared, ReconcileFolder
 from alma_etl.errors import NotAcceptable
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.report_tables import CsvWriter
@@ -28,7 +28,7 @@ _SHOWN = 500
 
 
 def write_report(folder: ReconcileFolder, task_states: Mapping[str, str]) -> dict[str, str]:
-    """`findings.csv` (a row for each open finding) and `report.html` beside `compared.json`; their keys come back.
+    """`findings.csv` (a row for each open finding) and `report.html` beside `compared.json`; return their keys.
 
     ``task_states``: tasks that did not succeed. No names and no users' ids stand in any of them.
     """
@@ -54,7 +54,7 @@ def write_report(folder: ReconcileFolder, task_states: Mapping[str, str]) -> dic
 
 
 def check_outcome(folder: ReconcileFolder, task_states: Mapping[str, str]) -> str:
-    """The last word: one sentence. Raises NotAcceptable when something is urgent that nobody has acknowledged, when a
+    """The final check: one sentence. Raises NotAcceptable when something is urgent that nobody has acknowledged, when a
     system could not be read, or when a task failed."""
     compared = folder.find()
     problems = _problems(compared, task_states, folder.problem())
@@ -69,10 +69,10 @@ def _problems(compared: Compared | None, task_states: Mapping[str, str], problem
         return ["Nothing was compared.", *([f"{problem.rstrip('.')}."] if problem else failed)]
     pressing, sentences = compared.pressing, []
     if pressing:
-        told = ", ".join(f"{found.code} {found.pr_id or ''}".strip() for found in pressing[:5])
+        named = ", ".join(f"{found.code} {found.pr_id or ''}".strip() for found in pressing[:5])
         more = f" and {len(pressing) - 5} more" if len(pressing) > 5 else ""
         sentences.append(
-            f"Urgent: {told}{more}. The page says what to do; acknowledge an alert to silence it."
+            f"Urgent: {named}{more}. The page says what to do; acknowledge an alert to silence it."
         )
     for system, why in sorted(compared.unread.items()):
         sentences.append(f"{system} could not be read: {why.rstrip('.')}.")
@@ -82,9 +82,9 @@ def _problems(compared: Compared | None, task_states: Mapping[str, str], problem
 def _verdict(compared: Compared | None) -> str:
     if compared is None:
         return "Nothing was compared."
-    found, mended = len(compared.open), len(compared.mended)
+    found, fixed = len(compared.open), len(compared.fixed)
     what = "The books agree" if not found else f"{found} findings, none of them urgent and unacknowledged"
-    return f"{what}; {mended} mended." if mended else f"{what}."
+    return f"{what}; {fixed} fixed." if fixed else f"{what}."
 
 
 def _table(compared: Compared) -> bytes:

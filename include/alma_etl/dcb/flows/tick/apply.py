@@ -9,7 +9,7 @@ from typing import Any
 
 from alma_etl.counted import counted
 from alma_etl.dcb.faults import fault_of
-from alma_etl.dcb.flows.tick.run import SyncFolder, reports_of, rows_of
+from alma_etl.dcb.flows.tick.folder import SyncFolder, reports_of, rows_of
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import Applied, DcbStore

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from alma_etl.counted import counted
 from alma_etl.dcb.faults import fault_of
-from alma_etl.dcb.flows.tick.run import Group, Plan, SyncFolder
+from alma_etl.dcb.flows.tick.folder import PollGroup, SyncFolder, TickPlan
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.plan import PRIORITY, Allowance, Due, Look, admit, parts_wanted
 from alma_etl.dcb.settings import DcbSettings
@@ -44,8 +44,8 @@ def select_due(
     pr_ids: Sequence[str] = (),
     limit: int | None = None,
     dry_run: bool = False,
-) -> list[Group]:
-    """Lease what this tick will read and write the plan; the groups come back. A retry, or a run cleared with
+) -> list[PollGroup]:
+    """Lease what this tick will read and write the plan; return the groups. A retry, or a run cleared with
     the same Params, takes up the same plan.
 
     ``pr_ids``: look at these at once, whatever they are due. A dry run leases and nudges nothing.
@@ -70,7 +70,7 @@ def select_due(
         store.release(not_taken, folder.run_id)
         if full:
             store.wait(not_taken, now + STEP_BACK)
-    plan = Plan(
+    plan = TickPlan(
         run_id=folder.run_id,
         dry_run=dry_run,
         started=now,
@@ -143,7 +143,7 @@ def _costs(
     return tuple(sorted(costs.items()))
 
 
-def _groups(taken: Sequence[Tracked]) -> tuple[Group, ...]:
+def _groups(taken: Sequence[Tracked]) -> tuple[PollGroup, ...]:
     """The requests of one user stay together, so that one list serves them."""
     ordered = sorted(taken, key=_place)
     groups = []
@@ -151,7 +151,7 @@ def _groups(taken: Sequence[Tracked]) -> tuple[Group, ...]:
         part = ordered[start : start + _GROUP]
         lenders = sorted({_code(each.legs.get(Role.SUPPLIER)) for each in part})
         label = f"group {number:02d}: {counted(len(part), 'request')}, lent by {', '.join(lenders)}"
-        groups.append(Group(number=number, label=label, pr_ids=tuple(each.pr_id for each in part)))
+        groups.append(PollGroup(number=number, label=label, pr_ids=tuple(each.pr_id for each in part)))
     return tuple(groups)
 
 

@@ -1,9 +1,9 @@
-"""The working files of one tick: ``runs/dcb_status_sync/{run_id}/``."""
+"""The working files of one tick, ``runs/dcb_status_sync/{run_id}/``, and the time that its steps have."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,11 +18,11 @@ DAG_ID = "dcb_status_sync"
 SEEN = Step("seen.jsonl", key=lambda row: str(row["pr_id"]), rank=lambda row: Rank.SETTLED)
 
 
-class _Part(BaseModel):
+class _TickFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Group(_Part):
+class PollGroup(_TickFile):
     """Requests that one mapped task polls."""
 
     number: int
@@ -30,7 +30,7 @@ class Group(_Part):
     pr_ids: tuple[str, ...]
 
 
-class Plan(_Part):
+class TickPlan(_TickFile):
     """What the first step decided; every later step reads it.
 
     ``due`` requests were due (as far as ``limit`` looked), ``left`` of them the budget did not allow. ``nudged`` of
@@ -42,7 +42,7 @@ class Plan(_Part):
     run_id: str
     dry_run: bool
     started: datetime
-    groups: tuple[Group, ...]
+    groups: tuple[PollGroup, ...]
     due: int
     left: int
     hints: int = 0
@@ -57,7 +57,7 @@ class Plan(_Part):
         return [pr_id for group in self.groups for pr_id in group.pr_ids]
 
 
-class Polled(_Part):
+class Polled(_TickFile):
     """What a mapped task came to, by the plan that was made at ``started``.
 
     ``calls`` and ``answered`` by connection; ``closed``: why reading one ended. ``frozen`` requests wait for a system
@@ -74,8 +74,8 @@ class Polled(_Part):
     closed: dict[str, str] = {}
 
 
-class Worked(_Part):
-    """What a step that works off the outbox came to, beside what the store tells. ``held``: rows whose system was not
+class Worked(BaseModel):
+    """What a step that works off the outbox came to, beside what the store has. ``held``: rows whose system was not
     to be reached. ``problems``: (request, type, sentence), the first ones."""
 
     done: int = 0
@@ -83,7 +83,7 @@ class Worked(_Part):
     refused: int = 0
     given_up: int = 0
     held: int = 0
-    problems: tuple[tuple[str, str, str], ...] = ()
+    problems: list[tuple[str, str, str]] = []
     skipped: str = ""
     late: bool = False
 
@@ -94,20 +94,22 @@ class SyncFolder(RunFiles):
     def __init__(self, bucket: Bucket, run_id: str, dag_id: str = DAG_ID) -> None:
         super().__init__(bucket, run_id, dag_id)
 
-    def find_plan(self) -> Plan | None:
+    def find_plan(self) -> TickPlan | None:
         """The plan, None when the first step did not get that far."""
         found = self.bucket.find(self.key("plan.json"))
-        return None if found is None else Plan.model_validate_json(found)
+        return None if found is None else TickPlan.model_validate_json(found)
 
-    def plan(self) -> Plan:
+    def plan(self) -> TickPlan:
         """The plan. Raises NoSuchObject."""
-        return Plan.model_validate_json(self.bucket.get(self.key("plan.json")))
+        return TickPlan.model_validate_json(self.bucket.get(self.key("plan.json")))
 
     def save(self, name: str, value: BaseModel) -> None:
         """Save a model of this module (or the summary) under its name."""
-        self.bucket.put(self.key(name), value.model_dump_json(indent=1).encode(), "application/json")
+        self.bucket.put(
+            self.key(name), value.model_dump_json(indent=1, by_alias=True).encode(), "application/json"
+        )
 
-    def polled(self, number: int, plan: Plan) -> Polled | None:
+    def polled(self, number: int, plan: TickPlan) -> Polled | None:
         """What a group of this plan came to, None when it was not finished."""
         found = self.bucket.find(self.chunk_key(number, "polled.json"))
         polled = None if found is None else Polled.model_validate_json(found)
@@ -124,7 +126,7 @@ class SyncFolder(RunFiles):
         found = self.bucket.find(self.key(name))
         return None if found is None else Worked.model_validate_json(found)
 
-    def seen(self, number: int, plan: Plan) -> Checkpoint:
+    def seen(self, number: int, plan: TickPlan) -> Checkpoint:
         """What was read of each request of a group by this plan; another plan of the run reads again."""
         return Checkpoint(
             self.bucket,
@@ -155,12 +157,24 @@ def reports_of(row: Mapping[str, Any]) -> list[Report]:
     return [Report.from_json(each) for each in row["reports"]]
 
 
-def rows_of(folder: SyncFolder, plan: Plan) -> Iterator[dict[str, Any]]:
+def rows_of(folder: SyncFolder, plan: TickPlan) -> Iterator[dict[str, Any]]:
     """What all groups have read, each request once, also where a task did not come to its end."""
     for group in plan.groups:
         yield from folder.seen(group.number, plan).rows().values()
 
 
-def as_json(value: object) -> bytes:
-    """A small file for programs."""
-    return json.dumps(value, ensure_ascii=False, indent=1, default=str).encode()
+class Deadline:
+    """Over after so many seconds of real time, whatever the clock of the requests says."""
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._end = monotonic() + seconds
+
+    def share(self, parts: int) -> Deadline:
+        """The end of an equal part of what is left, for the first of so many."""
+        return Deadline(max(0.0, self._end - self._monotonic()) / parts, self._monotonic)
+
+    @property
+    def over(self) -> bool:
+        """Whether to begin nothing further."""
+        return self._monotonic() >= self._end
