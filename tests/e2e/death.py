@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.jobs.checkpoint import Checkpoint
 from alma_etl.remote.exchange import Exchange
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.loaded_items import SqlLoadedItems
 
 _DEEDS = (
     (Exchange, "send"), (Bucket, "put"), (Bucket, "copy"), (Bucket, "delete"), (Bucket, "delete_version"),

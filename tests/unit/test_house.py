@@ -29,7 +29,15 @@ OURS = {
     "benchmarks",
     "alma_plugin",
 }
-JOBS = {path.name for path in ETL.iterdir() if path.is_dir()} & {"west", "items", "bibs", "dcb", "aleph"}
+# inventory/ is not among them: it knows none of them, and each may know it. alma/ and aleph/ are clients.
+JOBS = {path.name for path in ETL.iterdir() if path.is_dir()} & {
+    "west",
+    "items",
+    "item_updates",
+    "bibs",
+    "dcb",
+}
+CLIENTS = ("alma", "aleph")
 
 
 def modules(folder: Path) -> list[Path]:
@@ -80,6 +88,10 @@ def test_the_sandbox_stands_alone():
     assert importers(SANDBOX, (OURS - {"alma_sandbox"}) | {"airflow"}) == []
 
 
+def test_what_the_jobs_share_does_not_know_what_they_know_of_inventory():
+    assert [name for path in modules(ETL / "jobs") for _, name in imports(path) if "inventory" in name] == []
+
+
 def test_what_the_jobs_share_knows_no_job_and_no_job_knows_another():
     found = []
     for path in modules(ETL):
@@ -105,6 +117,21 @@ def test_a_client_stands_on_remote_alone_and_remote_on_nothing(room, allowed):
         for path in modules(ETL / room)
         for line, name in imports(path)
         if name.split(".")[0] == "alma_etl" and (name.split(".")[1:] or [""])[0] not in allowed
+    ]
+    assert found == []
+
+
+def test_inventory_and_the_clients_know_what_lies_below_them_alone():
+    """jobs and areas -> inventory -> jobs/ -> store, tabular, marc, clients -> remote."""
+    below = ("alma", "remote", "marc", "identifiers", "errors", "counted")
+    allowed = {"inventory": ("inventory", "jobs", "store", "tabular", *below)}
+    allowed |= {name: (name, *(each for each in below if each not in CLIENTS)) for name in CLIENTS}
+    found = [
+        f"{shown(path)}:{line} imports {name}"
+        for folder, names in allowed.items()
+        for path in modules(ETL / folder)
+        for line, name in imports(path)
+        if name.startswith("alma_etl.") and name.split(".")[1] not in names
     ]
     assert found == []
 

@@ -1,5 +1,1 @@
-"""Item loads: holdings and items in Alma for the rows of a file that somebody dropped.
-
-The steps are functions, one a module: `read_file`, `check_codes`, `resolve_holdings`, `create_items`,
-`write_reports`, `file_away`, `check_outcome`.
-"""
+"""Item loads: holdings and items in Alma for the rows of a file that somebody dropped; `job.py` is the whole of it."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
-from alma_etl.items.outcomes import ItemOutcome, result
+from alma_etl.inventory.loaded_items import KnownItem
+from alma_etl.items.rows import ItemOutcome, result
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
-from alma_etl.store.loaded_items import KnownItem
 
 
 def already_there(row: Row, item: Item) -> End:

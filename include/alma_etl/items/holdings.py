@@ -14,17 +14,27 @@ from typing import Any
 
 from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
-from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
-from alma_etl.items.existing import look_where_it_was
-from alma_etl.items.groups import Candidate, Group, GroupResult, choose, group_key, groups_of, is_settled
-from alma_etl.items.making import Maker, TitleResult
-from alma_etl.items.outcomes import ItemOutcome, result, row_key
+from alma_etl.inventory.codes import alma_of, read_check, unknown_titles
+from alma_etl.inventory.holdings import (
+    Candidate,
+    Group,
+    GroupResult,
+    HoldingFault,
+    Maker,
+    TitleResult,
+    choose,
+    group_key,
+    groups_of,
+    is_settled,
+)
+from alma_etl.inventory.loaded_items import LoadedItems
+from alma_etl.items.existing import look_by_barcode, look_where_it_was
+from alma_etl.items.rows import ItemOutcome, result, row_key, verdict
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step, digest
 from alma_etl.jobs.file_job import FileJob
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.remote.answers import Absent, Found, Unknown
-from alma_etl.store.loaded_items import LoadedItems
 from alma_etl.store.locks import LockBusy, Locks
 
 log = logging.getLogger(__name__)
@@ -131,6 +141,7 @@ class _Resolving:
             self._plan.day,
             memory=memory,
             sender=f"{folder.run_id} {uuid.uuid4().hex}",
+            known_end=lambda row: look_by_barcode(client, row),
             was_begun=self._was_begun,
             note_begun=self._note_begun,
             not_begun=self._not_begun,
@@ -210,10 +221,10 @@ class _Resolving:
                             unavailable[mms_id] = bib, hidden
                     case Absent():
                         message = f"Alma does not know the title {mms_id} any more"
-                        self._end(by_title[mms_id], ItemOutcome.BIB_NOT_FOUND, message)
+                        self._end(by_title[mms_id], HoldingFault.BIB_NOT_FOUND, message)
                     case Unknown(error):
                         self._end(
-                            by_title[mms_id], ItemOutcome.FAILED, f"the title could not be read: {error}"
+                            by_title[mms_id], HoldingFault.FAILED, f"the title could not be read: {error}"
                         )
         return unavailable
 
@@ -231,7 +242,7 @@ class _Resolving:
             else:
                 self._keep(TitleResult([found]))
 
-    def _end(self, groups: Sequence[Group], outcome: ItemOutcome, message: str) -> None:
+    def _end(self, groups: Sequence[Group], outcome: HoldingFault, message: str) -> None:
         self._keep(TitleResult([group.ends(outcome, message) for group in groups]))
 
     def _settle_exactly(self, titles: Mapping[str, tuple[Bib, list[Group]]]) -> None:
@@ -246,7 +257,7 @@ class _Resolving:
                 return self._maker.settle(bib, groups, lock.check)
         except LockBusy as error:
             return TitleResult(
-                [group.ends(ItemOutcome.FAILED, f"{error}: clear this chunk's tasks") for group in groups]
+                [group.ends(HoldingFault.FAILED, f"{error}: clear this chunk's tasks") for group in groups]
             )
 
     def _was_begun(self, group: Group) -> bool:

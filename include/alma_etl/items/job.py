@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.items.codes import CodeCheck, alma_of, check_codes, find_check
-from alma_etl.items.fields import COLUMNS as TABLE_COLUMNS
-from alma_etl.items.fields import HOLDS
-from alma_etl.items.groups import GroupResult, group_key, is_settled
+from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check
+from alma_etl.inventory.holdings import GroupResult, group_key, is_settled
+from alma_etl.inventory.item_fields import COLUMNS as TABLE_COLUMNS
+from alma_etl.inventory.item_fields import HOLDS
+from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.items.holdings import begun_groups, holdings_of, resolve_holdings, resolved
 from alma_etl.items.loading import create_items
-from alma_etl.items.outcomes import COLUMNS, ItemOutcome
 from alma_etl.items.profiles import GIVES, SETTINGS, ItemProfile
-from alma_etl.items.rows import BadRow, check, item_row
+from alma_etl.items.rows import COLUMNS, BadRow, ItemOutcome, check, item_row
 from alma_etl.jobs.file_job import (
     FileJob,
     JobContext,
@@ -26,7 +26,6 @@ from alma_etl.jobs.file_job import (
 )
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
-from alma_etl.store.loaded_items import SqlLoadedItems
 from alma_etl.store.locks import open_locks
 from alma_etl.tabular.tables import Columns, open_table
 

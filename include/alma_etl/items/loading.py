@@ -10,12 +10,13 @@ from alma_etl.alma import shapes, writes
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
-from alma_etl.items.codes import alma_of, read_check, unknown_titles, verdict
+from alma_etl.inventory.codes import alma_of, read_check, unknown_titles
+from alma_etl.inventory.holdings import GroupResult, group_key
+from alma_etl.inventory.item_fields import as_date, item_body
+from alma_etl.inventory.loaded_items import LoadedItems
 from alma_etl.items.existing import already_there, known_of, look_by_barcode
-from alma_etl.items.fields import as_date, item_body
-from alma_etl.items.groups import GroupResult, group_key
 from alma_etl.items.holdings import resolved
-from alma_etl.items.outcomes import ItemOutcome, result, row_key
+from alma_etl.items.rows import ItemOutcome, result, row_key, verdict
 from alma_etl.jobs.ends import Sent
 from alma_etl.jobs.file_job import FileJob
 from alma_etl.jobs.file_run import FileRun
@@ -25,7 +26,6 @@ from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.safe_write import Outcome as WriteOutcome
 from alma_etl.store.bucket import NoSuchObject
-from alma_etl.store.loaded_items import LoadedItems
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from alma_etl.items.callnumbers import SCHEMES
-from alma_etl.items.fields import FIELDS, as_date, field_problem
+from alma_etl.inventory.call_numbers import SCHEMES
+from alma_etl.inventory.item_fields import FIELDS, as_date, field_problem
 from alma_etl.items.rows import BARCODE_PATTERN
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
 from alma_etl.jobs.settings_files import Code, SettingsFile, unknown

@@ -1,11 +1,12 @@
-"""From a row of the table to a row that may be loaded, or the reason why it may not."""
+"""The rows of an item load: from a row of the table to one that may be loaded, or the reason why it may not."""
 
 import re
 from collections.abc import Mapping
 
 from alma_etl.identifiers import is_mms_id, read_identifier
-from alma_etl.items.fields import FIELDS, field_problem
-from alma_etl.jobs.outcomes import Row
+from alma_etl.inventory.codes import CodeCheck
+from alma_etl.inventory.item_fields import FIELDS, field_problem
+from alma_etl.jobs.outcomes import DONE, MADE, OPEN, REFUSED, End, Row, RowOutcome, end_of
 from alma_etl.tabular.tables import SourceRow
 
 MAX_BARCODE = 100  # characters
@@ -14,6 +15,54 @@ MAX_BARCODE = 100  # characters
 BARCODE_PATTERN = rf"[^\s=+\-@]\S{{0,{MAX_BARCODE - 1}}}"
 # Words for nothing that may be codes elsewhere: of a library or a location Alma says whether it has it.
 _NO_BARCODES = frozenset(("na", "n.a.", "n.a", "nil"))
+
+
+class ItemOutcome(RowOutcome):
+    """The outcomes of an item load."""
+
+    CREATED = "created", "the item is in Alma now", MADE
+    WOULD_CREATE = "would_create", "the item would be created; this was a dry run", DONE
+    ALREADY_EXISTS = "already_exists", "the barcode is in Alma already, on this title", DONE
+    CONFLICT = "conflict", "the barcode is in Alma already, on another title", REFUSED
+    DUPLICATE_IN_FILE = "duplicate_in_file", "the barcode stands on an earlier line of the file", REFUSED
+    INVALID_ROW = (
+        "invalid_row",
+        "the row cannot be read or lacks something; docs/files.md says what is taken",
+        REFUSED,
+    )
+    BIB_NOT_FOUND = "bib_not_found", "Alma does not know the title", REFUSED
+    INVALID_CODE = "invalid_code", "Alma does not know a code of the row or of the profile", REFUSED
+    NO_HOLDING = (
+        "no_holding",
+        "the title has no holding at this place, and the profile forbids creating one",
+        REFUSED,
+    )
+    SEVERAL_HOLDINGS = (
+        "several_holdings",
+        "the title has several holdings at this place, and the profile does not choose",
+        REFUSED,
+    )
+    UNCONFIRMED = (
+        "unconfirmed",
+        "the item was sent and no answer came: look in Alma whether it is there",
+        OPEN,
+    )
+    FAILED = "failed", "Alma could not be asked, or refused; nothing was created", OPEN
+
+
+COLUMNS = (
+    "line", "mms_id", "barcode", "library", "location", "outcome", "holding_id", "item_pid", "message",
+)  # fmt: skip
+
+
+def row_key(row: Row) -> tuple[int, str, str]:
+    """By what a row and its end belong together, whichever attempt read the file."""
+    return row["line"], row["mms_id"], row["barcode"]
+
+
+def result(row: Row, outcome: ItemOutcome, message: str = "", **ids: str) -> End:
+    """Return a row's end, with its `holding_id` and `item_pid` as far as they are known."""
+    return end_of(row, COLUMNS, outcome, message, **ids)
 
 
 class BadRow(ValueError):
@@ -80,3 +129,16 @@ def _check_barcode(barcode: str, pattern: str) -> None:
     if " " in barcode:
         raise BadRow(f"barcode {barcode!r} has a space in it")
     raise BadRow(f"barcode {barcode!r} begins with {barcode[0]}, as a formula: enter the barcode itself")
+
+
+def verdict(row: Row, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[ItemOutcome, str] | None:
+    """The end of a row that cannot be loaded, by itself or by what the check found; None when nothing stands against
+    it."""
+    if row.get("refused"):
+        return ItemOutcome.INVALID_ROW, row["refused"]
+    fault = check.fault_of(row)
+    if fault:
+        return ItemOutcome.INVALID_CODE, fault
+    if row["mms_id"] in unknown:
+        return ItemOutcome.BIB_NOT_FOUND, unknown[row["mms_id"]]
+    return None

@@ -12,8 +12,8 @@ from sqlalchemy import event, exc, text
 
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import Alert, DcbStore, Hint, HoldTaken, LegRecord, NewRequest
+from alma_etl.inventory.loaded_items import KnownItem, SqlLoadedItems
 from alma_etl.store.db import StoreConflict, StoreRefused, StoreUnavailable, parse_url, store_problem
-from alma_etl.store.loaded_items import KnownItem, SqlLoadedItems
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, seen
 

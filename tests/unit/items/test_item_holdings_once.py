@@ -9,10 +9,10 @@ import pytest
 import requests
 from sqlalchemy import create_engine, text
 
-from alma_etl.items import making
-from alma_etl.items.codes import alma_of
+from alma_etl.inventory.codes import alma_of
+from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
+from alma_etl.items import holdings as resolving
 from alma_etl.store.db import parse_url
-from alma_etl.store.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.store.upgrade import upgrade
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.items.conftest import Load, Loader
@@ -206,13 +206,13 @@ def test_who_lost_the_title_with_the_database_session_posts_nothing_and_a_retry_
     load.read()
     load.check()
     if moment == "before the post":
-        look = making.look_by_barcode
+        look = resolving.look_by_barcode
 
         def look_and_lose(client, row):
             end_sessions_with_locks(store)
             return look(client, row)
 
-        monkeypatch.setattr(making, "look_by_barcode", look_and_lose)
+        monkeypatch.setattr(resolving, "look_by_barcode", look_and_lose)
     else:
         requests.post(
             f"{lagging.url}/sandbox/faults",

@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
+from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.items.holdings import resolved
 from alma_etl.remote.errors import (
     BudgetUnknown,
@@ -16,7 +17,6 @@ from alma_etl.remote.errors import (
 )
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.db import StoreUnavailable
-from alma_etl.store.loaded_items import SqlLoadedItems
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.items.conftest import Load
 from tests.unit.items.test_item_clears import profile

@@ -17,12 +17,12 @@ from sqlalchemy.engine import make_url
 
 from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.dcb.store.rows import Alert
+from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
 from alma_etl.jobs.ledger_reading import Artefact, FileVersion, Record, RunKey
 from alma_etl.remote.meter import CallCounts
 from alma_etl.store.limiter_sql import SqlBudget
-from alma_etl.store.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.store.upgrade import upgrade
 from local import servers
 from local.folders import wheel_folder

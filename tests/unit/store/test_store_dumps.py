@@ -17,11 +17,11 @@ from sqlalchemy.engine import make_url
 from alma_etl.dcb.explain import explain
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
+from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import Record, RunKey
 from alma_etl.store.db import open_engine
 from alma_etl.store.limiter_sql import SqlBudget
-from alma_etl.store.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.store.upgrade import VERSION_TABLE, alembic_config, upgrade
 from tests.unit.dcb.records import HOUR, SETTINGS, START, seen
 from tests.unit.store.make_dump import ALMA, FOLDER

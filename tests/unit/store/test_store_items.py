@@ -5,9 +5,9 @@ import threading
 import pytest
 from sqlalchemy import create_engine, text
 
+from alma_etl.inventory.loaded_items import KnownItem, SqlLoadedItems
 from alma_etl.store.db import StoreUnavailable, parse_url
 from alma_etl.store.limiter_sql import SqlBudget
-from alma_etl.store.loaded_items import KnownItem, SqlLoadedItems
 from alma_etl.store.locks import LockBusy, LockLost, open_locks
 from tests.unit.store.pooler import pooled
 

@@ -1,4 +1,4 @@
-"""Step 2 of an item load: every code and every title of the file asked for in Alma, before the first write."""
+"""Every code and every title that the rows of a file name asked for in Alma, before the first write."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +11,6 @@ from alma_etl.alma.bibs import in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.conf import CodeRow, Library, Location
 from alma_etl.alma.po_lines import PoLine
-from alma_etl.items.outcomes import ItemOutcome
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
@@ -121,19 +120,6 @@ def unknown_titles(folder: FileRun, number: int, alma: str) -> Mapping[str, str]
 def _titles(folder: FileRun, number: int, alma: str) -> Checkpoint:
     """Which titles of a chunk Alma knows: that depends on no setting."""
     return Checkpoint(folder.bucket, folder.chunk_key(number, TITLES.name), TITLES, settings={}, alma=alma)
-
-
-def verdict(row: Row, check: CodeCheck, unknown: Mapping[str, str]) -> tuple[ItemOutcome, str] | None:
-    """The end of a row that cannot be loaded, by itself or by what the check found; None when nothing stands against
-    it."""
-    if row.get("refused"):
-        return ItemOutcome.INVALID_ROW, row["refused"]
-    fault = check.fault_of(row)
-    if fault:
-        return ItemOutcome.INVALID_CODE, fault
-    if row["mms_id"] in unknown:
-        return ItemOutcome.BIB_NOT_FOUND, unknown[row["mms_id"]]
-    return None
 
 
 def _check(client: AlmaClient, codes: Codes, *, po_lines_at_most: int) -> CodeCheck:

@@ -6,7 +6,7 @@ import pytest
 from lxml import etree
 from pymarc import Field, Indicators, Record, Subfield
 
-from alma_etl.items.callnumbers import CallNumber, call_number_in, call_number_of, holding_record
+from alma_etl.inventory.call_numbers import CallNumber, call_number_in, call_number_of, holding_record
 from alma_etl.marc.xml import record_from_xml
 
 

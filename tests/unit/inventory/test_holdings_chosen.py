@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from alma_etl.items.groups import Candidate, Group, choose, groups_of
+from alma_etl.inventory.holdings import Candidate, Group, choose, groups_of
 from alma_etl.items.profiles import ItemProfile
 
 FIRST, FAIL = ItemProfile(), ItemProfile(on_several_holdings="fail")
