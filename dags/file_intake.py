@@ -4,7 +4,7 @@
 Starts one run of the right job for every file that somebody drops into the bucket.
 
 **When.** Within seconds of a file's arrival: an asset watcher looks into `items/incoming/` every three seconds and
-rings. By hand at any time; it finds the files by itself.
+starts it. By hand at any time; it finds the files by itself.
 
 **Input.** What lies in the incoming folders. A file that still changes is left alone until it rests for three seconds;
 names that programs use while they write (`.part`, `.tmp`, `.filepart`, `~$`, a leading dot) are passed over.

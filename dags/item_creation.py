@@ -14,14 +14,14 @@ of `library`, `location`, `item_policy`, `material_type`, `po_line`, `copy_id`, 
 `docs/files.md` says what is taken, what is cleaned and what is refused.
 
 **Output.** In `items/reports/`: what became of every row, as CSV, as an Excel workbook, as a page, and the holdings
-without a call number. In `items/rejects/`: the rows that were not loaded, to be mended and dropped again. The file
+without a call number. In `items/rejects/`: the rows that were not loaded, to be corrected and dropped again. The file
 itself moves to `items/done/`, or to `items/failed/` when no row of it could be loaded; after a dry run it stays.
 
 **Safe to run again?** Yes. A file dropped a second time is looked up, not written again. Clearing failed tasks goes on
 where they stopped; what may have been sent is looked for before anything is repeated.
 
 **When it fails.** The last line of `check_outcome` says what is wrong and what to do; the page has every row. Rejected
-rows alone do not fail a run: they are the sender's to mend. See `docs/runbooks/item_creation.md`.
+rows alone do not fail a run: they are the sender's to correct. See `docs/runbooks/item_creation.md`.
 """
 
 from datetime import datetime

@@ -193,7 +193,7 @@ def _check_po_lines(
                     if po_line.status.upper() in _ENDED_PO_LINES:
                         wrong[number] = f"PO line {number!r} is {po_line.status.lower()}"
     except RemoteUnauthorized:
-        # The key is right, or the libraries had not been told: it lacks the area Acquisitions alone.
+        # The key is right, or the libraries would have been refused: it lacks the area Acquisitions alone.
         return {}, [
             "PO lines were not asked for beforehand, since the key may not read Acquisitions: "
             "Alma refuses the rows whose PO line it does not know"

@@ -56,7 +56,7 @@ STEP = Step("holdings.jsonl", key=_key, rank=_rank)
 def resolve_holdings(
     job: FileJob[Any], client: AlmaClient, folder: FileRun, number: int, *, memory: LoadedItems, locks: Locks
 ) -> dict[str, int]:
-    """Decide for every title and place of a chunk which holding its rows go to; counts come back.
+    """Decide for every title and place of a chunk which holding its rows go to; return the counts.
 
     Rows that an earlier load brought into Alma are looked up first and need no holding. The rest costs one
     request for 100 titles whose holding availability shows, and about four where a holding has to be made.
@@ -205,7 +205,7 @@ class _Resolving:
                     log.info("The item %s of an earlier load is gone, it is loaded again", row["barcode"])
 
     def _find_available(self, groups: Sequence[Group]) -> Mapping[str, tuple[Bib, list[Group]]]:
-        """Settle what availability shows; the titles with groups that it does not show come back."""
+        """Settle what availability shows; return the titles with groups that it does not show."""
         by_title: dict[str, list[Group]] = {}
         for group in groups:
             by_title.setdefault(group.mms_id, []).append(group)

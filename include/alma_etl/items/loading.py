@@ -184,6 +184,6 @@ def _outcome_of(refusal: RemoteError) -> ItemOutcome:
 
 
 def _is_older(item: Item, since: date) -> bool:
-    """Whether the item was there before; Alma tells the day, and its day may begin elsewhere than ours."""
+    """Whether the item was there before; Alma has the day, and its day may begin elsewhere than ours."""
     created = as_date(shapes.text(item.raw.get("item_data", {}).get("creation_date")))
     return created is not None and created < since - timedelta(days=1)

@@ -1,7 +1,7 @@
 """Which files lie in the incoming folders and have no run yet.
 
-The listing is the truth, whoever rings: a file that is there and was not started is new, whatever messages were
-lost, doubled or merged on the way. What was started stands in one small object, so that files under way are not
+The listing is the truth, whoever reports an arrival: a file that is there and was not started is new, whatever
+messages were lost, doubled or merged on the way. What was started stands in one small object, so that files under way are not
 offered again and again; that no version of a file starts twice is guarded by the run's id, which Airflow's
 database accepts only once.
 """
@@ -36,7 +36,7 @@ class Arrival:
     @property
     def version(self) -> str:
         """Entity tag and time: by this a run knows that the file is still the one that it was started for."""
-        # Listings tell fractions of a second, a look at the object alone does not.
+        # Listings have fractions of a second, a look at the object alone does not.
         return f"{self.etag}@{self.last_modified.astimezone(UTC).isoformat(timespec='seconds')}"
 
     @property

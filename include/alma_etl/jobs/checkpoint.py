@@ -134,10 +134,10 @@ class Checkpoint:
         given = {self._step.key(dict(row)): dict(row) for row in rows}
         counting = self._read_counting()
         own = [each for each in counting if (each.scope, each.settings) == (self._scope, self._settings)]
-        merged, told = self._merged(own), self._merged(counting)
+        merged, counting_rows = self._merged(own), self._merged(counting)
         for key, row in given.items():
             self._take(merged, key, attempt, row)
-            self._take(told, key, attempt, row)
+            self._take(counting_rows, key, attempt, row)
         ordered = [*given, *(key for key in merged if key not in given)]
         new = self._new_key(max([attempt, *(each.number for each in own)]) + 1)
         self._bucket.write_rows(new, (_tagged(*merged[key]) for key in ordered))
@@ -146,7 +146,7 @@ class Checkpoint:
         self._bucket.delete([each.key for each in own])
         for each in own:
             self._read.pop(each.key, None)
-        return [told[key][1] for key in given]
+        return [counting_rows[key][1] for key in given]
 
     def _started(self) -> int:
         if self._attempt is None:

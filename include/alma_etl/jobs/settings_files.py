@@ -108,13 +108,15 @@ def read_settings(text: str | bytes, model: type[Settings], *, source: str) -> S
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = [f"{source}, line {_line_of(node, path)}: {told}" for path, told in _faults(error, model)]
+        faults = [
+            f"{source}, line {_line_of(node, path)}: {sentence}" for path, sentence in _faults(error, model)
+        ]
         raise InputProblem("; ".join(faults)) from error
 
 
 def sentence_of(error: ValidationError, model: type[BaseModel]) -> str:
     """What is wrong with values that were given to ``model``: one sentence per fault, each naming its field."""
-    return "; ".join(told for _, told in _faults(error, model))
+    return "; ".join(sentence for _, sentence in _faults(error, model))
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Collection[str]) -> None:
@@ -188,7 +190,7 @@ def _read_yaml(text: str, source: str) -> tuple[Node | None, dict[Any, Any]]:
             f"(U+{error.character:04X})"
         ) from error
     if twice:
-        raise InputProblem("; ".join(f"{source}, line {line}: {told}" for line, told in twice))
+        raise InputProblem("; ".join(f"{source}, line {line}: {sentence}" for line, sentence in twice))
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -263,8 +265,8 @@ def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Pa
     for fault in error.errors():
         path = tuple(step for step in fault["loc"] if step != "[key]")
         name = ".".join(map(str, path))
-        told = _said(fault, model)
-        yield path, f"{name}: {told}" if name else told
+        sentence = _said(fault, model)
+        yield path, f"{name}: {sentence}" if name else sentence
 
 
 def _said(fault: ErrorDetails, model: type[BaseModel]) -> str:

@@ -54,10 +54,10 @@ def new_starts(
 
 
 def note_starts(bucket: Bucket, starts: Sequence[Start], states: Sequence[str]) -> str:
-    """Remember the runs that were started; a sentence comes back.
+    """Remember the runs that were started; return a sentence.
 
     `states` are those of the starting tasks, in the order of `starts`; one that was skipped met a run that exists
-    already. Raises NotAcceptable when a run could not be started: it is tried again with the next ring.
+    already. Raises NotAcceptable when a run could not be started: it is tried again with the next look.
     """
     outcome = list(zip(starts, states, strict=True))
     good = [start for start, state in outcome if state in ("success", "skipped")]

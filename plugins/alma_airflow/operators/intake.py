@@ -28,7 +28,6 @@ class ListNewFiles(EtlOperator):
         self.settle_seconds = settle_seconds
 
     def work(self, context: Context) -> list[dict[str, Any]]:
-        """Called by `execute`."""
         settle = timedelta(seconds=self.settle_seconds)
         return [dict(start) for start in new_starts(open_bucket(), at_most=self.at_most, settle=settle)]
 
@@ -46,7 +45,6 @@ class StartLoad(KnownErrors, TriggerDagRunOperator):
         super().__init__(**{"logical_date": None, "skip_when_already_exists": True, **kwargs})
 
     def execute(self, context: Context) -> None:
-        """Called by Airflow."""
         run_id = str(self.trigger_run_id)
         former = former_run_id(run_id)
         if former != run_id and context["ti"].get_dr_count(self.trigger_dag_id, run_ids=[former]):
@@ -73,13 +71,12 @@ class ReportIntake(EtlOperator):
         self.start_task_id = start_task_id
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         ti, run = context["ti"], context["dag_run"]
         starts = list(self.starts or [])
         states = ti.get_task_states(
             dag_id=run.dag_id, task_ids=[self.start_task_id], run_ids=[run.run_id]
         ).get(run.run_id, {})
-        told = [str(states.get(f"{self.start_task_id}_{index}")) for index in range(len(starts))]
-        sentence = note_starts(open_bucket(), starts, told)
+        ended = [str(states.get(f"{self.start_task_id}_{index}")) for index in range(len(starts))]
+        sentence = note_starts(open_bucket(), starts, ended)
         self.log.info("%s", sentence)
         return sentence
