@@ -1,8 +1,8 @@
 """Which files lie in the incoming folders and have no run yet.
 
 The listing is the truth, whoever reports an arrival: a file that is there and was not started is new, whatever
-messages were lost, doubled or merged on the way. What was started stands in one small object, so that files under way are not
-offered again and again; that no version of a file starts twice is guarded by the run's id, which Airflow's
+messages were lost, doubled or merged on the way. What was started stands in one small object, so that files under way
+are not offered again and again; that no version of a file starts twice is guarded by the run's id, which Airflow's
 database accepts only once.
 """
 

@@ -79,6 +79,10 @@ class Load:
         stem = self.params["key"].rpartition("/")[2].rpartition(".")[0]
         return Loaded(self.loader.bucket, self, stem)
 
+    def say(self) -> str:
+        """What the final check says of a run that is acceptable."""
+        return JOB.check_outcome(self.context())
+
     def whole(self) -> Loaded:
         """All steps, as the DAG does them."""
         states: dict[str, str] = {}

@@ -8,6 +8,7 @@ import yaml
 from alma_etl.items.holdings import STEP as HOLDINGS
 from alma_etl.jobs.ends import ENDS
 from alma_etl.jobs.file_run import FileRun
+from alma_etl.jobs.summary import SUMMARY
 from alma_etl.store.bucket import json_line
 from alma_sandbox import Settings, serve
 from tests.e2e.items import ItemSandbox
@@ -345,3 +346,16 @@ def test_a_connection_pointed_back_goes_by_what_its_own_alma_knows(loader, alma)
     loader.alma = alma
     loader.fresh_client()
     assert load.whole().ends() == [(1, "created")]
+
+
+def test_a_report_that_the_version_before_wrote_is_judged_and_replaced(loader, alma):
+    """It had the figures of item loads among those of all jobs."""
+    profile(loader)
+    load = Load(loader, loader.drop(f"{alma.add_title()}|A\n"))
+    load.whole()
+    sentence = load.say()
+    key = load.folder.key(SUMMARY)
+    summary = json.loads(loader.bucket.get(key))
+    loader.bucket.put(key, json.dumps(summary | summary.pop("figures")).encode())
+    assert load.say() == sentence == "1 of 1 row loaded."
+    assert "1 holding was made" in load.finish().page()
