@@ -38,6 +38,7 @@ Kind = Literal[
 
 # Kinds that spoil the answer of a call that took effect; the others strike before any effect.
 _AFTER = {"drop", "truncated", "malformed", "slow", "charset", "huge", "short", "miscount"}
+_CHUNK = 1 << 20
 
 
 class FaultRule(BaseModel):
@@ -186,9 +187,6 @@ class Faults:
             {**armed.rule.model_dump(exclude_defaults=True), "matched": armed.matched, "hit": armed.hit}
             for armed in self._armed.values()
         ]
-
-
-_CHUNK = 1 << 20
 
 
 class Dropped(Response):

@@ -8,6 +8,15 @@ from alma_sandbox.http.call import Call, route
 from alma_sandbox.http.errors import Refusal
 from alma_sandbox.routes import shapes
 
+_YES_NO = {True: "Yes", False: "No"}
+_MOST = 1000
+_COMBINE = ("AND", "OR", "NOT")
+_ID_TYPES = {
+    "ITEM": ("", "BARCODE"),
+    "BIB_MMS": ("", "SYSTEM_NUMBER", "OCLC_NUMBER"),
+    "USER": ("", "BARCODE", "INST_ID", "PRIMARY_ID", "all_unique"),
+}
+
 
 def read_list(call: Call) -> Answer:
     """``GET /conf/sets``."""
@@ -53,16 +62,9 @@ def _member(call: Call, found: AlmaSet, member: str) -> Payload:
     return {"id": member, "description": title, "link": call.link(f"/bibs/{member}")}
 
 
-_YES_NO = {True: "Yes", False: "No"}
-
-
 def lookup(call: Call) -> AlmaSet:
     """The set of the path: 60107 when there is none."""
-    set_id = call.path["set_id"]
-    found = call.sandbox.sets.by_id.get(set_id)
-    if found is None:
-        raise Refusal("60107", f"Set ID {set_id} is not valid.")
-    return found
+    return _set(call, call.path["set_id"])
 
 
 def shape(call: Call, found: AlmaSet) -> Payload:
@@ -88,15 +90,6 @@ def shape(call: Call, found: AlmaSet) -> Payload:
         "origin": code(found.origin, "Institution only"),
         "link": link,
     }
-
-
-_MOST = 1000
-_COMBINE = ("AND", "OR", "NOT")
-_ID_TYPES = {
-    "ITEM": ("", "BARCODE"),
-    "BIB_MMS": ("", "SYSTEM_NUMBER", "OCLC_NUMBER"),
-    "USER": ("", "BARCODE", "INST_ID", "PRIMARY_ID", "all_unique"),
-}
 
 
 def create(call: Call) -> Answer:

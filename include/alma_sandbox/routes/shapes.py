@@ -14,6 +14,27 @@ from alma_sandbox.http.answers import Both, Payload, code
 from alma_sandbox.http.call import Call
 from alma_sandbox.state.clock import timestamp
 
+# Fields of item_data that Alma leaves out when they are empty.
+_ONLY_WHEN_SET = {
+    "expected_arrival_date",
+    "inventory_date",
+    "receive_number",
+    "weeding_number",
+    "weeding_date",
+}
+_EMPTY_OBJECTS = {"physical_condition", "committed_to_retain"}
+_STATUS_XML = {
+    states.NOT_STARTED: "Not Started",
+    states.IN_PROCESS: "In Process",
+    states.ON_HOLD_SHELF: "On Hold Shelf",
+    states.HISTORY: "History",
+}
+_SUB_TYPES = {
+    "HOLD": ("PATRON_PHYSICAL", "Patron physical item request"),
+    "DIGITIZATION": ("PHYSICAL_TO_DIGITIZATION", "Patron digitization request"),
+    "BOOKING": ("BOOKING", "Patron booking request"),
+}
+
 
 def truth(value: bool) -> str:
     """A suppress flag: a text in JSON, too."""
@@ -138,28 +159,6 @@ def holding(found: Holding) -> Payload:
         "calculated_suppress_from_publishing": truth(availability.calculated_suppressed(found)),
         "record": found.record,
     }
-
-
-# Fields of item_data that Alma leaves out when they are empty.
-_ONLY_WHEN_SET = {
-    "expected_arrival_date",
-    "inventory_date",
-    "receive_number",
-    "weeding_number",
-    "weeding_date",
-}
-_EMPTY_OBJECTS = {"physical_condition", "committed_to_retain"}
-_STATUS_XML = {
-    states.NOT_STARTED: "Not Started",
-    states.IN_PROCESS: "In Process",
-    states.ON_HOLD_SHELF: "On Hold Shelf",
-    states.HISTORY: "History",
-}
-_SUB_TYPES = {
-    "HOLD": ("PATRON_PHYSICAL", "Patron physical item request"),
-    "DIGITIZATION": ("PHYSICAL_TO_DIGITIZATION", "Patron digitization request"),
-    "BOOKING": ("BOOKING", "Patron booking request"),
-}
 
 
 def due(moment: datetime) -> str:
