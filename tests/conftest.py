@@ -3,6 +3,7 @@
 `postgres`, `s3`, `valkey` and `sandbox` give a test its own database, bucket, emptied Valkey and sandboxes.
 """
 
+import functools
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import redis
+import requests
 from hypothesis import HealthCheck, settings
 
 from local import folders, servers
@@ -19,6 +22,9 @@ from tests import airflow_home
 
 folders.reach_this_machine_directly()
 _airflow = airflow_home.prepare()
+
+# Each boto3 session reads the description of S3 anew, a third of a second; here hundreds are made in one process.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -119,20 +125,38 @@ def valkey(valkey_server: servers.Server) -> str:
     return valkey_server.url
 
 
+@pytest.fixture(scope="session")
+def idle_sandboxes() -> Iterator[dict[str, list[servers.Server]]]:
+    """Sandboxes that no test uses at the moment, by their arguments."""
+    idle: dict[str, list[servers.Server]] = {}
+    yield idle
+    for server in itertools.chain.from_iterable(idle.values()):
+        server.stop()
+
+
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Callable[..., servers.Server]]:
+def sandbox(
+    tmp_path_factory: pytest.TempPathFactory, idle_sandboxes: dict[str, list[servers.Server]]
+) -> Iterator[Callable[..., servers.Server]]:
     """A factory of Alma sandboxes, each a process of its own: `sandbox(titles=40, seed=7, per_second=25)`.
 
-    Its arguments are those of `local.servers.start_sandbox`; the connection's host is `.url` of the answer.
+    Its arguments are those of `local.servers.start_sandbox`; the connection's host is `.url` of the answer. One that
+    an earlier test used with the same arguments is reset and used again.
     """
-    started: list[servers.Server] = []
-    numbers = itertools.count(1)
+    used: list[tuple[str, servers.Server]] = []
 
     def start(titles: int = 400, seed: int = 7, **options: str | int | float) -> servers.Server:
-        folder = tmp_path / f"sandbox-{next(numbers)}"
-        started.append(servers.start_sandbox(folder, titles=titles, seed=seed, **options))
-        return started[-1]
+        kind = str((titles, seed, sorted(options.items())))
+        idle = idle_sandboxes.get(kind)
+        server = idle.pop() if idle else None
+        if server is None:
+            folder = tmp_path_factory.mktemp("sandbox")
+            server = servers.start_sandbox(folder, titles=titles, seed=seed, **options)
+        used.append((kind, server))
+        return server
 
     yield start
-    for server in started:
-        server.stop()
+    for kind, server in used:
+        if server.process.exit_code() is None:
+            requests.post(f"{server.url}/sandbox/reset", timeout=30).raise_for_status()
+            idle_sandboxes.setdefault(kind, []).append(server)

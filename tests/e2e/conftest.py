@@ -2,24 +2,25 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.utils import db
 
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade
-from tests.airflow_home import CHECKOUT
+from tests.e2e.running import run_dag, without_repetition
 
 LOGICAL_DATE = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def airflow_db() -> None:
+@pytest.fixture(scope="session", autouse=True)
+def airflow_db() -> Iterator[None]:
     """Airflow's own database, made once."""
     db.initdb()
+    with without_repetition():
+        yield
 
 
 class Jobs:
@@ -29,17 +30,12 @@ class Jobs:
         self.bucket = bucket
 
     def run(self, dag_id: str, conf: dict[str, Any], *, at: datetime = LOGICAL_DATE) -> Any:
-        """Run a DAG with these Params; the DAG run comes back, with `state`, `run_id` and task instances."""
-        # A DAG of its own for each run: dag.test() writes the run's conf into the params of the DAG object.
-        dag = DagBag(str(CHECKOUT / "dags" / f"{dag_id}.py")).dags[dag_id]
-        for task in dag.tasks:
-            task.retry_delay = timedelta(0)
-            task.retry_exponential_backoff = 0
-        return dag.test(logical_date=at, run_conf=conf)
+        """Run a DAG with these Params; the DAG run, with `state`, `run_id` and task instances."""
+        return run_dag(dag_id, conf, at)
 
 
 @pytest.fixture
-def jobs(airflow_db: None, s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def jobs(s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """The jobs with a bucket and a state store of this test; `connect` an Alma before running one."""
     store = f"sqlite:///{tmp_path}/store.db"
     upgrade(store)

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import requests
-from airflow.dag_processing.dagbag import DagBag
 
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import DcbStore
@@ -24,7 +23,7 @@ from alma_etl.store.upgrade import upgrade
 from alma_sandbox import Settings, serve
 from alma_sandbox.catalogue.records import Item
 from alma_sandbox.consortium import ConsortiumSettings, serve_consortium
-from tests.airflow_home import CHECKOUT
+from tests.e2e.running import run_dag
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TICK = timedelta(hours=30)  # longer than the longest interval: whatever waits is looked at in each tick
@@ -281,11 +280,7 @@ class World:
     def run(self, dag_id: str, conf: dict[str, Any] | None = None) -> Any:
         """Run a DAG to its end; the DAG run."""
         self._runs += 1
-        dag = DagBag(str(CHECKOUT / "dags" / f"{dag_id}.py")).dags[dag_id]
-        for task in dag.tasks:
-            task.retry_delay = timedelta(0)
-            task.retry_exponential_backoff = 0
-        return dag.test(logical_date=self.clock.now() + timedelta(seconds=self._runs), run_conf=conf or {})
+        return run_dag(dag_id, conf or {}, self.clock.now() + timedelta(seconds=self._runs))
 
     def tick(self, span: timedelta = TICK) -> None:
         """Time passes everywhere."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from airflow import settings
-from airflow.utils import db
 from sqlalchemy import create_engine, inspect, text
 
 from alma_etl.dcb.explain import explain
@@ -50,7 +49,6 @@ class Told:
 @pytest.fixture(scope="module")
 def told(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """All scenarios, played to their end."""
-    db.initdb()
     client = s3_server.client()
     client.create_bucket(Bucket="dcb-scenarios")
     s3 = S3Bucket("dcb-scenarios", s3_server.endpoint_url, s3_server.access_key, s3_server.secret_key)
