@@ -119,6 +119,7 @@ def test_no_path_breaks_a_page(server: TestClient, login: Any, bucket: Pages, pa
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
+@pytest.mark.heavy
 def test_no_ids_break_the_page_of_a_run(server: TestClient, login: Any, dag_id: str, run_id: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pages, "open_bucket", Pages)

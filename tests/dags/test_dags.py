@@ -5,11 +5,10 @@ import inspect
 from datetime import timedelta
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 
 from tests.airflow_home import CHECKOUT
+from tests.dags.bag import BAG
 
-BAG = DagBag(str(CHECKOUT / "dags"))
 DAGS = sorted(BAG.dags.items())
 TASKS = [(dag_id, task) for dag_id, dag in DAGS for task in dag.tasks]
 TRIAGE = ("**When.**", "**Safe to run again?**", "**When it fails.**")

@@ -3,13 +3,11 @@
 import json
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from tests.airflow_home import CHECKOUT
+from tests.dags.bag import BAG
 
-BAG = DagBag(str(CHECKOUT / "dags"))
 PLACE, CANCEL = BAG.dags["dcb_place_request"], BAG.dags["dcb_cancel_request"]
 CONF = {
     "pr_id": "0b6f1c1e-7b1f-4f53-9d2f-3f1a5f6f0c11",

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from time import monotonic, sleep
 
+import pytest
 import requests
 
 from local.airflow_site import AirflowSite
@@ -22,6 +23,7 @@ print(answer.text)
 """
 
 
+@pytest.mark.heavy
 def test_the_log_server_of_the_local_stack_gives_a_waiting_tasks_log_to_the_api_server(
     tmp_path: Path,
 ) -> None:

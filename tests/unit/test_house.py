@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,12 @@ JOBS = {path.name for path in ETL.iterdir() if path.is_dir()} & {
 CLIENTS = ("alma", "aleph")
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """What a module says."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def modules(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
@@ -50,7 +57,7 @@ def shown(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -151,7 +158,7 @@ def test_the_domain_reads_no_environment():
     words = {"environ", "environb", "getenv", "getenvb", "expandvars", "expanduser", "putenv"}
     found = []
     for path in modules(ETL):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree(path)):
             name = (
                 node.attr
                 if isinstance(node, ast.Attribute)
@@ -166,7 +173,7 @@ def test_no_dag_file_reads_anything_when_it_is_parsed():
     found = [
         f"{shown(path)}:{node.lineno} {node.id}"
         for path in modules(DAGS)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Name) and node.id in {"Variable", "BaseHook", "Connection", "open"}
     ]
     assert found == []
@@ -174,7 +181,7 @@ def test_no_dag_file_reads_anything_when_it_is_parsed():
 
 def test_every_dag_file_says_what_it_is_for():
     for path in modules(DAGS):
-        text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        text = ast.get_docstring(tree(path)) or ""
         for heading in (
             "**When.**",
             "**Input.**",
@@ -190,10 +197,10 @@ def test_every_dag_file_says_what_it_is_for():
 
 def public(path: Path) -> Iterator[tuple[str, ast.AST]]:
     """The module and its public classes, functions and methods, with their names."""
-    tree = ast.parse(path.read_text("utf-8"))
-    if tree.body:
-        yield shown(path), tree
-    todo: list[tuple[str, ast.AST]] = [(shown(path), tree)]
+    module = tree(path)
+    if module.body:
+        yield shown(path), module
+    todo: list[tuple[str, ast.AST]] = [(shown(path), module)]
     while todo:
         name, node = todo.pop()
         for child in ast.iter_child_nodes(node):
@@ -219,7 +226,7 @@ def documented_where_they_belong(folder: Path) -> set[str]:
     classes = [
         node
         for path in modules(folder)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.ClassDef)
     ]
     bases = {ast.unparse(base).partition("[")[0] for each in classes for base in each.bases}

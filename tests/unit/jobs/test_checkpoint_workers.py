@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +132,7 @@ def work(bucket: SteppedBucket, ends: list[dict[str, Any]], completes: bool, loo
         safe.extend(done.values())
 
 
+@pytest.mark.heavy
 @settings(max_examples=150)
 @given(st.lists(WORKER, min_size=2, max_size=3), st.lists(st.integers(0, 5), max_size=80))
 def test_no_final_outcome_is_ever_lost_and_what_is_left_is_the_same_for_every_reader(workers, order):
@@ -155,6 +157,7 @@ def test_no_final_outcome_is_ever_lost_and_what_is_left_is_the_same_for_every_re
     assert len(bucket.objects) == 1
 
 
+@pytest.mark.heavy
 @settings(max_examples=100)
 @given(
     st.lists(st.lists(ENDS, max_size=4), min_size=2, max_size=3),
@@ -184,6 +187,7 @@ def test_the_result_does_not_depend_on_who_went_first(workers, orders):
     assert results[0] == results[1]
 
 
+@pytest.mark.heavy
 @settings(max_examples=300)
 @given(st.lists(ENDS, min_size=3, max_size=6), st.lists(st.integers(0, 2), min_size=20, max_size=60))
 def test_a_reader_in_between_never_sees_less_than_was_there_when_it_began(ends, order):

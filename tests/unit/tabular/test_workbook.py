@@ -365,6 +365,7 @@ cells = st.one_of(
 )
 
 
+@pytest.mark.heavy
 @given(
     st.lists(st.lists(cells, min_size=7, max_size=7), min_size=1, max_size=4),
     st.sampled_from(["General", "0000", "@"]),

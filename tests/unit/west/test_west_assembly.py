@@ -15,6 +15,8 @@ from alma_etl.west.run import InputCounts, RunFolder
 from tests.unit.west.builders import DAY, hol, mms, plan
 from tests.unit.west.chunks import delivered, row, write_chunk, write_run
 
+pytestmark = pytest.mark.heavy
+
 STEM = "ZZMAIN.alma.archived.20261120"
 
 
@@ -43,6 +45,7 @@ def shut(folder: RunFolder) -> str:
     return " / ".join(assemble_delivery(folder).shut)
 
 
+@pytest.mark.quick
 def test_rows_and_records_of_all_chunks_in_their_order(folder):
     one, two = (
         delivered(1, 2),
@@ -122,6 +125,7 @@ def test_the_same_holding_in_two_symbols_files_is_no_duplicate(folder):
     assert assemble_delivery(folder).counts["delivered"] == 2
 
 
+@pytest.mark.quick
 def test_a_chunk_that_did_not_finish_fails_with_all_its_titles_and_why(folder):
     write_run(folder, delivered(1, 2, 3), delivered(4), failure_threshold=1)
     folder.write_mms_ids(2, [mms(4), mms(5)])
@@ -235,6 +239,7 @@ def test_records_of_the_export_that_could_not_be_read_weigh_as_failures(
         )
 
 
+@pytest.mark.quick
 def test_nothing_to_deliver_shuts_the_gate(folder):
     write_run(folder, [row(1, 1, "no_commitment", "583"), row(2, None, "no_holding")])
     assert "No holding could be delivered: an empty file would withdraw every commitment" in shut(folder)

@@ -19,6 +19,8 @@ from tests.unit.west.builders import RUN
 from tests.unit.west.chunks import delivered, row, write_run
 from tests.unit.west.sftp import Habits, sftp_server
 
+pytestmark = pytest.mark.heavy
+
 NOW = datetime(2026, 11, 21, 3, 4, 5, 678, tzinfo=UTC)
 STEM = "ZZMAIN.alma.archived.20261120"
 FOLDER = "west/deliveries/"
@@ -52,6 +54,7 @@ def test_manifest_outcomes_and_at_last_the_file(folder, monkeypatch):
     assert delivered_keys(folder) == KEYS
 
 
+@pytest.mark.quick
 def test_the_manifest(folder):
     counts = InputCounts(total=5, titles=3, repeated=2)
     assembled(folder, [*delivered(1, 2), row(3, None, "no_holding")], counts=counts, list_mode="exact")
@@ -86,6 +89,7 @@ def test_the_manifest(folder):
     }
 
 
+@pytest.mark.quick
 def test_a_shut_gate_lets_nothing_out_and_says_why(folder):
     assembled(folder, [row(1, 1, "failed", "x"), *delivered(2)])
     with pytest.raises(NotAcceptable, match=r"Nothing was delivered\. 1 of 2 holdings or titles failed"):
@@ -93,6 +97,7 @@ def test_a_shut_gate_lets_nothing_out_and_says_why(folder):
     assert (in_the_bucket(folder), delivered_keys(folder)) == ([], [])
 
 
+@pytest.mark.quick
 def test_a_dry_run_delivers_nothing_and_names_the_place(folder):
     assembled(folder, delivered(1), dry_run=True)
     with pytest.raises(DryRun, match=r"runs/west_holdings/.*/delivery/"):
@@ -232,7 +237,6 @@ def test_the_partner_is_not_asked_for_unless_there_is_something_to_deliver(folde
     assert (in_the_bucket(folder), delivered_keys(folder)) == ([], [])
 
 
-@pytest.mark.heavy
 def test_under_a_temporary_name_first_and_the_file_last(folder, tmp_path):
     assembled(folder, delivered(1, 2))
     habits = Habits()
@@ -249,7 +253,6 @@ def test_under_a_temporary_name_first_and_the_file_last(folder, tmp_path):
     }
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("habits", [Habits(), Habits(posix_rename=False)])
 def test_a_second_run_of_the_day_replaces_whatever_the_server_can(folder, tmp_path, habits):
     assembled(folder, delivered(1))
@@ -260,7 +263,6 @@ def test_a_second_run_of_the_day_replaces_whatever_the_server_can(folder, tmp_pa
     assert files(tmp_path)[f"{STEM}.mrc"] == b"<record of 1><record of 2>"
 
 
-@pytest.mark.heavy
 def test_a_server_that_neither_replaces_nor_removes_keeps_its_file_whole(folder, tmp_path):
     habits = Habits(posix_rename=False)
     assembled(folder, delivered(1))
@@ -273,7 +275,6 @@ def test_a_server_that_neither_replaces_nor_removes_keeps_its_file_whole(folder,
     assert delivered_keys(folder) == []
 
 
-@pytest.mark.heavy
 def test_a_file_that_does_not_get_through_never_has_its_final_name(folder, tmp_path):
     assembled(folder, [row(1, 1, data=b"x" * 500_000)])
     with pytest.raises(OSError, match="size mismatch"):
@@ -285,7 +286,6 @@ def test_a_file_that_does_not_get_through_never_has_its_final_name(folder, tmp_p
     assert sorted(files(tmp_path)) == [f"{STEM}.manifest.json", f"{STEM}.mrc"]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("target", ["in", "in/", "/in", "./in"])
 def test_the_folder_may_be_written_in_any_way(folder, tmp_path, target):
     assembled(folder, delivered(1))
@@ -293,7 +293,6 @@ def test_the_folder_may_be_written_in_any_way(folder, tmp_path, target):
     assert sorted(files(tmp_path)) == [f"{STEM}.manifest.json", f"{STEM}.mrc"]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("target", [".", "/", ""])
 def test_the_folder_may_be_the_one_of_the_login(folder, tmp_path, target):
     assembled(folder, delivered(1))
@@ -301,7 +300,6 @@ def test_the_folder_may_be_the_one_of_the_login(folder, tmp_path, target):
     assert (tmp_path / f"{STEM}.mrc").read_bytes() == b"<record of 1>"
 
 
-@pytest.mark.heavy
 def test_a_symbol_without_records_is_not_sent(folder, tmp_path):
     rows = [row(1, 1, symbol="ZZLAW"), row(2, None, "no_holding")]
     assembled(folder, rows, symbol_by_library={"LAW": "ZZLAW"})

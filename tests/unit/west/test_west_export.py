@@ -109,7 +109,16 @@ def test_a_bad_record_at_the_very_beginning_does_not_condemn_the_file(bucket, ba
     assert [told.offset for told in reading.bad_records] == [0]
 
 
-@pytest.mark.parametrize("left", range(1, len(bib(mms(2))) - 1))
+END_OF_ID = bib(mms(2)).index(mms(2).encode()) + len(mms(2))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(left, marks=() if abs(left - END_OF_ID) < 3 else pytest.mark.heavy)
+        for left in range(1, len(bib(mms(2))) - 1)
+    ],
+)
 def test_the_last_record_cut_off_is_used_if_its_001_is_whole(bucket, left):
     ids, reading = read(bucket, bib(mms(1)) + bib(mms(2))[:left])
     whole = mms(2).encode() + b"\x1e" in bib(mms(2))[:left]
@@ -277,6 +286,7 @@ PART = st.tuples(
 )
 
 
+@pytest.mark.heavy
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PART, min_size=1, max_size=15))
 def test_no_mixture_of_good_and_damaged_records_loses_a_good_one(bucket, parts):
@@ -294,6 +304,7 @@ def test_no_mixture_of_good_and_damaged_records_loses_a_good_one(bucket, parts):
 HOW = st.sampled_from(["good", "cut", "no id", *DAMAGED])
 
 
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(HOW, min_size=1, max_size=8), st.sampled_from([b"", b"\n", b"\r\n\x00"]))
 def test_every_record_is_counted_once_and_gives_its_own_id_or_none(bucket, kinds, between):
@@ -315,6 +326,7 @@ def test_every_record_is_counted_once_and_gives_its_own_id_or_none(bucket, kinds
         assert set(ids) == expected
 
 
+@pytest.mark.heavy
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_whatever_makes_an_id_that_was_not_there(bucket, data):

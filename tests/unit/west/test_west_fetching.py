@@ -13,6 +13,8 @@ from alma_etl.west.run import RunFolder
 from tests.unit.west.builders import hol, holding, mms, plan
 from tests.unit.west.fake_alma import FakeAlma
 
+pytestmark = pytest.mark.heavy
+
 BROKEN = RemoteServerError("GET /bibs/1/holdings/2", 500, "", "broken", "E01-7")
 
 
@@ -35,6 +37,7 @@ def fetched(alma: FakeAlma) -> list[tuple[str, str]]:
     return [what for kind, what in alma.asked if kind == "read"]
 
 
+@pytest.mark.quick
 def test_each_holding_is_fetched_once_in_the_order_of_the_list(folder, alma):
     alma.add(1, [holding(12, 1), holding(11, 1)])
     alma.add(2, [])
@@ -155,6 +158,7 @@ def test_a_second_interruption_loses_nothing_of_the_first(folder, alma):
     assert rows(folder) == reference(folder, 30)
 
 
+@pytest.mark.quick
 def test_what_failed_is_asked_again_and_nothing_else(folder, alma):
     begin(folder, alma, 20)
     alma.held[mms(3)] = []

@@ -24,6 +24,7 @@ def test_a_new_one_is_told_from_one_that_is_there():
         assert len(index) == 2
 
 
+@pytest.mark.heavy
 def test_more_ids_than_its_cache_holds():
     with id_index() as index:
         index.add(f"99{number:015d}" for number in range(300_000))

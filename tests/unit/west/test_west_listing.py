@@ -19,6 +19,8 @@ from alma_etl.west.run import RunFolder
 from tests.unit.west.builders import available, bib, field, hol, holding, mms, plan
 from tests.unit.west.fake_alma import FakeAlma, refused
 
+pytestmark = pytest.mark.heavy
+
 TIMEOUT = RemoteTimeout("GET /bibs", None, "", "no answer in time")
 MALFORMED = RemoteMalformed("GET /bibs", 200, "", "HTML")
 BROKEN = RemoteServerError("GET /bibs", 500, "", "broken", "E01-7")
@@ -70,6 +72,7 @@ def test_batch_mode_asks_once_for_a_hundred_titles(folder, alma):
     }
 
 
+@pytest.mark.quick
 def test_only_titles_that_availability_does_not_answer_for_fall_back(folder, alma):
     begin(folder, 5)
     fill(alma, 1)  # named
@@ -219,6 +222,7 @@ def test_a_bib_whose_record_is_none_is_a_failure_and_one_without_record_is_not(f
     assert holding_ids(found[mms(1)]) == [hol(1)]
 
 
+@pytest.mark.quick
 def test_numbers_are_packed_and_unpacked_as_they_were():
     fields = [
         field("022", ("a", "0317-8471"), ("y", "x"), indicators="0 "),
@@ -265,6 +269,7 @@ def test_a_complete_step_asks_nothing(folder, alma):
     assert listed_titles(folder, 1) == before
 
 
+@pytest.mark.quick
 def test_what_failed_is_asked_again_and_what_alma_does_not_know_is_not(folder, alma):
     begin(folder, 4)
     fill(alma, 3)

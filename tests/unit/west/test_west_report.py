@@ -16,6 +16,8 @@ from tests.unit.west.builders import hol, mms, plan
 from tests.unit.west.chunks import delivered, row, write_run
 from tests.unit.west.test_west_delivery import NOW, STEM
 
+pytestmark = pytest.mark.heavy
+
 
 def page(folder, **states) -> str:
     return folder.bucket.get(write_report(folder, states)).decode()
@@ -43,6 +45,7 @@ def finished(folder, *chunks, deliver_it: bool = True, **settings):
     return folder
 
 
+@pytest.mark.quick
 def test_a_good_run(folder):
     rows = [
         *delivered(1, 2),
@@ -104,6 +107,7 @@ def test_a_warning_is_never_given_as_a_reason_why_a_holding_stayed_out(folder):
     ]
 
 
+@pytest.mark.quick
 def test_the_warnings_are_those_of_the_contract():
     of_contract = {"001SHAPE", "022", "5832", "5835", "583CASE", "583IND", "ISSNCHK", "NOBIB"}
     of_untidy_records = {"583RENEW", "BIBFIELD"}
@@ -213,6 +217,7 @@ def test_a_trial_of_which_nothing_could_be_delivered_is_red(folder):
     assert "None of the first 1 title has a holding that could be delivered" in verdict(folder)
 
 
+@pytest.mark.quick
 def test_a_shut_gate(folder):
     finished(folder, [row(1, 1, "failed", "x"), *delivered(2)], deliver_it=False)
     text = page(folder)
