@@ -31,7 +31,7 @@ def airflow(*arguments: str) -> None:
     parsed.func(parsed)
 
 
-class Written:
+class WrittenConnections:
     """What this stack ever wrote as the address of a connection, in digests: what stands elsewhere a person wrote.
 
     In a file that is written before the database, so that an interruption between the two leaves nothing unknown.
@@ -70,7 +70,7 @@ def _address(values: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
     return {**parts, **{name: extra[name] for name in ADDRESS_IN_EXTRA if name in extra}}
 
 
-def save(wanted: dict[str, Any], written: Written) -> None:
+def save(wanted: dict[str, Any], written: WrittenConnections) -> None:
     """Makes the connection, or leads it to where the server listens this time.
 
     One that a person pointed elsewhere (at a real Alma, at another server of this machine) is left alone, and so is
@@ -110,7 +110,7 @@ def main(store_url: str, path: Path) -> int:
     airflow("db", "migrate")
     code = prepare([store_url])
     if code == 0:
-        written = Written(path.with_name("connections-written.json"))
+        written = WrittenConnections(path.with_name("connections-written.json"))
         for wanted in json.loads(path.read_text()):
             save(wanted, written)
     return code

@@ -23,7 +23,7 @@ import psutil
 
 from .answering import silent_parts
 from .folders import write_private
-from .ownership import Lock, end_leftovers, mark
+from .ownership import FolderLock, end_leftovers, mark
 from .ports import PortTakenError
 from .process import StartFailedError
 from .settings import LOCAL, ROOT, SettingError, Settings
@@ -71,7 +71,7 @@ def run(start: str) -> int:
 
     `start` names this start: `make up` takes the addresses of no other for its own.
     """
-    lock = Lock(FOLDER)
+    lock = FolderLock(FOLDER)
     if not lock.take():
         tell("Another `make up` of this checkout is running.")
         return 1
@@ -109,7 +109,7 @@ def up() -> int:
     Settings.read()
     for folder in (FOLDER, LOGS):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = Lock(FOLDER, "command.lock")
+    command = FolderLock(FOLDER, "command.lock")
     if not command.take():
         print(
             "Another `make up` or `make down` of this checkout is under way: waiting for its end ...",
@@ -119,7 +119,7 @@ def up() -> int:
             print(f"It has not ended within {COMMAND_SECONDS:g} s. Try again later.", file=sys.stderr)
             return 1
     try:
-        if Lock(FOLDER).holder() is not None:
+        if FolderLock(FOLDER).holder() is not None:
             return _already_up()
         return _start()
     finally:
@@ -164,7 +164,7 @@ def _start() -> int:
 def down() -> int:
     """Stops the stack, and whatever a killed one left behind; only processes that it started."""
     stopped = _stop_background()
-    command = Lock(FOLDER, "command.lock")
+    command = FolderLock(FOLDER, "command.lock")
     if not command.take(wait=COMMAND_SECONDS):
         print("A `make up` of this checkout has not ended. Interrupt it, then try again.", file=sys.stderr)
         return 1
@@ -181,7 +181,7 @@ def down() -> int:
 
 
 def _stop_background() -> bool:
-    background = Lock(FOLDER).holder()
+    background = FolderLock(FOLDER).holder()
     if background is None:
         return False
     print("Stopping the local stack ...", flush=True)

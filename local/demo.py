@@ -16,7 +16,7 @@ from .demo_dcb import patron_request
 from .demo_items import item_file
 from .demo_tools import Demo, DemoFailedError, shown
 from .demo_west import west_holdings
-from .ownership import Lock, end_leftovers, mark
+from .ownership import FolderLock, end_leftovers, mark
 from .ports import PortTakenError
 from .process import StartFailedError
 from .s3 import s3_client
@@ -33,7 +33,7 @@ STEPS: tuple[Callable[[Demo], None], ...] = (west_holdings, item_file, patron_re
 def run() -> int:
     """The exit code: 0 when every step did what it shows, 1 when one did not, 128 + n after signal n."""
     settings = Settings.read()
-    lock = Lock(FOLDER)
+    lock = FolderLock(FOLDER)
     if not lock.take():
         print("Another `make demo` of this checkout is running: wait for its end.", file=sys.stderr)
         return 1

@@ -21,7 +21,7 @@ ORDERLY_SECONDS = 25.0
 """What the parts of a stack may take to end in order after their supervisor was killed."""
 
 
-class Lock:
+class FolderLock:
     """The lock of a stack's folder, or of a step in it by `name`; it is held until this process ends.
 
     The file names its holder by process id and time of start: the id of an earlier holder may be any process's by now.

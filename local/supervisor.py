@@ -12,7 +12,7 @@ STEADY_AFTER = 120.0
 
 
 @dataclass
-class Part:
+class Supervised:
     """One supervised part: how it is started, and its process while it runs. Higher layers end first."""
 
     name: str
@@ -30,12 +30,12 @@ class Supervisor:
 
     tell: Callable[[str], None]
     clock: Callable[[], float] = monotonic
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Supervised] = field(default_factory=list)
 
     def add(self, name: str, start: Callable[[], Process], layer: int = 0) -> Process:
         """Starts a part and watches it from now on. Raises what `start` raises."""
         process = start()
-        self.parts.append(Part(name, start, layer, process, started_at=self.clock()))
+        self.parts.append(Supervised(name, start, layer, process, started_at=self.clock()))
         return process
 
     def check_started(self) -> None:
@@ -66,7 +66,7 @@ class Supervisor:
             for process in processes:
                 process.stop()
 
-    def _note_end(self, part: Part, process: Process) -> None:
+    def _note_end(self, part: Supervised, process: Process) -> None:
         code = process.exit_code()
         if code is None:
             return
@@ -76,7 +76,7 @@ class Supervisor:
             part, 1 if steady else part.endings + 1, f"ended with exit code {code} (log: {process.log})"
         )
 
-    def _start_again(self, part: Part) -> None:
+    def _start_again(self, part: Supervised) -> None:
         try:
             part.process = part.start()
         except StartFailedError as error:
@@ -85,7 +85,7 @@ class Supervisor:
         part.started_at = self.clock()
         self.tell(f"{part.name}: started again")
 
-    def _pause(self, part: Part, endings: int, what: str) -> None:
+    def _pause(self, part: Supervised, endings: int, what: str) -> None:
         part.endings = endings
         pause = min(LONGEST_PAUSE, 2.0 ** (endings - 1))
         part.again_at = self.clock() + pause

@@ -29,6 +29,35 @@ assert limiter_redis
 assert limiter_sql  # imported here, for all
 
 
+Say = Callable[..., None]
+
+
+def take_permits(limiter: Any, job: dict[str, Any], say: Say) -> None:
+    """Take one permit after the other, and make the job's call with each."""
+    while True:
+        try:
+            limiter.acquire()
+        except LimiterClosed as closed:
+            say("closed", time.monotonic(), closed.until.timestamp())
+            time.sleep(0.1)
+        else:
+            say("permit", time.monotonic())
+            if job["call"]:
+                say("answer", requests.get(job["call"], timeout=60).status_code)
+            time.sleep(job["busy"])
+
+
+def read(client: AlmaClient, job: dict[str, Any], say: Say) -> None:
+    """Call Alma's test end point, which takes a POST that changes nothing, until the client stops."""
+    call = Call("POST" if job["writes"] else "GET", "/bibs/test", accept=XML, content_type=XML)
+    try:
+        while True:
+            client.call(call, lambda reply: reply.status)
+            time.sleep(job["busy"])
+    except AlmaQuotaFloor:
+        say("floor", time.monotonic())
+
+
 def run(job: dict[str, Any]) -> None:
     """Do a job until it is over.
 
@@ -42,30 +71,6 @@ def run(job: dict[str, Any]) -> None:
         os.write(
             output, (" ".join(str(word) for word in words) + "\n").encode()
         )  # whole lines, also from threads
-
-    def work() -> None:
-        while True:
-            try:
-                limiter.acquire()
-            except LimiterClosed as closed:
-                say("closed", time.monotonic(), closed.until.timestamp())
-                time.sleep(0.1)
-            else:
-                say("permit", time.monotonic())
-                if job["call"]:
-                    say("answer", requests.get(job["call"], timeout=60).status_code)
-                time.sleep(job["busy"])
-
-    # Alma's test end point, which takes a POST that changes nothing
-    call = Call("POST" if job["writes"] else "GET", "/bibs/test", accept=XML, content_type=XML)
-
-    def read(client: AlmaClient) -> None:
-        try:
-            while True:
-                client.call(call, lambda reply: reply.status)
-                time.sleep(job["busy"])
-        except AlmaQuotaFloor:
-            say("floor", time.monotonic())
 
     right_time = time.time
     time.time = lambda: right_time() + job["skew"]
@@ -84,9 +89,9 @@ def run(job: dict[str, Any]) -> None:
             client = AlmaClient(
                 job["alma"], "sandbox", limiter=limiter, quota_floor=reading, quota_floor_writes=writing
             )
-            task: Callable[[], None] = functools.partial(read, client)
+            task = functools.partial(read, client, job, say)
         else:
-            task = work
+            task = functools.partial(take_permits, limiter, job, say)
         for _ in range(job["threads"]):
             threading.Thread(target=task, daemon=True).start()
         nursery = job["nursery"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.ownership import Lock, end_leftovers, mark, marked
+from local.ownership import FolderLock, end_leftovers, mark, marked
 from local.settings import SettingError, Settings
 
 
@@ -42,7 +42,7 @@ def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
 
 
 def test_one_holder_of_a_folder(tmp_path: Path) -> None:
-    first, second = Lock(tmp_path), Lock(tmp_path)
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
     assert second.holder() is None
     assert first.take()
     assert not second.take()

@@ -57,7 +57,7 @@ async def mapping(request: Request) -> dict[str, Any]:
     return body
 
 
-def common_routes(
+def common_routes(  # noqa: C901 - a function for each route
     world: "World",
     *,
     kinds: Collection[str] = get_args(Kind),

@@ -208,7 +208,7 @@ class Truncated(Response):
         await drop(scope, receive, flush=True)
 
 
-def spoilt(
+def spoilt(  # noqa: C901, PLR0912 - a case for each kind
     sandbox: Sandbox, rule: FaultRule, trace: Entry, response: Response | None, *, json: bool
 ) -> Response:
     """The answer that a rule puts in the place of ``response`` (None: the call was not carried out)."""

@@ -18,7 +18,7 @@ import pytest
 from local import daemon, ownership, postgres
 from local.answering import silent_parts
 from local.folders import write_private
-from local.ownership import Lock
+from local.ownership import FolderLock
 from local.ports import free_ports
 from local.shell import shell_environment
 from local.stack import Addresses
@@ -127,19 +127,19 @@ def test_addresses_are_printed_as_good_only_when_all_of_them_answer(
 def test_the_lock_names_its_holder_and_no_process_that_has_its_old_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = Lock(tmp_path)
+    lock = FolderLock(tmp_path)
     assert lock.take()
-    holder = Lock(tmp_path).holder()
+    holder = FolderLock(tmp_path).holder()
     assert holder is not None
     assert holder.pid == os.getpid()
     # What an earlier holder wrote, whose number is another process's now.
     (tmp_path / "lock").write_text(f"{os.getpid()} {psutil.Process().create_time() - 1000}")
     monkeypatch.setattr(ownership, "HOLDER_SECONDS", 0.1)
     with pytest.raises(RuntimeError, match="Nobody knows who holds"):
-        Lock(tmp_path).holder()
+        FolderLock(tmp_path).holder()
     lock.release()
     assert (
-        Lock(tmp_path).holder() is None
+        FolderLock(tmp_path).holder() is None
     )  # after a restart of the machine the file is there, and nobody holds it
 
 
@@ -148,14 +148,14 @@ def test_a_look_at_the_holder_keeps_nobody_from_the_lock(tmp_path: Path) -> None
 
     def look() -> None:
         while not stop.is_set():
-            Lock(tmp_path).holder()
+            FolderLock(tmp_path).holder()
 
     lookers = [threading.Thread(target=look) for _ in range(2)]
     for looker in lookers:
         looker.start()
     try:
         for _ in range(20):
-            lock = Lock(tmp_path)
+            lock = FolderLock(tmp_path)
             assert lock.take(wait=30)
             lock.release()
     finally:
@@ -165,11 +165,11 @@ def test_a_look_at_the_holder_keeps_nobody_from_the_lock(tmp_path: Path) -> None
 
 
 def test_of_two_commands_one_waits_for_the_other(tmp_path: Path) -> None:
-    first = Lock(tmp_path, "command.lock")
+    first = FolderLock(tmp_path, "command.lock")
     assert first.take()
-    assert not Lock(tmp_path, "command.lock").take(wait=0)
+    assert not FolderLock(tmp_path, "command.lock").take(wait=0)
     threading.Timer(0.2, first.release).start()
-    second = Lock(tmp_path, "command.lock")
+    second = FolderLock(tmp_path, "command.lock")
     assert second.take(wait=30)
     second.release()
 

@@ -20,7 +20,7 @@ import requests
 
 from alma_sandbox.catalogue import ids
 from local.airflow_api import AirflowApi, AirflowRefusedError
-from local.ownership import Lock, end_leftovers, marked
+from local.ownership import FolderLock, end_leftovers, marked
 from local.s3 import s3_client
 from local.stack import Addresses
 from tests.local.processes import listening
@@ -73,7 +73,7 @@ class Checkout:
         return AirflowApi(addresses.ui, addresses.user, addresses.password)
 
     def background(self) -> psutil.Process:
-        holder = Lock(self.stack).holder()
+        holder = FolderLock(self.stack).holder()
         assert holder is not None
         return holder
 

@@ -82,7 +82,7 @@ def _rank(seen: Seen) -> int:
 _REQUIRED = frozenset({ActionType.PLACE_AT_BORROWER, ActionType.PLACE_AT_PICKUP})
 
 
-def _take(ctx: StepContext, ack: Ack) -> SeenAs:
+def _take(ctx: StepContext, ack: Ack) -> SeenAs:  # noqa: C901, PLR0912 - a case for each ack
     """Take an ack. One that does not fit the status, or comes again, changes nothing."""
     match ack.name:
         case AckName.BORROWER_PLACED if (
