@@ -24,12 +24,12 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, Asset, AssetWatcher, TriggerRule
 
 from alma_airflow.operators.intake import ListNewFiles, ReportIntake, StartLoad
-from alma_airflow.triggers.doorbell import BucketDoorbell
+from alma_airflow.triggers.bucket_watcher import BucketWatcher
 
 DROPPED_FILES = Asset(
     name="dropped_files",
     uri="alma-etl://incoming",
-    watchers=[AssetWatcher(name="bucket_doorbell", trigger=BucketDoorbell())],
+    watchers=[AssetWatcher(name="bucket_watcher", trigger=BucketWatcher())],
 )
 
 with DAG(

@@ -73,11 +73,11 @@ def run(start: str) -> int:
     """
     lock = FolderLock(FOLDER)
     if not lock.take():
-        tell("Another `make up` of this checkout is running.")
+        say("Another `make up` of this checkout is running.")
         return 1
     _forget()
     settings = Settings.read()
-    stack = Stack(FOLDER, LOGS, settings, tell, own_dags=settings.own_dags)
+    stack = Stack(FOLDER, LOGS, settings, say, own_dags=settings.own_dags)
     try:
         with stopping_in_order():
             try:
@@ -88,18 +88,18 @@ def run(start: str) -> int:
                     stack.supervisor.look()
                     sleep(0.5)
             except StoppedError as stopped:
-                tell(f"Stopping: {stopped}.")
+                say(f"Stopping: {stopped}.")
             finally:
                 _forget()
                 stack.stop()
     except (StartFailedError, PortTakenError) as error:
-        tell(str(error))
+        say(str(error))
         return 1
-    tell("Stopped.")
+    say("Stopped.")
     return 0
 
 
-def tell(line: str) -> None:
+def say(line: str) -> None:
     """One line, with the time, for the log of the background process."""
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z {line}", flush=True)
 
@@ -257,5 +257,5 @@ if __name__ == "__main__":
     try:
         sys.exit(run(sys.argv[1]))
     except SettingError as error:
-        tell(str(error))
+        say(str(error))
         sys.exit(1)

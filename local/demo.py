@@ -43,7 +43,7 @@ def run() -> int:
             shutil.rmtree(entry)
     shutil.rmtree(DELIVERED, ignore_errors=True)
     os.environ.update(mark(FOLDER))
-    stack = Stack(FOLDER, LOGS, settings, tell, usual_ports=False)
+    stack = Stack(FOLDER, LOGS, settings, say, usual_ports=False)
     code = 0
     try:
         with stopping_in_order():
@@ -56,13 +56,13 @@ def run() -> int:
                 print(f"\nThe demo was {stopped}.", file=sys.stderr)
                 code = stopped.exit_code
             finally:
-                tell("\nStopping everything ...")
+                say("\nStopping everything ...")
                 stack.stop()
                 end_leftovers(FOLDER)
     finally:
         lock.release()
     if code == 0:
-        tell(
+        say(
             f"Done. What was delivered is in {shown(DELIVERED)}. `make up` keeps such a stack running, with its UI."
         )
     return code
@@ -72,11 +72,11 @@ def _steps(stack: Stack) -> None:
     begun = monotonic()
     addresses = stack.start()
     s3 = s3_client(addresses.s3, addresses.s3_access_key, addresses.s3_secret_key)
-    demo = Demo(stack, addresses, stack.api(), s3, DELIVERED, tell, begun)
+    demo = Demo(stack, addresses, stack.api(), s3, DELIVERED, say, begun)
     for step in STEPS:
         step(demo)
     demo.api.close()
 
 
-def tell(line: str) -> None:
+def say(line: str) -> None:
     print(line, flush=True)

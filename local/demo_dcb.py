@@ -37,7 +37,7 @@ def patron_request(demo: Demo) -> None:
     """Places a request by Airflow's REST API, plays the people at the desks, and lets the sync follow the book."""
     book = _book(demo)
     pr_id = str(uuid.uuid4())
-    demo.tell(f"\n{PATRON} of the second sandbox asks for a book of the first: request {pr_id}")
+    demo.say(f"\n{PATRON} of the second sandbox asks for a book of the first: request {pr_id}")
     placed = demo.run_dag("dcb_place_request", _conf(pr_id, book), quiet=True)
     desks = {"lender": demo.addresses.sandbox, "borrower": demo.addresses.borrower}
     seen = _Seen(demo, pr_id)
@@ -47,9 +47,9 @@ def patron_request(demo: Demo) -> None:
         if not answer.ok:
             raise DemoFailedError(f"At the desk, while {scene.says}: {answer.text}")
         path = seen.until(scene.status)
-        demo.tell(f"  {monotonic() - demo.begun:4.0f} s  {scene.says:27}  {path}")
+        demo.say(f"  {monotonic() - demo.begun:4.0f} s  {scene.says:27}  {path}")
     for dag_id, run_id in (("dcb_place_request", placed), ("dcb_status_sync", seen.last_run)):
-        demo.tell(f"  {shown(demo.download(f'runs/{dag_id}/{run_id}/report.html'))}")
+        demo.say(f"  {shown(demo.download(f'runs/{dag_id}/{run_id}/report.html'))}")
 
 
 class _Seen:

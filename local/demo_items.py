@@ -1,4 +1,4 @@
-"""The demo's second step: a librarian drops a file, and gets a report and the rows to mend back."""
+"""The demo's second step: a librarian drops a file, and gets a report and the rows to correct."""
 
 import csv
 from collections import Counter
@@ -19,18 +19,18 @@ def item_file(demo: Demo) -> None:
     mms_ids = _some_titles(demo)
     lines = [f"{mms_id}|39{number:012d}" for number, mms_id in enumerate(mms_ids, start=1)]
     lines += [lines[0], f"{mms_ids[1]}|"]
-    demo.tell(f"\nDropping {DROPPED}: {len(lines)} lines, one of them twice, one without a barcode")
+    demo.say(f"\nDropping {DROPPED}: {len(lines)} lines, one of them twice, one without a barcode")
     demo.s3.put_object(Bucket=demo.addresses.bucket, Key=DROPPED, Body="\r\n".join(lines).encode("utf-8-sig"))
     report = _report(demo)
     rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
-    demo.tell("Loaded from the dropped file:")
+    demo.say("Loaded from the dropped file:")
     for outcome, count in sorted(Counter(row["outcome"] for row in rows).items()):
-        demo.tell(f"    {count:6} {outcome}")
+        demo.say(f"    {count:6} {outcome}")
     if sum(row["outcome"] == "created" for row in rows) != TITLES:
         raise DemoFailedError(f"Not every good line of {DROPPED} became an item; see {shown(report)}.")
     for prefix in ("items/reports/", "items/rejects/", "items/done/"):
         for key in demo.keys(prefix):
-            demo.tell(f"  {shown(demo.download(key))}")
+            demo.say(f"  {shown(demo.download(key))}")
 
 
 def _some_titles(demo: Demo) -> list[str]:
@@ -53,7 +53,7 @@ def _report(demo: Demo) -> Path:
         demo.stack.supervisor.look()
         reports = [key for key in demo.keys("items/reports/march-gifts.") if key.endswith(".csv")]
         if reports and any(demo.keys("items/done/")):
-            demo.tell(
+            demo.say(
                 f"  {monotonic() - demo.begun:4.0f} s  its report is there, {monotonic() - begun:.0f} s after the drop"
             )
             return demo.download(reports[0])

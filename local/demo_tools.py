@@ -30,7 +30,7 @@ class Demo:
     api: AirflowApi
     s3: Any
     delivered: Path
-    tell: Callable[[str], None]
+    say: Callable[[str], None]
     begun: float = field(default_factory=monotonic)
 
     def run_dag(self, dag_id: str, conf: dict[str, Any], *, quiet: bool = False) -> str:
@@ -41,7 +41,7 @@ class Demo:
         self._wait_for_dag(dag_id)
         run_id = self.api.trigger(dag_id, conf)
         if not quiet:
-            self.tell(f"Triggered {dag_id}: {self.addresses.ui}/dags/{dag_id}/runs/{run_id}")
+            self.say(f"Triggered {dag_id}: {self.addresses.ui}/dags/{dag_id}/runs/{run_id}")
         deadline = monotonic() + RUN_SECONDS
         seen: dict[str, Counter[str]] = {}
         state = "queued"
@@ -97,7 +97,7 @@ class Demo:
                     f"{count} {state}" if sum(states.values()) > 1 else state
                     for state, count in started.items()
                 )
-                self.tell(f"  {monotonic() - self.begun:4.0f} s  {task_id}: {counts}")
+                self.say(f"  {monotonic() - self.begun:4.0f} s  {task_id}: {counts}")
         return now
 
     def _why(self, dag_id: str, run_id: str) -> str:

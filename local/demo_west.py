@@ -13,19 +13,19 @@ def west_holdings(demo: Demo) -> None:
         raise DemoFailedError(
             f"The run {run_id} succeeded, but there is no delivery of it in west/deliveries/."
         )
-    demo.tell("\nDelivered to WEST:")
+    demo.say("\nDelivered to WEST:")
     for key, manifest in mine:
         stem = key.removesuffix(".manifest.json")
         records = demo.download(f"{stem}.mrc")
         outcomes = demo.download(f"{stem}.outcomes.csv")
-        demo.tell(
+        demo.say(
             f"  {manifest['file']}: {manifest['records']} records, {manifest['bytes']} bytes "
             f"({manifest['titles']} titles, {manifest['holdings']} holdings looked at)"
         )
         for outcome, count in manifest["counts"].items():
-            demo.tell(f"    {count:6} {outcome}")
-        demo.tell(f"  s3://{demo.addresses.bucket}/{stem}.mrc")
-        demo.tell(f"  {shown(records)}\n  {shown(outcomes)}\n  {shown(demo.download(key))}")
+            demo.say(f"    {count:6} {outcome}")
+        demo.say(f"  s3://{demo.addresses.bucket}/{stem}.mrc")
+        demo.say(f"  {shown(records)}\n  {shown(outcomes)}\n  {shown(demo.download(key))}")
     for key in demo.keys(f"runs/west_holdings/{run_id}/"):
         if key.endswith("report.html"):
-            demo.tell(f"  {shown(demo.download(key))}    the report for people")
+            demo.say(f"  {shown(demo.download(key))}    the report for people")

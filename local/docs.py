@@ -79,7 +79,7 @@ def _schedule(dag: Any) -> str:
         for asset in (schedule if isinstance(schedule, list) else [schedule])
         if hasattr(asset, "name")
     ]
-    return f"when told by {', '.join(names)}" if names else str(schedule)
+    return f"on an event of {', '.join(names)}" if names else str(schedule)
 
 
 def _param(name: str, param: Any) -> list[str]:

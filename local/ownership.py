@@ -1,7 +1,7 @@
 """Who runs a stack's folder, and which processes belong to it.
 
 A lock file says that a stack runs: the system frees it when its holder ends, in whatever way. A mark in the
-environment, which children inherit, tells the processes that a stack started; no other process is ever touched.
+environment, which children inherit, marks the processes that a stack started; no other process is ever touched.
 """
 
 import contextlib

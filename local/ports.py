@@ -53,7 +53,7 @@ class Wanted:
 
 
 def choose_ports(
-    wanted: dict[str, Wanted], last: dict[str, int], *, usual: bool, tell: Callable[[str], None]
+    wanted: dict[str, Wanted], last: dict[str, int], *, usual: bool, say: Callable[[str], None]
 ) -> dict[str, int]:
     """A port for each: the one asked for, else that of the last start, else the usual one, else any free one.
 
@@ -79,6 +79,6 @@ def choose_ports(
             port for port in free_ports(40) if port not in chosen.values() and each.free(port)
         )
         if preferred and port != preferred[0]:
-            tell(f"{each.what}: port {preferred[0]} is used by another program, so it is {port} this time.")
+            say(f"{each.what}: port {preferred[0]} is used by another program, so it is {port} this time.")
         chosen[name] = port
     return chosen

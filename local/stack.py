@@ -57,7 +57,7 @@ class Stack:
         folder: Path,
         logs: Path,
         settings: Settings,
-        tell: Callable[[str], None],
+        say: Callable[[str], None],
         *,
         dags_folder: Path = ROOT / "dags",
         own_dags: Path | None = None,
@@ -66,11 +66,11 @@ class Stack:
         self.folder = prepared(folder)
         self.logs = prepared(logs)
         self.settings = settings
-        self.tell = tell
+        self.say = say
         self.dags_folder = dags_folder
         self.own_dags = own_dags
         self.usual_ports = usual_ports
-        self.supervisor = Supervisor(tell)
+        self.supervisor = Supervisor(say)
         self.addresses: Addresses | None = None
         self.environment: dict[str, str] = {}  # of Airflow's components, once they were started
 
@@ -147,7 +147,7 @@ class Stack:
         for component in COMPONENTS:
             self.supervisor.add(component, partial(site.start, component, env), layer=1)
         self._wait_for_health(site)
-        self.tell(f"All parts are healthy after {monotonic() - begun:.0f} s.")
+        self.say(f"All parts are healthy after {monotonic() - begun:.0f} s.")
         return Addresses(
             ui=site.url,
             user=USER,
@@ -186,13 +186,13 @@ class Stack:
             "borrower": Wanted("Second sandbox", 8098, "ALMA_BORROWER_PORT", asked.borrower_port),
             "database": Wanted("PostgreSQL", 5433, "ALMA_DATABASE_PORT", asked.database_port),
         }
-        ports = choose_ports(wanted, last, usual=self.usual_ports, tell=self.tell)
+        ports = choose_ports(wanted, last, usual=self.usual_ports, say=self.say)
         write_private(kept, json.dumps(ports))
         return ports
 
     def _server(self, name: str, start: Callable[[], S]) -> S:
-        """Starts a server and puts it under supervision; it comes back on the same port when it ends."""
-        self.tell(f"Starting {name} ...")
+        """Starts a server and puts it under supervision, which starts it again on the same port when it ends."""
+        self.say(f"Starting {name} ...")
         started: list[S] = []
 
         def process() -> Process:
@@ -216,7 +216,7 @@ class Stack:
             **institution,
         )
         for line in server.log.read_text(errors="replace").splitlines()[1:]:  # after its address
-            self.tell(f"{name}: {line}")
+            self.say(f"{name}: {line}")
         return server
 
     def _wait(self, process: Process, done: str) -> None:
@@ -233,10 +233,10 @@ class Stack:
             raise StartFailedError(
                 f"{process.name} {how}. The end of its log ({process.log}):\n{tail(process.log)}"
             )
-        self.tell(f"{done}.")
+        self.say(f"{done}.")
 
     def _wait_for_health(self, site: AirflowSite) -> None:
-        self.tell("Starting Airflow: scheduler, dag-processor, triggerer, api-server ...")
+        self.say("Starting Airflow: scheduler, dag-processor, triggerer, api-server ...")
         api = AirflowApi(site.url, USER, site.password())
         needed = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         deadline = monotonic() + UP_SECONDS

@@ -26,9 +26,9 @@ class Supervised:
 
 @dataclass
 class Supervisor:
-    """`tell` gets one line for everything that a person should find in the log."""
+    """`say` gets one line for everything that a person should find in the log."""
 
-    tell: Callable[[str], None]
+    say: Callable[[str], None]
     clock: Callable[[], float] = monotonic
     parts: list[Supervised] = field(default_factory=list)
 
@@ -39,7 +39,7 @@ class Supervisor:
         return process
 
     def check_started(self) -> None:
-        """Raises StartFailedError if a part has ended: while the stack starts, that is a fault to be told."""
+        """Raises StartFailedError if a part has ended: while the stack starts, that is a fault to report."""
         for part in self.parts:
             if part.process is not None and (code := part.process.exit_code()) is not None:
                 raise StartFailedError(
@@ -83,10 +83,10 @@ class Supervisor:
             self._pause(part, part.endings + 1, f"could not be started again: {error}")
             return
         part.started_at = self.clock()
-        self.tell(f"{part.name}: started again")
+        self.say(f"{part.name}: started again")
 
     def _pause(self, part: Supervised, endings: int, what: str) -> None:
         part.endings = endings
         pause = min(LONGEST_PAUSE, 2.0 ** (endings - 1))
         part.again_at = self.clock() + pause
-        self.tell(f"{part.name}: {what}; starting it again in {pause:.0f} s")
+        self.say(f"{part.name}: {what}; starting it again in {pause:.0f} s")

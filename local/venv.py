@@ -2,7 +2,7 @@
 
 Standard library only: this runs before anything is installed. With uv where it is present, else with pip. When
 nothing has changed since the last time it returns at once. `python local/venv.py constraints` resolves the
-requirements, production's too, anew and writes constraints.txt.
+requirements, production's too, again and writes constraints.txt.
 """
 
 import hashlib

@@ -98,7 +98,7 @@ def choose(
     said: list[str] = []
     wanted = {"ui": ports.Wanted("Airflow", usual, "ALMA_UI_PORT", asked_for, second)}
     known = {} if last is None else {"ui": last}
-    return ports.choose_ports(wanted, known, usual=True, tell=said.append)["ui"], said
+    return ports.choose_ports(wanted, known, usual=True, say=said.append)["ui"], said
 
 
 def test_a_taken_port_is_passed_over_unless_it_was_asked_for() -> None:
@@ -142,11 +142,11 @@ def test_a_server_that_needs_a_second_port_is_asked_for_both() -> None:
 def test_two_servers_never_get_one_port() -> None:
     (port,) = ports.free_ports(1)
     wanted = {name: ports.Wanted(name, port, name.upper()) for name in ("ui", "s3", "sandbox")}
-    chosen = ports.choose_ports(wanted, dict.fromkeys(wanted, port), usual=True, tell=lambda _: None)
+    chosen = ports.choose_ports(wanted, dict.fromkeys(wanted, port), usual=True, say=lambda _: None)
     assert len(set(chosen.values())) == 3
     asked = {name: ports.Wanted(name, port, name.upper(), asked_for=port) for name in ("ui", "s3")}
     with pytest.raises(ports.PortTakenError):
-        ports.choose_ports(asked, {}, usual=True, tell=lambda _: None)
+        ports.choose_ports(asked, {}, usual=True, say=lambda _: None)
 
 
 def test_credentials_are_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:

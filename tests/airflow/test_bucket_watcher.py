@@ -1,4 +1,4 @@
-"""The doorbell: when it rings, when it keeps still, and what it outlives."""
+"""The bucket watcher: when it sends an event, when it sends none, and what it outlives."""
 
 import asyncio
 import logging
@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import BaseEventTrigger
 
-from alma_airflow.triggers import doorbell
-from alma_airflow.triggers.doorbell import BucketDoorbell
+from alma_airflow.triggers import bucket_watcher
+from alma_airflow.triggers.bucket_watcher import BucketWatcher
 from alma_etl.jobs.arrivals import remember_started
 from alma_etl.store.bucket import Bucket
 
@@ -27,57 +27,57 @@ class Looks:
         return frozenset(now)
 
 
-def rings(monkeypatch, looks, polls, **arguments):
-    """How many files were rung for at each poll, None when it kept still."""
-    told = [None]
+def events(monkeypatch, looks, polls, **arguments):
+    """How many files the event at each poll names, None where there was none."""
+    sent = [None]
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr(BucketDoorbell, "_waiting", Looks(looks))
-    monkeypatch.setattr(doorbell, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(BucketWatcher, "_waiting", Looks(looks))
+    monkeypatch.setattr(bucket_watcher, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
     async def sleep(_seconds):
-        if len(told) == polls:
+        if len(sent) == polls:
             raise asyncio.CancelledError
-        told.append(None)
+        sent.append(None)
 
     async def watch():
-        async for event in BucketDoorbell(**arguments).run():
-            told[-1] = event.payload["files"]
+        async for event in BucketWatcher(**arguments).run():
+            sent[-1] = event.payload["files"]
 
-    monkeypatch.setattr(doorbell, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
+    monkeypatch.setattr(bucket_watcher, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(watch())
-    return told
+    return sent
 
 
-def test_it_rings_for_files_that_wait_and_not_for_nothing(monkeypatch):
-    assert rings(monkeypatch, [[], ["a"], ["a"], []], 4, repeat_seconds=1e9) == [None, 1, None, None]
+def test_an_event_is_sent_for_files_that_wait_and_not_for_nothing(monkeypatch):
+    assert events(monkeypatch, [[], ["a"], ["a"], []], 4, repeat_seconds=1e9) == [None, 1, None, None]
 
 
-def test_it_rings_when_other_files_wait_than_before(monkeypatch):
+def test_an_event_is_sent_when_other_files_wait_than_before(monkeypatch):
     looks = [["a"], ["a", "b"], ["b"], ["b"]]
-    assert rings(monkeypatch, looks, 4, repeat_seconds=1e9) == [1, 2, 1, None]
+    assert events(monkeypatch, looks, 4, repeat_seconds=1e9) == [1, 2, 1, None]
 
 
-def test_it_rings_again_while_nobody_takes_the_file(monkeypatch):
-    told = rings(monkeypatch, [["a"]], 9, repeat_seconds=25)
-    assert told[0] == 1
-    assert 1 < sum(ring is not None for ring in told) < 9
+def test_the_event_is_repeated_while_nobody_takes_the_file(monkeypatch):
+    sent = events(monkeypatch, [["a"]], 9, repeat_seconds=25)
+    assert sent[0] == 1
+    assert 1 < sum(event is not None for event in sent) < 9
 
 
-def test_an_outage_of_the_bucket_does_not_end_it_and_is_not_told_at_every_look(monkeypatch, caplog):
+def test_an_outage_of_the_bucket_does_not_end_it_and_is_not_reported_at_every_look(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     looks = [OSError("connection refused")] * 4 + [ValueError("strange")] + [["a"]]
-    assert rings(monkeypatch, looks, 7, repeat_seconds=1e9) == [None] * 5 + [1, None]
+    assert events(monkeypatch, looks, 7, repeat_seconds=1e9) == [None] * 5 + [1, None]
     complaints = [record for record in caplog.records if "does not answer" in record.message]
     assert 1 <= len(complaints) < 5
     assert "answers again" in caplog.text
 
 
 def test_airflow_can_store_it_and_make_it_again():
-    trigger = BucketDoorbell(poll_seconds=1, settle_seconds=2, repeat_seconds=30, aws_conn_id="other")
+    trigger = BucketWatcher(poll_seconds=1, settle_seconds=2, repeat_seconds=30, aws_conn_id="other")
     path, arguments = trigger.serialize()
-    assert path == "alma_airflow.triggers.doorbell.BucketDoorbell"
-    again = BucketDoorbell(**arguments)
+    assert path == "alma_airflow.triggers.bucket_watcher.BucketWatcher"
+    again = BucketWatcher(**arguments)
     assert again.serialize() == trigger.serialize()
     assert BaseEventTrigger.hash(path, arguments) == BaseEventTrigger.hash(*again.serialize())
 
@@ -93,8 +93,8 @@ def test_it_looks_into_the_bucket_with_one_client_and_makes_a_new_one_after_an_e
         made.append(conn_id)
         return Broken()
 
-    monkeypatch.setattr(doorbell, "open_bucket", open_bucket)
-    trigger = BucketDoorbell(aws_conn_id="other")
+    monkeypatch.setattr(bucket_watcher, "open_bucket", open_bucket)
+    trigger = BucketWatcher(aws_conn_id="other")
     polls = []
 
     async def sleep(_seconds):
@@ -106,7 +106,7 @@ def test_it_looks_into_the_bucket_with_one_client_and_makes_a_new_one_after_an_e
         async for _ in trigger.run():
             pass
 
-    monkeypatch.setattr(doorbell, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
+    monkeypatch.setattr(bucket_watcher, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread))
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(watch())
     assert made == ["other"] * 3
@@ -116,8 +116,8 @@ def test_it_looks_into_the_bucket_with_one_client_and_makes_a_new_one_after_an_e
 def test_what_waits_is_what_lies_there_and_was_not_started(s3, monkeypatch):
     bucket = Bucket(s3.client(), s3.name)
     opened = []
-    monkeypatch.setattr(doorbell, "open_bucket", lambda _: opened.append(1) or bucket)
-    trigger = BucketDoorbell(settle_seconds=0)
+    monkeypatch.setattr(bucket_watcher, "open_bucket", lambda _: opened.append(1) or bucket)
+    trigger = BucketWatcher(settle_seconds=0)
     assert trigger._waiting() == frozenset()
     bucket.put("items/incoming/gifts/a.txt", b"1")
     (waiting,) = trigger._waiting()

@@ -1,4 +1,4 @@
-"""The doorbell of the bucket: rings when a dropped file waits for its run."""
+"""The bucket watcher: sends an event when a dropped file waits for its run."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 60.0  # seconds between two complaints about a bucket that does not answer
+_WARNING_INTERVAL = 60.0  # seconds between two warnings about a bucket that does not answer
 
 
-class BucketDoorbell(BaseEventTrigger):
-    """Looks into the incoming folders and rings, with the number of files that wait.
+class BucketWatcher(BaseEventTrigger):
+    """Lists the incoming folders and sends an event with the number of files that wait.
 
-    It is a doorbell, no messenger: Airflow merges events that come close together, so what matters is that it rings
-    and not how often. It rings when other files wait than before, and again every `repeat_seconds`; it keeps no
-    state of its own, so a triggerer that was killed misses nothing. A bucket that does not answer is asked again for
-    as long as it takes.
+    An event is a signal without content, since Airflow merges events that come close together. One is sent when
+    other files wait than before, and again every `repeat_seconds`. The watcher keeps no state of its own, so a
+    triggerer that was killed misses nothing. A bucket that does not answer is asked again for as long as it takes.
 
-    :param poll_seconds: how often it looks.
+    :param poll_seconds: how often it lists the folders.
     :param settle_seconds: a file that changed less than this ago may still be arriving.
-    :param repeat_seconds: how often it rings for files that nobody has taken.
+    :param repeat_seconds: how often it repeats the event for files that nobody has taken.
     :param aws_conn_id: the connection of the bucket.
     """
 
@@ -62,26 +61,26 @@ class BucketDoorbell(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch for ever."""
-        rung_for: frozenset[str] = frozenset()
-        rung_at = 0.0
-        complained_at: float | None = None
+        sent_for: frozenset[str] = frozenset()
+        sent_at = 0.0
+        warned_at: float | None = None
         while True:
             try:
                 waiting = await asyncio.to_thread(self._waiting)
             except Exception as error:  # noqa: BLE001 - a watcher that ends is not started again
                 self._bucket = None
-                if complained_at is None or time.monotonic() - complained_at >= _PATIENCE:
+                if warned_at is None or time.monotonic() - warned_at >= _WARNING_INTERVAL:
                     log.warning("The bucket does not answer, looking again: %s", error)
-                    complained_at = time.monotonic()
+                    warned_at = time.monotonic()
             else:
-                if complained_at is not None:
+                if warned_at is not None:
                     log.info("The bucket answers again")
-                    complained_at = None
-                overdue = time.monotonic() - rung_at >= self.repeat_seconds
-                if waiting and (waiting != rung_for or overdue):
-                    rung_at = time.monotonic()
+                    warned_at = None
+                overdue = time.monotonic() - sent_at >= self.repeat_seconds
+                if waiting and (waiting != sent_for or overdue):
+                    sent_at = time.monotonic()
                     yield TriggerEvent({"files": len(waiting)})
-                rung_for = waiting
+                sent_for = waiting
             await asyncio.sleep(self.poll_seconds)
 
     def _waiting(self) -> frozenset[str]:
