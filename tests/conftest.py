@@ -40,8 +40,12 @@ MARKERS_BY_FOLDER = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of whole folders, so that no file is forgotten."""
+    """Mark the tests of whole folders, so that no file is forgotten; and take the long files first.
+
+    A file stays in one worker: of several workers one would else be left with a long file at the end.
+    """
     here = Path(__file__).parent
+    items.sort(key=lambda item: here / "e2e" not in item.path.parents)
     for item in items:
         for folder, markers in MARKERS_BY_FOLDER.items():
             if here / folder in item.path.parents:

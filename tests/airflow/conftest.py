@@ -13,7 +13,7 @@ import requests
 
 import alma_sandbox
 from alma_etl.alma.client import AlmaClient
-from alma_etl.store.upgrade import upgrade
+from tests.stores import sqlite_store
 
 ALL_TITLES, EMPTY_SET, ITEM_SET = "59000000000004401", "59000000000014401", "59000000000024401"
 KEY = "sandbox"
@@ -74,8 +74,7 @@ class JobAlma:
 @pytest.fixture
 def connect_job_alma(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     """Sets `alma_default`: `connect_job_alma(url, password="sandbox")`."""
-    store = f"sqlite:///{tmp_path}/store.db"
-    upgrade(store)
+    store = sqlite_store(tmp_path / "store.db")
     monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", store)
     # the client does not wait between its attempts
     monkeypatch.setattr("alma_airflow.hooks.alma.AlmaClient", partial(AlmaClient, sleep=lambda _: None))

@@ -13,7 +13,7 @@ from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.errors import AlmaQuotaFloor
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteReadOnly, RemoteTimeout, RemoteUnauthorized
-from alma_etl.store.upgrade import upgrade
+from tests.stores import sqlite_store
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,7 @@ def sandbox_url():
 
 @pytest.fixture
 def connect(monkeypatch, tmp_path):
-    store = f"sqlite:///{tmp_path}/store.db"
-    upgrade(store)
-    monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", store)
+    monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", sqlite_store(tmp_path / "store.db"))
 
     def connect(**fields):
         monkeypatch.setenv("AIRFLOW_CONN_ALMA_DEFAULT", json.dumps({"conn_type": "alma", **fields}))

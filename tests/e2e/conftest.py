@@ -9,8 +9,8 @@ import pytest
 from airflow.utils import db
 
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.upgrade import upgrade
 from tests.e2e.running import run_dag, without_repetition
+from tests.stores import sqlite_store
 
 LOGICAL_DATE = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -37,8 +37,7 @@ class Jobs:
 @pytest.fixture
 def jobs(s3: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """The jobs with a bucket and a state store of this test; `connect` an Alma before running one."""
-    store = f"sqlite:///{tmp_path}/store.db"
-    upgrade(store)
+    store = sqlite_store(tmp_path / "store.db")
     monkeypatch.setenv("ALMA_ETL_BUCKET", s3.name)
     monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", store)
     monkeypatch.setenv(

@@ -9,6 +9,7 @@ import pytest
 from alma_etl.dcb.store import DcbStore
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.upgrade import upgrade
+from tests.stores import sqlite_store
 from tests.unit.dcb.sides_desk import Desk
 from tests.unit.dcb.sides_world import Almas, SandboxSide, two_sandboxes
 from tests.unit.dcb.sync_world import SyncWorld, sync_world
@@ -17,10 +18,9 @@ from tests.unit.dcb.sync_world import SyncWorld, sync_world
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.heavy)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'store.db'}"
-    else:
-        new_database: Callable[[], str] = request.getfixturevalue("postgres")
-        url = new_database()
+        return sqlite_store(tmp_path / "store.db")
+    new_database: Callable[[], str] = request.getfixturevalue("postgres")
+    url = new_database()
     upgrade(url)
     return url
 

@@ -22,7 +22,7 @@ from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, OutboxRow, Tracked
 from alma_etl.dcb.store.rows import History
 from alma_etl.store.bucket import Bucket, NoSuchObject, ObjectInfo, json_line
-from alma_etl.store.upgrade import upgrade
+from tests.stores import sqlite_store
 from tests.unit.dcb.sides_world import NOW, Almas
 
 PICKUP = "SCI"
@@ -93,8 +93,7 @@ class SyncWorld:
 
     def __init__(self, almas: Almas, folder: Path) -> None:
         self.almas = almas
-        self.url = f"sqlite:///{folder / 'store.db'}"
-        upgrade(self.url)
+        self.url = sqlite_store(folder / "store.db")
         self.store = DcbStore(self.url)
         # A test's store need not survive a crash of the machine.
         event.listen(self.store._engine, "connect", lambda db, _: db.execute("PRAGMA synchronous = OFF"))

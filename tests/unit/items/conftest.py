@@ -15,9 +15,9 @@ from alma_etl.jobs.file_job import JobContext
 from alma_etl.jobs.places import ITEMS
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
-from alma_etl.store.upgrade import upgrade
 from alma_sandbox import Settings, serve
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
+from tests.stores import sqlite_store
 
 DAY = date(2026, 11, 20)
 JOB = ItemCreation(ITEMS)
@@ -162,8 +162,7 @@ def alma(sandbox_url: str) -> ItemSandbox:
 
 @pytest.fixture
 def loader(bucket: Bucket, alma: ItemSandbox, tmp_path: Any) -> Iterator[Loader]:
-    store = f"sqlite:///{tmp_path}/store.db"
-    upgrade(store)
+    store = sqlite_store(tmp_path / "store.db")
     bucket.put("config/item_profiles.yaml", PROFILES.encode())
     found = Loader(bucket, alma, store)
     yield found

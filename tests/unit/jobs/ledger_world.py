@@ -11,6 +11,7 @@ from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
 from alma_etl.jobs.ledger_reading import FileVersion, Record, RunKey
 from alma_etl.store.upgrade import upgrade
+from tests.stores import sqlite_store
 
 START = datetime(2026, 3, 2, 8, 15, tzinfo=UTC)
 WEST = About("west_holdings", "59000000000004401", "alma.example.org", requested_by="librarian")
@@ -57,11 +58,12 @@ class LedgerWorld:
 @contextmanager
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LedgerWorld]:
     """`request.param` names the database."""
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    if request.param != "sqlite":
+    if request.param == "sqlite":
+        url = sqlite_store(tmp_path / "store.db")
+    else:
         new_database: Callable[[], str] = request.getfixturevalue("postgres")
         url = new_database()
-    upgrade(url)
+        upgrade(url)
     world = LedgerWorld(url)
     yield world
     world.close()

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from alma_etl.store.upgrade import upgrade
+from tests import stores
 
 
 @pytest.fixture
 def sqlite_store(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    upgrade(url)
-    return url
+    return stores.sqlite_store(tmp_path / "store.db")
 
 
 @pytest.fixture
