@@ -110,7 +110,7 @@ def work(reach: list[str], way: str, size: int) -> dict[str, float]:
     """What the process does: convert the first chunks and assemble all, or hold all records in a list."""
     bucket = Bucket(servers.s3_client(*reach), BUCKET)
     folder = folder_of(bucket, size)
-    before = _start_peak_anew()
+    before = _restart_peak()
     if way == "ours":
         for number in range(1, min(size // CHUNK, CONVERTED_CHUNKS) + 1):
             convert_to_marc21(folder, number)
@@ -129,7 +129,7 @@ def work(reach: list[str], way: str, size: int) -> dict[str, float]:
     return {"peak_mib": round(_peak_mib(), 1), "import_mib": round(before, 1)}
 
 
-def _start_peak_anew() -> float:
+def _restart_peak() -> float:
     """Forget what the imports took at their peak, where the system can; MiB in use now."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

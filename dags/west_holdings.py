@@ -6,7 +6,7 @@ fetches them from Alma, turns them into MARC21, leaves out what carries no valid
 single holding.
 
 **When.** Every night at 09:30 UTC, which is after midnight in the western United States and well after Alma's
-daily allowance has begun anew (midnight UTC). By hand at any time, with the form.
+daily allowance has restarted (midnight UTC). By hand at any time, with the form.
 
 **Input.** An Alma set of titles, or a MARC21 export of one in `west/exports/`. What the form leaves empty comes
 from `config/west.yaml` in the bucket; without that file from the shipped one, on a sandbox alone.

@@ -21,7 +21,7 @@ class AlmaRunJobOperator(AlmaJobWaiter):
     Alma runs three jobs at a time that were started by API, and starts one job five times in an hour; the task
     waits for its turn (402222, 402223, 60347) as it waits for the end, bounded by `timeout`. A job that ends
     without success fails the task with Alma's own sentences and without a retry, since nobody knows what it has
-    done already; clearing the task starts the job anew.
+    done already; clearing the task starts the job again.
 
     Example::
 

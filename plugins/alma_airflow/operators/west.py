@@ -145,7 +145,7 @@ class WriteWestReport(WestOperator):
 
 
 class CheckWestOutcome(WestOperator):
-    """The last word: fails the run when its outcome is not acceptable. Is to run always."""
+    """The final check: fails the run when its outcome is not acceptable. Is to run always."""
 
     operator_extra_links = (ReportLink(),)
 

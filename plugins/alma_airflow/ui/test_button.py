@@ -2,7 +2,7 @@
 
 Airflow 3.3.2 refuses the test of such a connection ("The host or port to test differs from the stored
 connection"): the page sends port 0 for a port that is not set, and the server takes that for another address.
-Mended in Airflow by https://github.com/apache/airflow/pull/73298; this file goes when constraints.txt has it.
+Fixed in Airflow by https://github.com/apache/airflow/pull/73298; this file goes when constraints.txt has it.
 """
 
 import json
