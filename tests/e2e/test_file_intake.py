@@ -65,7 +65,6 @@ def test_each_file_gets_a_run_and_is_not_offered_again(jobs, drop, intake):
     assert len(loads()) == 3
 
 
-@pytest.mark.quick
 def test_a_version_starts_once_even_when_the_note_of_it_is_lost(jobs, drop, intake):
     drop("a.txt")
     intake()

@@ -247,7 +247,11 @@ def test_lists_that_do_not_name_all_holdings_keep_the_delivery_back_until_they_d
         ({"set_id": "59000000000994401"}, "does not know the set 59000000000994401"),
         ({"set_id": EMPTY_SET}, f"The set {EMPTY_SET} is empty"),
         ({"set_id": ITEM_SET}, "not titles"),
-        ({"set_id": ALL_TITLES, "marc_key": "west/exports/x.mrc"}, "both of set_id and marc_key"),
+        pytest.param(
+            {"set_id": ALL_TITLES, "marc_key": "west/exports/x.mrc"},
+            "both of set_id and marc_key",
+            marks=pytest.mark.quick,
+        ),
         ({"marc_key": "west/exports/none.mrc"}, "There is no file west/exports/none.mrc"),
         ({"marc_key": "west/exports/packed.mrc"}, "compressed with gzip"),
         ({"marc_key": "west/exports/text.mrc"}, "is not a MARC21 file"),
