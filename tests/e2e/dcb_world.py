@@ -134,8 +134,8 @@ class Library:
         mark = f"(DCB){pr_id}"
         return [
             bib.mms_id
-            for bib in self.sandbox.catalogue.created_bibs()
-            if any(mark in field.all("a") for field in bib.record.data("035"))
+            for bib in self.sandbox.catalogue.bibs.values()
+            if bib is not None and any(mark in field.all("a") for field in bib.record.data("035"))
         ]
 
     def books(self, count: int) -> list[Item]:
