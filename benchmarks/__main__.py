@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("limiter", "west_fetch", "west_memory", "dcb_reducer", "dcb_sweep")
+NAMES = ("limiter", "west_fetch", "west_memory", "dcb_reducer", "dcb_sweep", "ledger")
 
 
 def main() -> int:

@@ -17,6 +17,8 @@ from sqlalchemy import create_engine, inspect, text
 
 from alma_etl.dcb.explain import explain
 from alma_etl.dcb.machine.vocabulary import Role, Status
+from alma_etl.jobs.ledger import Ledger
+from alma_etl.jobs.ledger_purge import TICKS
 from local.servers import S3Server
 from tests.conftest import Bucket as S3Bucket
 from tests.e2e.dcb_scenarios import SCENARIOS, Scenario
@@ -196,6 +198,47 @@ def test_what_is_wrong_is_found(told: Told) -> None:
     assert {each["code"] for each in compared["findings"]} == still
     assert {alert.code for alert in world.store.open_alerts()} == still
     assert compared["state"] == "success"
+
+
+def test_each_run_is_read_from_the_ledger(told: Told) -> None:
+    ledger = Ledger(told.world.store_url)
+    found = {job: ledger.runs(job=job, limit=1000) for job in ("dcb_place_request", TICKS, "dcb_reconcile")}
+    placed = {run.subject: run for run in found["dcb_place_request"]}
+    assert set(placed) >= {story.request.pr_id for story in told.stories.values()}
+    well = placed["pr-well"]
+    assert (well.state, sum(well.counts.values()), well.attention) == ("done", 1, [])
+    assert well.calls["alma_default"] > 0
+    assert well.calls["alma_borrower"] > 0
+    assert sum(sum(tick.counts.values()) for tick in found[TICKS]) > 0
+    assert {run.state for run in found["dcb_reconcile"]} == {"done", "failed"}
+    failed = next(run for run in found["dcb_reconcile"] if run.state == "failed")
+    assert failed.counts["FINALISED_WHILE_OUT"] == 1
+    assert "FINALISED_WHILE_OUT" in failed.attention[-1]["what"]
+    hosts = sorted(
+        library.url.removeprefix("http://") for library in (told.world.lender, told.world.borrower)
+    )
+    for run in [*found["dcb_place_request"], *found[TICKS], *found["dcb_reconcile"]]:
+        assert run.state in ("done", "failed")
+        assert run.institution == ", ".join(hosts)
+        assert run.artefacts
+        for each in run.artefacts:
+            info = told.world.bucket.info(each["key"])
+            assert info is not None
+            assert info.size == each["size"]
+    ledger.close()
+
+
+def test_the_ledger_names_no_user(told: Told) -> None:
+    users = {
+        leg.user_id
+        for each in told.world.store.list_by(limit=1000)
+        for leg in each.legs.values()
+        if leg.user_id
+    }
+    assert "patron001" in users
+    kept = _kept_by_us(told.world)
+    for table in ("job_run", "run_record", "dropped_file"):
+        assert [user_id for user_id in users if user_id in kept[table]] == []
 
 
 def _kept_by_airflow() -> dict[str, str]:

@@ -16,6 +16,7 @@ from alma_etl.jobs.places import ITEMS, Area, dropped_file
 from alma_etl.jobs.starting import new_starts
 from tests.e2e.conftest import LOGICAL_DATE
 from tests.e2e.items import PROFILES, ItemSandbox, Loaded
+from tests.e2e.ledger_view import entry, ledger  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -63,6 +64,22 @@ def test_each_file_gets_a_run_and_is_not_offered_again(jobs, drop, intake):
     assert run.state == "success"
     assert states["start_load", -1] == "skipped"
     assert len(loads()) == 3
+
+
+def test_what_arrived_and_what_was_started_is_read_from_the_ledger(jobs, drop, intake, ledger):  # noqa: F811
+    key = drop("list.txt", b"991|12")
+    run, _ = intake()
+    found = entry(ledger, run)
+    assert (found.state, found.job) == ("done", "file_intake")
+    assert found.counts == {"started": 1, "already_started": 0, "failed": 0}
+    assert found.headline.startswith("1 run started")
+    (file,) = ledger.files()
+    ((_, conf),) = loads().items()
+    assert (file.key, file.version, file.state) == (key, conf["version"], "arrived")
+    assert (file.area, file.profile, file.size) == ("items", "gifts", 6)
+    drop("list.txt", b"991|123")
+    intake()
+    assert [each.state for each in ledger.files(key=key)] == ["arrived", "superseded"]
 
 
 def test_a_version_starts_once_even_when_the_note_of_it_is_lost(jobs, drop, intake):
@@ -151,8 +168,8 @@ def test_a_name_is_data_and_never_a_template(jobs, drop, intake):
 
 
 def test_a_burst_is_started_in_portions_without_losing_one(jobs, drop, intake, monkeypatch):
-    def five(bucket, *, at_most, settle):
-        return new_starts(bucket, at_most=5, settle=settle)
+    def five(bucket, *, at_most, **more):
+        return new_starts(bucket, at_most=5, **more)
 
     monkeypatch.setattr(operators, "new_starts", five)
     keys = {drop(f"{number:02d}.txt") for number in range(12)}

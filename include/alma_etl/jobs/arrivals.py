@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from alma_etl.jobs.places import AREAS, Area, is_upload_in_transit, run_mark, slug
 
 if TYPE_CHECKING:
+    from alma_etl.jobs.ledger_reading import FileVersion
     from alma_etl.store.bucket import Bucket
 
 STARTED = "runs/file_intake/started.json"
@@ -49,6 +50,24 @@ class Arrival:
     def run_id(self) -> str:
         """The id of the one run for this version: readable by the file's name, unique by the mark."""
         return f"{slug(self.key.rpartition('/')[2])}__{self.mark}"
+
+    @property
+    def file(self) -> FileVersion:
+        """As the ledger keeps it."""
+        from alma_etl.jobs.ledger_reading import (
+            FileVersion,  # spares the bucket watcher the store's libraries
+        )
+
+        profile, slash, _ = self.key.removeprefix(self.area.incoming).partition("/")
+        dropped = slash and self.key.startswith(self.area.incoming)
+        return FileVersion(
+            key=self.key,
+            version=self.version,
+            size=self.size,
+            area=self.area.folder,
+            profile=profile if dropped else "",
+            arrived_at=self.last_modified,
+        )
 
 
 def settled(bucket: Bucket, *, settle: timedelta, areas: Sequence[Area] = AREAS) -> list[Arrival]:

@@ -13,7 +13,7 @@ ends it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import islice
@@ -37,6 +37,7 @@ from alma_etl.jobs.ledger_reading import (
     is_run,
 )
 from alma_etl.remote.meter import CallCounts
+from alma_etl.store.bucket import Bucket
 from alma_etl.store.ledger_models import file_table, record_table, run_table, use_table
 from alma_etl.store.models import Json
 
@@ -53,9 +54,19 @@ MOVES: Mapping[FileState, frozenset[FileState]] = {
     "superseded": frozenset({"started"}),
 }
 
+_TYPES = {
+    "mrc": "application/marc",
+    "csv": "text/csv",
+    "txt": "text/plain",
+    "html": "text/html",
+    "json": "application/json",
+    "xml": "application/xml",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 _LONGEST = {"label": 500, "reasons": 2_000, "message": 2_000}  # characters of a record's texts; of others 250
 _LONGEST_SENTENCE = 4_000
 _AT_ONCE = 1_000
+_NAMES = (*RunKey._fields, "ord", *Record._fields)
 
 
 @dataclass(frozen=True)
@@ -184,14 +195,26 @@ class Ledger(LedgerReader):
             )
         return True
 
-    def fail(self, key: RunKey, attention: Attention, attempt: int | None, *, last: bool = False) -> bool:
+    def fail(
+        self,
+        key: RunKey,
+        attention: Attention,
+        attempt: int | None,
+        *,
+        last: bool = False,
+        about: About | None = None,
+    ) -> bool:
         """A task failed; False when a later attempt ended the run already.
 
-        `last`: it was the run's last task, and the run has ended. `attempt` is None where nobody knows which it was.
-        What was called attention to before stays, unless the new sentence contains it.
+        `last`: it was the run's last task, and the run has ended. `attempt` is None where nobody knows which it was;
+        `about` makes the row where there is none yet. What was called attention to before stays, unless the new
+        sentence contains it.
         """
         with self._transaction() as connection:
             row = _locked(connection, key)
+            if row is None and about is not None:
+                _make(connection, key, about, self._now())
+                row = _locked(connection, key)
             if row is None or (row.ended_at is not None and (attempt is None or attempt < row.written)):
                 return False
             kept = [each for each in row.attention if each["what"].rstrip(".") not in attention["what"]]
@@ -280,16 +303,29 @@ class Ledger(LedgerReader):
     def _is_newest(self, connection: Connection, key: RunKey, attempt: int) -> bool:
         row = _locked(connection, key)
         if row is None:  # the store was not there when the task began
-            about = About(job=key.dag_id)
-            connection.execute(
-                insert(run_table).values(**_new_run(key, about, self._now())).on_conflict_do_nothing()
-            )
+            _make(connection, key, About(job=key.dag_id), self._now())
             return True
         if attempt < row.written:
             log.warning(
                 "A later attempt has written how the run %s ended: this one writes nothing", key.run_id
             )
         return bool(attempt >= row.written)
+
+
+def found_artefacts(bucket: Bucket, named: Iterable[tuple[str, str]]) -> list[Artefact]:
+    """Those of the objects, by role and key, that are there."""
+    found = ((role, bucket.info(key)) for role, key in named)
+    return [
+        Artefact(
+            role=role,
+            key=info.key,
+            name=info.key.rpartition("/")[2],
+            size=info.size,
+            type=_TYPES.get(info.key.rpartition(".")[2], "application/octet-stream"),
+        )
+        for role, info in found
+        if info is not None
+    ]
 
 
 def clean(value: Any) -> Any:
@@ -323,16 +359,25 @@ def _write_records(connection: Connection, key: RunKey, records: Iterable[Record
         )
         for number, record in enumerate(records, 1)
     )
-    names = (*RunKey._fields, "ord", *Record._fields)
-    if connection.dialect.name != "postgresql":
-        while part := [dict(zip(names, row, strict=True)) for row in islice(rows, _AT_ONCE)]:
-            connection.execute(record_table.insert(), part)
-        return
+    if connection.dialect.name == "postgresql":
+        copy_records(connection, rows)
+    else:
+        insert_records(connection, rows)
+
+
+def copy_records(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write rows of `run_record` with PostgreSQL's COPY, as a stream."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    with driver.cursor() as cursor, cursor.copy(f"COPY run_record ({', '.join(names)}) FROM STDIN") as copy:
+    with driver.cursor() as cursor, cursor.copy(f"COPY run_record ({', '.join(_NAMES)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def insert_records(connection: Connection, rows: Iterator[tuple[Any, ...]]) -> None:
+    """Write rows of `run_record` with INSERT, many at once."""
+    while part := [dict(zip(_NAMES, row, strict=True)) for row in islice(rows, _AT_ONCE)]:
+        connection.execute(record_table.insert(), part)
 
 
 def _new_run(key: RunKey, about: About, now: datetime) -> dict[str, Any]:
@@ -349,6 +394,10 @@ def _new_run(key: RunKey, about: About, now: datetime) -> dict[str, Any]:
         "attempts": 1,
         "written": 0,
     }
+
+
+def _make(connection: Connection, key: RunKey, about: About, now: datetime) -> None:
+    connection.execute(insert(run_table).values(**_new_run(key, about, now)).on_conflict_do_nothing())
 
 
 def _new_file(file: FileVersion, now: datetime) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from alma_etl.store.db import open_engine, parse_url, store_problem
@@ -228,8 +228,7 @@ class LedgerReader(LedgerStore):
         else:
             query = query.order_by(table.symbol, table.ord)
             if after is not None:
-                same = and_(table.symbol == after.record.symbol, table.ord > after.ord)
-                query = query.where((table.symbol > after.record.symbol) | same)
+                query = query.where(tuple_(table.symbol, table.ord) > tuple_(after.record.symbol, after.ord))
         with self._transaction() as connection:
             return [_record_row(row) for row in connection.execute(query.limit(limit))]
 

@@ -21,6 +21,11 @@ def neutral(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
+def plain(cell: str) -> str:
+    """A cell as it was before `neutral`."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
+
+
 class CsvWriter:
     """Writes a table as UTF-8 CSV into a stream, row by row, cells neutralised, lines ended by LF."""
 

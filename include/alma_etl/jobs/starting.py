@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -14,6 +15,7 @@ from alma_etl.jobs.arrivals import Arrival, not_started, remember_started, settl
 from alma_etl.jobs.places import printable
 
 if TYPE_CHECKING:
+    from alma_etl.jobs.ledger_reading import FileVersion
     from alma_etl.store.bucket import Bucket
 
 log = logging.getLogger(__name__)
@@ -29,12 +31,17 @@ class Start(TypedDict):
 
 
 def new_starts(
-    bucket: Bucket, *, at_most: int, settle: timedelta, sleep: Callable[[float], None] = time.sleep
+    bucket: Bucket,
+    *,
+    at_most: int,
+    settle: timedelta,
+    announce: Callable[[list[FileVersion]], None] = lambda files: None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Start]:
     """A run for every file in the incoming folders that has none yet, the oldest first, `at_most` so many.
 
     A file that changed less than `settle` ago is given that time to come to rest; one that still changes then is
-    left to the next call, and so are those beyond `at_most`.
+    left to the next call, and so are those beyond `at_most`; `announce` is called with all that wait.
     """
     everything = settled(bucket, settle=timedelta(0))
     at_rest = settled(bucket, settle=settle)
@@ -42,6 +49,7 @@ def new_starts(
         sleep(settle.total_seconds())
         at_rest = settled(bucket, settle=settle)
     waiting = not_started(bucket, at_rest)
+    announce([arrival.file for arrival in waiting])
     if len(waiting) > at_most:
         log.info(
             "%s waiting; the first %d are started now, the others next",
@@ -51,6 +59,13 @@ def new_starts(
     for arrival in waiting[:at_most]:
         log.info("%s (%s): run %s", printable(arrival.key), counted(arrival.size, "byte"), arrival.run_id)
     return [_start(arrival) for arrival in waiting[:at_most]]
+
+
+def counts_of(states: Sequence[str]) -> dict[str, int]:
+    """How the starting tasks ended: a run that was there already is no new one."""
+    words = {"success": "started", "skipped": "already_started"}
+    counts = Counter(words.get(state, "failed") for state in states)
+    return {word: counts[word] for word in (*words.values(), "failed")}
 
 
 def note_starts(bucket: Bucket, starts: Sequence[Start], states: Sequence[str]) -> str:

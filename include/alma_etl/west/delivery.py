@@ -19,6 +19,7 @@ from alma_etl.west.run import RunFolder, WestPlan
 log = logging.getLogger(__name__)
 
 DELIVERED = "delivered.json"
+SENT = "sftp.json"
 
 
 class Sftp(Protocol):
@@ -48,20 +49,22 @@ def deliver(folder: RunFolder, *, now: datetime, partner: Partner | None = None)
     Raises NotAcceptable when a gate is shut, with the sentences; DryRun for a dry run, or a run with a limit.
     """
     plan, assembly = folder.plan(), read_assembly(folder)
-    folder.bucket.delete([folder.key(DELIVERED)])
+    folder.bucket.delete([folder.key(DELIVERED), folder.key(SENT)])
     if assembly.shut:
         raise NotAcceptable("Nothing was delivered. " + ". ".join(assembly.shut))
     if not plan.settings.delivers:
         why = "Dry run" if plan.settings.dry_run else "A run with a limit does not deliver"
         raise DryRun(f"{why}: the files lie in {assembled_key(folder, '')}, nothing was delivered")
     keys: list[str] = []
+    sent: list[str] = []
     with partner or nullcontext((None, "")) as (sftp, sftp_folder):
         for result in assembly.symbols:
             if not sum(result.counts.values()):
                 continue
             keys += _deliver_to_bucket(folder, plan, result, now)
             if sftp is not None and result.records:
-                _deliver_by_sftp(folder, result, sftp, sftp_folder)
+                sent += _deliver_by_sftp(folder, result, sftp, sftp_folder)
+    folder.bucket.put(folder.key(SENT), json.dumps(sent).encode(), "application/json")
     folder.bucket.put(folder.key(DELIVERED), json.dumps(keys).encode(), "application/json")
     return keys
 
@@ -69,6 +72,12 @@ def deliver(folder: RunFolder, *, now: datetime, partner: Partner | None = None)
 def delivered_keys(folder: RunFolder) -> list[str]:
     """The keys of what this run delivered; none when it did not."""
     found = folder.bucket.find(folder.key(DELIVERED))
+    return [] if found is None else list(json.loads(found))
+
+
+def sent_by_sftp(folder: RunFolder) -> list[str]:
+    """The names of the files that this run also put on the partner's server."""
+    found = folder.bucket.find(folder.key(SENT))
     return [] if found is None else list(json.loads(found))
 
 
@@ -135,7 +144,7 @@ def _deliver_to_bucket(folder: RunFolder, plan: WestPlan, result: SymbolResult, 
     return [manifest_key, outcomes_key, marc_key]
 
 
-def _deliver_by_sftp(folder: RunFolder, result: SymbolResult, sftp: Sftp, sftp_folder: str) -> None:
+def _deliver_by_sftp(folder: RunFolder, result: SymbolResult, sftp: Sftp, sftp_folder: str) -> list[str]:
     for source, name in _sftp_files(folder, result):
         final = posixpath.join(sftp_folder or ".", name)
         temporary = f"{final}.part"
@@ -143,6 +152,7 @@ def _deliver_by_sftp(folder: RunFolder, result: SymbolResult, sftp: Sftp, sftp_f
             sftp.putfo(stream, temporary)
         _rename(sftp, temporary, final)
         log.info("Delivered %s by SFTP", final)
+    return [name for _, name in _sftp_files(folder, result)]
 
 
 def _rename(sftp: Sftp, temporary: str, final: str) -> None:

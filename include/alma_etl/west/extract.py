@@ -1,7 +1,7 @@
 """Step 1 of the WEST procedure: the MMS ids of the titles, from an Alma set or from an export of one."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -31,8 +31,9 @@ def extract_mms_ids(
     *,
     moment: datetime,
     sandbox: bool = False,
+    on_settings: Callable[[WestSettings], None] = lambda settings: None,
 ) -> list[Chunk]:
-    """Read the run's input and cut its titles into chunks.
+    """Read the run's input and cut its titles into chunks. ``on_settings`` is called before anything is read.
 
     ``moment`` is the run's time (not the clock's); the day of the delivery is its date in the configured time
     zone. ``sandbox``: the Alma is one, and the shipped settings apply to it. The titles are taken in the order of
@@ -44,6 +45,7 @@ def extract_mms_ids(
     """
     with folder.keeping_problem(), id_index() as index:
         settings = settings_of_run(folder.bucket, params, sandbox=sandbox)
+        on_settings(settings)
         reading, source = _read_input(client, folder, settings, index)
         of_file = limit_of_file(settings, params)
         return _write_plan(folder, settings, moment, index, reading, source, limit_of_file=of_file)

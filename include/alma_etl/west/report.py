@@ -56,7 +56,7 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
 
     ``task_states`` are tasks that did not succeed, by name with their state, for a run that stopped early.
     """
-    plan, assembly = _progress(folder)
+    plan, assembly = progress(folder)
     delivered = delivered_keys(folder)
     delivers = plan is None or plan.settings.delivers
     problems = _problems(folder, plan, assembly, task_states)
@@ -91,7 +91,7 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
 
 def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     """The last word: a sentence when the run is acceptable. Raises NotAcceptable with what is wrong when it is not."""
-    plan, assembly = _progress(folder)
+    plan, assembly = progress(folder)
     problems = _problems(folder, plan, assembly, task_states)
     if problems:
         raise NotAcceptable(" ".join(problems))
@@ -99,7 +99,8 @@ def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
     return _success(plan, assembly) + remark
 
 
-def _progress(folder: RunFolder) -> tuple[WestPlan | None, Assembly | None]:
+def progress(folder: RunFolder) -> tuple[WestPlan | None, Assembly | None]:
+    """The plan and the assembly, None for what the run did not get to."""
     try:
         plan = folder.plan()
     except NoSuchObject:

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from alma_airflow.hooks.ledger import counted_calls
 from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.errors import InputProblem
@@ -79,8 +80,15 @@ class AlmaHook(BaseHook):
         if longest is not None:
             settings = settings.model_copy(update={"timeout": min(settings.timeout, longest)})
         options = {} if attempts is None else {"attempts": attempts}
-        with _client(connection, settings, limiter, **options) as client:
+        with (
+            counted_calls(self.alma_conn_id) as meter,
+            _client(connection, settings, limiter, meter=meter, **options) as client,
+        ):
             yield client
+
+    def gateway(self) -> str:
+        """The host of the Alma, with its port where it has one of its own."""
+        return _host(self.get_connection(self.alma_conn_id))
 
     def is_sandbox(self) -> bool:
         """Whether the connection's `environment` is sandbox; any other word, and none, counts as production."""

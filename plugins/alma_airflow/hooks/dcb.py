@@ -1,7 +1,7 @@
 """What the DCB tasks work with: settings, store, and a client of each system, from their connections."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -60,6 +60,16 @@ class _Connections:
 def dcb_settings() -> DcbSettings:
     """The settings of the DCB jobs. Raises InputProblem when they cannot be used, or are missing."""
     return read_dcb_settings(open_bucket(), is_sandbox=is_known_sandbox)
+
+
+def gateways(settings: DcbSettings) -> str:
+    """The hosts of the Almas that the settings name, for the ledger: a request has more than one institution."""
+    conn_ids = {each.alma_conn_id for each in settings.systems.values() if each.alma_conn_id}
+    found = set()
+    for conn_id in conn_ids:
+        with suppress(AirflowNotFoundException, InputProblem):  # said when the system is opened
+            found.add(AlmaHook(conn_id).gateway())
+    return ", ".join(sorted(found))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import logging
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import (
@@ -15,7 +15,11 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.log import redact
 
+from alma_airflow.hooks.alma import AlmaHook
+from alma_airflow.hooks.ledger import RunLedger, purge_once_a_day, run_key
 from alma_etl.errors import RunStopped
+from alma_etl.jobs.ledger import About
+from alma_etl.jobs.ledger_reading import Attention
 from alma_etl.remote.errors import RemoteStop, RemoteUnreachable
 
 PROBLEM = "problem"  # the XCom of a failed task, which the run's page shows
@@ -90,16 +94,99 @@ class EtlOperator(KnownErrors):
 
     Subclasses write `work`. Bad input, a shut gate, a wrong key and a used-up daily allowance fail the task at
     once, with their sentence as the last line of the log; anything else is retried as the DAG says.
+
+    Those of a `ledger_job` keep a row of the run in the ledger: from the start of each task on, with its failure and
+    what to do about it. The last task, which always runs (`ends_run`), ends the row and drops what is past its time.
     """
+
+    ledger_job: str = ""
+    """The job's word in the ledger; "" keeps no row."""
+    ends_run: bool = False
+    quotes_errors: ClassVar[bool] = True
+    """Whether the ledger may keep what an error says: not where it may name a patron."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.ledger_job:  # before the sentence, which is to be the last line of the log
+            self.on_failure_callback = [*self.on_failure_callback[:-1], note_failure, say_why]
 
     def work(self, context: Context) -> Any:
         """What the task does; a small value (a key, a count) may come back."""
         raise TypeError(f"{type(self).__name__} has no work to do")
 
+    def about(self, context: Context) -> About:
+        """What the run is about, as far as its form and its connection say."""
+        run = context["dag_run"]
+        try:
+            institution = self.institution()
+        except Exception as problem:  # noqa: BLE001 - the work itself will say it, with what to do
+            _log.debug("The institution is not known: %s", problem)
+            institution = ""
+        return About(
+            self.ledger_job,
+            self.subject(context),
+            institution,
+            bool(context["params"].get("dry_run")),
+            run.triggering_user_name or "",
+        )
+
+    def subject(self, context: Context) -> str:
+        """What the run works on: a set, a file, a request; "" where nothing in particular."""
+        return ""
+
+    def institution(self) -> str:
+        """The institution's code, else the host of its gateway; "" where that is not known."""
+        conn_id = getattr(self, "alma_conn_id", "")
+        return AlmaHook(conn_id).gateway() if conn_id else ""
+
+    def headline(self, result: Any) -> str:
+        """The sentence about a run that ended well, from what its last task returned."""
+        return str(result or "")
+
     def execute(self, context: Context) -> Any:
         """Called by Airflow."""
-        with errors_for_airflow():
-            return self.work(context)
+        if not self.ledger_job:
+            with errors_for_airflow():
+                return self.work(context)
+        self.ledger = self._begun(context)
+        try:
+            with errors_for_airflow():
+                result = self.work(context)
+                if self.ends_run:
+                    self.ledger.finish("done", self.headline(result))
+                return result
+        finally:
+            if self.ends_run:
+                purge_once_a_day()
+
+    def _begun(self, context: Context) -> RunLedger:
+        ledger = RunLedger(run_key(context), self.about(context))
+        ledger.begin()
+        _begun[str(context["ti"].id)] = ledger
+        return ledger
+
+
+_begun: dict[str, RunLedger] = {}
+"""The ledger of the task attempt of this process, for its callbacks."""
+
+
+def note_failure(context: Context) -> None:
+    """Keep in the ledger that a task failed, why, and what to do."""
+    ledger = _begun.pop(str(context["ti"].id), None)
+    task = context["task"]
+    kind = getattr(task, "operator_class", type(task))  # of a mapped task that never began
+    job = ledger.about.job if ledger else getattr(task, "ledger_job", "") or getattr(kind, "ledger_job", "")
+    if not job:
+        return
+    ledger = ledger or RunLedger(run_key(context), About(job))
+    error = context.get("exception")
+    sentence = sentence_of(error, context) if kind.quotes_errors else ""
+    attention = Attention(
+        what=sentence or f"The task {task.task_id} failed ({type(error).__name__})",
+        what_to_do=f"Fix the cause, then clear {task.task_id} and the tasks after it: the run goes on from there. The "
+        f"log of {task.task_id} says more, docs/runbooks/{job}.md what to look at.",
+    )
+    ledger.fail(attention, last=getattr(task, "ends_run", kind.ends_run))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.reconcile.compare import ReconcileFolder, compare
 from alma_etl.dcb.flows.reconcile.findings import ReconcileContext
 from alma_etl.dcb.flows.reconcile.report import check_outcome, write_report
+from alma_etl.dcb.flows.results import of_comparison
 from alma_etl.jobs.settings_files import refuse_unknown
 
 
@@ -22,6 +23,9 @@ def _dcb_service(conn_id: str) -> DcbService:
 
 class ReconcileOperator(EtlOperator):
     """A task of a comparison."""
+
+    ledger_job = "dcb_reconcile"
+    quotes_errors = False  # that of one request may name its patron
 
     @staticmethod
     def folder(context: Context) -> ReconcileFolder:
@@ -39,6 +43,7 @@ class CompareBooks(ReconcileOperator):
         with folder.keeping_problem():
             refuse_unknown(params, ("most", "dry_run"))
         with folder.keeping_problem(), dcb_hooks.open_dcb() as dcb:
+            self.ledger.note(institution=dcb_hooks.gateways(dcb.settings))
             services = {
                 sink.name: partial(_dcb_service, sink.conn_id)
                 for sink in dcb.settings.sinks
@@ -62,12 +67,16 @@ class WriteReconcileReport(ReconcileOperator):
 
     def work(self, context: Context) -> dict[str, str]:
         """Called by `execute`."""
-        return write_report(self.folder(context), unsuccessful_tasks(context))
+        folder = self.folder(context)
+        with self.ledger.keeping(lambda: of_comparison(folder)):
+            return write_report(folder, unsuccessful_tasks(context))
 
 
 class CheckReconcileOutcome(ReconcileOperator):
     """The final check: fails the run when something is urgent, or could not be compared. Is to run always."""
 
+    ends_run = True
+    quotes_errors = True
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:

@@ -13,7 +13,7 @@ from alma_airflow.hooks.store import store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
-from alma_etl.dcb.flows import cancel
+from alma_etl.dcb.flows import cancel, results
 from alma_etl.dcb.flows.cancel import Cancelling
 from alma_etl.dcb.flows.place import steps
 from alma_etl.dcb.flows.place.progress import Placing, RequestContext, keeping
@@ -108,9 +108,20 @@ def _conf(context: Context) -> tuple[dict[str, Any], bool]:
     return {name: value for name, value in params.items() if value is not None}, bool(dry_run)
 
 
-class PlacingOperator(EtlOperator):
+class RequestOperator(EtlOperator):
+    """A task that is about one request. What errors say may name its patron, so that the ledger keeps none of it."""
+
+    quotes_errors = False
+
+    def subject(self, context: Context) -> str:
+        """The request, where the form names it."""
+        return str(context["params"].get("pr_id") or "")
+
+
+class PlacingOperator(RequestOperator):
     """A step of a placing; returns what it made, by ids alone."""
 
+    ledger_job = "dcb_place_request"
     step: ClassVar[Callable[[Placing], str]]
 
     @contextmanager
@@ -119,6 +130,7 @@ class PlacingOperator(EtlOperator):
         conf, dry_run = _conf(context)
         with _request_context() as request:
             place = read_place(conf, request.settings)
+            self.ledger.note(subject=place.pr_id, institution=dcb_hooks.gateways(request.settings))
             yield Placing(request, place, context["dag_run"].run_id, dry_run=dry_run)
 
     def work(self, context: Context) -> str:
@@ -160,16 +172,25 @@ class PlaceBorrowerRequest(PlacingOperator):
 class TrackRequest(PlacingOperator):
     """Step 6: hands the request over to `dcb_status_sync`; returns its status. Is to run always."""
 
+    ends_run = True
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        with self.placing(context) as placing:
+        with self.placing(context) as placing, self.ledger.keeping(lambda: results.of_placing(placing)):
             return track(placing, unsuccessful_tasks(context))
 
+    def headline(self, result: str) -> str:
+        """What became of the request."""
+        if self.ledger.about.dry_run:
+            return "Dry run: the request can be placed. Nothing was written."
+        return f"The request is placed and tracked: it is {result}."
 
-class CancellingOperator(EtlOperator):
+
+class CancellingOperator(RequestOperator):
     """A step of a cancellation."""
+
+    ledger_job = "dcb_cancel_request"
 
     @contextmanager
     def cancelling(self, context: Context) -> Iterator[Cancelling]:
@@ -177,6 +198,7 @@ class CancellingOperator(EtlOperator):
         conf, dry_run = _conf(context)
         asked = read_cancel(conf)
         with _request_context() as request:
+            self.ledger.note(institution=dcb_hooks.gateways(request.settings))
             yield Cancelling(request, asked, context["dag_run"].run_id, dry_run=dry_run)
 
 
@@ -201,9 +223,10 @@ class VerifyCancelled(CancellingOperator):
 class ReportCancellation(CancellingOperator):
     """Step 3: the page; fails when the request was not cancelled. Is to run always."""
 
+    ends_run = True
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        with self.cancelling(context) as run:
+        with self.cancelling(context) as run, self.ledger.keeping(lambda: results.of_cancelling(run)):
             return cancel.report(run, unsuccessful_tasks(context))

@@ -11,6 +11,7 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
+from alma_etl.dcb.flows import results
 from alma_etl.dcb.flows.tick import act, apply, poll, report, select
 from alma_etl.dcb.flows.tick import report as summary
 from alma_etl.dcb.flows.tick.folder import Deadline, SyncFolder
@@ -18,6 +19,7 @@ from alma_etl.dcb.flows.tick.poll import SystemSources
 from alma_etl.dcb.sides.actor import AlmaActor
 from alma_etl.dcb.sinks import close_sinks, open_sinks
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.ledger_purge import TICKS
 from alma_etl.jobs.settings_files import refuse_unknown
 
 # The next tick asks again: an Alma that is ill must not use up the time of those that are well.
@@ -35,6 +37,9 @@ def _now() -> datetime:
 
 class SyncOperator(EtlOperator):
     """A task of a tick. `seconds`: how long it may take before it leaves the rest to the next tick."""
+
+    ledger_job = TICKS
+    quotes_errors = False  # that of one request may name its patron
 
     def __init__(self, *, seconds: float = 60, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -56,6 +61,7 @@ class SelectDue(SyncOperator):
         with folder.keeping_problem():
             refuse_unknown(params, _PARAMS)
             with dcb_hooks.open_dcb() as dcb:
+                self.ledger.note(institution=dcb_hooks.gateways(dcb.settings))
                 groups = select.select_due(
                     folder,
                     dcb.store,
@@ -152,16 +158,19 @@ class WriteSyncReport(SyncOperator):
     def work(self, context: Context) -> dict[str, str]:
         """Called by `execute`."""
         folder, states = self.folder(context), unsuccessful_tasks(context)
-        try:
-            with dcb_hooks.open_dcb() as dcb:
-                return report.report(folder, store=dcb.store, settings=dcb.settings, task_states=states)
-        except InputProblem as problem:  # without settings there is no more to say than that
-            return report.report_problem(folder, str(problem))
+        with self.ledger.keeping(lambda: results.of_tick(folder)):
+            try:
+                with dcb_hooks.open_dcb() as dcb:
+                    return report.report(folder, store=dcb.store, settings=dcb.settings, task_states=states)
+            except InputProblem as problem:  # without settings there is no more to say than that
+                return report.report_problem(folder, str(problem))
 
 
 class CheckSyncOutcome(SyncOperator):
     """The final check: fails the run when people have to do something. Is to run always."""
 
+    ends_run = True
+    quotes_errors = True
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:

@@ -9,13 +9,21 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.utils.helpers import build_airflow_dagrun_url
 
+from alma_airflow.hooks.ledger import announce
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, KnownErrors
+from alma_etl.jobs.ledger import Results
 from alma_etl.jobs.places import former_run_id
-from alma_etl.jobs.starting import new_starts, note_starts
+from alma_etl.jobs.starting import counts_of, new_starts, note_starts
 
 
-class ListNewFiles(EtlOperator):
+class IntakeOperator(EtlOperator):
+    """A task of the intake."""
+
+    ledger_job = "file_intake"
+
+
+class ListNewFiles(IntakeOperator):
     """The runs to start; returns the arguments of each for a mapped TriggerDagRunOperator.
 
     :param at_most: more files than this wait for the next run.
@@ -29,7 +37,8 @@ class ListNewFiles(EtlOperator):
 
     def work(self, context: Context) -> list[dict[str, Any]]:
         settle = timedelta(seconds=self.settle_seconds)
-        return [dict(start) for start in new_starts(open_bucket(), at_most=self.at_most, settle=settle)]
+        starts = new_starts(open_bucket(), at_most=self.at_most, settle=settle, announce=announce)
+        return [dict(start) for start in starts]
 
 
 class StartLoad(KnownErrors, TriggerDagRunOperator):
@@ -56,13 +65,14 @@ class StartLoad(KnownErrors, TriggerDagRunOperator):
         super().execute(context)
 
 
-class ReportIntake(EtlOperator):
+class ReportIntake(IntakeOperator):
     """Notes what was started, so that it is not offered again; fails when a start failed. Is to run always.
 
     :param starts: what `ListNewFiles` returned.
     :param start_task_id: the mapped task that starts the runs.
     """
 
+    ends_run = True
     template_fields: ClassVar[Sequence[str]] = ("starts",)
 
     def __init__(self, *, starts: Any, start_task_id: str, **kwargs: Any) -> None:
@@ -77,6 +87,7 @@ class ReportIntake(EtlOperator):
             dag_id=run.dag_id, task_ids=[self.start_task_id], run_ids=[run.run_id]
         ).get(run.run_id, {})
         ended = [str(states.get(f"{self.start_task_id}_{index}")) for index in range(len(starts))]
+        self.ledger.replace(Results(counts_of(ended)))
         sentence = note_starts(open_bucket(), starts, ended)
         self.log.info("%s", sentence)
         return sentence

@@ -21,6 +21,7 @@ from alma_etl.west.extract import extract_mms_ids
 from alma_etl.west.fetching import fetch_holdings
 from alma_etl.west.listing import list_holdings
 from alma_etl.west.report import check_outcome, write_report
+from alma_etl.west.results import results_of, subject_of
 from alma_etl.west.run import RunFolder
 
 SFTP_CONN_ID = "west_sftp"
@@ -29,11 +30,18 @@ SFTP_CONN_ID = "west_sftp"
 class WestOperator(EtlOperator):
     """A task of a WEST run; `alma_conn_id` names the Alma it reads."""
 
+    ledger_job = "west_holdings"
+
     template_fields: ClassVar[Sequence[str]] = ("alma_conn_id",)
 
     def __init__(self, *, alma_conn_id: str = "alma_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.alma_conn_id = alma_conn_id
+
+    def subject(self, context: Context) -> str:
+        """The set or the export of the form; what the settings file names is noted when it is read."""
+        params = context["params"]
+        return str(params.get("set_id") or params.get("marc_key") or "").strip()
 
     @staticmethod
     def folder(context: Context) -> RunFolder:
@@ -70,7 +78,12 @@ class ExtractMmsIds(WestOperator):
         hook = AlmaHook(self.alma_conn_id)
         with folder.keeping_problem(), hook.client() as alma:
             chunks = extract_mms_ids(
-                alma, folder, context["params"], moment=moment, sandbox=hook.is_sandbox()
+                alma,
+                folder,
+                context["params"],
+                moment=moment,
+                sandbox=hook.is_sandbox(),
+                on_settings=lambda each: self.ledger.note(subject=subject_of(each), dry_run=each.dry_run),
             )
         return [{"number": chunk.number, "label": chunk.label} for chunk in chunks]
 
@@ -141,12 +154,15 @@ class WriteWestReport(WestOperator):
 
     def work(self, context: Context) -> str:
         """Called by `execute`."""
-        return write_report(self.folder(context), unsuccessful_tasks(context))
+        folder = self.folder(context)
+        with self.ledger.keeping(lambda: results_of(folder)):
+            return write_report(folder, unsuccessful_tasks(context))
 
 
 class CheckWestOutcome(WestOperator):
     """The final check: fails the run when its outcome is not acceptable. Is to run always."""
 
+    ends_run = True
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
-from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter, neutral, read_csv
+from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter, neutral, plain, read_csv
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter, neutral, read_csv
 )
 def test_what_looks_like_a_formula_gets_an_apostrophe(cell):
     assert neutral(cell) == "'" + cell
+    assert plain(neutral(cell)) == cell
 
 
 @pytest.mark.parametrize(
