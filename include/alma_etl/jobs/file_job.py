@@ -25,9 +25,12 @@ from alma_etl.jobs.file_run import (
     FilePlan,
     FileRun,
     ProfileT,
+    Superseded,
     names_of,
 )
 from alma_etl.jobs.folder import Chunk
+from alma_etl.jobs.ledger import FileLedger, NoLedger, Results, found_artefacts
+from alma_etl.jobs.ledger_reading import Record as LedgerRecord
 from alma_etl.jobs.outcomes import End, Row, RowOutcome, end_of
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.places import Area, dropped_file, printable
@@ -47,6 +50,7 @@ _TITLES = {
     "html": "This page",
     "rejects": "Rows to mend and drop again",
 }
+_ROLES = {"csv": "table", "xlsx": "workbook", "html": "report"}  # of artefacts in the ledger
 _SHOWN = 500  # rows on the page; the tables have all
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -59,6 +63,7 @@ class JobContext:
     `version` (which version of the file is meant), and those of the job. ``day``: the run's date. ``open_client``:
     opens the client of a kind of service (`alma`) for a block; ``connections`` has the id of the connection of each
     kind. ``is_sandbox``: whether the shipped profiles apply. ``store_url``: the address of the state store.
+    ``ledger``: where it is kept what becomes of the run and its file.
     ``task_states``: tasks of the run that did not succeed, by name with their state, for the final steps.
     """
 
@@ -69,6 +74,7 @@ class JobContext:
     store_url: Callable[[], str]
     is_sandbox: Callable[[], bool] = lambda: False
     connections: Mapping[str, str] = field(default_factory=dict)
+    ledger: FileLedger = field(default_factory=NoLedger)
     task_states: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -163,6 +169,11 @@ class FileJob(ABC, Generic[ProfileT]):
         tuple[tuple[str, str, str], ...]
     ]  # column, heading, and `number`, `code` or `text`
     files: ClassVar[Mapping[str, ReportFile]] = {}
+    labels: ClassVar[tuple[str, ...]] = (
+        "title",
+        "barcode",
+        "mms_id",
+    )  # what a record is called in the ledger
 
     def __init__(self, area: Area) -> None:
         self.area = area
@@ -309,12 +320,16 @@ class FileJob(ABC, Generic[ProfileT]):
             run.not_superseded()
             file = dropped_file(self.area, context.key, profile=params.get("profile") or None)
             settings = self.profiles(run.bucket, sandbox=context.is_sandbox())
-            source = run.take_in(
-                file,
-                version=params.get("version") or None,
-                check_size=lambda info: self._check_size(info, settings),
-            )
+            version = params.get("version") or None
+            try:
+                source = run.take_in(
+                    file, version=version, check_size=lambda info: self._check_size(info, settings)
+                )
+            except Superseded:
+                context.ledger.end_file(file.key, version or "", "superseded")
+                raise
             profile = self.profile(settings, file.profile, params)
+            context.ledger.take_file(source.file_version(self.area), start=not profile.dry_run)
             with self._opened(run, profile) as records, staging() as stage:
                 cutting = Cutting(self, context, source, file.profile or "", profile, records, stage)
                 return cutting.cut(settings.chunk_size)
@@ -336,6 +351,7 @@ class FileJob(ABC, Generic[ProfileT]):
             with collecting(self.outcomes) as ends:
                 ends.collect(self, run, plan.chunks)
                 summary = self._report_rows(context, plan, ends)
+                context.ledger.replace(self._results(run, summary, ends))
         run.write_model(SUMMARY, summary)
         if earlier is not None:  # an attempt of the version before called them otherwise
             run.bucket.delete(set(earlier.keys.values()) - set(summary.keys.values()))
@@ -361,6 +377,10 @@ class FileJob(ABC, Generic[ProfileT]):
         target = self.area.filed(loaded=loaded, stem=stem, run_id=run.run_id, extension=extension)
         if not run.file_away(self.area, key, target):
             return ""
+        source = run.source()
+        if source is not None:
+            context.ledger.take_file(source.file_version(self.area), start=True)
+            context.ledger.end_file(source.key, source.version, "done" if loaded else "failed", target)
         log.info("%s is filed as %s", printable(key), target)
         return target
 
@@ -379,6 +399,24 @@ class FileJob(ABC, Generic[ProfileT]):
         sentence = verdict_of(summary, self.outcomes, self.unit)
         log.info("%s", sentence)
         return sentence
+
+    # --- the ledger
+
+    def record_of(self, end: End) -> LedgerRecord:
+        """Return an end as the ledger keeps it. The label is the title, else the name that the input gives."""
+        texts = {name: str(end.get(name) or "") for name in LedgerRecord._fields if name != "line"}
+        texts["label"] = str(next((end[name] for name in self.labels if end.get(name)), ""))
+        return LedgerRecord(**texts, line=end["line"])
+
+    def _results(self, run: FileRun, summary: FileSummary, ends: Iterable[End]) -> Results:
+        named = [(_ROLES.get(kind, kind), key) for kind, key in summary.keys.items()]
+        return Results(
+            counts=summary.counts,
+            measures={f"{self.unit}s": summary.rows, **summary.figures},
+            artefacts=found_artefacts(run.bucket, named),
+            records=(self.record_of(end) for end in ends),
+            dry_run=summary.dry_run,
+        )
 
     # --- settings
 
@@ -451,6 +489,7 @@ class FileJob(ABC, Generic[ProfileT]):
         findings = _Findings(self)
         findings.note(end)
         self._write(context, summary, [end], findings, self.extras(context.folder, None))
+        context.ledger.replace(self._results(context.folder, summary, [end]))
         return summary
 
     def _report_rows(self, context: JobContext, plan: FilePlan[ProfileT], ends: CollectedEnds) -> FileSummary:

@@ -8,7 +8,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.arrivals import Arrival
 from alma_etl.jobs.folder import PlannedRun
+from alma_etl.jobs.ledger_reading import FileVersion
 from alma_etl.jobs.outcomes import Row
 from alma_etl.jobs.places import Area, DroppedFile, dropped_file, extension_of, printable, safe_stem
 from alma_etl.jobs.profiles import JobProfile
@@ -48,6 +49,11 @@ class RunSource(BaseModel):
     size: int
     stem: str
     extension: str
+
+    def file_version(self, area: Area) -> FileVersion:
+        """Return the file as the ledger keeps it."""
+        arrived_at = datetime.fromisoformat(self.version.rpartition("@")[2])
+        return Arrival(area, self.key, self.etag, arrived_at, self.size).file
 
 
 class FilePlan(BaseModel, Generic[ProfileT]):

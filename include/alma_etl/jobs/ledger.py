@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, case, delete, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
@@ -92,6 +92,32 @@ class Results:
     subject: str | None = None
     institution: str | None = None
     dry_run: bool | None = None
+
+
+class FileLedger(Protocol):
+    """What a run on a file tells the ledger of itself and of its file."""
+
+    def take_file(self, file: FileVersion, *, start: bool) -> None:
+        """The run reads this version of a file. ``start``: and is to load it, as a dry run is not."""
+
+    def end_file(self, key: str, version: str, state: FileState, filed_key: str = "") -> None:
+        """What became of the file."""
+
+    def replace(self, results: Results) -> None:
+        """What the run came to."""
+
+
+class NoLedger:
+    """For runs that nobody keeps."""
+
+    def take_file(self, file: FileVersion, *, start: bool) -> None:
+        """See `FileLedger`."""
+
+    def end_file(self, key: str, version: str, state: FileState, filed_key: str = "") -> None:
+        """See `FileLedger`."""
+
+    def replace(self, results: Results) -> None:
+        """See `FileLedger`."""
 
 
 class Ledger(LedgerReader):

@@ -95,10 +95,13 @@ class RunLedger:
         with _warned("that this task failed"), open_ledger() as ledger:
             ledger.fail(self.key, attention, self._attempt, last=last, about=self.about)
 
-    def start_file(self, file: FileVersion) -> None:
-        """The run begins with a version of a dropped file."""
+    def take_file(self, file: FileVersion, *, start: bool) -> None:
+        """The run reads this version of a file. ``start``: and is to load it, as a dry run is not."""
         with _warned(f"that the run began with {file.key}"), open_ledger() as ledger:
-            ledger.start(file, self.key)
+            if start:
+                ledger.start(file, self.key)
+            else:
+                ledger.arrive(file)
 
     def end_file(self, key: str, version: str, state: FileState, filed_key: str = "") -> None:
         """What became of the file. Raises StoreUnavailable or StoreRefused."""

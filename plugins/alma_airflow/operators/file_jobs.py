@@ -41,6 +41,7 @@ class FileJobOperator(EtlOperator):
     replaced, since the new version has a run of its own.
     """
 
+    ledger_job = "file"  # each instance has its job's
     template_fields: ClassVar[Sequence[str]] = ("connections",)
 
     def __init__(
@@ -51,11 +52,19 @@ class FileJobOperator(EtlOperator):
         self.job = job
         self.step = step
         self.connections = dict(connections or CONNECTIONS)
+        self.ledger_job = job.area.dag_id
+
+    def subject(self, context: Context) -> str:
+        return str(context["params"].get("key") or "")
+
+    def institution(self) -> str:
+        return AlmaHook(self.connections["alma"]).gateway() if "alma" in self.connections else ""
 
     def execute(self, context: Context) -> Any:
         try:
             return super().execute(context)
         except Superseded as nothing_to_do:
+            self.ledger.finish("superseded", str(nothing_to_do))
             raise AirflowSkipException(str(nothing_to_do)) from nothing_to_do
 
     def job_context(
@@ -76,6 +85,7 @@ class FileJobOperator(EtlOperator):
             store_url=store_url,
             is_sandbox=lambda: "alma" in self.connections and is_sandbox(self.connections["alma"]),
             connections=self.connections,
+            ledger=self.ledger,
             task_states=task_states or {},
         )
 
@@ -119,6 +129,7 @@ class FinalStep(FileJobOperator):
 
     def __init__(self, *, task_id: str, **kwargs: Any) -> None:
         super().__init__(task_id=task_id, **{"step": task_id, **kwargs})
+        self.ends_run = self.step == "check_outcome"
 
     def work(self, context: Context) -> Any:
         given = self.job_context(

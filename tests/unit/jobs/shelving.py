@@ -42,6 +42,7 @@ class Lines:
 class Shelving(FileJob[JobProfile]):
     things, title, outcomes = "books", "Books", Shelved
     columns = ("line", "book", "outcome", "message")
+    labels = ("book",)
     page_columns = (("line", "Line", "number"), ("book", "Book", "code"), ("message", "Why", "text"))
     settings = SettingsFile("config/shelf_profiles.yaml", JobProfiles[JobProfile], "alma_etl.jobs")
     profile_gives, plan_type = "nothing", FilePlan[JobProfile]

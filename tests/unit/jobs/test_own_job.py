@@ -3,15 +3,20 @@
 import csv
 import io
 from contextlib import nullcontext
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from alma_etl.errors import NotAcceptable
+from alma_airflow.hooks.ledger import RunLedger
+from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.jobs.file_job import JobContext
+from alma_etl.jobs.file_run import Superseded
+from alma_etl.jobs.ledger import About, Ledger, NoLedger
+from alma_etl.jobs.ledger_reading import FileVersion, RunKey
 from alma_etl.jobs.places import Area
 from alma_etl.store.bucket import Bucket
+from alma_etl.store.upgrade import upgrade
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.jobs.shelving import Shelving
 
@@ -40,12 +45,13 @@ class Run:
     def __init__(self, bucket, shelf, **params):
         self.bucket, self.shelf, self.params = bucket, shelf, {"key": KEY, **params}
         self.folder = JOB.run_folder(bucket, "run-1", "shelving")
+        self.ledger = NoLedger()
 
     def context(self, **given):
         """What a task gives to its step."""
         return JobContext(
             folder=self.folder, params=self.params, day=date(2026, 11, 20),
-            open_client=lambda _: nullcontext(self.shelf), store_url=str, **given,
+            open_client=lambda _: nullcontext(self.shelf), store_url=str, ledger=self.ledger, **given,
         )  # fmt: skip
 
     def read(self):
@@ -87,6 +93,93 @@ def bucket(s3):
 @pytest.fixture
 def run(bucket):
     return Run(bucket, Shelf())
+
+
+RUN = RunKey("shelving", "run-1")
+
+
+@pytest.fixture
+def kept(run, tmp_path, monkeypatch):
+    """The ledger that the run is kept in."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade(url)
+    monkeypatch.setenv("AIRFLOW_CONN_ALMA_ETL_DB", url)
+    run.ledger = RunLedger(RUN, About("shelving", KEY))
+    ledger = Ledger(url)
+    yield ledger
+    ledger.close()
+
+
+def outcomes(ledger):
+    """The lines of the run's records with labels and outcomes."""
+    return [(row.record.line, row.record.label, row.record.outcome) for row in ledger.records(RUN)]
+
+
+def test_the_ledger_has_the_file_the_records_and_the_counts_and_a_cleared_run_replaces_them(run, kept):
+    run.ledger.begin()
+    run.read()
+    (file,) = kept.files()  # that nobody announced
+    assert (file.key, file.state, file.area, file.profile) == (KEY, "started", "shelving", "hall")
+    run.load(1)
+    run.finish(load_1="failed")
+    found = kept.run(RUN)
+    assert (found.counts["shelved"], found.counts["failed"], found.measures) == (2, 3, {"rows": 5})
+    assert outcomes(kept) == [
+        (number, book, "shelved" if number < 3 else "failed") for number, book in enumerate(BOOKS, 1)
+    ]
+    assert {each["role"] for each in found.artefacts} == {"table", "workbook", "report", "rejects"}
+
+    run.ledger.begin()  # cleared
+    run.read()
+    assert kept.files()[0].state == "started"
+    for number in (1, 2, 3):
+        run.load(number)
+    run.finish()
+    found = kept.run(RUN)
+    assert (found.counts["shelved"], found.counts["failed"]) == (5, 0)
+    assert outcomes(kept) == [(number, book, "shelved") for number, book in enumerate(BOOKS, 1)]
+    assert {each["role"] for each in found.artefacts} == {"table", "workbook", "report"}
+    for each in found.artefacts:
+        assert run.bucket.info(each["key"]).size == each["size"]
+    (file,) = kept.files()
+    assert (file.state, file.filed_key, file.run_id) == ("done", "shelving/done/march.run-1.txt", "run-1")
+
+
+def test_a_dry_run_is_kept_and_leaves_its_file_as_arrived(run, kept):
+    run.params["dry_run"] = True
+    run.ledger.begin()
+    run.read()
+    for number in (1, 2, 3):
+        run.load(number)
+    run.finish()
+    assert (kept.run(RUN).dry_run, kept.run(RUN).counts["would_shelve"]) == (True, 5)
+    assert len(outcomes(kept)) == 5
+    assert [file.state for file in kept.files()] == ["arrived"]
+
+
+def test_a_file_that_cannot_be_read_is_kept_as_failed(run, kept):
+    run.bucket.put(KEY, b"")
+    run.ledger.begin()
+    with pytest.raises(InputProblem, match="The file is empty"):
+        run.read()
+    run.finish(read_file="failed")
+    assert kept.run(RUN).counts["failed"] == 1
+    assert [row.record.message for row in kept.records(RUN)] == [
+        "The file is empty: there is nothing to load"
+    ]
+    assert [file.state for file in kept.files()] == ["failed"]
+
+
+def test_a_file_that_was_replaced_before_its_run_read_it_is_superseded(run, kept):
+    run.ledger.begin()
+    old = FileVersion(
+        KEY, "etag@2026-11-20T09:00:00+00:00", 9, "shelving", "hall", datetime(2026, 11, 20, 9, tzinfo=UTC)
+    )
+    kept.arrive(old)
+    run.params["version"] = old.version
+    with pytest.raises(Superseded):
+        run.read()
+    assert kept.file(KEY, old.version).state == "superseded"
 
 
 def test_a_file_is_cut_into_chunks_loaded_reported_and_filed_away(run):
