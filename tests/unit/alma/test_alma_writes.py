@@ -1,4 +1,4 @@
-"""For each write: the rule by which a lost answer is told from a lost call, in the very calls that go out."""
+"""For each write: the rule by which a lost answer is distinguished from a lost call, in the very calls that go out."""
 
 import json
 

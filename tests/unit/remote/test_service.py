@@ -1,4 +1,4 @@
-"""Services that are no Alma: the key's way, tokens, what is repeated, and how failures are told."""
+"""Services that are no Alma: the key's way, tokens, what is repeated, and how failures are reported."""
 
 import traceback
 from collections.abc import Iterator
@@ -100,8 +100,8 @@ def test_nothing_was_sent_without_a_connection() -> None:
 def test_a_refusal_tells_its_code_and_never_its_text(
     server: Scripted, status: int, kind: type[Exception]
 ) -> None:
-    told = {"errors": [{"code": "VALIDATION_ERROR", "message": f"unable to find {PERSON}"}]}
-    server.says(as_json(told, status))
+    answer = {"errors": [{"code": "VALIDATION_ERROR", "message": f"unable to find {PERSON}"}]}
+    server.says(as_json(answer, status))
     with service(server) as opened, pytest.raises(kind) as caught:
         opened.get("/x")
     assert len(server.asked) == 1
