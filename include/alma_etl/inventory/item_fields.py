@@ -30,7 +30,7 @@ def _data(*names: str, coded: bool = False, holds: Holds = Holds.IDENTIFIER) -> 
     return [ItemField(name, "item_data", name, coded, holds) for name in names]
 
 
-# In the order of the columns that the job's page names; the last two rows are fields beyond them.
+# In the order of the columns that the job's page names; those after arrival_date are fields beyond them.
 FIELDS: dict[str, ItemField] = {
     field.column: field
     for field in (
