@@ -221,6 +221,10 @@ class FileJob(ABC, Generic[ProfileT]):
         """Return what the report has beyond the rows; without a plan the file could not be read."""
         return ReportExtras()
 
+    def report_files(self, plan: FilePlan[ProfileT] | None) -> Mapping[str, ReportFile]:
+        """Return the files that are written beside the report, by kind; `files` unless they depend on the run."""
+        return self.files
+
     def workbook_cells(self, end: End) -> list[str]:
         """Return an end as text in the order of `workbook_columns`."""
         return [str(end[column]) for column in self.workbook_columns or self.columns]
@@ -465,10 +469,10 @@ class FileJob(ABC, Generic[ProfileT]):
 
     # --- the report
 
-    def _keys(self, context: JobContext) -> dict[str, str]:
+    def _keys(self, context: JobContext, files: Mapping[str, ReportFile]) -> dict[str, str]:
         stem, _ = names_of(self.area, context.key)
         endings = {"csv": ".csv", "xlsx": ".xlsx", "html": ".html"}
-        endings |= {kind: file.ending for kind, file in self.files.items()}
+        endings |= {kind: file.ending for kind, file in files.items()}
         return {kind: self.area.report(stem, context.folder.run_id, end) for kind, end in endings.items()}
 
     def _report_unread(self, context: JobContext) -> FileSummary:
@@ -477,24 +481,25 @@ class FileJob(ABC, Generic[ProfileT]):
         states = ", ".join(f"{task} {state}" for task, state in context.task_states.items())
         message = problem or f"the file was not read ({states}): see the log of the first of these tasks"
         outcome = self.failed if problem is None else self.invalid
-        end = self.end({"line": 1}, outcome, message)
+        end = self.end({"line": 1, self.columns[0]: 1}, outcome, message)  # the first column is the number
+        files = self.report_files(None)
         summary = FileSummary(
             run_id=context.folder.run_id,
             key=context.key,
             problem=message,
             rows=1,
             counts={each.value: int(each is outcome) for each in self.outcomes},
-            keys=self._keys(context),
+            keys=self._keys(context, files),
         )
         findings = _Findings(self)
         findings.note(end)
-        self._write(context, summary, [end], findings, self.extras(context.folder, None))
+        self._write(context, summary, [end], findings, self.extras(context.folder, None), files)
         context.ledger.replace(self._results(context.folder, summary, [end]))
         return summary
 
     def _report_rows(self, context: JobContext, plan: FilePlan[ProfileT], ends: CollectedEnds) -> FileSummary:
         run = context.folder
-        findings, extras = _Findings(self), self.extras(run, plan)
+        findings, extras, files = _Findings(self), self.extras(run, plan), self.report_files(plan)
         for end in ends:
             findings.note(end)
             extras.note(end)
@@ -512,14 +517,14 @@ class FileJob(ABC, Generic[ProfileT]):
             figures=extras.figures(),
             unfinished=ends.unfinished,
             remarks=extras.remarks,
-            keys=self._keys(context) | ({"rejects": rejects} if findings.rejected else {}),
+            keys=self._keys(context, files) | ({"rejects": rejects} if findings.rejected else {}),
         )
         if findings.rejected:
             with self._opened(run, plan.profile) as records, run.bucket.writer(rejects) as stream:
                 records.excerpt(findings.rejected, stream)
         else:
             run.bucket.delete([rejects])  # of an earlier attempt
-        self._write(context, summary, ends, findings, extras)
+        self._write(context, summary, ends, findings, extras, files)
         return summary
 
     def _write(
@@ -529,6 +534,7 @@ class FileJob(ABC, Generic[ProfileT]):
         ends: Iterable[End],
         findings: "_Findings",
         extras: ReportExtras,
+        files: Mapping[str, ReportFile],
     ) -> None:
         bucket = context.folder.bucket
         workbook = XlsxWriter(self.workbook_columns or self.columns, self.title)
@@ -541,7 +547,7 @@ class FileJob(ABC, Generic[ProfileT]):
             workbook.save(local)
             local.seek(0)
             bucket.upload(summary.keys["xlsx"], local, _XLSX)
-        for kind in self.files:
+        for kind in files:
             with bucket.writer(summary.keys[kind]) as stream:
                 extras.write(kind, stream)
         problems = problems_of(summary, context.task_states, self.outcomes, self.unit)
@@ -556,7 +562,7 @@ class FileJob(ABC, Generic[ProfileT]):
             meaning={outcome.value: outcome.meaning for outcome in self.outcomes},
             rows=shown,
             hidden=findings.to_look_at - len(shown),
-            titles=_TITLES | {kind: file.title for kind, file in self.files.items()},
+            titles=_TITLES | {kind: file.title for kind, file in files.items()},
             **extras.page_values(),
         )
         for key in (summary.keys["html"], context.folder.key(PAGE)):
