@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("replay", help="run observations through the state machine, print JSON")
     command.add_argument("file", type=Path, help="a JSON array of cases: name and observations")
-    command = commands.add_parser("explain", help="tell why a request is in its state, and check it")
+    command = commands.add_parser("explain", help="explain why a request is in its state, and check it")
     command.add_argument("url", help=_URL)
     command.add_argument("pr_id", help="the id of the patron request")
     command = commands.add_parser("nudge", help="let the next tick look at requests, at everything of them")

@@ -85,8 +85,8 @@ def dump(url: str, *, leave_out: Sequence[str] = ()) -> dict[str, list[dict[str,
     return found
 
 
-def tell(store: DcbStore, name: str, pr_id: str = "PR-1") -> None:
-    """Track a request and tell it a vector's observations, each in a step."""
+def play(store: DcbStore, name: str, pr_id: str = "PR-1") -> None:
+    """Track a request and report a vector's observations to it, each in a step."""
     store.add(new_request(pr_id), START)
     for at, each in reports_of(name):
         store.apply(pr_id, [each], settings=SETTINGS, now=at + timedelta(seconds=5), run_id="run-1")

@@ -185,7 +185,7 @@ def test_somebody_elses_transaction_is_not_adopted(
         ([NOT_THERE, as_json({}, 429), NOT_THERE], Outcome.FAILED),
     ],
 )
-def test_what_is_not_created_is_told_apart(
+def test_what_is_not_created_is_kept_apart(
     folio: ModDcb, server: Scripted, answers: list[Say], outcome: Outcome
 ) -> None:
     server.says(*answers)

@@ -1,4 +1,4 @@
-"""Events and deeds: each request's in order, at least once, overtaken ones dropped, given-up ones told of."""
+"""Events and actions: each request's in order, at least once, overtaken ones dropped, given-up ones reported."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import pytest
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import Alert, DcbStore, Hint, OutboxRow
-from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, report, reports_of, seen, tell
+from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, play, report, reports_of, seen
 
 MINUTE = timedelta(minutes=1)
 FAR = START + timedelta(days=30)
@@ -28,9 +28,9 @@ def drain(store: DcbStore, kind: str = "EVENT") -> list[OutboxRow]:
 
 
 def test_the_events_of_a_course_come_in_their_order(store: DcbStore) -> None:
-    tell(store, "V13")
-    told = drain(store)
-    assert [row.payload["to"] for row in told if row.type == "dcb.status.changed"] == [
+    play(store, "V13")
+    reported = drain(store)
+    assert [row.payload["to"] for row in reported if row.type == "dcb.status.changed"] == [
         "CONFIRMED",
         "REQUEST_PLACED_AT_BORROWING_AGENCY",
         "PICKUP_TRANSIT",
@@ -40,12 +40,15 @@ def test_the_events_of_a_course_come_in_their_order(store: DcbStore) -> None:
         "RETURN_TRANSIT",
         "COMPLETED",
     ]
-    assert [row.type for row in told][-2:] == ["dcb.alert.returned_direct_to_supplier", "dcb.request.closed"]
-    last = next(row.payload for row in told if row.payload.get("to") == "COMPLETED")
+    assert [row.type for row in reported][-2:] == [
+        "dcb.alert.returned_direct_to_supplier",
+        "dcb.request.closed",
+    ]
+    last = next(row.payload for row in reported if row.payload.get("to") == "COMPLETED")
     assert last["txn_state"] == "CLOSED"
     assert last["item_status"] == "AVAILABLE"
     assert last["occurred_at"] == (START + 7 * HOUR).isoformat()
-    assert len({row.payload["event_id"] for row in told}) == len(told)
+    assert len({row.payload["event_id"] for row in reported}) == len(reported)
 
 
 def test_each_sink_has_its_own_rows(store: DcbStore) -> None:
@@ -60,8 +63,8 @@ def test_each_sink_has_its_own_rows(store: DcbStore) -> None:
 
 
 def test_a_row_waits_for_those_before_it_and_not_for_other_requests(store: DcbStore) -> None:
-    tell(store, "V08", "PR-1")
-    tell(store, "V08", "PR-2")
+    play(store, "V08", "PR-1")
+    play(store, "V08", "PR-2")
     rows = store.lease_outbox("EVENT", FAR, 10, "me")
     assert sorted((row.pr_id, row.payload["to"]) for row in rows) == [
         ("PR-1", "CONFIRMED"),
@@ -74,14 +77,14 @@ def test_a_row_waits_for_those_before_it_and_not_for_other_requests(store: DcbSt
 
 
 def test_a_lease_that_ran_out_is_free_again(store: DcbStore) -> None:
-    tell(store, "V08")
+    play(store, "V08")
     (row,) = store.lease_outbox("EVENT", FAR, 10, "killed")
     (again,) = store.lease_outbox("EVENT", FAR + HOUR, 10, "me")
     assert again.outbox_id == row.outbox_id
 
 
 def test_a_row_that_was_given_up_blocks_its_request_and_raises_an_alert(store: DcbStore) -> None:
-    tell(store, "V08", "PR-1")
+    play(store, "V08", "PR-1")
     (row,) = store.lease_outbox("EVENT", FAR, 1, "me")
     assert store.settle(row.outbox_id, "DEAD", FAR, error="no answer")
     assert store.lease_outbox("EVENT", FAR + HOUR, 10, "me") == []
@@ -94,7 +97,7 @@ def test_a_row_that_was_given_up_blocks_its_request_and_raises_an_alert(store: D
 
 
 def test_a_row_that_was_refused_blocks_nothing(store: DcbStore) -> None:
-    tell(store, "V08")
+    play(store, "V08")
     (row,) = store.lease_outbox("EVENT", FAR, 1, "me")
     store.settle(row.outbox_id, "FAILED", FAR, error="404")
     (following,) = store.lease_outbox("EVENT", FAR, 1, "me")
@@ -102,7 +105,7 @@ def test_a_row_that_was_refused_blocks_nothing(store: DcbStore) -> None:
 
 
 def test_a_row_is_tried_again_when_its_time_comes(store: DcbStore) -> None:
-    tell(store, "V08")
+    play(store, "V08")
     (row,) = store.lease_outbox("EVENT", FAR, 1, "me")
     store.postpone(row.outbox_id, FAR + HOUR, "503")
     assert store.lease_outbox("EVENT", FAR, 1, "me") == []
@@ -111,19 +114,19 @@ def test_a_row_is_tried_again_when_its_time_comes(store: DcbStore) -> None:
 
 
 def test_settling_twice_is_noticed(store: DcbStore) -> None:
-    tell(store, "V08")
+    play(store, "V08")
     (row,) = store.lease_outbox("EVENT", FAR, 1, "me")
     assert store.settle(row.outbox_id, "SENT", FAR)
     assert not store.settle(row.outbox_id, "FAILED", FAR)
 
 
-# --- deeds
+# --- actions
 
 
 def test_overtaken_deeds_are_dropped_and_the_others_come_in_order(store: DcbStore) -> None:
-    told = reports_of("V09")
+    reported = reports_of("V09")
     store.add(new_request(), START)
-    for at, each in told[:5]:
+    for at, each in reported[:5]:
         store.apply("PR-1", [each], settings=SETTINGS, now=at)
     # Nobody acted so far: placing and scanning make no sense any more for a request that waits for its book.
     assert types(drain(store, "ALMA_ACTION")) == ["CANCEL_SUPPLIER_HOLD", "VERIFY_SUPPLIER_HOLD_GONE"]
@@ -133,14 +136,14 @@ def test_overtaken_deeds_are_dropped_and_the_others_come_in_order(store: DcbStor
 
 
 def test_a_deed_that_was_given_up_is_dropped_too_once_it_is_overtaken(store: DcbStore) -> None:
-    told = reports_of("V09")
+    reported = reports_of("V09")
     store.add(new_request(), START)
-    for at, each in told[:3]:
+    for at, each in reported[:3]:
         store.apply("PR-1", [each], settings=SETTINGS, now=at)
     (row,) = store.lease_outbox("ALMA_ACTION", FAR, 9, "me")
     assert types([row]) == ["BORROWER_SCAN_IN TRANSIT"]
     store.settle(row.outbox_id, "DEAD", FAR, error="no answer")
-    for at, each in told[3:5]:
+    for at, each in reported[3:5]:
         store.apply("PR-1", [each], settings=SETTINGS, now=at)
     assert types(drain(store, "ALMA_ACTION")) == ["CANCEL_SUPPLIER_HOLD", "VERIFY_SUPPLIER_HOLD_GONE"]
     assert store.open_alerts() == []
@@ -170,7 +173,7 @@ def test_observe_does_nothing_and_switches_gate_deeds(
 def test_a_request_that_nobody_supplies_asks_for_the_next_supplier_and_then_for_cleaning_up(
     store: DcbStore,
 ) -> None:
-    tell(store, "V03")
+    play(store, "V03")
     asked = [row.type for row in store.history("PR-1").outbox if row.kind == "ALMA_ACTION"]
     assert asked == ["PLACE_AT_BORROWER", "RESOLVE_NEXT_SUPPLIER", "CLEANUP"]
 
@@ -228,8 +231,8 @@ def test_a_webhook_makes_us_look_and_is_kept_once(store: DcbStore) -> None:
 def test_what_decided_nothing_goes_after_a_while_and_users_are_forgotten(
     store: DcbStore, store_url: str
 ) -> None:
-    tell(store, "V01", "ENDED")
-    tell(store, "V11", "LOANED")
+    play(store, "V01", "ENDED")
+    play(store, "V11", "LOANED")
     quiet = START + timedelta(days=2)
     store.apply("LOANED", [seen("BORROWER", quiet, None, None, "Active")], settings=SETTINGS, now=quiet)
     thinned = store.thin_out(SETTINGS, START + timedelta(days=29))
@@ -268,14 +271,14 @@ def test_explain_says_that_an_old_history_cannot_be_replayed(
 ) -> None:
     from alma_etl.dcb.__main__ import main
 
-    tell(store, "V01")
+    play(store, "V01")
     store.thin_out(SETTINGS, START + timedelta(days=120))
     assert main(["explain", store_url, "PR-1"]) == 0
     assert "not possible any more" in capsys.readouterr().out
 
 
 def test_an_ack_of_a_person_names_who(store: DcbStore) -> None:
-    tell(store, "V11")
+    play(store, "V11")
     now = START + timedelta(days=3)
     ack = report({"ack": "OPERATOR_CLOSE_LOST"}, now)
     store.apply("PR-1", [ack], settings=SETTINGS, now=now, actor="user:desk")

@@ -7,13 +7,13 @@ import pytest
 from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest
 from alma_etl.dcb.store.rows import Side
-from tests.unit.dcb.records import SETTINGS, START, new_request, tell
+from tests.unit.dcb.records import SETTINGS, START, new_request, play
 
 DAY = timedelta(days=1)
 
 
 def finish(store: DcbStore, pr_id: str) -> None:
-    tell(store, "V01", pr_id)
+    play(store, "V01", pr_id)
 
 
 def test_live_and_ended_requests_page_by_page(store: DcbStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,16 +48,16 @@ def test_virtual_patrons_and_their_sides(store: DcbStore) -> None:
 
 
 def test_rows_that_do_not_get_on(store: DcbStore) -> None:
-    tell(store, "V11")  # lent: the loan at the lender is still to be made
+    play(store, "V11")  # lent: the loan at the lender is still to be made
     now = START + 2 * DAY
     assert store.stalled(START, now) == []
     waiting = store.stalled(now, now)
     assert {row.state for row in waiting} == {"PENDING"}
-    (deed,) = store.lease_outbox("ALMA_ACTION", now, 1, "me")
-    assert store.not_done("PR-1", ActionType(deed.type)) == []
-    store.settle(deed.outbox_id, "FAILED", now, error="refused")
-    assert store.not_done("PR-1", ActionType(deed.type)) == [deed.outbox_id]
-    assert deed.outbox_id not in [row.outbox_id for row in store.stalled(now + DAY, now)]
+    (action,) = store.lease_outbox("ALMA_ACTION", now, 1, "me")
+    assert store.not_done("PR-1", ActionType(action.type)) == []
+    store.settle(action.outbox_id, "FAILED", now, error="refused")
+    assert store.not_done("PR-1", ActionType(action.type)) == [action.outbox_id]
+    assert action.outbox_id not in [row.outbox_id for row in store.stalled(now + DAY, now)]
     (event,) = store.lease_outbox("EVENT", now, 1, "me")
     store.settle(event.outbox_id, "FAILED", now, error="refused")
     assert [row.state for row in store.stalled(START, now)] == ["FAILED"]

@@ -200,7 +200,7 @@ def test_x8_lost_then_found_and_brought_back() -> None:
     assert story.standing == set()
 
 
-def test_x8_lost_again_is_told_again() -> None:
+def test_x8_lost_again_is_reported_again() -> None:
     story = loaned().see("B", None, "LOST_LOAN", "Active/LOST").see("B", None, "LOAN", "Active")
     story.see("B", None, "LOST_LOAN", "Active/LOST")
     assert story.flags == ["BORROWER_ITEM_LOST"]

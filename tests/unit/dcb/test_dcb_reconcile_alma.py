@@ -50,7 +50,7 @@ def place_untracked(sync: SyncWorld, pr_id: str, number: int) -> str:
 
 
 def settle_rows(sync: SyncWorld) -> None:
-    """Events are told, and deeds fail: the outbox is empty."""
+    """Events are published, and actions fail: the outbox is empty."""
     sync.publish()
     while rows := sync.store.lease_outbox("ALMA_ACTION", sync.clock(), 9, "me"):
         for row in rows:
@@ -182,7 +182,7 @@ def test_a_request_that_ended_while_its_book_is_out(sync: SyncWorld, nights: Nig
 
 
 def settled_but_left(sync: SyncWorld) -> None:
-    """The request comes to its end, and the deeds are not done."""
+    """The request comes to its end, and the actions are not done."""
     to_loaned(sync)
     sync.give_back()
     sync.later()

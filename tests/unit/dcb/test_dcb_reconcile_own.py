@@ -20,7 +20,7 @@ from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable
 from alma_etl.store.upgrade import upgrade
 from tests.unit.dcb.reconcile_world import Nights
-from tests.unit.dcb.records import SETTINGS, START, dump, new_request, reports_of, seen, tell
+from tests.unit.dcb.records import SETTINGS, START, dump, new_request, play, reports_of, seen
 from tests.unit.dcb.sync_world import MemoryBucket
 
 DAY = timedelta(days=1)
@@ -49,7 +49,7 @@ def nights(store: DcbStore, monkeypatch: pytest.MonkeyPatch) -> Nights:
     return Nights(store, OBSERVING, MemoryBucket())
 
 
-def told(store: DcbStore, *reports: Report, at: datetime, settings: DcbSettings = OBSERVING) -> None:
+def reported(store: DcbStore, *reports: Report, at: datetime, settings: DcbSettings = OBSERVING) -> None:
     store.apply("PR-1", reports, settings=settings, now=at)
 
 
@@ -63,7 +63,7 @@ def follow(store: DcbStore, name: str, only: int | None = None) -> datetime:
     """Tell a vector's first observations, all events delivered; the time of the last change."""
     store.add(new_request(), START)
     for at, each in reports_of(name)[:only]:
-        told(store, each, at=at + timedelta(seconds=5))
+        reported(store, each, at=at + timedelta(seconds=5))
     tracked = store.get("PR-1")
     assert tracked is not None
     deliver_all(store, tracked.status_since)
@@ -126,7 +126,7 @@ def test_what_is_over_is_no_longer_stuck(nights: Nights) -> None:
     (alert,) = [each for each in nights.store.open_alerts() if each.code.startswith("STUCK")]
     assert (alert.first_seen, alert.last_seen, alert.repeat_count) == (since + 11 * DAY, since + 12 * DAY, 1)
     arrived = since + 12 * DAY + HOUR
-    told(nights.store, seen("BORROWER", arrived, "ON_HOLD_SHELF", "HOLDSHELF"), at=arrived)
+    reported(nights.store, seen("BORROWER", arrived, "ON_HOLD_SHELF", "HOLDSHELF"), at=arrived)
     assert not [code for code in nights.codes(arrived + HOUR) if code.startswith("STUCK")]
     assert not [code for code in nights.alerts() if code.startswith("STUCK")]
 
@@ -136,7 +136,7 @@ def test_an_error_is_urgent_at_once_until_somebody_takes_note(
 ) -> None:
     since = follow(nights.store, "V01", 1)
     failed = Ack(AckName.ACTION_FAILED, Moment.at(since + HOUR), action=ActionType.PLACE_AT_BORROWER)
-    told(nights.store, Report(failed, "ACK"), at=since + HOUR)
+    reported(nights.store, Report(failed, "ACK"), at=since + HOUR)
     deliver_all(nights.store, since + HOUR)
     assert "STUCK_ERROR" in nights.codes(since + 2 * HOUR)
     with pytest.raises(NotAcceptable, match="STUCK_ERROR PR-1"):
@@ -154,13 +154,13 @@ def test_an_error_is_urgent_at_once_until_somebody_takes_note(
 def test_a_book_on_the_wrong_desk_names_the_desk(nights: Nights) -> None:
     since = follow(nights.store, "V01", 2)
     at = since + HOUR
-    told(nights.store, seen("SUPPLIER", at, "IN_PROCESS", "HOLDSHELF"), at=at)
+    reported(nights.store, seen("SUPPLIER", at, "IN_PROCESS", "HOLDSHELF"), at=at)
     deliver_all(nights.store, at)
     (found,) = nights.night(at + HOUR).open
     assert found.code == Code.DISPATCH_ON_WRONG_DESK
     assert found.detail["system"] == "LENDER"
     at += 2 * HOUR
-    told(nights.store, seen("SUPPLIER", at, "IN_PROCESS", "TRANSIT"), at=at)
+    reported(nights.store, seen("SUPPLIER", at, "IN_PROCESS", "TRANSIT"), at=at)
     deliver_all(nights.store, at)
     assert nights.codes(at) == []
     assert nights.alerts() == []
@@ -172,7 +172,7 @@ def test_a_missing_loan_is_tried_again_where_we_act(nights: Nights, mode: str, d
     store = nights.store
     store.add(new_request(), START)
     for at, each in reports_of("V15")[:5]:
-        told(store, each, at=at + timedelta(seconds=5), settings=nights.settings)
+        reported(store, each, at=at + timedelta(seconds=5), settings=nights.settings)
         while rows := store.lease_outbox("ALMA_ACTION", at + HOUR, 50, "me"):
             for row in rows:
                 store.settle(row.outbox_id, "FAILED", at, error="refused")
@@ -190,7 +190,7 @@ def test_a_missing_loan_is_tried_again_where_we_act(nights: Nights, mode: str, d
 
 def test_events_that_nobody_takes(nights: Nights) -> None:
     store = nights.store
-    tell(store, "V01")
+    play(store, "V01")
     now = START + 2 * DAY
     while rows := store.lease_outbox("ALMA_ACTION", now, 50, "me"):
         for row in rows:
@@ -213,7 +213,7 @@ def test_events_that_nobody_takes(nights: Nights) -> None:
     deliver_all(store, now + HOUR)
     (refused,) = [each for each in nights.night(now + DAY).open if each.code == Code.OUTBOX_STALLED]
     assert (refused.severity, refused.detail["state"]) == ("warning", "FAILED")
-    assert Code.OUTBOX_STALLED not in nights.codes(now + 9 * DAY)  # the page has told it for a week
+    assert Code.OUTBOX_STALLED not in nights.codes(now + 9 * DAY)  # the page has reported it for a week
     assert "OUTBOX_STALLED" not in nights.alerts()
 
 
@@ -275,7 +275,7 @@ def test_a_dry_run_changes_nothing(nights: Nights, store_url: str) -> None:
     assert kept == set(files)
 
 
-def test_a_comparison_that_failed_is_told(nights: Nights) -> None:
+def test_a_comparison_that_failed_is_reported(nights: Nights) -> None:
     folder = nights.folder()
     write_report(folder, {"compare": "failed"})
     page = nights.bucket.get(folder.key("report.html")).decode()

@@ -121,7 +121,7 @@ def world(running: RunningConsortium, tmp_path: Path) -> Iterator[World]:
     found.store.close()
 
 
-def test_a_transaction_that_stands_elsewhere_is_told_after_two_hours(world: World) -> None:
+def test_a_transaction_that_stands_elsewhere_is_reported_after_two_hours(world: World) -> None:
     since = world.follow(3)
     world.begin("OPEN")
     assert world.agreed(since + 3 * HOUR)

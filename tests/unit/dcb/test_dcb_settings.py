@@ -1,4 +1,4 @@
-"""config/dcb.yaml and the confs: what is wrong is told with its line or its field, and what to write instead."""
+"""config/dcb.yaml and the confs: what is wrong is reported with its line or its field, and what to write instead."""
 
 from datetime import timedelta
 from importlib.resources import files
@@ -29,7 +29,7 @@ def test_the_shipped_file_says_what_the_code_takes_for_granted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reported"),
     [
         ("mode: observe", "mode: push", "mode: must be observe or drive, not 'push'"),
         ("    library: MAIN ", "    libary: MAIN ", "systems.LENDER"),
@@ -49,13 +49,13 @@ def test_the_shipped_file_says_what_the_code_takes_for_granted() -> None:
         ("calls_per_day: 50000", "calls_per_day: 50", "calls_per_day"),
     ],
 )
-def test_a_fault_is_told_with_its_line(old: str, new: str, told: str) -> None:
+def test_a_fault_is_reported_with_its_line(old: str, new: str, reported: str) -> None:
     assert old in SHIPPED
     text = SHIPPED.replace(old, new, 1)
     wrong = next(number for number, line in enumerate(text.splitlines(), 1) if new in line)
     with pytest.raises(InputProblem) as problem:
         read(text)
-    assert told in str(problem.value)
+    assert reported in str(problem.value)
     lines = {int(part.split(":")[0]) for part in str(problem.value).split("line ")[1:]}
     assert lines & set(range(wrong - 2, wrong + 1))
 
@@ -124,7 +124,7 @@ def test_the_shipped_mode_only_observes() -> None:
     assert shipped_settings().mode == "observe"
 
 
-def test_the_log_is_always_told() -> None:
+def test_the_log_is_always_sent_to() -> None:
     settings = read(SHIPPED.replace("  - type: log", "  - {type: webhook, conn_id: hook}"))
     assert settings.sink_names == ("log", "webhook:hook")
 
@@ -192,7 +192,7 @@ def changed(value: object, *path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("conf", "told"),
+    ("conf", "reported"),
     [
         (None, "pr_id: is missing"),
         (without("supplier", "item_pid"), "supplier.item_pid: is missing"),
@@ -209,10 +209,10 @@ def changed(value: object, *path: str) -> dict[str, Any]:
         (changed("NOWHERE", "supplier", "system"), "there is no system 'NOWHERE' in config/dcb.yaml"),
     ],
 )
-def test_a_faulty_conf_is_told_by_its_field(conf: dict[str, Any] | None, told: str) -> None:
+def test_a_faulty_conf_is_reported_by_its_field(conf: dict[str, Any] | None, reported: str) -> None:
     with pytest.raises(InputProblem) as problem:
         read_place(conf, shipped_settings())
-    assert told in str(problem.value)
+    assert reported in str(problem.value)
     assert "Value error" not in str(problem.value)
 
 

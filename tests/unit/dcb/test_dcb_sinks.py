@@ -1,4 +1,4 @@
-"""Sinks: what each is told, how often, and what becomes of what it answers."""
+"""Sinks: what each is sent, how often, and what becomes of what it answers."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ from alma_etl.errors import InputProblem
 from alma_etl.remote.service import HttpAccess
 from alma_etl.store.upgrade import upgrade
 from tests.unit.alma.scripted import KEY, Say, Scripted, as_json, serve
-from tests.unit.dcb.records import SETTINGS, START, tell
+from tests.unit.dcb.records import SETTINGS, START, play
 
 MINUTE = timedelta(minutes=1)
 ALL = tuple(
@@ -85,7 +85,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Tracked:
     url = f"sqlite:///{tmp_path_factory.mktemp('sinks') / 'store.db'}"
     upgrade(url)
     with DcbStore(url) as store:
-        tell(store, "V02")
+        play(store, "V02")
         found = store.get("PR-1")
     assert found is not None
     folio = LegRecord(Role.BORROWER, "FOLIO", "MOD_DCB", user_id="patron-1", txn_id="PR-1")
@@ -119,7 +119,7 @@ def row(to: str = "PICKUP_TRANSIT", txn: str | None = "OPEN", **changes: Any) ->
     return OutboxRow(**(values | changes))
 
 
-def test_the_log_is_always_told(tracked: Tracked, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_is_always_sent_to(tracked: Tracked, caplog: pytest.LogCaptureFixture) -> None:
     (log,) = open_sinks(SETTINGS, lambda _: HttpAccess("https://nobody.invalid"))
     with caplog.at_level(logging.INFO, logger="alma_etl.dcb.sinks"):
         assert log.deliver(row(), tracked) == Done()
@@ -309,8 +309,8 @@ def test_a_failed_comparison_does_no_harm(
     assert sinks["dcb_nudge:dcb"].deliver(row(), tracked) == Done()
 
 
-def test_the_store_knows_when_a_change_was_last_told(store: DcbStore) -> None:
-    tell(store, "V01")
+def test_the_store_knows_when_a_change_was_last_published(store: DcbStore) -> None:
+    play(store, "V01")
     assert store.last_sent("log", "PR-1") is None
     now = START + timedelta(days=2)
     for moment in (now, now + MINUTE):

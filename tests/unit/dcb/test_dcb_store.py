@@ -22,10 +22,10 @@ from tests.unit.dcb.records import (
     VECTORS,
     dump,
     new_request,
+    play,
     report,
     reports_of,
     seen,
-    tell,
 )
 
 MINUTE = timedelta(minutes=1)
@@ -33,10 +33,10 @@ IDS = [vector["name"][:3] for vector in VECTORS]
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_a_vector_told_to_the_store_is_kept_explained_and_replayed(
+def test_a_vector_reported_to_the_store_is_kept_explained_and_replayed(
     store: DcbStore, store_url: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell(store, name)
+    play(store, name)
     vector = next(each for each in VECTORS if each["name"].startswith(name))
     history = store.history("PR-1")
     assert [each.to for each in history.transitions] == vector["expected_transitions"]
@@ -46,13 +46,13 @@ def test_a_vector_told_to_the_store_is_kept_explained_and_replayed(
     flags = [flag for flag in tracked.state.flags if flag != "STALE_OBSERVATION_DROPPED"]
     assert flags == [flag for flag in vector["expected_flags"] if flag != "STALE_OBSERVATION_DROPPED"]
     assert main(["explain", store_url, "PR-1"]) == 0
-    told = capsys.readouterr().out
-    assert "steps lead to the same state" in told
-    assert f"is {tracked.status} since" in told
+    printed = capsys.readouterr().out
+    assert "steps lead to the same state" in printed
+    assert f"is {tracked.status} since" in printed
 
 
-def test_what_is_told_twice_is_kept_once(store: DcbStore, store_url: str) -> None:
-    tell(store, "V13")
+def test_what_is_reported_twice_is_kept_once(store: DcbStore, store_url: str) -> None:
+    play(store, "V13")
     before = dump(store_url)
     for at, each in reports_of("V13"):
         applied = store.apply("PR-1", [each], settings=SETTINGS, now=at + HOUR)
@@ -183,10 +183,10 @@ def test_several_sides_are_one_step(store: DcbStore) -> None:
 @pytest.mark.heavy
 def test_many_workers_at_one_request_lose_nothing(store: DcbStore) -> None:
     store.add(new_request(), START)
-    told = reports_of("V01")
+    reported = reports_of("V01")
 
     def work(_: int) -> None:
-        for at, each in told:
+        for at, each in reported:
             store.apply("PR-1", [each], settings=SETTINGS, now=at)
 
     with ThreadPoolExecutor(4) as threads:
@@ -195,7 +195,7 @@ def test_many_workers_at_one_request_lose_nothing(store: DcbStore) -> None:
     history = store.history("PR-1")
     assert [each.to for each in history.transitions] == VECTORS[0]["expected_transitions"]
     assert len({(row.target, row.ord) for row in history.outbox}) == len(history.outbox)
-    assert len(history.steps) == len(told)
+    assert len(history.steps) == len(reported)
 
 
 def test_a_request_that_is_not_tracked(store: DcbStore) -> None:
@@ -209,7 +209,7 @@ def test_a_report_without_a_time_is_refused(store: DcbStore) -> None:
         store.apply("PR-1", [Report(Ack(AckName.NO_ITEMS), "ACK")], settings=SETTINGS, now=START)
 
 
-def test_a_store_that_is_not_there_is_told_in_a_sentence(tmp_path: object) -> None:
+def test_a_store_that_is_not_there_is_reported_in_a_sentence(tmp_path: object) -> None:
     with (
         DcbStore(f"sqlite:///{tmp_path}/none.db") as store,
         pytest.raises(StoreUnavailable, match="was upgraded"),
@@ -222,7 +222,7 @@ def test_a_store_that_is_not_there_is_told_in_a_sentence(tmp_path: object) -> No
 
 def test_the_due_are_leased_once_the_urgent_first(store: DcbStore) -> None:
     for name, pr_id in (("V11", "LOANED"), ("V03", "NONE"), ("V16", "TRANSIT"), ("V15", "RETURN")):
-        tell(store, name, pr_id)
+        play(store, name, pr_id)
     store.add(new_request("NEW"), START)
     later = START + timedelta(days=60)
     first = store.lease_due(later, 3, "one")
@@ -313,7 +313,7 @@ def test_a_nudge_makes_due_at_once_and_first(store: DcbStore) -> None:
 
 def test_the_board_shows_what_needs_attention_first(store: DcbStore) -> None:
     for name, pr_id in (("V11", "CALM"), ("V15", "TROUBLED"), ("V01", "ENDED")):
-        tell(store, name, pr_id)
+        play(store, name, pr_id)
     assert store.list_by()[0].pr_id == "TROUBLED"
     assert [each.pr_id for each in store.list_by(attention=True)] == ["TROUBLED"]
     assert [each.pr_id for each in store.list_by(statuses=[Status.FINALISED])] == ["ENDED"]
@@ -327,22 +327,22 @@ def test_the_board_shows_what_needs_attention_first(store: DcbStore) -> None:
 def test_explain_tells_what_was_seen_and_what_was_done(
     store: DcbStore, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell(store, "V06")
+    play(store, "V06")
     assert main(["explain", store_url, "PR-1"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
         "BORROWER: request not there; item LOAN; loan Active, NORMAL, due_date 2026-02-01T00:00:00+00:00"
-        in told
+        in printed
     )
-    assert "5. RECEIVED_AT_PICKUP -> READY_FOR_PICKUP (HandleBorrowerItemOnHoldShelf, inferred" in told
-    assert "for CREATE_SUPPLIER_LOAN: PENDING" in told
-    assert "patron-1" not in told
+    assert "5. RECEIVED_AT_PICKUP -> READY_FOR_PICKUP (HandleBorrowerItemOnHoldShelf, inferred" in printed
+    assert "for CREATE_SUPPLIER_LOAN: PENDING" in printed
+    assert "patron-1" not in printed
 
 
 def test_explain_notices_a_history_that_does_not_lead_here(
     store: DcbStore, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell(store, "V03")
+    play(store, "V03")
     engine = open_engine(store_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE dcb_transition SET to_status = 'LOANED' WHERE seq = 3"))
@@ -357,9 +357,9 @@ def test_explain_of_a_stranger(store: DcbStore, store_url: str, capsys: pytest.C
 
 
 def test_nothing_personal_is_kept_in_observations_events_and_alerts(store: DcbStore, store_url: str) -> None:
-    tell(store, "V15")
+    play(store, "V15")
     rows = dump(store_url)
     kept = {table: rows[table] for table in ("dcb_observation", "dcb_transition", "dcb_outbox", "dcb_alert")}
-    told = json.dumps(kept, default=str)
-    assert "patron-1" not in told
-    assert "vp-1" not in told
+    text = json.dumps(kept, default=str)
+    assert "patron-1" not in text
+    assert "vp-1" not in text

@@ -19,7 +19,7 @@ from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.store.db import StoreUnavailable, open_engine
 from alma_etl.store.upgrade import alembic_config, upgrade
 from tests.unit.dcb.reconcile_world import Nights
-from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, report, seen, tell
+from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, play, report, seen
 from tests.unit.dcb.sides_desk import NOTHING, ONE, STEPS, Desk
 from tests.unit.dcb.sides_world import Almas
 from tests.unit.dcb.sync_world import MemoryBucket
@@ -38,7 +38,7 @@ def again(pr_id: str, of: str = "PR-1") -> NewRequest:
 
 
 def test_the_id_of_an_ended_requests_hold_is_free_for_another(store: DcbStore) -> None:
-    tell(store, "V01")
+    play(store, "V01")
     assert store.get("PR-1").status is Status.FINALISED
     assert store.add(again("PR-2"), START + 99 * HOUR)
     assert store.get("PR-2").legs[S].request_id == store.get("PR-1").legs[S].request_id == "PR-1-S"
@@ -70,7 +70,7 @@ def test_the_id_of_an_earlier_suppliers_hold_is_free(store: DcbStore, store_url:
 
 
 def test_a_webhook_about_an_id_given_again_goes_to_the_open_request(store: DcbStore) -> None:
-    tell(store, "V01")
+    play(store, "V01")
     later = START + 99 * HOUR
     store.add(again("PR-2"), later)
     store.apply("PR-2", [seen("SUPPLIER", later, "IN_PROCESS", "in place")], settings=SETTINGS, now=later)
@@ -83,7 +83,7 @@ def test_a_webhook_about_an_id_given_again_goes_to_the_open_request(store: DcbSt
 
 
 def test_a_webhook_about_an_ended_request_is_about_none(store: DcbStore) -> None:
-    tell(store, "V01")
+    play(store, "V01")
     assert not store.is_ours("LENDER", request_id="PR-1-S", item_pid="PR-1-23")
     store.keep_hint(Hint("1", "LENDER", "REQUEST_CANCELED", "PR-1-S"), START + 90 * HOUR)
     store.add(again("PR-2"), START + 99 * HOUR)  # after the message: it was about the one before
@@ -118,8 +118,8 @@ def test_a_store_of_the_version_before_keeps_its_requests_and_frees_ids_of_ended
     url = new_database()
     upgrade(url)
     with DcbStore(url) as store:
-        tell(store, "V01", "PR-ENDED")
-        tell(store, "V11", "PR-OPEN")
+        play(store, "V01", "PR-ENDED")
+        play(store, "V11", "PR-OPEN")
         store.nudge(["PR-OPEN"], START + HOUR)
     before = dump(url)
     engine = open_engine(url)

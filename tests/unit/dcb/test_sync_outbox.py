@@ -16,7 +16,7 @@ from alma_etl.dcb.store import Report
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteUnreachable
 from alma_etl.store.locks import Lock, LockLost
-from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report, seen, tell
+from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, play, report, seen
 from tests.unit.dcb.sync_world import Clock, Ears, MemoryBucket
 
 
@@ -90,7 +90,7 @@ def placed(bench):
 
 
 def test_what_a_deed_asks_for_in_turn_is_done_as_well(bench):
-    tell(bench.store, "V03")  # not supplied: what follows is asked for by the status itself
+    play(bench.store, "V03")  # not supplied: what follows is asked for by the status itself
     answers = {
         "RESOLVE_NEXT_SUPPLIER": lambda: Done((report({"ack": "NO_ITEMS"}, bench.clock()),)),
         "CLEANUP": lambda: Done((report({"ack": "CLEANED_UP"}, bench.clock()),)),
@@ -310,7 +310,7 @@ def test_a_decision_without_settings_keeps_the_actions_of_a_system_that_drives(b
 def test_closing_while_the_book_is_out_needs_force_and_takes_the_settings_in_force(
     bench, store_url, tmp_path, capsys
 ):
-    tell(bench.store, "V18")  # in transit
+    play(bench.store, "V18")  # in transit
     own = tmp_path / "dcb.yaml"
     own.write_text(
         "systems: {A: {kind: mod_dcb, conn_id: a}}\nmode: observe\nsinks: [{type: webhook, conn_id: hook}]\n",

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 from alma_etl.dcb.store.rows import Change, Settled
-from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, seen, tell
+from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, play, seen
 
 DAY = date(2026, 3, 2)
 FAR = START + timedelta(days=30)
@@ -39,7 +39,7 @@ def test_a_request_without_anything_to_read_is_put_off_and_freed(store):
 
 
 def test_rows_that_were_not_tried_are_given_back_and_those_settled_are_not(store):
-    tell(store, "V08")
+    play(store, "V08")
     (row,) = store.lease_outbox("EVENT", FAR, 9, "run-1")
     store.release_outbox("run-2")
     assert store.lease_outbox("EVENT", FAR, 9, "run-3") == []

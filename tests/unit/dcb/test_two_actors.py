@@ -16,7 +16,7 @@ from alma_etl.dcb.machine.vocabulary import ActionType, Role, Status
 from alma_etl.dcb.sides.ports import Done
 from alma_etl.dcb.store import Alert, Hint, LegRecord, Report, applying
 from alma_etl.store.db import StoreConflict
-from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, report, seen, tell
+from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, play, report, seen
 from tests.unit.dcb.story import shipped
 from tests.unit.dcb.sync_world import MemoryBucket, SyncWorld
 from tests.unit.dcb.test_sync_gather import Books, tracked
@@ -91,7 +91,7 @@ def test_a_webhook_that_comes_during_a_tick_is_followed_by_the_next(sync: SyncWo
 
 
 def test_what_came_of_an_action_is_no_look(store: Any) -> None:
-    tell(store, "V01")
+    play(store, "V01")
     store.add(new_request("PR-2"), START)
     told = seen("SUPPLIER", START + HOUR, "IN_PROCESS", "in place")
     store.apply("PR-2", [told], settings=SETTINGS, now=START + HOUR)

@@ -26,7 +26,7 @@ from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.upgrade import upgrade
 from local import servers
 from local.folders import wheel_folder
-from tests.unit.dcb.records import HOUR, START, tell
+from tests.unit.dcb.records import HOUR, START, play
 
 FOLDER = Path(__file__).with_name("dumps")
 ALMA = "api-na.hosted.exlibrisgroup.com/01ABC_INST"
@@ -62,9 +62,9 @@ def fill_items(url: str) -> None:
 
 def fill_dcb(url: str) -> None:
     with DcbStore(url) as store:
-        tell(store, "V01", "PR-1")  # ended
-        tell(store, "V12", "PR-2")  # lent
-        tell(store, "V08", "PR-3")  # cancelled
+        play(store, "V01", "PR-1")  # ended
+        play(store, "V12", "PR-2")  # lent
+        play(store, "V08", "PR-3")  # cancelled
         for row in store.lease_outbox("EVENT", START + 100 * HOUR, 2, "run-2"):
             store.settle(row.outbox_id, "SENT", START + 100 * HOUR)
         store.open_alert(Alert("late:PR-2", "LATE", "warning", "PR-2", {"days": 3}), START + HOUR)
