@@ -145,8 +145,8 @@ def refused(desk, conf):
 
 
 def kills(monkeypatch, begin, *steps) -> Iterator[int]:
-    """Do ``steps`` again and again, each time on what ``begin`` makes, and die once at the next of all deeds that
-    change something; the step that died is begun again. Yields after each, with the number of the deed.
+    """Do ``steps`` again and again, each time on what ``begin`` makes, and die once at the next of all actions that
+    change something; the step that died is begun again. Yields after each, with the number of the action.
 
     A death after a mere reading leaves the world as the death before it did.
     """
@@ -177,7 +177,7 @@ def kills(monkeypatch, begin, *steps) -> Iterator[int]:
         return reaper.deeds
 
     last = go(None)
-    for deed in sorted(set(range(1, last + 1)) - reads):
-        go(deed)
+    for action in sorted(set(range(1, last + 1)) - reads):
+        go(action)
         reaper.fresh_process()
-        yield deed
+        yield action

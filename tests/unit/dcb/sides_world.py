@@ -1,4 +1,4 @@
-"""Two Almas that lend to each other, seen by the deeds: clients that do not wait, and a clock that stands."""
+"""Two Almas that lend to each other, seen by the actions: clients that do not wait, and a clock that stands."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def tracked(
 
 
 def row(action: ActionType, *args: str, pr_id: str = "PR-1") -> OutboxRow:
-    """A deed of the outbox."""
+    """An action of the outbox."""
     return OutboxRow(
         outbox_id=f"{pr_id}-{action}",
         pr_id=pr_id,

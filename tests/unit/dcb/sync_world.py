@@ -229,10 +229,10 @@ class SyncWorld:
         self.new_run()
         for number in self.select(pr_ids, **more):
             self.poll(number)
-        rehearsal = bool(more.get("dry_run"))
+        dry_run = bool(more.get("dry_run"))
         self.apply()
-        self.act(dry_run=rehearsal)
-        self.publish(dry_run=rehearsal)
+        self.act(dry_run=dry_run)
+        self.publish(dry_run=dry_run)
         return self.report()
 
     def later(self, hours: float = 30, **more: Any) -> TickSummary:

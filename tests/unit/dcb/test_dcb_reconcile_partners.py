@@ -138,8 +138,8 @@ def test_a_transaction_that_stands_elsewhere_is_reported_after_two_hours(world: 
     assert world.alerts() == ["TXN_MISMATCH"]
     sink = SinkSettings(type="mod_dcb", conn_id="mod_dcb_default")
     world.settings = world.settings.model_copy(update={"sinks": (sink,)})
-    rehearsal = world.night(since + 3 * HOUR, dry_run=True)
-    assert [each.did for each in rehearsal.open] == ["would be done: sent again"]
+    dry_run = world.night(since + 3 * HOUR, dry_run=True)
+    assert [each.did for each in dry_run.open] == ["would be done: sent again"]
     (fixed,) = world.night(since + 4 * HOUR).fixed
     assert (fixed.code, fixed.did) == (Code.TXN_MISMATCH, "sent again")
     assert world.alerts() == []
@@ -192,8 +192,8 @@ def test_dcb_service_is_asked_to_look_before_a_difference_counts(world: World) -
     assert world.agreed(since + HOUR)
     assert world.agreed(since + 3 * HOUR)
     world.shows("CONFIRMED")
-    rehearsal = world.night(since + 3 * HOUR, dry_run=True)
-    assert [(each.code, each.did) for each in rehearsal.open] == [(Code.DCB_MISMATCH, "")]
+    dry_run = world.night(since + 3 * HOUR, dry_run=True)
+    assert [(each.code, each.did) for each in dry_run.open] == [(Code.DCB_MISMATCH, "")]
     (found,) = world.night(since + 3 * HOUR).open
     assert (found.code, found.detail["theirs"], found.did) == (
         Code.DCB_MISMATCH,

@@ -136,7 +136,7 @@ def test_killed_before_any_statement_and_run_again_nothing_is_missing_or_doubled
         assert one == other, table
 
 
-def test_a_deed_and_what_came_of_it_are_kept_both_or_neither(store: DcbStore, store_url: str) -> None:
+def test_an_action_and_what_came_of_it_are_kept_both_or_neither(store: DcbStore, store_url: str) -> None:
     store.add(new_request(), START)
     store.apply(
         "PR-1",

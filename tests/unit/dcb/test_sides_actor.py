@@ -1,4 +1,4 @@
-"""Every deed of the outbox, against two sandboxes and a pretend mod-dcb: done once, refused, or put off."""
+"""Every action of the outbox, against two sandboxes and a pretend mod-dcb: done once, refused, or put off."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -175,7 +175,7 @@ def test_a_refused_loan_is_told_to_the_machine_by_its_own_name(course, almas):
     assert [report.seen.name for report in answer.reports] == [AckName.SUPPLIER_LOAN_FAILED]
 
 
-def test_a_deed_that_failed_before_and_is_done_now_says_so(course):
+def test_an_action_that_failed_before_and_is_done_now_says_so(course):
     course.placed()
 
     def failed_before(state):
@@ -305,7 +305,7 @@ def test_nothing_is_taken_away_while_the_lenders_loan_is_open_unless_a_person_sa
 # --- what comes between
 
 
-def test_a_deed_that_was_overtaken_is_not_done(course, almas):
+def test_an_action_that_was_overtaken_is_not_done(course, almas):
     for action, status, args in (
         (A.CREATE_SUPPLIER_LOAN, S.RETURN_TRANSIT, ()),
         (A.CLEANUP, S.LOANED, ()),

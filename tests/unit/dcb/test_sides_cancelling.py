@@ -128,7 +128,7 @@ def test_when_clocks_run_apart_the_hold_goes_and_the_machine_learns_it_by_its_ow
     assert status is Status.CANCELLED
 
 
-def test_a_rehearsed_cancellation_cancels_nothing(desk, almas):
+def test_a_cancellation_in_a_dry_run_cancels_nothing(desk, almas):
     desk.place(almas.conf())
     assert "Dry run: the request PR-1 can be cancelled" in desk.cancel(dry_run=True)
     assert desk.left() == ONE
@@ -152,7 +152,7 @@ def test_a_cancellation_whose_answer_is_lost_is_done_once(kind, desk, almas):
     assert "is cancelled: CANCELLED" in desk.cancel()
 
 
-def test_a_worker_killed_at_any_deed_and_begun_again_cancels_once(desk, almas, monkeypatch):
+def test_a_worker_killed_at_any_action_and_begun_again_cancels_once(desk, almas, monkeypatch):
     numbers = itertools.count()
 
     def begin():

@@ -1,4 +1,4 @@
-"""Every deed on a side that is a FOLIO library, against a pretend mod-dcb."""
+"""Every action on a side that is a FOLIO library, against a pretend mod-dcb."""
 
 from dataclasses import replace
 

@@ -188,7 +188,7 @@ def test_the_barcode_of_a_real_item_of_the_borrower_is_refused(desk, almas):
         almas.lender.control("POST", f"items/{almas.book().pid}", {"barcode": almas.book().barcode})
 
 
-def test_a_rehearsal_writes_nothing_and_says_what_would_be_done(desk, almas):
+def test_a_dry_run_writes_nothing_and_says_what_would_be_done(desk, almas):
     assert desk.place(almas.conf(), dry_run=True) == "dry run"
     assert desk.left() == NOTHING
     for method in ("POST", "PUT", "DELETE"):

@@ -80,7 +80,7 @@ def test_every_post_may_lose_its_answer(kind, desk, almas):
     assert len([each for each in almas.lender.contents()["users"] if each.startswith("DCB-")]) == 1
 
 
-def test_a_worker_killed_at_any_deed_and_begun_again_places_once(desk, almas, monkeypatch):
+def test_a_worker_killed_at_any_action_and_begun_again_places_once(desk, almas, monkeypatch):
     def begin():
         desk.forget()
         for side in (almas.lender, almas.borrower):
@@ -88,9 +88,9 @@ def test_a_worker_killed_at_any_deed_and_begun_again_places_once(desk, almas, mo
         return desk.placing(almas.conf())
 
     killed = []
-    for deed in kills(monkeypatch, begin, *STEPS, lambda placing: track(placing, {})):
-        killed.append(deed)
-        assert desk.left() == ONE, f"killed at deed {deed}"
+    for action in kills(monkeypatch, begin, *STEPS, lambda placing: track(placing, {})):
+        killed.append(action)
+        assert desk.left() == ONE, f"killed at action {action}"
         history = desk.context.store.history("PR-1")
         assert [each.to for each in history.transitions] == [Status.CONFIRMED, Status.RPBA]
         assert desk.context.store.get("PR-1").status is Status.RPBA

@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 
 class Reaper:
-    """Lets the process die after its n-th deed; every deed after that fails, as nothing happens after death."""
+    """Lets the process die after its n-th action; every action after that fails, as nothing happens after death."""
 
     def __init__(self, monkeypatch):
         self._lock = threading.Lock()
@@ -42,9 +42,9 @@ class Reaper:
         self._watch_transactions(monkeypatch)
 
     def alive(self, kill_at):
-        """A process begins, and will die after this deed. ``done``: the deeds of the one before."""
-        self.done = getattr(self, "deeds", 0)
-        self.left, self.dead, self.deeds = kill_at, False, 0
+        """A process begins, and will die after this action. ``done``: the actions of the one before."""
+        self.done = getattr(self, "actions", 0)
+        self.left, self.dead, self.actions = kill_at, False, 0
 
     def _breathe(self):
         if self.dead:
@@ -52,17 +52,17 @@ class Reaper:
 
     def _count(self):
         with self._lock:
-            self.deeds += 1
-            if self.left is not None and self.deeds >= self.left:
+            self.actions += 1
+            if self.left is not None and self.actions >= self.left:
                 self.dead = True
         self._breathe()
 
     def _watch(self, monkeypatch, owner, name):
-        deed = getattr(owner, name)
+        action = getattr(owner, name)
 
         def watched(*args, **kwargs):
             self._breathe()
-            answer = deed(*args, **kwargs)
+            answer = action(*args, **kwargs)
             self._count()
             return answer
 
@@ -135,7 +135,7 @@ def _frozen(sandbox):
 
 
 def attempt(world, reaper, step, kill_at):
-    """One step whose process dies after its n-th deed; whether it died."""
+    """One step whose process dies after its n-th action; whether it died."""
     reaper.alive(kill_at)
     try:
         getattr(world, step)()
@@ -205,7 +205,7 @@ def one_of_each(world):
     return {"PR-0": "FINALISED", "PR-1": "LOANED", "PR-2": "FINALISED", "PR-3": "RPBA"}
 
 
-def test_a_kill_after_any_deed_of_a_step_changes_nothing(sync, tmp_path, monkeypatch):
+def test_a_kill_after_any_action_of_a_step_changes_nothing(sync, tmp_path, monkeypatch):
     expected_statuses = one_of_each(sync)
     reaper = Reaper(monkeypatch)
     sync.new_run()
@@ -213,17 +213,17 @@ def test_a_kill_after_any_deed_of_a_step_changes_nothing(sync, tmp_path, monkeyp
     for step in STEPS:
         moment = Moment(sync, tmp_path)
         attempt(sync, reaper, step, None)
-        deeds, expected = reaper.done, result(sync)
-        for kill_at in range(1, deeds + 1):
+        actions, expected = reaper.done, result(sync)
+        for kill_at in range(1, actions + 1):
             moment.put_back()
-            assert attempt(sync, reaper, step, kill_at), f"{step} has no deed {kill_at}"
+            assert attempt(sync, reaper, step, kill_at), f"{step} has no action {kill_at}"
             getattr(sync, step)()
-            assert result(sync) == expected, f"{step}, killed after deed {kill_at} and begun again"
+            assert result(sync) == expected, f"{step}, killed after action {kill_at} and begun again"
             for pr_id in expected_statuses:
                 assert explain(sync.store, pr_id).agrees
         moment.put_back()
         getattr(sync, step)()
-        total += deeds
+        total += actions
     assert {pr_id: sync.status(pr_id) for pr_id in expected_statuses} == expected_statuses
     assert total > 60
 

@@ -440,5 +440,5 @@ def test_when_somebody_waits_for_the_book_at_the_lenders_the_patron_renews_no_mo
     item = sync.almas.at_borrower.items.read(virtual.mms_id, virtual.holding_id, virtual.item_pid).value
     assert item.item_policy == "DCB_NO_RENEW"
     sync.later()
-    deeds = [row.type for row in sync.history().outbox if row.kind == "ALMA_ACTION"]
-    assert deeds.count("PREVENT_RENEWAL_AT_BORROWER") == 1
+    actions = [row.type for row in sync.history().outbox if row.kind == "ALMA_ACTION"]
+    assert actions.count("PREVENT_RENEWAL_AT_BORROWER") == 1
