@@ -5,7 +5,9 @@ from typing import Any
 
 import requests
 
-PATIENCE = 180.0  # seconds for one answer: small machines are slow while Airflow's parts start beside tests
+ANSWER_SECONDS = (
+    180.0  # seconds for one answer: small machines are slow while Airflow's parts start beside tests
+)
 
 
 class AirflowRefusedError(RuntimeError):
@@ -87,10 +89,12 @@ class AirflowApi:
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One call below `/api/v2`; the answer's JSON. Raises AirflowRefusedError for every status but 2xx."""
         if "Authorization" not in self._session.headers:
-            answer = self._session.post(f"{self.url}/auth/token", json=self._credentials, timeout=PATIENCE)
+            answer = self._session.post(
+                f"{self.url}/auth/token", json=self._credentials, timeout=ANSWER_SECONDS
+            )
             self._session.headers["Authorization"] = f"Bearer {_checked(answer)['access_token']}"
         return _checked(
-            self._session.request(method, f"{self.url}/api/v2/{path}", timeout=PATIENCE, **options)
+            self._session.request(method, f"{self.url}/api/v2/{path}", timeout=ANSWER_SECONDS, **options)
         )
 
 

@@ -11,11 +11,11 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.local.stack.real import RealStack, real_stack
 
-PATIENCE_MS = 180_000  # for anything that a page is to show; machines that build are slow
+TIMEOUT_MS = 180_000  # for anything that a page is to show; machines that build are slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SCREENSHOTS = "ALMA_SCREENSHOTS"
 
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="package")
@@ -64,7 +64,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     def new_page(width: int = 1280, height: int = 900, **options: Any) -> Page:
         viewport = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=viewport, locale="en-US", **options))
-        contexts[-1].set_default_timeout(PATIENCE_MS)
+        contexts[-1].set_default_timeout(TIMEOUT_MS)
         return contexts[-1].new_page()
 
     yield new_page
@@ -84,7 +84,7 @@ def log_in(page: Page, stack: RealStack, password: str) -> None:
 def session(browser: Browser, stack: RealStack) -> Any:
     """What a browser keeps after the login with the generated password."""
     context = browser.new_context(locale="en-US")
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     log_in(page, stack, stack.addresses.password)
     page.get_by_role("link", name="Dags").wait_for()

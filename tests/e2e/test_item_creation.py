@@ -122,7 +122,7 @@ def test_a_second_run_of_the_same_file_writes_nothing(alma, load):
     assert len(alma.calls()) <= 7 + 12
 
 
-def test_a_rehearsal_writes_nothing_and_is_green(alma, load):
+def test_a_dry_run_writes_nothing_and_is_green(alma, load):
     loaded = load(lines(alma.titles()[:5]), dry_run=True)
     assert (loaded.state, loaded.counts()) == ("success", {"would_create": 5})
     assert alma.writes() == []

@@ -264,7 +264,7 @@ def _started_before(
     if len(new) > 1:
         raise RunStopped(
             f"The job {job_id} has several new instances ({', '.join(new)}), and an earlier attempt may have started "
-            "one of them: look at them in Alma under Admin > Monitor Jobs, then start the task anew"
+            "one of them: look at them in Alma under Admin > Monitor Jobs, then start the task again"
         )
     return new[0] if new else None
 

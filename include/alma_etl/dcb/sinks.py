@@ -140,7 +140,6 @@ class ModDcbSink(Opening[ModDcb]):
         self._systems = systems
 
     def client_for(self, access: HttpAccess) -> ModDcb:
-        """Called by `Opening`."""
         return ModDcb(access)
 
     def publish(self, client: ModDcb, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:
@@ -184,7 +183,6 @@ class NudgeSink(Opening[DcbService]):
         self._nudged: dict[str, datetime] = {}
 
     def client_for(self, access: HttpAccess) -> DcbService:
-        """Called by `Opening`."""
         return DcbService(access)
 
     def deliver(self, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:
@@ -253,7 +251,6 @@ class WebhookSink(Opening[_Receiver]):
     """2xx, 409 and 410 count as delivered; 408, 425, 429 and 5xx are tried again; any other answer is final."""
 
     def client_for(self, access: HttpAccess) -> _Receiver:
-        """Called by `Opening`."""
         return _Receiver(access)
 
     def publish(self, client: _Receiver, row: OutboxRow, tracked: Tracked) -> Done | Later | Refused:

@@ -92,7 +92,6 @@ class SqlLoadedItems:
         self._engine.dispose()
 
     def find(self, barcodes: Sequence[str]) -> dict[str, KnownItem]:
-        """See `LoadedItems`."""
         table = cast(Table, LoadedItem.__table__)
         columns = table.c.barcode, table.c.mms_id, table.c.holding_id, table.c.item_pid
         current_last = case((table.c.alma == self._alma, 1), else_=0)
@@ -105,7 +104,6 @@ class SqlLoadedItems:
         return found
 
     def remember(self, items: Iterable[KnownItem], run_id: str) -> None:
-        """See `LoadedItems`."""
         statement = insert(
             cast(Table, LoadedItem.__table__)
         )  # PostgreSQL's words for it are SQLite's as well
@@ -133,7 +131,6 @@ class SqlLoadedItems:
             connection.execute(statement, rows)
 
     def find_holding(self, place: HoldingPlace) -> KnownHolding | None:
-        """See `LoadedItems`."""
         table = cast(Table, MadeHolding.__table__)
         query = select(table.c.holding_id, table.c.sender).where(*self._at(place))
         with self._transaction() as connection:
@@ -141,7 +138,6 @@ class SqlLoadedItems:
         return None if row is None else KnownHolding(*row)
 
     def keep_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
-        """See `LoadedItems`."""
         values = asdict(holding)
         statement = insert(cast(Table, MadeHolding.__table__))
         statement = statement.values(alma=self._alma, **asdict(place), **values)
@@ -151,7 +147,6 @@ class SqlLoadedItems:
             )
 
     def forget_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
-        """See `LoadedItems`."""
         table = cast(Table, MadeHolding.__table__)
         same = (table.c.holding_id == holding.holding_id, table.c.sender == holding.sender)
         with self._transaction() as connection:

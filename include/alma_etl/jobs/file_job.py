@@ -48,7 +48,7 @@ _TITLES = {
     "csv": "All rows as CSV",
     "xlsx": "All rows as an Excel workbook",
     "html": "This page",
-    "rejects": "Rows to mend and drop again",
+    "rejects": "Rows to correct and drop again",
 }
 _ROLES = {"csv": "table", "xlsx": "workbook", "html": "report"}  # of artefacts in the ledger
 _SHOWN = 500  # rows on the page; the tables have all
@@ -558,7 +558,7 @@ class FileJob(ABC, Generic[ProfileT]):
             summary=summary,
             file=printable(summary.key),
             sentences=problems or [verdict_of(summary, self.outcomes, self.unit)],
-            verdict_class="bad" if problems else ("rehearsal" if summary.dry_run else ""),
+            verdict_class="bad" if problems else ("dry-run" if summary.dry_run else ""),
             meaning={outcome.value: outcome.meaning for outcome in self.outcomes},
             rows=shown,
             hidden=findings.to_look_at - len(shown),

@@ -299,7 +299,7 @@ class Ledger(LedgerReader):
         return known is None
 
     def start(self, file: FileVersion, run: RunKey) -> bool:
-        """A run begins with a version of a file, whether that was announced by `arrive` or not."""
+        """A run begins with a version of a file, whether `arrive` recorded that before or not."""
         self.arrive(file)
         return self.move(file.key, file.version, "started", run=run)
 

@@ -75,7 +75,7 @@ def _problems(
     for number, reason in list(summary.unfinished.items())[:5]:
         yield f"Chunk {number:04d} did not finish{': ' if reason else ''}{reason}."
     if not summary.loaded(outcomes) and not open_ones:
-        yield f"No {unit} could be loaded: see the report for what is wrong with each, mend the file and drop it again."
+        yield f"No {unit} could be loaded: see the report for what is wrong with each, fix the file and drop it again."
     if task_states and not summary.unfinished:
         yield f"Not every task did its work: {_states(task_states)}."
 

@@ -46,7 +46,7 @@ from alma_etl.store.db import (
 )
 from alma_etl.store.models import ApiBudget
 
-PATIENCE = 15.0
+RETRY_SECONDS = 15.0
 """Seconds in which a store that fails over or restarts may come back before the run ends."""
 
 
@@ -188,7 +188,7 @@ class SqlBudget:
     def _ask(self, statement: Executable, **values: Any) -> BudgetState:
         retrying = Retrying(
             retry=retry_if_exception_type((errors.OperationalError, errors.InterfaceError)),
-            stop=stop_after_delay(PATIENCE),
+            stop=stop_after_delay(RETRY_SECONDS),
             wait=wait_random_exponential(0.1, max=2),
             reraise=True,
         )

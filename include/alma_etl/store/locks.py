@@ -60,10 +60,10 @@ class Locks:
     """Locks of one task. Close them when done. Safe for many threads; a thread holds one lock at a time."""
 
     def __init__(
-        self, keeper: _Keeper, *, patience: float = 900, sleep: Callable[[float], None] = time.sleep
+        self, keeper: _Keeper, *, timeout: float = 900, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._keeper = keeper
-        self._patience = patience
+        self._timeout = timeout
         self._sleep = sleep
         self._mutex = threading.Lock()
         self._held: set[str] = set()
@@ -76,12 +76,12 @@ class Locks:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[Lock]:
-        """Hold the lock for the block. Raises LockBusy after `patience` seconds of waiting, StoreUnavailable."""
+        """Hold the lock for the block. Raises LockBusy after `timeout` seconds of waiting, StoreUnavailable."""
         waited = 0.0
         while (session := self._try(name)) is None:
-            if waited >= self._patience:
+            if waited >= self._timeout:
                 raise LockBusy(
-                    f"somebody else has been working on {name} for {self._patience / 60:.0f} minutes"
+                    f"somebody else has been working on {name} for {self._timeout / 60:.0f} minutes"
                 )
             self._sleep(_POLL)
             waited += _POLL
@@ -107,11 +107,11 @@ class Locks:
             return self._keeper.holds(name, session)
 
 
-def open_locks(url: str, *, patience: float = 900) -> Locks:
+def open_locks(url: str, *, timeout: float = 900) -> Locks:
     """The locks of the deployment, by the address of its state store."""
     parsed = parse_url(url)
     keeper = _Files(parsed) if parsed.get_backend_name() == "sqlite" else _Session(parsed)
-    return Locks(keeper, patience=patience)
+    return Locks(keeper, timeout=timeout)
 
 
 class _Keeper(Protocol):

@@ -15,7 +15,7 @@ from alma_etl.west.gates import Assembly, SymbolResult, shut_gates
 from alma_etl.west.id_index import IdIndex, id_index
 from alma_etl.west.listing import fallbacks
 from alma_etl.west.naming import FOLDER, DeliveryName
-from alma_etl.west.outcomes import COLUMNS, Outcome, Row, tally
+from alma_etl.west.outcomes import COLUMNS, Outcome, Row, count_outcomes
 from alma_etl.west.run import RunFolder, WestPlan
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def assemble_delivery(folder: RunFolder) -> Assembly:
         counts.update(result.counts)
     assembly = Assembly(
         symbols=tuple(results),
-        counts={word: counts[word] for word in tally(())},
+        counts={word: counts[word] for word in count_outcomes(())},
         titles=titles,
         holdings=sum(result.holdings for result in results),
         fell_back=fell_back,
@@ -169,7 +169,7 @@ class _SymbolFile:
             records=self._records,
             bytes=self._bytes,
             sha256=self._sha256.hexdigest(),
-            counts={word: self._counts[word] for word in tally(())},
+            counts={word: self._counts[word] for word in count_outcomes(())},
             titles=self._titles,
             holdings=self._holdings,
             last_stem=None if last is None else last.stem,

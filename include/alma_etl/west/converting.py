@@ -14,7 +14,7 @@ from alma_etl.marc.xml import record_from_xml
 from alma_etl.west.enrich import enrich
 from alma_etl.west.fetching import FetchedHolding, fetched_holdings
 from alma_etl.west.listing import ListedHolding, ListedTitle, listed_titles, unpacked
-from alma_etl.west.outcomes import Outcome, tally
+from alma_etl.west.outcomes import Outcome, count_outcomes
 from alma_etl.west.retention import Standing, read_commitment, unlisted_programmes
 from alma_etl.west.rules import check_record, location_field
 from alma_etl.west.run import RunFolder, WestPlan
@@ -60,7 +60,7 @@ def convert_to_marc21(folder: RunFolder, number: int) -> dict[str, int]:
                 rows.append(row)
                 records.write(data)
     folder.bucket.write_rows(result, rows)
-    counts = tally(Outcome(row["outcome"]) for row in rows)
+    counts = count_outcomes(Outcome(row["outcome"]) for row in rows)
     log.info(
         "Chunk %04d: %s", number, ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     )

@@ -96,7 +96,7 @@ def _write_plan(
         number = len(chunks) + 1
         folder.write_mms_ids(number, mms_ids)
         chunks.append(Chunk(number, mms_ids[0], mms_ids[-1]))
-    # A cleared run reads its input anew: what its chunks were converted to before may be of other titles.
+    # A cleared run reads its input again: what its chunks were converted to before may be of other titles.
     folder.bucket.delete(folder.chunk_key(chunk.number, CONVERTED) for chunk in chunks)
     folder.write_plan(
         WestPlan(

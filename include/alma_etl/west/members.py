@@ -27,7 +27,7 @@ class _Sweep:
 def read_set(client: AlmaClient, set_id: str, index: IdIndex) -> InputCounts:
     """Put the MMS ids of the set's members into ``index`` and count them.
 
-    The members of a logical set are worked out anew for each page, so that pages may repeat some and skip
+    The members of a logical set are worked out again for each page, so that pages may repeat some and skip
     others. When fewer distinct ids came than Alma says the set holds, it is read again with other borders between
     the pages, until a reading adds nothing: then those that came twice are in the set twice. What never came is
     counted as missing, and the delivery's gate weighs it.

@@ -49,7 +49,7 @@ class Row:
         return (self.mms_id, self.holding_id, self.outcome.value, reasons, self.title)
 
 
-def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:
+def count_outcomes(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """Counts by outcome word, every word present, zeros shown."""
     counted = Counter(outcomes)
     return {outcome.value: counted[outcome] for outcome in Outcome}

@@ -1,4 +1,4 @@
-"""The end of a run: the page for the librarian, and the last word on whether the run is acceptable."""
+"""The end of a run: the page for the librarian, and the final check whether the run is acceptable."""
 
 import logging
 import re
@@ -72,7 +72,7 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
         assembly=assembly,
         delivered=delivered,
         sentences=sentences,
-        verdict_class="bad" if problems else ("" if delivers else "rehearsal"),
+        verdict_class="bad" if problems else ("" if delivers else "dry-run"),
         meaning={outcome.value: text for outcome, text in MEANING.items()},
         tables=[] if delivered else _waiting_tables(folder, assembly),
         mode_sentence="" if plan is None else _MODES[plan.settings.effective_list_mode],

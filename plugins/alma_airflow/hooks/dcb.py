@@ -42,7 +42,6 @@ class _Connections:
         self._haste = haste
 
     def alma(self, conn_id: str) -> AlmaClient:
-        """Called by `Systems`."""
         try:
             return self._stack.enter_context(AlmaHook(conn_id).client(**self._haste))
         except AirflowNotFoundException as problem:
@@ -51,7 +50,6 @@ class _Connections:
             ) from problem
 
     def mod_dcb(self, conn_id: str) -> ModDcb:
-        """Called by `Systems`."""
         from alma_airflow.hooks.http import http_access
 
         return self._stack.enter_context(ModDcb(http_access(conn_id)))

@@ -46,7 +46,6 @@ class AlmaCreateSetOperator(EtlOperator):
         self.alma_conn_id = alma_conn_id
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         with AlmaHook(self.alma_conn_id).client() as alma:
             return create_named_set(alma, self.name, self.content, description=self.description).id
 
@@ -98,7 +97,6 @@ class AlmaAddSetMembersOperator(EtlOperator):
         self.alma_conn_id = alma_conn_id
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with AlmaHook(self.alma_conn_id).client() as alma:
             counts = add_set_members(
                 alma,
@@ -167,7 +165,6 @@ class AlmaUpdateItemOperator(EtlOperator):
         self.alma_conn_id = alma_conn_id
 
     def work(self, context: Context) -> dict[str, str]:
-        """Called by `execute`."""
         changes = {"item_data": self.item_data or {}, "holding_data": self.holding_data or {}}
         with AlmaHook(self.alma_conn_id).client() as alma:
             outcome, item = update_one_item(

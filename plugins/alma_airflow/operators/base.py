@@ -191,7 +191,7 @@ def note_failure(context: Context) -> None:
 
 @contextmanager
 def errors_for_airflow() -> Iterator[None]:
-    """Fails the task without a retry for an error that no retry can mend."""
+    """Fails the task without a retry for an error that no retry can fix."""
     try:
         yield
     except RemoteUnreachable:

@@ -38,7 +38,6 @@ class CompareBooks(ReconcileOperator):
     """Step 1: the checks, with what may be fixed fixed; returns the number of open findings by code."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         params, folder = context["params"], self.folder(context)
         with folder.keeping_problem():
             refuse_unknown(params, ("most", "dry_run"))
@@ -80,7 +79,6 @@ class CheckReconcileOutcome(ReconcileOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         sentence = check_outcome(self.folder(context), unsuccessful_tasks(context))
         self.log.info("%s", sentence)
         return sentence

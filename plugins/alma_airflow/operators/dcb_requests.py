@@ -97,7 +97,7 @@ CANCEL_PARAMS = params_of(CancelRequest)
 
 @contextmanager
 def _request_context() -> Iterator[RequestContext]:
-    with dcb_hooks.open_dcb() as dcb, open_locks(store_url(), patience=_LOCK_SECONDS) as locks:
+    with dcb_hooks.open_dcb() as dcb, open_locks(store_url(), timeout=_LOCK_SECONDS) as locks:
         yield RequestContext(dcb.settings, dcb.store, dcb.systems, dcb.bucket, locks, lambda: dcb_hooks.now())
 
 
@@ -134,7 +134,6 @@ class PlacingOperator(RequestOperator):
             yield Placing(request, place, context["dag_run"].run_id, dry_run=dry_run)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         with self.placing(context) as placing, keeping(placing.files):
             return type(self).step(placing)
 
@@ -206,7 +205,6 @@ class CancelHolds(CancellingOperator):
     """Step 1: cancels the patron's holds and reports that to the machine; returns the request's status."""
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         with self.cancelling(context) as run, keeping(run.files):
             return cancel.cancel(run)
 
@@ -215,7 +213,6 @@ class VerifyCancelled(CancellingOperator):
     """Step 2: reads again whether they are gone; returns the request's status."""
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         with self.cancelling(context) as run, keeping(run.files):
             return cancel.verify(run)
 

@@ -56,7 +56,6 @@ class SelectDue(SyncOperator):
     """Step 1: what is due and affordable, leased for this run; returns number and label of each group."""
 
     def work(self, context: Context) -> list[dict[str, Any]]:
-        """Called by `execute`."""
         params, folder = context["params"], self.folder(context)
         with folder.keeping_problem():
             refuse_unknown(params, _PARAMS)
@@ -86,7 +85,6 @@ class Poll(SyncOperator):
         self.group = group
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with dcb_hooks.open_dcb(attempts=_ATTEMPTS, longest=_LONGEST) as dcb:
             polled = poll.poll(
                 self.folder(context),
@@ -104,7 +102,6 @@ class Apply(SyncOperator):
     """Step 3: what was seen goes through the state machine. Is to run always; returns counts."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with dcb_hooks.open_dcb() as dcb:
             return apply.apply(self.folder(context), store=dcb.store, settings=dcb.settings, now=_now)
 
@@ -113,7 +110,6 @@ class Act(SyncOperator):
     """Step 4: what the machine asked for is done in Alma. Is to run always; returns counts."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with dcb_hooks.open_dcb(attempts=_ATTEMPTS) as dcb:
             worked = act.act(
                 self.folder(context),
@@ -132,7 +128,6 @@ class Publish(SyncOperator):
     """Step 5: the sinks are notified of what happened. Is to run always; returns counts."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with dcb_hooks.open_dcb() as dcb:
             sinks = open_sinks(dcb.settings, http_access, now=_now, last_sent=dcb.store.last_sent)
             try:
@@ -156,7 +151,6 @@ class WriteSyncReport(SyncOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> dict[str, str]:
-        """Called by `execute`."""
         folder, states = self.folder(context), unsuccessful_tasks(context)
         with self.ledger.keeping(lambda: results.of_tick(folder)):
             try:
@@ -174,7 +168,6 @@ class CheckSyncOutcome(SyncOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         sentence = summary.check_outcome(self.folder(context), unsuccessful_tasks(context))
         self.log.info("%s", sentence)
         return sentence

@@ -70,7 +70,6 @@ class ExtractMmsIds(WestOperator):
     """Step 1: the titles of the set or the export, cut into chunks; returns number and label of each chunk."""
 
     def work(self, context: Context) -> list[dict[str, Any]]:
-        """Called by `execute`."""
         run = context["dag_run"]
         moment = run.logical_date or run.run_after
         folder = self.folder(context)
@@ -92,7 +91,6 @@ class ListHoldings(WestChunkOperator):
     """Step 2: the holdings of the chunk's titles; returns counts."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with AlmaHook(self.alma_conn_id).client() as alma:
             return list_holdings(alma, self.folder(context), self.number)
 
@@ -101,7 +99,6 @@ class FetchHoldings(WestChunkOperator):
     """Step 3: the holdings records of the chunk; returns counts."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         with AlmaHook(self.alma_conn_id).client() as alma:
             return fetch_holdings(alma, self.folder(context), self.number)
 
@@ -110,7 +107,6 @@ class ConvertToMarc21(WestChunkOperator):
     """Step 4: the chunk's records as MARC21, judged by the delivery rules; returns counts by outcome."""
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         return convert_to_marc21(self.folder(context), self.number)
 
 
@@ -122,7 +118,6 @@ class AssembleDelivery(WestOperator):
     """
 
     def work(self, context: Context) -> dict[str, int]:
-        """Called by `execute`."""
         try:
             return assemble_delivery(self.folder(context)).counts
         except NoSuchObject as error:
@@ -136,7 +131,6 @@ class DeliverHoldings(WestOperator):
     """
 
     def work(self, context: Context) -> list[str]:
-        """Called by `execute`."""
         folder = self.folder(context)
         try:
             keys = deliver(folder, now=datetime.now(UTC), partner=_sftp())
@@ -166,7 +160,6 @@ class CheckWestOutcome(WestOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         sentence = check_outcome(self.folder(context), unsuccessful_tasks(context))
         self.log.info("%s", sentence)
         return sentence

@@ -62,7 +62,6 @@ class AlmaJobWaiter(KnownErrors, BaseSensorOperator):
         """What the task returns for a job that ended so; raises when it is not good enough."""
 
     def execute(self, context: Context) -> Any:
-        """Called by Airflow."""
         if not self.deferrable:
             return super().execute(context)
         # by this way Airflow applies soft_fail to the first look, too

@@ -42,7 +42,7 @@ class Desk:
         self.runs = 0
         self.numbers = itertools.count()
         url = self.new_store()
-        locks = open_locks(url, patience=1)
+        locks = open_locks(url, timeout=1)
         self.context = RequestContext(almas.settings, DcbStore(url), almas.systems, bucket, locks, almas.tick)
 
     def close(self):

@@ -77,7 +77,7 @@ def test_the_command_says_in_one_sentence_that_the_store_cannot_be_reached(
 def test_a_limiter_whose_store_is_gone_says_which_and_keeps_the_password(
     redis_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limiter_sql, "PATIENCE", 0.2)
+    monkeypatch.setattr(limiter_sql, "RETRY_SECONDS", 0.2)
     monkeypatch.setattr("alma_etl.store.limiter_redis.ATTEMPTS", 1)
     limiter = open_limiter(
         store_url=f"postgresql://user:hush@{SHUT}/etl", redis_url=redis_url, budget="b", requests_per_second=5

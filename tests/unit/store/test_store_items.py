@@ -60,7 +60,7 @@ def test_a_store_without_its_table_is_told_in_a_sentence(tmp_path):
 
 
 def test_a_lock_keeps_others_out_until_it_is_given_back(store):
-    with open_locks(store, patience=0) as mine, open_locks(store, patience=0) as theirs:
+    with open_locks(store, timeout=0) as mine, open_locks(store, timeout=0) as theirs:
         with mine.hold("title 991"):
             with pytest.raises(LockBusy, match="working on title 991"), theirs.hold("title 991"):
                 pass
@@ -90,7 +90,7 @@ def test_threads_of_one_task_keep_each_other_out_as_well(store):
 
 
 def test_a_lock_is_given_back_when_the_work_fails(store):
-    with open_locks(store, patience=0) as locks:
+    with open_locks(store, timeout=0) as locks:
         with pytest.raises(ValueError, match="x"), locks.hold("title 991"):
             raise ValueError("x")
         with locks.hold("title 991"):
@@ -98,11 +98,11 @@ def test_a_lock_is_given_back_when_the_work_fails(store):
 
 
 def test_a_worker_that_is_gone_holds_nothing(store):
-    dead = open_locks(store, patience=0)
+    dead = open_locks(store, timeout=0)
     holding = dead.hold("title 991")
     holding.__enter__()
     dead.__exit__()  # what the end of a process does to its connections and files
-    with open_locks(store, patience=0) as alive, alive.hold("title 991"):
+    with open_locks(store, timeout=0) as alive, alive.hold("title 991"):
         pass
 
 
@@ -124,8 +124,8 @@ def end_sessions_with_locks(url):
 @pytest.mark.heavy
 def test_locks_end_with_a_session_that_the_server_ends(postgres_store):
     with (
-        open_locks(postgres_store, patience=0) as mine,
-        open_locks(postgres_store, patience=0) as theirs,
+        open_locks(postgres_store, timeout=0) as mine,
+        open_locks(postgres_store, timeout=0) as theirs,
         mine.hold("title 991"),
     ):
         assert end_sessions_with_locks(postgres_store) == 1
@@ -134,7 +134,7 @@ def test_locks_end_with_a_session_that_the_server_ends(postgres_store):
 
 
 def test_a_lock_that_is_held_passes_its_check(store):
-    with open_locks(store, patience=0) as locks, locks.hold("title 991") as first:
+    with open_locks(store, timeout=0) as locks, locks.hold("title 991") as first:
         first.check()
         with locks.hold("title 992") as second:
             second.check()
@@ -144,7 +144,7 @@ def test_a_lock_that_is_held_passes_its_check(store):
 
 @pytest.mark.heavy
 def test_who_lost_a_lock_with_its_session_is_told_so_before_writing_and_goes_on_with_others(postgres_store):
-    with open_locks(postgres_store, patience=0) as mine, open_locks(postgres_store, patience=0) as theirs:
+    with open_locks(postgres_store, timeout=0) as mine, open_locks(postgres_store, timeout=0) as theirs:
         with mine.hold("title 991") as lost, mine.hold("title 993") as lost_too:
             end_sessions_with_locks(postgres_store)
             with theirs.hold("title 991") as taken:
@@ -163,7 +163,7 @@ def test_who_lost_a_lock_with_its_session_is_told_so_before_writing_and_goes_on_
 
 @pytest.mark.heavy
 def test_a_session_that_ended_unnoticed_costs_no_later_lock(postgres_store):
-    with open_locks(postgres_store, patience=0) as locks:
+    with open_locks(postgres_store, timeout=0) as locks:
         with locks.hold("title 991"):
             pass
         with locks.hold("title 990"):
@@ -179,7 +179,7 @@ def test_locks_hold_behind_a_pooler_that_shares_sessions_by_transaction(postgres
     url = parse_url(postgres_store)
     with pooled(url.host, url.port) as pooler:
         through = url.set(port=pooler.port).render_as_string(hide_password=False)
-        with open_locks(through, patience=0) as mine, open_locks(through, patience=0) as theirs:
+        with open_locks(through, timeout=0) as mine, open_locks(through, timeout=0) as theirs:
             with theirs.hold("title 990"):
                 pass
             for _ in range(3):
@@ -192,7 +192,7 @@ def test_locks_hold_behind_a_pooler_that_shares_sessions_by_transaction(postgres
                 lock.check()
         assert pooler.transactions >= 2
         # Nothing is left in the sessions that go back to others.
-        with open_locks(postgres_store, patience=0) as direct, direct.hold("title 991"):
+        with open_locks(postgres_store, timeout=0) as direct, direct.hold("title 991"):
             pass
 
 

@@ -10,7 +10,7 @@ from alma_etl.west import converting
 from alma_etl.west.converting import convert_title, convert_to_marc21, converted
 from alma_etl.west.fetching import RESULT as FETCHED
 from alma_etl.west.listing import RESULT as LISTING
-from alma_etl.west.outcomes import COLUMNS, MEANING, Outcome, Row, tally
+from alma_etl.west.outcomes import COLUMNS, MEANING, Outcome, Row, count_outcomes
 from tests.unit.west.builders import (
     DAY,
     LEADER,
@@ -328,7 +328,7 @@ def test_rows_and_records_stand_in_the_same_order(folder):
         [title(1, 1, 2), title(2), title(3, 3, status="failed", reason="x", holdings=[]), title(4, 4)],
         [fetched(4, 4), fetched(2, 1, fields=holding_fields(notes=[])), fetched(1, 1)],
     )
-    assert counts == {**tally(()), "delivered": 2, "no_commitment": 1, "no_holding": 1, "failed": 1}
+    assert counts == {**count_outcomes(()), "delivered": 2, "no_commitment": 1, "no_holding": 1, "failed": 1}
     rows, data = result_of(folder)
     assert [row["outcome"] for row in rows] == [
         "delivered",
@@ -385,9 +385,12 @@ def test_a_row_as_cells():
     assert len(row.cells()) == len(COLUMNS)
 
 
-def test_every_outcome_has_a_meaning_and_a_place_in_the_tally():
+def test_every_outcome_has_a_meaning_and_a_place_in_the_counts():
     assert set(MEANING) == set(Outcome)
-    assert tally([Outcome.FAILED, Outcome.FAILED]) == {**dict.fromkeys(map(str, Outcome), 0), "failed": 2}
+    assert count_outcomes([Outcome.FAILED, Outcome.FAILED]) == {
+        **dict.fromkeys(map(str, Outcome), 0),
+        "failed": 2,
+    }
 
 
 # --- any record at all

@@ -181,7 +181,7 @@ def test_the_exact_mode_says_so(folder):
 def test_a_dry_run(folder):
     finished(folder, delivered(1, 2), deliver_it=False, dry_run=True)
     text = page(folder)
-    assert 'class="verdict rehearsal"' in text
+    assert 'class="verdict dry-run"' in text
     assert "Dry run: 2 records would be delivered." in text
     assert "west/deliveries/" not in text
     assert f"{folder.prefix}delivery/{STEM}.outcomes.csv" in text
@@ -201,7 +201,7 @@ def test_a_run_with_a_limit_says_what_it_would_be_and_is_not_weighed_against_the
     text = words(page(folder))
     assert told in text
     assert f"{STEM}.mrc 1 13 not compared: only the first titles of the input" in text
-    assert 'class="verdict rehearsal"' in page(folder)
+    assert 'class="verdict dry-run"' in page(folder)
     assert "west/deliveries/" not in text
 
 

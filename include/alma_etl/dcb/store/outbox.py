@@ -184,7 +184,7 @@ class OutboxStore(RequestStore):
         """
         url = self._url.render_as_string(hide_password=False)
         with ExitStack() as stack:
-            locks = stack.enter_context(open_locks(url, patience=0))
+            locks = stack.enter_context(open_locks(url, timeout=0))
             for each in self._owners(
                 name
             ):  # before its own lock is taken, which may lie in the file of a dead one's

@@ -315,7 +315,7 @@ def write_page(
         heading=heading,
         run_id=files.run_id,
         sentence=sentence,
-        verdict_class="bad" if failed else ("rehearsal" if dry_run else ""),
+        verdict_class="bad" if failed else ("dry-run" if dry_run else ""),
         rows=rows,
     )
     files.bucket.put(files.key("report.html"), page, "text/html; charset=utf-8")

@@ -45,7 +45,7 @@ def _write_page(folder: SyncFolder, summary: TickSummary, problems: list[str]) -
         "dcb_sync.html",
         summary=summary,
         sentences=problems or [verdict_of(summary)],
-        verdict_class="bad" if problems else ("rehearsal" if summary.dry_run else ""),
+        verdict_class="bad" if problems else ("dry-run" if summary.dry_run else ""),
         rows=rows[:_SHOWN],
         hidden=max(0, len(rows) - _SHOWN),
     )
