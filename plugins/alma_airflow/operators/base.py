@@ -144,7 +144,6 @@ class EtlOperator(KnownErrors):
         return str(result or "")
 
     def execute(self, context: Context) -> Any:
-        """Called by Airflow."""
         if not self.ledger_job:
             with errors_for_airflow():
                 return self.work(context)

@@ -65,7 +65,6 @@ class WriteReconcileReport(ReconcileOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> dict[str, str]:
-        """Called by `execute`."""
         folder = self.folder(context)
         with self.ledger.keeping(lambda: of_comparison(folder)):
             return write_report(folder, unsuccessful_tasks(context))

@@ -175,7 +175,6 @@ class TrackRequest(PlacingOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         with self.placing(context) as placing, self.ledger.keeping(lambda: results.of_placing(placing)):
             return track(placing, unsuccessful_tasks(context))
 
@@ -224,6 +223,5 @@ class ReportCancellation(CancellingOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         with self.cancelling(context) as run, self.ledger.keeping(lambda: results.of_cancelling(run)):
             return cancel.report(run, unsuccessful_tasks(context))

@@ -147,7 +147,6 @@ class WriteWestReport(WestOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        """Called by `execute`."""
         folder = self.folder(context)
         with self.ledger.keeping(lambda: results_of(folder)):
             return write_report(folder, unsuccessful_tasks(context))
