@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
+from alma_etl.counted import counted
 from alma_etl.jobs.ledger_reading import LedgerStore, RunKey, is_run
 from alma_etl.store.bucket import Bucket, ObjectInfo
 from alma_etl.store.ledger_models import chore_table, file_table, record_table, run_table
@@ -81,11 +82,11 @@ class Purge(LedgerStore):
         folders = self._drop_folders(bucket, timedelta(days=retention.keep_runs), now)
         purged = Purged(records, runs, files, folders)
         log.info(
-            "No longer kept: %d records, %d runs, %d files of the ledger, the working files of %d runs",
-            purged.records,
-            purged.runs,
-            purged.files,
-            purged.folders,
+            "No longer kept: %s, %s, %s of the ledger, the working files of %s",
+            counted(purged.records, "record"),
+            counted(purged.runs, "run"),
+            counted(purged.files, "file"),
+            counted(purged.folders, "run"),
         )
         return purged
 

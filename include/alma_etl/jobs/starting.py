@@ -35,13 +35,13 @@ def new_starts(
     *,
     at_most: int,
     settle: timedelta,
-    announce: Callable[[list[FileVersion]], None] = lambda files: None,
+    note_arrivals: Callable[[list[FileVersion]], None] = lambda files: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Start]:
     """A run for every file in the incoming folders that has none yet, the oldest first, `at_most` so many.
 
     A file that changed less than `settle` ago is given that time to come to rest; one that still changes then is
-    left to the next call, and so are those beyond `at_most`; `announce` is called with all that wait.
+    left to the next call, and so are those beyond `at_most`; `note_arrivals` is called with all that wait.
     """
     everything = settled(bucket, settle=timedelta(0))
     at_rest = settled(bucket, settle=settle)
@@ -49,7 +49,7 @@ def new_starts(
         sleep(settle.total_seconds())
         at_rest = settled(bucket, settle=settle)
     waiting = not_started(bucket, at_rest)
-    announce([arrival.file for arrival in waiting])
+    note_arrivals([arrival.file for arrival in waiting])
     if len(waiting) > at_most:
         log.info(
             "%s waiting; the first %d are started now, the others next",

@@ -90,7 +90,7 @@ def write_report(folder: RunFolder, task_states: Mapping[str, str]) -> str:
 
 
 def check_outcome(folder: RunFolder, task_states: Mapping[str, str]) -> str:
-    """The final check: a sentence when the run is acceptable. Raises NotAcceptable with what is wrong when it is not."""
+    """The final check: a sentence when the run is acceptable. Raises NotAcceptable with what is wrong otherwise."""
     plan, assembly = progress(folder)
     problems = _problems(folder, plan, assembly, task_states)
     if problems:

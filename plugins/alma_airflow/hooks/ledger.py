@@ -114,7 +114,7 @@ class RunLedger:
         return self._attempt
 
 
-def announce(files: list[FileVersion]) -> None:
+def note_arrivals(files: list[FileVersion]) -> None:
     """Files have arrived. A file that could not be noted gets its row from its run."""
     with _warned("which files arrived"), open_ledger() as ledger:
         for file in files:

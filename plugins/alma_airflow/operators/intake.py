@@ -9,7 +9,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.utils.helpers import build_airflow_dagrun_url
 
-from alma_airflow.hooks.ledger import announce
+from alma_airflow.hooks.ledger import note_arrivals
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, KnownErrors
 from alma_etl.jobs.ledger import Results
@@ -37,7 +37,7 @@ class ListNewFiles(IntakeOperator):
 
     def work(self, context: Context) -> list[dict[str, Any]]:
         settle = timedelta(seconds=self.settle_seconds)
-        starts = new_starts(open_bucket(), at_most=self.at_most, settle=settle, announce=announce)
+        starts = new_starts(open_bucket(), at_most=self.at_most, settle=settle, note_arrivals=note_arrivals)
         return [dict(start) for start in starts]
 
 
