@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from alma_airflow.hooks.store import STORE_CONN_ID, find_connection, open_bucket, store_url
+from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge, Retention
@@ -157,7 +158,9 @@ def _keeper(conn_id: str) -> Callable[[CallMeter], None]:
                 ledger.add_calls(key, conn_id, counts)
         except Exception as problem:  # noqa: BLE001 - the task's work goes on
             meter.give_back(counts)
-            _log.warning("The ledger could not keep %d calls of %s: %s", counts.sent, conn_id, problem)
+            _log.warning(
+                "The ledger could not keep %s of %s: %s", counted(counts.sent, "call"), conn_id, problem
+            )
 
     return keep
 
