@@ -153,7 +153,7 @@ def test_calls_outside_of_tasks_are_kept_without_a_dag(store):
 def test_calls_that_cannot_be_kept_stop_nothing(no_store, caplog):
     with counted_calls("alma_default") as meter:
         meter.sent()
-    assert "could not keep 1 calls of alma_default" in caplog.text
+    assert "could not keep 1 call of alma_default" in caplog.text
 
 
 def test_how_long_things_are_kept_stands_in_the_connection(monkeypatch):

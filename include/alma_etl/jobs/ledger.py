@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row, case, delete, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
+from alma_etl.jobs.folder import RunFiles
 from alma_etl.jobs.ledger_reading import (
     Artefact,
     Attention,
@@ -352,6 +353,12 @@ def found_artefacts(bucket: Bucket, named: Iterable[tuple[str, str]]) -> list[Ar
         for role, info in found
         if info is not None
     ]
+
+
+def run_artefacts(folder: RunFiles, **names: str) -> list[Artefact]:
+    """Those of a run's own files that are there, by role and name; its page is the `report`."""
+    named = {"report": "report.html", **names}
+    return found_artefacts(folder.bucket, [(role, folder.key(name)) for role, name in named.items()])
 
 
 def clean(value: Any) -> Any:

@@ -12,8 +12,7 @@ from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.reconcile.compare import ReconcileFolder, compare
 from alma_etl.dcb.flows.reconcile.findings import ReconcileContext
-from alma_etl.dcb.flows.reconcile.report import check_outcome, write_report
-from alma_etl.dcb.flows.results import of_comparison
+from alma_etl.dcb.flows.reconcile.report import check_outcome, results_of, write_report
 from alma_etl.jobs.settings_files import refuse_unknown
 
 
@@ -66,7 +65,7 @@ class WriteReconcileReport(ReconcileOperator):
 
     def work(self, context: Context) -> dict[str, str]:
         folder = self.folder(context)
-        with self.ledger.keeping(lambda: of_comparison(folder)):
+        with self.ledger.keeping(lambda: results_of(folder)):
             return write_report(folder, unsuccessful_tasks(context))
 
 

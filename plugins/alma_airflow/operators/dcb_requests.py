@@ -13,10 +13,10 @@ from alma_airflow.hooks.store import store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
-from alma_etl.dcb.flows import cancel, results
+from alma_etl.dcb.flows import cancel
 from alma_etl.dcb.flows.cancel import Cancelling
 from alma_etl.dcb.flows.place import steps
-from alma_etl.dcb.flows.place.progress import Placing, RequestContext, keeping
+from alma_etl.dcb.flows.place.progress import Placing, RequestContext, keeping, results_of
 from alma_etl.dcb.flows.place.track import track
 from alma_etl.store.locks import open_locks
 
@@ -175,7 +175,7 @@ class TrackRequest(PlacingOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        with self.placing(context) as placing, self.ledger.keeping(lambda: results.of_placing(placing)):
+        with self.placing(context) as placing, self.ledger.keeping(lambda: results_of(placing)):
             return track(placing, unsuccessful_tasks(context))
 
     def headline(self, result: str) -> str:
@@ -223,5 +223,5 @@ class ReportCancellation(CancellingOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        with self.cancelling(context) as run, self.ledger.keeping(lambda: results.of_cancelling(run)):
+        with self.cancelling(context) as run, self.ledger.keeping(lambda: cancel.results_of(run)):
             return cancel.report(run, unsuccessful_tasks(context))

@@ -11,9 +11,7 @@ from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.dcb.flows import results
 from alma_etl.dcb.flows.tick import act, apply, poll, report, select
-from alma_etl.dcb.flows.tick import report as summary
 from alma_etl.dcb.flows.tick.folder import Deadline, SyncFolder
 from alma_etl.dcb.flows.tick.poll import SystemSources
 from alma_etl.dcb.sides.actor import AlmaActor
@@ -152,7 +150,7 @@ class WriteSyncReport(SyncOperator):
 
     def work(self, context: Context) -> dict[str, str]:
         folder, states = self.folder(context), unsuccessful_tasks(context)
-        with self.ledger.keeping(lambda: results.of_tick(folder)):
+        with self.ledger.keeping(lambda: report.results_of(folder)):
             try:
                 with dcb_hooks.open_dcb() as dcb:
                     return report.report(folder, store=dcb.store, settings=dcb.settings, task_states=states)
@@ -168,6 +166,6 @@ class CheckSyncOutcome(SyncOperator):
     operator_extra_links = (ReportLink(),)
 
     def work(self, context: Context) -> str:
-        sentence = summary.check_outcome(self.folder(context), unsuccessful_tasks(context))
+        sentence = report.check_outcome(self.folder(context), unsuccessful_tasks(context))
         self.log.info("%s", sentence)
         return sentence

@@ -28,6 +28,7 @@ from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from alma_etl.dcb.store import LegRecord, Report, Tracked
 from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.ledger import Results, run_artefacts
 
 log = logging.getLogger(__name__)
 S = Status
@@ -275,3 +276,8 @@ def report(run: Cancelling, states: Mapping[str, str]) -> str:
         raise NotAcceptable(sentence)
     log.info("%s", sentence)
     return sentence
+
+
+def results_of(run: Cancelling) -> Results:
+    """Return for the ledger whether the request was cancelled."""
+    return Results({"cancelled": 1} if run.said().done else {}, artefacts=run_artefacts(run.files))

@@ -25,6 +25,7 @@ from alma_etl.dcb.sides.virtual_item import VirtualItem
 from alma_etl.dcb.store import DcbStore, LegRecord
 from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.jobs.folder import RunFiles
+from alma_etl.jobs.ledger import Results, run_artefacts
 from alma_etl.jobs.pages import render
 from alma_etl.remote.errors import RemoteStop
 from alma_etl.store.bucket import Bucket
@@ -319,3 +320,9 @@ def write_page(
         rows=rows,
     )
     files.bucket.put(files.key("report.html"), page, "text/html; charset=utf-8")
+
+
+def results_of(placing: Placing) -> Results:
+    """Return for the ledger whether the request is tracked, as its status."""
+    tracked = placing.find().tracked
+    return Results({str(tracked): 1} if tracked else {}, artefacts=run_artefacts(placing.files))

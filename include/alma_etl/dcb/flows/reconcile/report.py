@@ -10,6 +10,7 @@ from datetime import datetime
 from alma_etl.dcb.flows.reconcile.compare import Compared, ReconcileFolder
 from alma_etl.dcb.flows.reconcile.findings import Finding
 from alma_etl.errors import NotAcceptable
+from alma_etl.jobs.ledger import Results, run_artefacts
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.report_tables import CsvWriter
 
@@ -112,3 +113,16 @@ def _cells(found: Finding) -> list[str]:
 
 def _time(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat(timespec="seconds")
+
+
+def results_of(folder: ReconcileFolder) -> Results:
+    """Return for the ledger the open findings by their codes."""
+    compared = folder.find()
+    if compared is None:
+        return Results({}, artefacts=run_artefacts(folder))
+    return Results(
+        dict(Counter(found.code for found in compared.open)),
+        {"looked": compared.looked, "fixed": len(compared.fixed), "unread": sorted(compared.unread)},
+        run_artefacts(folder, table="findings.csv", summary="compared.json"),
+        dry_run=compared.dry_run,
+    )

@@ -15,6 +15,7 @@ from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
 from alma_etl.errors import NotAcceptable
+from alma_etl.jobs.ledger import Results, run_artefacts
 from alma_etl.jobs.pages import render
 
 PAGE = "report.html"
@@ -246,3 +247,29 @@ def check_outcome(folder: SyncFolder, task_states: Mapping[str, str]) -> str:
     if problems or summary is None:
         raise NotAcceptable(" ".join(problems))
     return verdict_of(summary)
+
+
+def results_of(folder: SyncFolder) -> Results:
+    """Return for the ledger the requests by what became of their turn, and how much was changed, done and published."""
+    summary = read_summary(folder)
+    if summary is None:
+        return Results({}, artefacts=run_artefacts(folder))
+    return Results(
+        {name: getattr(summary, name) for name in ("polled", "frozen", "late", "left")},
+        {
+            "due": summary.due,
+            "changed": len(summary.changed),
+            "failed_reads": summary.failed_reads,
+            "actions": _by_state(summary.actions),
+            "events": _by_state(summary.events),
+        },
+        run_artefacts(folder, summary="summary.json"),
+        dry_run=summary.dry_run,
+    )
+
+
+def _by_state(counts: dict[str, dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for states in counts.values():
+        total.update(states)
+    return dict(total)
