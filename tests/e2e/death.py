@@ -28,7 +28,13 @@ class Reaper:
     The deed itself takes effect and its answer is lost, the hardest moment there is.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *more: tuple[type, str]) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *more: tuple[type, str],
+        death: type[BaseException] = WorkerKilled,
+    ) -> None:
+        self._death = death
         self._lock = threading.Lock()
         self._left: int | None = None
         self._dead = False
@@ -53,14 +59,14 @@ class Reaper:
 
         def watched(target: Any, *args: Any, **kwargs: Any) -> Any:
             if self._dead:
-                raise WorkerKilled(name)
+                raise self._death(name)
             answer = deed(target, *args, **kwargs)
             with self._lock:
                 self.deeds += 1
                 if self._left is not None and self.deeds >= self._left:
                     self._dead = True
             if self._dead:
-                raise WorkerKilled(name)
+                raise self._death(name)
             return answer
 
         monkeypatch.setattr(owner, name, watched)
