@@ -2,7 +2,7 @@
 
     python -m benchmarks.west_fetch [HOLDINGS]
 
-Starts the sandbox and an S3 server on 127.0.0.1 and fetches holdings (400 unless told otherwise) as a WEST run does,
+Starts the sandbox and an S3 server on 127.0.0.1 and fetches holdings (400 unless given) as a WEST run does,
 at a configured rate of 20 requests a second from a sandbox that refuses beyond 25, once with an answer time of
 90 ms and once with 900 ms. Prints JSON, for each answer time:
 

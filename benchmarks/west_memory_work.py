@@ -1,4 +1,4 @@
-"""The process whose memory `benchmarks.west_memory` measures: one run, told on the standard input."""
+"""The process whose memory `benchmarks.west_memory` measures: one run, given on the standard input."""
 
 import json
 import sys

@@ -54,7 +54,7 @@ class Demo:
             sleep(1)
             state = self.api.run_state(dag_id, run_id)
             if not quiet:
-                seen = self._tell_progress(seen, self.api.task_states(dag_id, run_id))
+                seen = self._print_progress(seen, self.api.task_states(dag_id, run_id))
         if state != "success":
             raise DemoFailedError(f"{dag_id} ended as {state}.\n{self._why(dag_id, run_id)}")
         return run_id
@@ -87,7 +87,7 @@ class Demo:
             self.stack.supervisor.look()
             sleep(0.5)
 
-    def _tell_progress(
+    def _print_progress(
         self, seen: dict[str, Counter[str]], now: dict[str, Counter[str]]
     ) -> dict[str, Counter[str]]:
         for task_id, states in now.items():

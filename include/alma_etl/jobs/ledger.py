@@ -96,7 +96,7 @@ class Results:
 
 
 class FileLedger(Protocol):
-    """What a run on a file tells the ledger of itself and of its file."""
+    """What a run on a file reports to the ledger of itself and of its file."""
 
     def take_file(self, file: FileVersion, *, start: bool) -> None:
         """The run reads this version of a file. ``start``: and is to load it, as a dry run is not."""
@@ -127,7 +127,7 @@ class Ledger(LedgerReader):
     # --- runs
 
     def begin(self, key: RunKey, about: About) -> int:
-        """A task attempt of a run begins; its number comes back, to be given to those who write.
+        """A task attempt of a run begins; return its number, to be given to those who write.
 
         A run whose last task had ended begins once more: its end and what it called attention to are void.
         """
@@ -285,13 +285,13 @@ class Ledger(LedgerReader):
         """
         statement = insert(file_table).values(**_new_file(file, self._now()))
         new, table = statement.excluded, file_table.c
-        told = {
+        added = {
             name: case((table[name] == "", new[name]), else_=table[name])
             for name in ("uploaded_by", "corrects", "sha256")
         }
         with self._transaction() as connection:
             known = connection.execute(select(table.key).where(is_file(file.key, file.version))).first()
-            connection.execute(statement.on_conflict_do_update(index_elements=["key", "version"], set_=told))
+            connection.execute(statement.on_conflict_do_update(index_elements=["key", "version"], set_=added))
             connection.execute(
                 update(file_table)
                 .where(table.key == file.key, table.state == "arrived", table.arrived_at < file.arrived_at)

@@ -181,7 +181,7 @@ def _read_yaml(text: str, source: str) -> tuple[Node | None, dict[Any, Any]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise InputProblem(
-            f"{source}, line {mark.line + 1 if mark else 1}: not readable as YAML: {_told(error)}"
+            f"{source}, line {mark.line + 1 if mark else 1}: not readable as YAML: {_words_of(error)}"
         ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -201,7 +201,7 @@ def _read_yaml(text: str, source: str) -> tuple[Node | None, dict[Any, Any]]:
     return node, values
 
 
-def _told(error: yaml.MarkedYAMLError) -> str:
+def _words_of(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "it is not complete"
     begun = error.context_mark.line + 1 if error.context_mark else 0
     ended = error.problem_mark.line + 1 if error.problem_mark else 0

@@ -28,7 +28,7 @@ SLOWER = 0.7
 SLOWEST = 0.1
 """... but not below this ..."""
 RECOVERY = 0.01
-"""... and how much of the rate comes back each second after the pause: full speed again after 30 s."""
+"""... and how much of the rate returns each second after the pause: full speed again after 30 s."""
 RATE_MEMORY = 60.0
 """Of the rates that processes are configured with, the lowest one asked for in this many seconds holds."""
 DAY = 86_400.0

@@ -10,7 +10,7 @@ from alma_etl.store.upgrade import upgrade
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit code comes back."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m alma_etl.store", description="Care for the state store.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("upgrade", help="create or upgrade its tables; safe to repeat")

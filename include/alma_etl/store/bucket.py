@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# It tells of every part that it uploads, which buries the progress of the job.
+# It logs every part that it uploads, which buries the progress of the job.
 logging.getLogger("smart_open").setLevel(logging.WARNING)
 
 _GONE = {"404", "NoSuchKey", "NotFound"}

@@ -84,17 +84,19 @@ def store_problem(problem: SQLAlchemyError, url: URL, purpose: str) -> StoreUnav
 
     ``purpose`` ends "The state store, ..., cannot be used".
     """
-    told = f"The state store, {place(url)}, cannot be used {purpose}: {first_line(problem, url)}"
+    problem_at = f"The state store, {place(url)}, cannot be used {purpose}: {first_line(problem, url)}"
     if _is_outdated(problem):
-        return StoreUnavailable(f"{told}. Check that it was upgraded (python -m alma_etl.store upgrade).")
+        return StoreUnavailable(
+            f"{problem_at}. Check that it was upgraded (python -m alma_etl.store upgrade)."
+        )
     name = type(getattr(problem, "orig", None) or problem).__name__
-    refused = f"{told} ({name}). The store runs and refused it; see the log for the statement."
+    refused = f"{problem_at} ({name}). The store runs and refused it; see the log for the statement."
     if isinstance(problem, IntegrityError) or _sqlstate(problem)[:2] == _ROLLED_BACK:
         return StoreConflict(refused)
     if isinstance(problem, OperationalError | InterfaceError | PoolTimeout) or (
         isinstance(problem, DBAPIError) and problem.connection_invalidated
     ):
-        return StoreUnavailable(f"{told}. Check that it runs, and the connection alma_etl_db.")
+        return StoreUnavailable(f"{problem_at}. Check that it runs, and the connection alma_etl_db.")
     return StoreRefused(refused)
 
 
@@ -109,8 +111,8 @@ def _sqlstate(problem: SQLAlchemyError) -> str:
 
 
 def _is_outdated(problem: SQLAlchemyError) -> bool:
-    told = str(getattr(problem, "orig", ""))  # SQLite has one kind of error for nearly everything
-    return _sqlstate(problem) in _NOT_THERE or told.startswith(("no such table", "no such column"))
+    words = str(getattr(problem, "orig", ""))  # SQLite has one kind of error for nearly everything
+    return _sqlstate(problem) in _NOT_THERE or words.startswith(("no such table", "no such column"))
 
 
 def open_engine(url: str | URL) -> Engine:

@@ -159,7 +159,7 @@ class RedisBudget:
             answer: list[str] = self._script(keys=[self._key], args=[operation, self._now(), *values])
         except redis.RedisError as problem:
             raise LimiterUnavailable(
-                f"The rate limiter cannot use {_place(self._url)}: {_told(problem, self._url)}. "
+                f"The rate limiter cannot use {_place(self._url)}: {_words_of(problem, self._url)}. "
                 "Check that it runs, and the connection limiter_default."
             ) from None
         return _state(dict(zip(answer[::2], answer[1::2], strict=True)))
@@ -186,7 +186,7 @@ def _place(url: str) -> str:
     return f"the Redis or Valkey at {parts.hostname}:{parts.port or 6379}"
 
 
-def _told(problem: redis.RedisError, url: str) -> str:
+def _words_of(problem: redis.RedisError, url: str) -> str:
     password = urlsplit(url).password
     text = str(problem).replace(password, "***") if password else str(problem)
     return text.rstrip(".")

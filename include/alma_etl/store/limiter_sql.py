@@ -47,7 +47,7 @@ from alma_etl.store.db import (
 from alma_etl.store.models import ApiBudget
 
 RETRY_SECONDS = 15.0
-"""Seconds in which a store that fails over or restarts may come back before the run ends."""
+"""Seconds in which a store that fails over or restarts may answer again before the run ends."""
 
 
 class SqlLimiter(PacedLimiter):

@@ -124,7 +124,7 @@ def _date(cell: Any) -> Any:
     try:
         return from_excel(cell.value, cell.parent.parent.epoch)
     except (OverflowError, ValueError):
-        return cell.value  # a number before or behind all dates: its format is one that tells nothing of it
+        return cell.value  # a number before or behind all dates: its format says nothing of it
 
 
 @contextmanager

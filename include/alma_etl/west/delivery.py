@@ -40,7 +40,7 @@ Partner = AbstractContextManager[tuple[Sftp | None, str]]
 
 
 def deliver(folder: RunFolder, *, now: datetime, partner: Partner | None = None) -> list[str]:
-    """Put each symbol's manifest, outcomes and MARC21 file into ``west/deliveries/``; their keys come back.
+    """Put each symbol's manifest, outcomes and MARC21 file into ``west/deliveries/``; return their keys.
 
     The MARC21 file comes last and appears whole under its final name, so that a partner who fetches on sight
     never sees half of one. A second delivery of the same day takes the place of the first. With a ``partner``

@@ -20,7 +20,7 @@ STEP = Step(
     key=lambda row: (str(row["mms_id"]), str(row["holding_id"])),
     rank=lambda row: Rank.OPEN if row["status"] == "failed" else Rank.SETTLED,
 )
-PROGRESS_EVERY = 250  # the seed's scripts told how far they were at the same interval
+PROGRESS_EVERY = 250  # the seed's scripts report progress at the same interval
 
 
 class FetchedHolding(TypedDict):
@@ -35,7 +35,7 @@ class FetchedHolding(TypedDict):
 
 
 def fetch_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
-    """Fetch the records of a chunk's holdings, in parallel up to the client's bound; counts by status come back.
+    """Fetch the records of a chunk's holdings, in parallel up to the client's bound; return the counts by status.
 
     Holdings that the title's list already shows as suppressed are not fetched, unless suppressed ones are
     wanted. What earlier attempts fetched is not asked for again; what failed then is. Raises RemoteStop, with the

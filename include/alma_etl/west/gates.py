@@ -112,5 +112,5 @@ def _exceeds(part: int, share: float, whole: int) -> bool:
 def _why(unfinished: Mapping[int, str]) -> str:
     if not unfinished:
         return ""
-    told = next(filter(None, unfinished.values()), "")
-    return f" ({counted(len(unfinished), 'chunk')} did not finish{': ' if told else ''}{told})"
+    reason = next(filter(None, unfinished.values()), "")
+    return f" ({counted(len(unfinished), 'chunk')} did not finish{': ' if reason else ''}{reason})"

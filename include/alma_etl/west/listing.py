@@ -24,7 +24,7 @@ RESULT = "listing.jsonl"
 
 
 class ListedHolding(TypedDict):
-    """A holding as its title's list or availability names it; ``suppressed`` is None where that is not told."""
+    """A holding as its title's list or availability names it; ``suppressed`` is None where it does not say."""
 
     holding_id: str
     library: str
@@ -60,7 +60,7 @@ STEP = Step(
 
 
 def list_holdings(client: AlmaClient, folder: RunFolder, number: int) -> dict[str, int]:
-    """Find the holdings of every title of a chunk; the counts by status come back.
+    """Find the holdings of every title of a chunk; return the counts by status.
 
     In ``batch`` mode one ``GET /bibs`` with ``expand=p_avail`` answers for 100 titles; a title without an
     availability row of its own, or with a row that names no holding (items in temporary locations), falls back

@@ -54,7 +54,7 @@ class AlmaAddSetMembersOperator(EtlOperator):
     """Adds members to an itemised set (`POST /conf/sets/{set_id}?op=add_members`), 1,000 a call, and returns counts:
     `given` = `repeated` + `already_members` + `added` + `not_added`; and `size`, the set's now.
 
-    A retry adds only what is missing. The set must have no other writer meanwhile, since its size tells
+    A retry adds only what is missing. The set must have no other writer meanwhile, since its size shows
     whether a lost call took effect.
 
     Example::
@@ -70,7 +70,7 @@ class AlmaAddSetMembersOperator(EtlOperator):
     :param set_id: the set.
     :param member_ids: ids of the members; a list, or the output of a task that returns one.
     :param id_type: what they are: None for MMS ids and pids; BARCODE for items; SYSTEM_NUMBER, OCLC_NUMBER, ISBN,
-        ISSN for titles. Only with None can members of before be told from new ones: give `fail_on_invalid_id=False`
+        ISSN for titles. Only with None do new members stand apart: give `fail_on_invalid_id=False`
         with the others.
     :param fail_on_invalid_id: one id that Alma does not know fails the call; False passes over such ids and counts
         them as `not_added`.

@@ -111,7 +111,7 @@ class EtlOperator(KnownErrors):
             self.on_failure_callback = [*self.on_failure_callback[:-1], note_failure, say_why]
 
     def work(self, context: Context) -> Any:
-        """What the task does; a small value (a key, a count) may come back."""
+        """What the task does; may return a small value (a key, a count)."""
         raise TypeError(f"{type(self).__name__} has no work to do")
 
     def about(self, context: Context) -> About:

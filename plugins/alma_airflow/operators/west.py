@@ -73,7 +73,7 @@ class ExtractMmsIds(WestOperator):
         run = context["dag_run"]
         moment = run.logical_date or run.run_after
         folder = self.folder(context)
-        # A connection that cannot be used is told in the report too.
+        # A connection that cannot be used stands in the report too.
         hook = AlmaHook(self.alma_conn_id)
         with folder.keeping_problem(), hook.client() as alma:
             chunks = extract_mms_ids(

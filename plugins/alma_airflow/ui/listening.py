@@ -78,10 +78,10 @@ def take_message(system: str, headers: Mapping[str, str], body: bytes) -> tuple[
         if listener is None or not is_authentic(body, signature, listener.secret):
             return 401, "not signed"
         try:
-            told = event(body)
+            received = event(body)
         except ValueError:
             return 400, "no event"
-        _keep(listener.codes, told)
+        _keep(listener.codes, received)
     except (StoreUnavailable, InputProblem) as problem:
         _log.warning("A webhook of %s could not be taken: %s", system, problem)
         return 503, "not now"
@@ -109,16 +109,16 @@ def _look_up() -> dict[str, _Listener]:
     return found
 
 
-def _keep(codes: tuple[str, ...], told: Event) -> None:
-    item = told.payload.get("item_data")
-    pid = told.payload.get("item_id") or (item.get("pid") if isinstance(item, dict) else None)
-    request_id, item_pid = _id(told.payload.get("request_id")), _id(pid)
-    if not _ID.fullmatch(told.id) or not _EVENT.fullmatch(told.event) or not (request_id or item_pid):
+def _keep(codes: tuple[str, ...], received: Event) -> None:
+    item = received.payload.get("item_data")
+    pid = received.payload.get("item_id") or (item.get("pid") if isinstance(item, dict) else None)
+    request_id, item_pid = _id(received.payload.get("request_id")), _id(pid)
+    if not _ID.fullmatch(received.id) or not _EVENT.fullmatch(received.event) or not (request_id or item_pid):
         return
     with DcbStore(store_url()) as store:
         for code in codes:
             if store.is_ours(code, request_id=request_id, item_pid=item_pid):
-                hint = Hint(f"{code}:{told.id}", code, told.event, request_id, item_pid)
+                hint = Hint(f"{code}:{received.id}", code, received.event, request_id, item_pid)
                 store.keep_hint(hint, dcb_hooks.now())
 
 

@@ -96,7 +96,7 @@ def _refuse_foreign(alma: AlmaClient, wish: VirtualWish, item: Item) -> str:
     if owner is None or not is_virtual_holding(alma, item.mms_id, item.holding_id):
         raise Impossible(
             f"The barcode {wish.barcode} belongs to another item of this Alma (title {item.mms_id}, item {item.pid}): "
-            "the book could not be told from it. Look which of the two has the wrong barcode"
+            "the book could not be distinguished from it. Look which of the two has the wrong barcode"
         )
     if owner != wish.pr_id and is_used(alma, item):
         raise Impossible(
