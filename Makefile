@@ -19,7 +19,7 @@ up: venv ## start the local stack in the background and print its addresses
 down: venv ## stop the local stack; its data stays
 	@$(PY) -m local down
 
-quick: venv ## run the fast tests, at least one of every package and DAG (about two minutes on 2 cores)
+quick: venv ## run the fast tests, at least one of every package and DAG (about a minute on 2 cores)
 	@$(PY) -m local.suite quick
 
 test: venv ## run the test suite (less than 20 minutes on 2 cores); the three targets below are apart

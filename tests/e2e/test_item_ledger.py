@@ -23,7 +23,6 @@ def alma(sandbox, connect_alma, jobs):
     return found
 
 
-@pytest.mark.quick
 def test_a_load_is_read_from_the_ledger_with_the_worker_killed_in_each_task(
     jobs,
     alma,

@@ -33,7 +33,6 @@ def outcomes(bucket):
     return list(csv.DictReader(io.StringIO(bucket.get(f"{DELIVERY}.outcomes.csv").decode())))
 
 
-@pytest.mark.quick
 def test_a_delivery_is_read_from_the_ledger(jobs, alma, ledger):  # noqa: F811
     run = jobs.run("west_holdings", {"chunk_size": 10})
     found = entry(ledger, run)

@@ -9,6 +9,8 @@ from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import Alert, DcbStore, Hint, OutboxRow
 from tests.unit.dcb.records import HOUR, SETTINGS, START, dump, new_request, play, report, reports_of, seen
 
+pytestmark = pytest.mark.heavy
+
 MINUTE = timedelta(minutes=1)
 FAR = START + timedelta(days=30)
 

@@ -23,6 +23,8 @@ from tests.unit.dcb.reconcile_world import Nights
 from tests.unit.dcb.records import SETTINGS, START, dump, new_request, play, reports_of, seen
 from tests.unit.dcb.sync_world import MemoryBucket
 
+pytestmark = pytest.mark.heavy
+
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 OBSERVING: DcbSettings = SETTINGS.model_copy(update={"mode": "observe"})

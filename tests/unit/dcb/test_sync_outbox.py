@@ -19,6 +19,8 @@ from alma_etl.store.locks import Lock, LockLost
 from tests.unit.dcb.records import HOUR, SETTINGS, START, new_request, play, report, seen
 from tests.unit.dcb.sync_world import Clock, Ears, MemoryBucket
 
+pytestmark = pytest.mark.heavy
+
 
 class Actor:
     """Does what it is told to answer."""
