@@ -25,7 +25,7 @@ from typing import Any
 
 from alma_etl.jobs import ledger as writing
 from alma_etl.jobs.ledger import About, Ledger, Results
-from alma_etl.jobs.ledger_reading import Record, RunKey
+from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.store.upgrade import upgrade
 from local import folders, servers
 
@@ -89,11 +89,11 @@ def replaced(ledger: Ledger, attempt: int, rows: int) -> float:
     return time.perf_counter() - began
 
 
-def night(rows: int) -> Iterator[Record]:
+def night(rows: int) -> Iterator[RunRecord]:
     """Records as those of a delivery."""
     for number in range(rows):
         outcome = OUTCOMES[number % len(OUTCOMES)]
-        yield Record(
+        yield RunRecord(
             outcome,
             "ZZMAIN",
             mms_id=f"99{number:012d}4401",

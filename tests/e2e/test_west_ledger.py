@@ -10,7 +10,7 @@ import pytest
 from alma_airflow.hooks import ledger as hooks
 from alma_airflow.operators import base
 from alma_airflow.operators.west import CheckWestOutcome
-from alma_etl.jobs.ledger_reading import Record, RunKey
+from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from tests.e2e.alma import SandboxView
 from tests.e2e.death import Death, WorkerKilled
 from tests.e2e.ledger_view import entry, ledger  # noqa: F401 - a fixture
@@ -63,7 +63,7 @@ def test_a_delivery_is_read_from_the_ledger(jobs, alma, ledger):  # noqa: F811
         use.calls for use in ledger.api_use(found.started_at.replace(minute=0, second=0, microsecond=0))
     ) == len(alma.calls())
     assert list(ledger.all_records(RunKey(run.dag_id, run.run_id))) == [
-        Record(row["outcome"], "ZZMAIN", None, row["mms_id"], row["holding_id"], label=row["title"],
+        RunRecord(row["outcome"], "ZZMAIN", None, row["mms_id"], row["holding_id"], label=row["title"],
                reasons=row["reasons"])
         for row in outcomes(jobs.bucket)
     ]  # fmt: skip

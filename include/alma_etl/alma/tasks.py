@@ -25,7 +25,7 @@ from alma_etl.counted import counted
 from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.remote.answers import Absent, Answer, Unknown
 from alma_etl.remote.errors import BudgetUnknown, RemoteShortList, RemoteUnreachable
-from alma_etl.remote.safe_write import Outcome, Written
+from alma_etl.remote.safe_write import WriteOutcome, Written
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def settled(written: Written[T], problem: str) -> T:
     """
     if written.done and written.value is not None:
         return written.value
-    if written.outcome in (Outcome.REFUSED, Outcome.NOT_FOUND):
+    if written.outcome in (WriteOutcome.REFUSED, WriteOutcome.NOT_FOUND):
         raise InputProblem(f"{problem}: {written.error or 'Alma does not have it'}")
     raise written.error or RunStopped(f"{problem}: {written.outcome}")
 
@@ -135,7 +135,7 @@ def update_one_item(
     mms_id: str = "",
     holding_id: str = "",
     item_pid: str = "",
-) -> tuple[Outcome, Item]:
+) -> tuple[WriteOutcome, Item]:
     """Change some fields of one item, found by its barcode or by its three ids; `changes` as for
     `writes.update_item`.
 
@@ -248,10 +248,10 @@ def _start(client: AlmaClient, job_id: str, parameters: Mapping[str, str], memor
             return adopted
     memory.set(_KNOWN, [each.id for each in now])
     written = writes.run_job(client, job_id, parameters)
-    if written.outcome is not Outcome.UNCONFIRMED and not written.done:
+    if written.outcome is not WriteOutcome.UNCONFIRMED and not written.done:
         memory.delete(_KNOWN)  # nothing was started, and what others start from now on is not ours
     error = written.error
-    if written.outcome is Outcome.REFUSED and error is not None and error.code in BUSY:
+    if written.outcome is WriteOutcome.REFUSED and error is not None and error.code in BUSY:
         log.info("Alma cannot start the job yet: %s", error)
         return None
     return settled(written, f"The job {job_id} was not started")

@@ -42,7 +42,7 @@ from alma_etl.counted import counted
 from alma_etl.remote import xml
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, ask_list, first_of, rows_of
 from alma_etl.remote.errors import RemoteMalformed, RemoteRefused
-from alma_etl.remote.safe_write import Outcome, Written, update, write
+from alma_etl.remote.safe_write import WriteOutcome, Written, update, write
 
 T = TypeVar("T")
 
@@ -303,9 +303,9 @@ def add_members(
     answer = client.sets.read(set_id)
     if not isinstance(answer, Found):
         return Written(
-            Outcome.NOT_FOUND if isinstance(answer, Absent) else Outcome.FAILED, error=answer.error
+            WriteOutcome.NOT_FOUND if isinstance(answer, Absent) else WriteOutcome.FAILED, error=answer.error
         )
-    result = Written(Outcome.UNCHANGED, answer.value)
+    result = Written(WriteOutcome.UNCHANGED, answer.value)
     for start in range(0, len(ids), MAX_MEMBERS):
         part = ids[start : start + MAX_MEMBERS]
         size = result.value.number_of_members if result.value else 0
@@ -339,7 +339,7 @@ def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> W
     before = _instances(client, job_id)
     if not isinstance(before, Found):
         return Written(
-            Outcome.NOT_FOUND if isinstance(before, Absent) else Outcome.FAILED, error=before.error
+            WriteOutcome.NOT_FOUND if isinstance(before, Absent) else WriteOutcome.FAILED, error=before.error
         )
     name = parameters.get("job_name")
 

@@ -16,7 +16,7 @@ from alma_etl.dcb.machine.vocabulary import Role, Txn, txn_of
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteTransient
-from alma_etl.remote.safe_write import Outcome, Written
+from alma_etl.remote.safe_write import WriteOutcome, Written
 from alma_etl.remote.service import ServiceClient
 
 _CHAIN = (
@@ -88,12 +88,12 @@ class ModDcb(ServiceClient):
         try:
             self._service.send("POST", _path(txn_id), dict(body))
         except RemoteRefused as error:
-            return self._adopted(txn_id, body) or Written(Outcome.REFUSED, error=error)
+            return self._adopted(txn_id, body) or Written(WriteOutcome.REFUSED, error=error)
         except RemoteTransient as error:
             return self._adopted(txn_id, body) or Written(
-                Outcome.UNCONFIRMED if error.effect_unknown else Outcome.FAILED, error=error
+                WriteOutcome.UNCONFIRMED if error.effect_unknown else WriteOutcome.FAILED, error=error
             )
-        return Written(Outcome.CREATED, Txn.CREATED.value)
+        return Written(WriteOutcome.CREATED, Txn.CREATED.value)
 
     def move_to(self, txn_id: str, target: Txn, role: Role) -> Done | Later | Refused:
         """See to it that the transaction stands at ``target`` or beyond; ``role`` is ours of that side.
@@ -132,15 +132,15 @@ class ModDcb(ServiceClient):
         """What is there already. None when nothing is."""
         answer = self._look(txn_id)
         if isinstance(answer, Unknown):
-            return Written(Outcome.UNCONFIRMED, error=answer.error)
+            return Written(WriteOutcome.UNCONFIRMED, error=answer.error)
         if isinstance(answer, Absent):
             return None
         there = answer.value
         if _kept(there, "role") in (None, body.get("role")) and _barcode(there) in (None, _barcode(body)):
-            return Written(Outcome.ADOPTED, str(there["status"]))
+            return Written(WriteOutcome.ADOPTED, str(there["status"]))
         message = f"the transaction {txn_id} exists already, for another item or role"
         return Written(
-            Outcome.REFUSED, error=RemoteRefused(f"POST {_path(txn_id)}", None, "ANOTHER", message)
+            WriteOutcome.REFUSED, error=RemoteRefused(f"POST {_path(txn_id)}", None, "ANOTHER", message)
         )
 
     def _put(self, txn_id: str, target: Txn) -> Done | Later | Refused:

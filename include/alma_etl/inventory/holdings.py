@@ -23,8 +23,7 @@ from alma_etl.jobs.outcomes import End, Row
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.remote.answers import Absent, Answer, Found, PartlyFound, Unknown, first_of
 from alma_etl.remote.errors import RemoteMalformed, RemoteStop
-from alma_etl.remote.safe_write import SETTLE
-from alma_etl.remote.safe_write import Outcome as WriteOutcome
+from alma_etl.remote.safe_write import SETTLE, WriteOutcome
 from alma_etl.store.locks import LockLost
 
 log = logging.getLogger(__name__)

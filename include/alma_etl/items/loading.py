@@ -24,7 +24,7 @@ from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.errors import RemoteError
-from alma_etl.remote.safe_write import Outcome as WriteOutcome
+from alma_etl.remote.safe_write import WriteOutcome
 from alma_etl.store.bucket import NoSuchObject
 
 log = logging.getLogger(__name__)

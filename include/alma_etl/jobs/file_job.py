@@ -30,7 +30,7 @@ from alma_etl.jobs.file_run import (
 )
 from alma_etl.jobs.folder import Chunk
 from alma_etl.jobs.ledger import FileLedger, NoLedger, Results, found_artefacts
-from alma_etl.jobs.ledger_reading import Record as LedgerRecord
+from alma_etl.jobs.ledger_reading import RunRecord
 from alma_etl.jobs.outcomes import End, Row, RowOutcome, end_of
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.places import Area, dropped_file, printable
@@ -406,11 +406,11 @@ class FileJob(ABC, Generic[ProfileT]):
 
     # --- the ledger
 
-    def record_of(self, end: End) -> LedgerRecord:
+    def record_of(self, end: End) -> RunRecord:
         """Return an end as the ledger keeps it. The label is the title, else the name that the input gives."""
-        texts = {name: str(end.get(name) or "") for name in LedgerRecord._fields if name != "line"}
+        texts = {name: str(end.get(name) or "") for name in RunRecord._fields if name != "line"}
         texts["label"] = str(next((end[name] for name in self.labels if end.get(name)), ""))
-        return LedgerRecord(**texts, line=end["line"])
+        return RunRecord(**texts, line=end["line"])
 
     def _results(self, run: FileRun, summary: FileSummary, ends: Iterable[End]) -> Results:
         named = [(_ROLES.get(kind, kind), key) for kind, key in summary.keys.items()]

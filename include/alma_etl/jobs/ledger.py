@@ -30,8 +30,8 @@ from alma_etl.jobs.ledger_reading import (
     FileState,
     FileVersion,
     LedgerReader,
-    Record,
     RunKey,
+    RunRecord,
     RunState,
     file_row,
     is_file,
@@ -67,7 +67,7 @@ _TYPES = {
 _LONGEST = {"label": 500, "reasons": 2_000, "message": 2_000}  # characters of a record's texts; of others 250
 _LONGEST_SENTENCE = 4_000
 _AT_ONCE = 1_000
-_NAMES = (*RunKey._fields, "ord", *Record._fields)
+_NAMES = (*RunKey._fields, "ord", *RunRecord._fields)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Results:
     counts: Mapping[str, int]
     measures: Mapping[str, Any] = field(default_factory=dict)
     artefacts: Sequence[Artefact] = ()
-    records: Iterable[Record] = ()
+    records: Iterable[RunRecord] = ()
     subject: str | None = None
     institution: str | None = None
     dry_run: bool | None = None
@@ -379,8 +379,8 @@ def _text(value: str, longest: int) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def _write_records(connection: Connection, key: RunKey, records: Iterable[Record]) -> None:
-    bounds = [_LONGEST.get(name, 250) for name in Record._fields]
+def _write_records(connection: Connection, key: RunKey, records: Iterable[RunRecord]) -> None:
+    bounds = [_LONGEST.get(name, 250) for name in RunRecord._fields]
     rows = (
         (
             *key,

@@ -44,7 +44,7 @@ class Artefact(TypedDict):
     type: str
 
 
-class Record(NamedTuple):
+class RunRecord(NamedTuple):
     """How one record of a run ended. `line` counts from 1; texts that do not apply are ""."""
 
     outcome: str
@@ -113,7 +113,7 @@ class RecordRow:
     """A row of `run_record`."""
 
     ord: int
-    record: Record
+    record: RunRecord
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ class LedgerReader(LedgerStore):
 
     def all_records(
         self, key: RunKey, *, outcome: str | None = None, symbol: str | None = None
-    ) -> Iterator[Record]:
+    ) -> Iterator[RunRecord]:
         """All records of a run, for a download, in flat memory."""
         after: RecordRow | None = None
         while page := self.records(key, outcome=outcome, symbol=symbol, after=after, limit=_AT_ONCE):
@@ -305,4 +305,4 @@ def file_row(row: Row[Any]) -> FileRow:
 
 
 def _record_row(row: Row[Any]) -> RecordRow:
-    return RecordRow(row.ord, Record(**{name: getattr(row, name) for name in Record._fields}))
+    return RecordRow(row.ord, RunRecord(**{name: getattr(row, name) for name in RunRecord._fields}))

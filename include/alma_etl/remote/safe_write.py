@@ -24,7 +24,7 @@ work: where the service would not refuse a second one, "not there" counts only w
 NOT_AS_SENT = "NOT_AS_SENT"
 
 
-class Outcome(StrEnum):
+class WriteOutcome(StrEnum):
     """How one write ended."""
 
     CREATED = "created"
@@ -37,7 +37,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # it is known that nothing was written
 
 
-DONE = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.ADOPTED})
+DONE = frozenset({WriteOutcome.CREATED, WriteOutcome.UPDATED, WriteOutcome.UNCHANGED, WriteOutcome.ADOPTED})
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Written(Generic[T]):
     """What became of one write. `value` is what is there now, when that is known; `error` the refusal, or
     the answer that was lost."""
 
-    outcome: Outcome
+    outcome: WriteOutcome
     value: T | None = None
     error: RemoteError | None = None
 
@@ -74,20 +74,20 @@ def write(
     if look_first:
         answer = look()
         if isinstance(answer, Found):
-            return Written(Outcome.ADOPTED, answer.value)
+            return Written(WriteOutcome.ADOPTED, answer.value)
         if isinstance(answer, Unknown):
-            return Written(Outcome.FAILED, error=answer.error)
+            return Written(WriteOutcome.FAILED, error=answer.error)
     for left in reversed(range(attempts)):
         try:
-            return Written(Outcome.CREATED, attempt())
+            return Written(WriteOutcome.CREATED, attempt())
         except RemoteRefused as refusal:
             if lost is None:
-                return Written(Outcome.REFUSED, error=refusal)
+                return Written(WriteOutcome.REFUSED, error=refusal)
             # perhaps because the first attempt took effect after the look
-            return _looked(look, SETTLE, pause, lost) or Written(Outcome.REFUSED, error=refusal)
+            return _looked(look, SETTLE, pause, lost) or Written(WriteOutcome.REFUSED, error=refusal)
         except RemoteTransient as error:
             if not error.effect_unknown:
-                return Written(Outcome.FAILED, error=error)
+                return Written(WriteOutcome.FAILED, error=error)
             lost = error
         except RemoteStop as stop:
             # one look is enough to try again, not to know: the call that was given up may still be at work
@@ -96,7 +96,7 @@ def write(
         found = _looked(look, SETTLE[:1] if guarded and left else SETTLE, pause, lost)
         if found is not None:
             return found
-    return Written(Outcome.FAILED, error=lost)
+    return Written(WriteOutcome.FAILED, error=lost)
 
 
 def _looked(
@@ -112,14 +112,14 @@ def _looked(
         try:
             answer = look()
         except RemoteRefused as refusal:
-            return Written(Outcome.REFUSED, error=refusal)
+            return Written(WriteOutcome.REFUSED, error=refusal)
         except RemoteStop:
             # the run will end at its next call; what this one left behind must not be forgotten by that
-            return Written(Outcome.UNCONFIRMED, error=lost)
+            return Written(WriteOutcome.UNCONFIRMED, error=lost)
         if isinstance(answer, Found):
-            return Written(Outcome.ADOPTED, answer.value)
+            return Written(WriteOutcome.ADOPTED, answer.value)
         if isinstance(answer, Unknown):
-            return Written(Outcome.UNCONFIRMED, error=lost)
+            return Written(WriteOutcome.UNCONFIRMED, error=lost)
     return None
 
 
@@ -156,25 +156,27 @@ def update(
         except RemoteRefused as error:
             refusal = error
             if error.code not in stale:
-                return Written(Outcome.REFUSED, base, error)
+                return Written(WriteOutcome.REFUSED, base, error)
         except RemoteTransient as error:
             if not error.effect_unknown:
-                return Written(Outcome.FAILED, base, error)
+                return Written(WriteOutcome.FAILED, base, error)
             lost = error
         else:
             seen = _seen(after, wanted, intact) if change(after) == after else _not_as_sent(after)
-            return Written(Outcome.UPDATED, after) if seen.done else seen
+            return Written(WriteOutcome.UPDATED, after) if seen.done else seen
         try:
             answer = _reread(read, change, SETTLE[:1] if left or not lost else SETTLE, pause)
         except RemoteStop:
             if lost is None:
                 raise
-            return Written(Outcome.UNCONFIRMED, error=lost)
+            return Written(WriteOutcome.UNCONFIRMED, error=lost)
     if not isinstance(answer, Found):
         return _unread(answer, lost)
     if change(answer.value) == answer.value:
         return _seen(answer.value, sent, intact)
-    return Written(Outcome.FAILED if refusal is None else Outcome.REFUSED, answer.value, refusal or lost)
+    return Written(
+        WriteOutcome.FAILED if refusal is None else WriteOutcome.REFUSED, answer.value, refusal or lost
+    )
 
 
 def _reread(
@@ -196,16 +198,18 @@ def _reread(
 def _seen(now: T, sent: T | None, intact: Callable[[T, T], bool]) -> Written[T]:
     """The change is there: as it was before anything was sent, or by what was sent."""
     if sent is None:
-        return Written(Outcome.UNCHANGED, now)
-    return Written(Outcome.ADOPTED, now) if intact(sent, now) else _not_as_sent(now)
+        return Written(WriteOutcome.UNCHANGED, now)
+    return Written(WriteOutcome.ADOPTED, now) if intact(sent, now) else _not_as_sent(now)
 
 
 def _not_as_sent(after: T) -> Written[T]:
     words = "it was answered, but what is there now is not what was sent"
-    return Written(Outcome.REFUSED, after, RemoteRefused("PUT", 200, NOT_AS_SENT, words))
+    return Written(WriteOutcome.REFUSED, after, RemoteRefused("PUT", 200, NOT_AS_SENT, words))
 
 
 def _unread(answer: Absent | Unknown, lost: RemoteError | None) -> Written[T]:
     if lost is not None:
-        return Written(Outcome.UNCONFIRMED, error=lost)
-    return Written(Outcome.NOT_FOUND if isinstance(answer, Absent) else Outcome.FAILED, error=answer.error)
+        return Written(WriteOutcome.UNCONFIRMED, error=lost)
+    return Written(
+        WriteOutcome.NOT_FOUND if isinstance(answer, Absent) else WriteOutcome.FAILED, error=answer.error
+    )

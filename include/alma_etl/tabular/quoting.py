@@ -17,7 +17,7 @@ _INSIDE = re.compile(r'(?:[^"]++|"")*+')
 
 
 @dataclass(frozen=True)
-class Record:
+class TextRecord:
     """What belongs to one row: one line, or several when a quoted cell has line breaks.
 
     `unclosed`: a quotation mark that opens a cell of it is never closed.
@@ -71,7 +71,7 @@ def _end_of_quoted(text: str, mark: int, separator: str) -> int:
 
 def records(
     lines: Iterator[Line], separator: str, is_row: Callable[[Sequence[str]], bool]
-) -> Iterator[Record]:
+) -> Iterator[TextRecord]:
     """Join the lines of quoted cells. `is_row` says whether cells by themselves make a row."""
     return _Joining(lines, separator, is_row).records()
 
@@ -85,23 +85,23 @@ class _Joining:
         self._is_row = is_row
         self._waiting: deque[Line] = deque()
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[TextRecord]:
         while (line := self._next()) is not None:
             cells, is_open = split(line.text, self._separator)
             if not is_open:
-                yield Record(line.number, line.text, cells, line.raw)
+                yield TextRecord(line.number, line.text, cells, line.raw)
                 continue
             taken: list[Line] = []
             joined = self._joined(line, taken)
             if joined is None:
                 self._waiting.extendleft(reversed(taken))
-                joined = Record(line.number, line.text, cells, line.raw, unclosed=True)
+                joined = TextRecord(line.number, line.text, cells, line.raw, unclosed=True)
             yield joined
 
     def _next(self) -> Line | None:
         return self._waiting.popleft() if self._waiting else next(self._lines, None)
 
-    def _joined(self, first: Line, taken: list[Line]) -> Record | None:
+    def _joined(self, first: Line, taken: list[Line]) -> TextRecord | None:
         """The record that begins with a line whose last cell stays open; None when it never closes."""
         size = len(first.text)
         while len(taken) < MAX_QUOTED_LINES and size < MAX_LINE and (line := self._next()) is not None:
@@ -131,8 +131,8 @@ class _Joining:
     def _stands_alone(self, text: str) -> bool:
         return any(self._is_row(split(text, self._separator, literally=each)[0]) for each in (True, False))
 
-    def _record(self, first: Line, taken: Sequence[Line]) -> Record:
+    def _record(self, first: Line, taken: Sequence[Line]) -> TextRecord:
         lines = (first, *taken)
         text = "\n".join(line.text for line in lines)
         cells, _ = split(text, self._separator)
-        return Record(first.number, text, cells, b"".join(line.raw for line in lines), len(lines))
+        return TextRecord(first.number, text, cells, b"".join(line.raw for line in lines), len(lines))

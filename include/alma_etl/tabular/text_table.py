@@ -11,7 +11,7 @@ from alma_etl.errors import RunStopped
 from alma_etl.tabular.cells import is_blank
 from alma_etl.tabular.kinds import Kind
 from alma_etl.tabular.lines import Line, TextFile
-from alma_etl.tabular.quoting import Record, records, split
+from alma_etl.tabular.quoting import TextRecord, records, split
 from alma_etl.tabular.tables import Columns, Header, SourceRow, no_table, read_row
 
 _SEPARATORS = ",\t;|"
@@ -86,13 +86,13 @@ class TextTable:
             if record.number in lines:
                 stream.write(record.raw)
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[TextRecord]:
         lines = (line for line in self._file.lines() if line.number > self._start)
         if self._header is None:
-            return (Record(line.number, line.text, line.text.split("|"), line.raw) for line in lines)
+            return (TextRecord(line.number, line.text, line.text.split("|"), line.raw) for line in lines)
         return records(lines, self._separator, self._header.is_row)
 
-    def _row(self, record: Record) -> SourceRow | None:
+    def _row(self, record: TextRecord) -> SourceRow | None:
         if self._header is None:
             return None if is_blank(record.text) else self._headless(record)
         if all(is_blank(cell) for cell in record.cells):
@@ -105,7 +105,7 @@ class TextTable:
             return self._header.row(record.number, literal)
         return replace(row, problem=row.problem or "a quotation mark is opened and never closed")
 
-    def _headless(self, record: Record) -> SourceRow:
+    def _headless(self, record: TextRecord) -> SourceRow:
         names = self._columns.headless
         row = read_row(record.number, [(name, self._columns.kind(name)) for name in names], record.cells, {})
         if len(record.cells) == len(names):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from alma_etl.jobs.ledger import Results, found_artefacts
-from alma_etl.jobs.ledger_reading import Record
+from alma_etl.jobs.ledger_reading import RunRecord
 from alma_etl.jobs.report_tables import plain, read_csv
 from alma_etl.west.assembly import assembled_key
 from alma_etl.west.delivery import delivered_keys, sent_by_sftp
@@ -76,11 +76,11 @@ def _role(key: str) -> str:
     return next((role for ending, role in _ROLES.items() if key.endswith(ending)), "file")
 
 
-def _records(folder: RunFolder, assembly: Assembly) -> Iterator[Record]:
+def _records(folder: RunFolder, assembly: Assembly) -> Iterator[RunRecord]:
     for symbol in sorted(assembly.symbols, key=lambda each: each.symbol):
         with folder.bucket.reader(assembled_key(folder, f"{symbol.stem}.outcomes.csv")) as stream:
             for row in read_csv(stream):
-                yield Record(
+                yield RunRecord(
                     row["outcome"],
                     symbol=symbol.symbol,
                     mms_id=row["mms_id"],

@@ -10,7 +10,7 @@ from alma_etl.alma.resource import Page, every, whole
 from alma_etl.counted import counted
 from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown, ask_list, first_of
 from alma_etl.remote.errors import RemoteShortList
-from alma_etl.remote.safe_write import Outcome
+from alma_etl.remote.safe_write import WriteOutcome
 from tests.unit.alma.samples import LOAN, REQUEST, instance, item_object
 from tests.unit.alma.scripted import BASE, Say, as_json, as_xml, refusal
 
@@ -208,13 +208,13 @@ def posts(alma):
 def test_a_holding_is_not_sent_again_when_the_list_does_not_name_all(alma, client):
     alma.says(LOST, listed("holdings", 1, total=2))
     written = writes.create_holding(client, "991", HOLDING, known=["221"])
-    assert (written.outcome, posts(alma)) == (Outcome.UNCONFIRMED, 1)
+    assert (written.outcome, posts(alma)) == (WriteOutcome.UNCONFIRMED, 1)
 
 
 def test_a_request_is_not_placed_on_a_list_that_hides_one(alma, client):
     alma.says(listed("requests of a user", 1, total=2), listed("requests of a user", total=2))
     written = writes.create_request(client, "u1", {}, marker="mark-7", item_pid="231")
-    assert (written.outcome, posts(alma)) == (Outcome.FAILED, 0)
+    assert (written.outcome, posts(alma)) == (WriteOutcome.FAILED, 0)
 
 
 def test_but_one_that_is_named_is_adopted(alma, client):
@@ -222,15 +222,15 @@ def test_but_one_that_is_named_is_adopted(alma, client):
         *[listed("requests of a user", *rows, total=2) for _ in range(3) for rows in ((1,), ())],
     )
     written = writes.create_request(client, "u1", {}, marker="mark-1", item_pid="231")
-    assert (written.outcome, written.value.request_id, posts(alma)) == (Outcome.ADOPTED, "1", 0)
+    assert (written.outcome, written.value.request_id, posts(alma)) == (WriteOutcome.ADOPTED, "1", 0)
     alma.says(*[listed("loans of a user", *rows, total=2) for _ in range(3) for rows in ((1,), ())])
     written = writes.create_loan(client, "u1", item_pid="231", library="MAIN", circ_desk="D")
-    assert (written.outcome, posts(alma)) == (Outcome.ADOPTED, 0)
+    assert (written.outcome, posts(alma)) == (WriteOutcome.ADOPTED, 0)
 
 
 def test_a_job_is_not_started_when_its_instances_are_not_all_named(alma, client):
     alma.says(*[listed("job instances", *rows, total=2) for _ in range(3) for rows in ((1,), ())])
-    assert (writes.run_job(client, "M48", {}).outcome, posts(alma)) == (Outcome.FAILED, 0)
+    assert (writes.run_job(client, "M48", {}).outcome, posts(alma)) == (WriteOutcome.FAILED, 0)
 
 
 def test_a_job_that_is_named_is_found_in_a_list_that_is_not_whole(alma, client):

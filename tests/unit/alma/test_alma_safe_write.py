@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.errors import RemoteRefused, RemoteServerError, RemoteTimeout, RemoteUnreachable
-from alma_etl.remote.safe_write import NOT_AS_SENT, SETTLE, Outcome, update, write
+from alma_etl.remote.safe_write import NOT_AS_SENT, SETTLE, WriteOutcome, update, write
 
 LOST = RemoteTimeout("POST /x", None, "", "lost", "", True)
 NEVER_SENT = RemoteTimeout("POST /x", None, "", "no connection")
@@ -68,7 +68,7 @@ def go(world, pauses=None, **settings):
 
 def test_a_write_that_is_answered_is_not_looked_for():
     world = World()
-    assert go(world).outcome is Outcome.CREATED
+    assert go(world).outcome is WriteOutcome.CREATED
     assert (world.made, world.looked) == (1, 0)
 
 
@@ -76,61 +76,61 @@ def test_a_write_that_is_answered_is_not_looked_for():
 def test_a_lost_answer_with_effect_is_adopted(unique):
     world = World("after", unique=unique)
     written = go(world)
-    assert (written.outcome, written.value) == (Outcome.ADOPTED, "found")
+    assert (written.outcome, written.value) == (WriteOutcome.ADOPTED, "found")
     assert (world.made, world.calls) == (1, 1)
 
 
 @pytest.mark.parametrize("unique", [True, False])
 def test_a_lost_answer_without_effect_is_repeated(unique):
     world = World("before", unique=unique)
-    assert go(world).outcome is Outcome.CREATED
+    assert go(world).outcome is WriteOutcome.CREATED
     assert (world.made, world.calls) == (1, 2)
 
 
 def test_an_effect_that_comes_late_is_waited_for_where_alma_would_make_a_second_one():
     world, pauses = World("late", unique=False), []
-    assert go(world, pauses).outcome is Outcome.ADOPTED
+    assert go(world, pauses).outcome is WriteOutcome.ADOPTED
     assert (world.made, world.calls) == (1, 1)
     assert pauses == [SETTLE[1]]
 
 
 def test_an_effect_that_comes_late_is_found_behind_the_refusal_of_the_repeat():
     world = World("late", "refuse")
-    assert go(world).outcome is Outcome.ADOPTED
+    assert go(world).outcome is WriteOutcome.ADOPTED
     assert world.made == 1
 
 
 def test_a_refusal_is_the_outcome_and_is_not_repeated():
     world = World("refuse")
     written = go(world)
-    assert (written.outcome, written.error, written.done) == (Outcome.REFUSED, REFUSED, False)
+    assert (written.outcome, written.error, written.done) == (WriteOutcome.REFUSED, REFUSED, False)
     assert (world.calls, world.looked) == (1, 0)
 
 
 def test_a_refused_repeat_of_something_that_is_not_there_is_refused():
-    assert go(World("before", "refuse")).outcome is Outcome.REFUSED
+    assert go(World("before", "refuse")).outcome is WriteOutcome.REFUSED
 
 
 def test_a_look_that_cannot_tell_leaves_it_unconfirmed():
     world = World("after", looks=[UNKNOWN])
     written = go(world)
-    assert (written.outcome, written.error) == (Outcome.UNCONFIRMED, LOST)
+    assert (written.outcome, written.error) == (WriteOutcome.UNCONFIRMED, LOST)
     assert world.calls == 1
 
 
 def test_a_look_that_may_not_be_made_leaves_it_unconfirmed_and_does_not_end_the_run_itself():
-    assert go(World("after", looks=[STOP])).outcome is Outcome.UNCONFIRMED
+    assert go(World("after", looks=[STOP])).outcome is WriteOutcome.UNCONFIRMED
 
 
 def test_a_look_that_finds_the_wish_impossible_refuses():
     impossible = RemoteRefused("GET /items", None, "BARCODE_ELSEWHERE", "elsewhere")
     written = go(World("before", looks=[impossible]))
-    assert (written.outcome, written.error) == (Outcome.REFUSED, impossible)
+    assert (written.outcome, written.error) == (WriteOutcome.REFUSED, impossible)
 
 
 def test_a_call_that_was_never_sent_is_failed_not_unconfirmed():
     world = World("unsent")
-    assert go(world).outcome is Outcome.FAILED
+    assert go(world).outcome is WriteOutcome.FAILED
     assert (world.made, world.looked) == (0, 0)
 
 
@@ -143,23 +143,25 @@ def test_a_stop_before_anything_was_sent_is_raised():
 
 def test_an_effect_that_comes_after_the_last_attempt_is_waited_for():
     world, pauses = World("before", "before", "late"), []
-    assert go(world, pauses).outcome is Outcome.ADOPTED
+    assert go(world, pauses).outcome is WriteOutcome.ADOPTED
     assert pauses == [SETTLE[1]]
 
 
 def test_it_gives_up_after_its_attempts():
     world = World(*["before"] * 9)
-    assert go(world, attempts=3).outcome is Outcome.FAILED
+    assert go(world, attempts=3).outcome is WriteOutcome.FAILED
     assert world.calls == 3
 
 
 def test_what_a_former_run_made_is_adopted_when_asked_to_look_first():
     world = World()
     world.made = 1
-    assert go(world, look_first=True).outcome is Outcome.ADOPTED
+    assert go(world, look_first=True).outcome is WriteOutcome.ADOPTED
     assert world.calls == 0
     world = World(looks=[UNKNOWN])
-    assert go(world, look_first=True).outcome is Outcome.FAILED  # not knowing is no ground for making one
+    assert (
+        go(world, look_first=True).outcome is WriteOutcome.FAILED
+    )  # not knowing is no ground for making one
     assert world.calls == 0
 
 
@@ -177,11 +179,11 @@ def test_whatever_happens_nothing_is_made_twice_and_the_outcome_is_true(faults, 
         outcome = None
     assert world.made <= 1
     assert world.calls <= 3
-    if outcome in (Outcome.CREATED, Outcome.ADOPTED):
+    if outcome in (WriteOutcome.CREATED, WriteOutcome.ADOPTED):
         assert world.made == 1
-    if outcome is None or outcome is Outcome.FAILED:
+    if outcome is None or outcome is WriteOutcome.FAILED:
         assert world.made == 0
-    if outcome is Outcome.REFUSED and world.coming <= 0:
+    if outcome is WriteOutcome.REFUSED and world.coming <= 0:
         assert world.made == 0
 
 
@@ -239,18 +241,18 @@ def put(record, **settings):
 @pytest.mark.parametrize(
     ("faults", "outcome", "puts", "note"),
     [
-        ((), Outcome.UPDATED, 1, "new"),
-        (("before",), Outcome.UPDATED, 2, "new"),
-        (("after",), Outcome.ADOPTED, 1, "new"),
-        (("other",), Outcome.UPDATED, 2, "new"),
-        (("refuse",), Outcome.REFUSED, 1, ""),
-        (("unsent",), Outcome.FAILED, 1, ""),
-        (("ignored",), Outcome.REFUSED, 1, ""),
-        (("before",) * 3, Outcome.FAILED, 3, ""),
-        (("other",) * 3, Outcome.REFUSED, 3, ""),
-        (("before", "before", "late"), Outcome.ADOPTED, 3, "new"),
-        (("before", "before", "after"), Outcome.ADOPTED, 3, "new"),
-        (("before", "other", "ok"), Outcome.UPDATED, 3, "new"),
+        ((), WriteOutcome.UPDATED, 1, "new"),
+        (("before",), WriteOutcome.UPDATED, 2, "new"),
+        (("after",), WriteOutcome.ADOPTED, 1, "new"),
+        (("other",), WriteOutcome.UPDATED, 2, "new"),
+        (("refuse",), WriteOutcome.REFUSED, 1, ""),
+        (("unsent",), WriteOutcome.FAILED, 1, ""),
+        (("ignored",), WriteOutcome.REFUSED, 1, ""),
+        (("before",) * 3, WriteOutcome.FAILED, 3, ""),
+        (("other",) * 3, WriteOutcome.REFUSED, 3, ""),
+        (("before", "before", "late"), WriteOutcome.ADOPTED, 3, "new"),
+        (("before", "before", "after"), WriteOutcome.ADOPTED, 3, "new"),
+        (("before", "other", "ok"), WriteOutcome.UPDATED, 3, "new"),
     ],
 )
 def test_updates(faults, outcome, puts, note):
@@ -263,7 +265,7 @@ def test_updates(faults, outcome, puts, note):
 def test_what_is_as_wanted_is_not_sent():
     record = Record()
     record.now["note"] = "new"
-    assert put(record).outcome is Outcome.UNCHANGED
+    assert put(record).outcome is WriteOutcome.UNCHANGED
     assert record.puts == 0
 
 
@@ -274,17 +276,17 @@ def test_what_alma_did_not_take_over_is_told():
 @pytest.mark.parametrize("faults", [(), ("after",)])
 def test_what_must_stay_is_checked_in_the_answer_and_in_a_new_reading(faults):
     written = put(Record(*faults), intact=lambda wanted, after: False)
-    assert (written.outcome, written.error.code) == (Outcome.REFUSED, NOT_AS_SENT)
+    assert (written.outcome, written.error.code) == (WriteOutcome.REFUSED, NOT_AS_SENT)
 
 
 @pytest.mark.parametrize(
     ("reads", "outcome"),
     [
-        ([Absent(REFUSED)], Outcome.NOT_FOUND),
-        ([UNKNOWN], Outcome.FAILED),
-        ([None, UNKNOWN], Outcome.UNCONFIRMED),
-        ([None, Absent()], Outcome.UNCONFIRMED),
-        ([None, STOP], Outcome.UNCONFIRMED),
+        ([Absent(REFUSED)], WriteOutcome.NOT_FOUND),
+        ([UNKNOWN], WriteOutcome.FAILED),
+        ([None, UNKNOWN], WriteOutcome.UNCONFIRMED),
+        ([None, Absent()], WriteOutcome.UNCONFIRMED),
+        ([None, STOP], WriteOutcome.UNCONFIRMED),
     ],
 )
 def test_readings_that_fail(reads, outcome):
@@ -306,4 +308,4 @@ def test_whatever_happens_to_an_update_the_outcome_is_true(faults):
     outcome = put(record).outcome
     others = len(list(itertools.takewhile(lambda fault: fault in ("before", "other"), faults[:3])))
     assert record.now["by_others"] == faults[:others].count("other")
-    assert (record.now["note"] == "new") == (outcome in (Outcome.UPDATED, Outcome.ADOPTED))
+    assert (record.now["note"] == "new") == (outcome in (WriteOutcome.UPDATED, WriteOutcome.ADOPTED))

@@ -5,7 +5,7 @@ import json
 from lxml import etree
 
 from alma_etl.alma import writes
-from alma_etl.remote.safe_write import NOT_AS_SENT, Outcome
+from alma_etl.remote.safe_write import NOT_AS_SENT, WriteOutcome
 from tests.unit.alma.samples import USER, item_object
 from tests.unit.alma.scripted import BASE, Say, as_json, as_xml, refusal
 
@@ -28,7 +28,7 @@ def test_an_item_update_sends_everything_back_and_changes_what_was_asked(alma, c
         }
     }
     written = writes.update_item(client, "991", "any", "231", changes)
-    assert (written.outcome, written.value.item_policy) == (Outcome.UPDATED, "P")
+    assert (written.outcome, written.value.item_policy) == (WriteOutcome.UPDATED, "P")
     sent = json.loads(alma.asked[-1].body)
     expected = item_object(
         public_note="new", policy={"value": "P"}, physical_condition={}, internal_note_1="stays"
@@ -45,34 +45,34 @@ def test_an_item_that_is_as_wanted_is_not_sent(alma, client):
         "item_data": {"policy": {"value": ""}, "description": ""},
         "holding_data": {"in_temp_location": "false"},
     }
-    assert writes.update_item(client, "991", "221", "231", changes).outcome is Outcome.UNCHANGED
+    assert writes.update_item(client, "991", "221", "231", changes).outcome is WriteOutcome.UNCHANGED
     assert len(alma.asked) == 1
 
 
 def test_an_item_that_came_back_with_another_barcode_is_told(alma, client):
     alma.says(as_json(item_object()), as_json(item_object(public_note="new", barcode="GENERATED")))
     written = writes.update_item(client, "991", "221", "231", {"item_data": {"public_note": "new"}})
-    assert (written.outcome, written.error.code) == (Outcome.REFUSED, NOT_AS_SENT)
+    assert (written.outcome, written.error.code) == (WriteOutcome.REFUSED, NOT_AS_SENT)
     assert written.value.barcode == "GENERATED"
 
 
 def test_an_item_update_whose_answer_was_lost_is_seen_in_a_new_reading(alma, client):
     alma.says(as_json(item_object()), LOST, as_json(item_object(public_note="new")))
     written = writes.update_item(client, "991", "221", "231", {"item_data": {"public_note": "new"}})
-    assert written.outcome is Outcome.ADOPTED
+    assert written.outcome is WriteOutcome.ADOPTED
     assert [asked.method for asked in alma.asked] == ["GET", "PUT", "GET"]
 
 
 def test_a_barcode_may_be_changed_on_purpose(alma, client):
     alma.says(as_json(item_object()), as_json(item_object(barcode="B2")))
     written = writes.update_item(client, "991", "221", "231", {"item_data": {"barcode": "B2"}})
-    assert (written.outcome, written.value.barcode) == (Outcome.UPDATED, "B2")
+    assert (written.outcome, written.value.barcode) == (WriteOutcome.UPDATED, "B2")
 
 
 def test_an_item_that_is_not_there_is_not_found(alma, client):
     alma.says(refusal("401688"))
     written = writes.update_item(client, "991", "221", "231", {"item_data": {"public_note": "new"}})
-    assert (written.outcome, written.value) == (Outcome.NOT_FOUND, None)
+    assert (written.outcome, written.value) == (WriteOutcome.NOT_FOUND, None)
 
 
 def test_a_user_update_keeps_everything_else(alma, client):
@@ -89,7 +89,7 @@ def test_a_user_update_keeps_everything_else(alma, client):
     alma.says(as_json(USER), as_json({**USER, "expiry_date": "2028-01-01Z", "contact_info": stored}))
     changes = {"expiry_date": "2028-01-01Z", "contact_info": contact, "user_group": "UGRD"}
     written = writes.update_user(client, "u1", changes, override=["user_group"])
-    assert written.outcome is Outcome.UPDATED
+    assert written.outcome is WriteOutcome.UPDATED
     assert json.loads(alma.asked[-1].body) == {**USER, "expiry_date": "2028-01-01Z", "contact_info": contact}
     alma.says(as_json({**USER, "contact_info": {"email": []}}))
     assert writes.update_user(client, "u1", {"contact_info": contact}).error.code == NOT_AS_SENT
@@ -113,7 +113,7 @@ def test_a_bib_update_is_done_again_on_what_somebody_else_saved_in_between(alma,
         whole("bib", "245", "246", extra=keep),
         whole("bib", "245", "246", "500", extra=keep),
     )
-    assert writes.update_bib(client, "991", add_note).outcome is Outcome.UPDATED
+    assert writes.update_bib(client, "991", add_note).outcome is WriteOutcome.UPDATED
     assert alma.asked[-1].body == whole("bib", "245", "246", "500", extra=keep).body
     assert [asked.method for asked in alma.asked] == ["GET", "PUT", "GET", "PUT"]
 
@@ -125,7 +125,7 @@ def test_a_bib_that_alma_normalised_the_change_away_from_is_told(alma, client):
 
 def test_a_holding_update(alma, client):
     alma.says(whole("holding", "852"), LOST, whole("holding", "852"), whole("holding", "852", "500"))
-    assert writes.update_holding(client, "991", "221", add_note).outcome is Outcome.UPDATED
+    assert writes.update_holding(client, "991", "221", add_note).outcome is WriteOutcome.UPDATED
     assert [asked.method for asked in alma.asked] == ["GET", "PUT", "GET", "PUT"]
     alma.says(whole("holding", "852", "500"))
-    assert writes.update_holding(client, "991", "221", add_note).outcome is Outcome.UNCHANGED
+    assert writes.update_holding(client, "991", "221", add_note).outcome is WriteOutcome.UNCHANGED

@@ -8,7 +8,7 @@ from alma_etl.alma import writes
 from alma_etl.alma.items import item
 from alma_etl.alma.loans import loan
 from alma_etl.remote.errors import RemoteReadOnly
-from alma_etl.remote.safe_write import SETTLE, Outcome
+from alma_etl.remote.safe_write import SETTLE, WriteOutcome
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance, item_object
 from tests.unit.alma.scripted import BASE, HTML, Say, as_json, as_xml, refusal
 
@@ -33,14 +33,14 @@ LOOK_ITEM = ["GET /items?item_barcode=B1", "GET /there"]
 def test_an_item_whose_answer_was_lost_is_found_by_its_barcode(alma, client, pauses):
     alma.says(LOST, *redirected(alma, item_object()))
     written = writes.create_item(client, "991", "221", ITEM)
-    assert (written.outcome, written.value.pid) == (Outcome.ADOPTED, "231")
+    assert (written.outcome, written.value.pid) == (WriteOutcome.ADOPTED, "231")
     assert calls(alma) == [POST_ITEM, *LOOK_ITEM]
     assert pauses == []
 
 
 def test_an_item_that_was_not_made_is_sent_again(alma, client):
     alma.says(HTML, refusal("401689"), as_json(item_object()))
-    assert writes.create_item(client, "991", "221", ITEM).outcome is Outcome.CREATED
+    assert writes.create_item(client, "991", "221", ITEM).outcome is WriteOutcome.CREATED
     assert calls(alma) == [POST_ITEM, LOOK_ITEM[0], POST_ITEM]
 
 
@@ -49,14 +49,14 @@ def test_a_barcode_that_turns_up_elsewhere_is_not_ours(alma, client):
     there["holding_data"]["holding_id"] = "229"
     alma.says(LOST, *redirected(alma, there))
     written = writes.create_item(client, "991", "221", ITEM)
-    assert (written.outcome, written.error.code) == (Outcome.REFUSED, writes.BARCODE_ELSEWHERE)
+    assert (written.outcome, written.error.code) == (WriteOutcome.REFUSED, writes.BARCODE_ELSEWHERE)
     assert "holding 229" in str(written.error)
 
 
 def test_an_item_that_cannot_be_looked_for_is_unconfirmed(alma, client):
     alma.says(LOST, HTML)
     written = writes.create_item(client, "991", "221", ITEM)
-    assert (written.outcome, written.error.call) == (Outcome.UNCONFIRMED, POST_ITEM)
+    assert (written.outcome, written.error.call) == (WriteOutcome.UNCONFIRMED, POST_ITEM)
     assert calls(alma) == [POST_ITEM, *[LOOK_ITEM[0]] * 5]
 
 
@@ -92,20 +92,20 @@ OLD, OTHER, NEW = ("221", "MAIN", "stacks"), ("223", "MAIN", "desk"), ("222", "M
 def test_a_holding_whose_answer_was_lost_is_the_new_one_at_its_place(alma, client):
     alma.says(LOST, holdings(OLD, OTHER, NEW), HOLDING)
     written = writes.create_holding(client, "991", RECORD, known=["221"])
-    assert (written.outcome, written.value.holding_id) == (Outcome.ADOPTED, "222")
+    assert (written.outcome, written.value.holding_id) == (WriteOutcome.ADOPTED, "222")
     assert calls(alma) == ["POST /bibs/991/holdings", "GET /bibs/991/holdings", "GET /bibs/991/holdings/222"]
 
 
 def test_a_holding_that_stays_away_is_made_again(alma, client, pauses):
     alma.says(LOST, *[holdings(OLD, OTHER)] * 4, HOLDING)
-    assert writes.create_holding(client, "991", RECORD, known=["221"]).outcome is Outcome.CREATED
+    assert writes.create_holding(client, "991", RECORD, known=["221"]).outcome is WriteOutcome.CREATED
     assert calls(alma).count("POST /bibs/991/holdings") == 2
     assert pauses == list(SETTLE[1:])
 
 
 def test_two_new_holdings_at_one_place_are_for_a_person_to_tell_apart(alma, client):
     alma.says(LOST, holdings(NEW, ("224", "MAIN", "stacks")))
-    assert writes.create_holding(client, "991", RECORD, known=[]).outcome is Outcome.UNCONFIRMED
+    assert writes.create_holding(client, "991", RECORD, known=[]).outcome is WriteOutcome.UNCONFIRMED
 
 
 def test_a_holding_needs_a_place(client):
@@ -122,19 +122,22 @@ BIB = "<bib><mms_id>991</mms_id><record/></bib>"
 def test_a_bib_is_found_by_its_marker(alma, client):
     alma.says(LOST, as_xml(f"<bibs>{BIB}</bibs>"))
     written = writes.create_bib(client, BIB_RECORD, marker="(ETL)1", suppressed=True)
-    assert (written.outcome, written.value.mms_id) == (Outcome.ADOPTED, "991")
+    assert (written.outcome, written.value.mms_id) == (WriteOutcome.ADOPTED, "991")
     assert calls(alma)[1] == "GET /bibs?other_system_id=%28ETL%291&view=full"
 
 
 def test_a_bib_that_the_index_does_not_know_in_time_is_made_again(alma, client):
     alma.says(LOST, *[as_xml("<bibs/>")] * 4, as_xml(BIB))
-    assert writes.create_bib(client, BIB_RECORD, marker="(ETL)1", suppressed=True).outcome is Outcome.CREATED
+    assert (
+        writes.create_bib(client, BIB_RECORD, marker="(ETL)1", suppressed=True).outcome
+        is WriteOutcome.CREATED
+    )
 
 
 def test_two_bibs_with_one_marker_are_not_guessed_between(alma, client):
     alma.says(LOST, as_xml(f"<bibs>{BIB}<bib><mms_id>992</mms_id></bib></bibs>"))
     written = writes.create_bib(client, BIB_RECORD, marker="(ETL)1", suppressed=True)
-    assert written.outcome is Outcome.UNCONFIRMED
+    assert written.outcome is WriteOutcome.UNCONFIRMED
 
 
 def test_a_marker_must_be_in_the_record(client):
@@ -170,12 +173,12 @@ def place(client, **settings):
 
 def test_a_request_carries_its_marker_and_is_looked_for_first(alma, client):
     alma.says(requests("[X:2]"), as_json(REQUEST))
-    assert place(client).outcome is Outcome.CREATED
+    assert place(client).outcome is WriteOutcome.CREATED
     assert json.loads(alma.asked[-1].body)["comment"] == "c [X:1]"
     assert HOLD["comment"] == "c"
     alma.says(requests("[X:2]", "c [X:1]"))
     written = place(client)
-    assert (written.outcome, written.value.request_id) == (Outcome.ADOPTED, "1")
+    assert (written.outcome, written.value.request_id) == (WriteOutcome.ADOPTED, "1")
     assert [call.partition("?")[0] for call in calls(alma)] == [
         "GET /users/u1/requests",
         "POST /users/u1/requests",
@@ -192,7 +195,7 @@ def test_a_request_whose_answer_was_lost_is_found_by_its_marker(look, outcome, a
 def test_a_user_that_is_not_there_gets_no_request(alma, client):
     alma.says(refusal("401890"))
     written = place(client)
-    assert (written.outcome, written.error.code) == (Outcome.REFUSED, "401890")
+    assert (written.outcome, written.error.code) == (WriteOutcome.REFUSED, "401890")
 
 
 def loans(*pids):
@@ -267,20 +270,20 @@ def test_members_are_added_by_the_thousand_and_counted_after_a_lost_answer(alma,
     ids = [str(n) for n in range(2300)]
     alma.says(size(5), size(1005), LOST, size(2005), LOST, size(2005), size(2305))
     written = writes.add_members(client, "59", ids)
-    assert (written.outcome, written.value.number_of_members) == (Outcome.CREATED, 2305)
+    assert (written.outcome, written.value.number_of_members) == (WriteOutcome.CREATED, 2305)
     assert members(alma) == [1000, 1000, 300, 300]
 
 
 def test_a_set_that_grew_otherwise_is_not_guessed_about(alma, client):
     alma.says(size(0), LOST, size(1))
-    assert writes.add_members(client, "59", ["1", "2"]).outcome is Outcome.UNCONFIRMED
+    assert writes.add_members(client, "59", ["1", "2"]).outcome is WriteOutcome.UNCONFIRMED
 
 
 def test_no_members_need_no_call_but_a_set(alma, client):
     alma.says(size(5))
-    assert writes.add_members(client, "59", []).outcome is Outcome.UNCHANGED
+    assert writes.add_members(client, "59", []).outcome is WriteOutcome.UNCHANGED
     alma.says(refusal("60107"))
-    assert writes.add_members(client, "59", ["1"]).outcome is Outcome.NOT_FOUND
+    assert writes.add_members(client, "59", ["1"]).outcome is WriteOutcome.NOT_FOUND
 
 
 def instances(*rows):
@@ -313,4 +316,4 @@ def test_a_job_that_may_have_started_is_found_among_the_new_instances_of_its_nam
 
 def test_a_job_that_does_not_exist(alma, client):
     alma.says(refusal("402215"))
-    assert writes.run_job(client, "M0", {}).outcome is Outcome.NOT_FOUND
+    assert writes.run_job(client, "M0", {}).outcome is WriteOutcome.NOT_FOUND

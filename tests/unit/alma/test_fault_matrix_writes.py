@@ -12,7 +12,7 @@ import pytest
 
 from alma_etl.alma.errors import AlmaDailyThreshold
 from alma_etl.remote.errors import RemoteError, RemoteStop, RemoteThrottled
-from alma_etl.remote.safe_write import Outcome
+from alma_etl.remote.safe_write import WriteOutcome
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Bench, cells
 from tests.unit.alma.writing import WRITES, scene
@@ -120,13 +120,13 @@ def test_a_fault_that_passes(name, what, bench, fault_free):
         assert outcome is write.done
         assert contents == fault_free[name].contents
     elif not fault.lost:
-        assert outcome is Outcome.REFUSED
+        assert outcome is WriteOutcome.REFUSED
         check_words(error, fault, write)
         assert contents == cell.before
     else:
         late = fault.error.__name__ == "RemoteTimeout" and not fault.applied
-        expected = {Outcome.ADOPTED} if fault.applied and name != "change due date" else {write.done}
-        assert outcome in (expected | {Outcome.ADOPTED} if late else expected)
+        expected = {WriteOutcome.ADOPTED} if fault.applied and name != "change due date" else {write.done}
+        assert outcome in (expected | {WriteOutcome.ADOPTED} if late else expected)
         assert contents == fault_free[name].contents
     assert bench.limiter.slowed == (fault.error is RemoteThrottled)
     assert len(bench.limiter.closed) == (fault.error is AlmaDailyThreshold)
@@ -144,19 +144,19 @@ def test_a_fault_that_stays(name, what, bench, fault_free):
     if issubclass(fault.error, RemoteStop):
         assert outcome is None
     elif not fault.lost:
-        assert outcome is (Outcome.FAILED if fault.error is RemoteThrottled else Outcome.REFUSED)
+        assert outcome is (WriteOutcome.FAILED if fault.error is RemoteThrottled else WriteOutcome.REFUSED)
     late = fault.error.__name__ == "RemoteTimeout"
-    if outcome is Outcome.ADOPTED:
+    if outcome is WriteOutcome.ADOPTED:
         assert fault.applied or late
         assert contents == fault_free[name].contents
     elif name == "change due date" and fault.lost:
-        assert outcome is Outcome.UNCONFIRMED
+        assert outcome is WriteOutcome.UNCONFIRMED
         assert contents == (fault_free[name].contents if fault.applied or late else cell.before)
         check_words(error, fault, write)
     else:
-        assert outcome in (None, Outcome.FAILED, Outcome.REFUSED, Outcome.UNCONFIRMED)
+        assert outcome in (None, WriteOutcome.FAILED, WriteOutcome.REFUSED, WriteOutcome.UNCONFIRMED)
         assert not fault.applied or name in BY_CLIENT
-        assert outcome is not Outcome.UNCONFIRMED or name in BY_CLIENT
+        assert outcome is not WriteOutcome.UNCONFIRMED or name in BY_CLIENT
         assert contents == (fault_free[name].contents if fault.applied or late else cell.before)
         check_words(error, fault, write)
 
@@ -174,7 +174,7 @@ def test_when_neither_the_write_nor_any_look_is_answered_it_is_unconfirmed(name,
 
     outcome, error, contents = cell.act(attempts=2)
 
-    assert outcome is Outcome.UNCONFIRMED
+    assert outcome is WriteOutcome.UNCONFIRMED
     assert "no tracking id" in str(error)
     assert str(error).startswith(f"{write.method} /")
     assert contents == fault_free[name].contents

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alma_etl.alma import writes
 from alma_etl.remote.errors import RemoteStop
-from alma_etl.remote.safe_write import DONE, Outcome
+from alma_etl.remote.safe_write import DONE, WriteOutcome
 from alma_sandbox import Running, Settings, serve
 from tests.unit.alma.matrix import FAULTS, KEY, Bench
 from tests.unit.alma.writing import HOLD, HOLDING_RECORD, NEW_USER, PATRON, item_body, known_holdings, scene
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.heavy
 
 BARCODES = [f"TEST{n}" for n in range(5)]
 NOTES = [f"Noted {n}" for n in range(3)]
-NOT_DONE = {Outcome.REFUSED, Outcome.FAILED, Outcome.NOT_FOUND}
+NOT_DONE = {WriteOutcome.REFUSED, WriteOutcome.FAILED, WriteOutcome.NOT_FOUND}
 # All kinds but those that only take time.
 KINDS = [name for name, fault in FAULTS.items() if not name.startswith(("slow", "huge"))]
 
@@ -107,7 +107,7 @@ def check(outcomes, found):
         elif outcome in NOT_DONE:
             assert found[thing] == 0, (thing, outcome)
         else:
-            assert outcome is Outcome.UNCONFIRMED
+            assert outcome is WriteOutcome.UNCONFIRMED
             assert found[thing] <= 1, (thing, outcome)
     assert set(found) <= set(outcomes) | {thing for thing in found if not found[thing]}
 
@@ -134,7 +134,7 @@ def test_random_faults_over_a_batch_of_writes(running, faults):
         found = left_behind(bench, at)
         check(outcomes, found)
         if not faults:
-            assert set(outcomes.values()) == {Outcome.CREATED, Outcome.UPDATED}
+            assert set(outcomes.values()) == {WriteOutcome.CREATED, WriteOutcome.UPDATED}
     finally:
         bench.close()
 
@@ -163,7 +163,7 @@ def test_random_faults_over_writes_in_parallel(running, seed):
         bench.come_to_rest()
         items = bench.running.sandbox.catalogue.items.values()
         check(outcomes, Counter(("barcode", item.barcode) for item in items if item is not None))
-        assert Counter(outcomes.values())[Outcome.UNCONFIRMED] < 10
+        assert Counter(outcomes.values())[WriteOutcome.UNCONFIRMED] < 10
         assert bench.running.sandbox.log.max_in_flight <= 12
         assert bench.limiter.granted == bench.sent()
     finally:

@@ -10,7 +10,7 @@ from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.answers import Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteTransient
-from alma_etl.remote.safe_write import Outcome, Written
+from alma_etl.remote.safe_write import WriteOutcome, Written
 
 ITEMS = "59000000000024401"
 PATRON = "patron001"
@@ -77,7 +77,7 @@ class Write:
     method: str
     path: str
     prepare: Callable[[AlmaClient, Scene], Any] = lambda client, at: None
-    done: Outcome = Outcome.CREATED
+    done: WriteOutcome = WriteOutcome.CREATED
 
 
 def item_body(barcode: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def cancelled(client: AlmaClient, at: Scene) -> Written[Any]:
 def deleted(answer: Answer[None]) -> Written[Any]:
     if isinstance(answer, Unknown):
         return _not_done(answer.error)
-    return Written(Outcome.CREATED if isinstance(answer, Found) else Outcome.ADOPTED)
+    return Written(WriteOutcome.CREATED if isinstance(answer, Found) else WriteOutcome.ADOPTED)
 
 
 def empty_holding(client: AlmaClient, at: Scene) -> Any:
@@ -130,7 +130,8 @@ def due_date_changed(client: AlmaClient, at: Scene) -> Written[Any]:
     """Likewise for the due date of a loan."""
     try:
         return Written(
-            Outcome.CREATED, client.loans.change_due_date(PATRON, at.more.loan_id, "2031-01-01T18:00:00Z")
+            WriteOutcome.CREATED,
+            client.loans.change_due_date(PATRON, at.more.loan_id, "2031-01-01T18:00:00Z"),
         )
     except (RemoteRefused, RemoteTransient) as error:
         return _not_done(error)
@@ -138,8 +139,8 @@ def due_date_changed(client: AlmaClient, at: Scene) -> Written[Any]:
 
 def _not_done(error: RemoteError) -> Written[Any]:
     if isinstance(error, RemoteRefused):
-        return Written(Outcome.REFUSED, error=error)
-    return Written(Outcome.UNCONFIRMED if error.effect_unknown else Outcome.FAILED, error=error)
+        return Written(WriteOutcome.REFUSED, error=error)
+    return Written(WriteOutcome.UNCONFIRMED if error.effect_unknown else WriteOutcome.FAILED, error=error)
 
 
 WRITES: dict[str, Write] = {
@@ -203,7 +204,7 @@ WRITES: dict[str, Write] = {
         ),
         "PUT",
         "/items/{0.pid}",
-        done=Outcome.UPDATED,
+        done=WriteOutcome.UPDATED,
     ),
     "move item": Write(
         lambda c, at: writes.update_item(
@@ -215,25 +216,25 @@ WRITES: dict[str, Write] = {
         ),
         "PUT",
         "/items/{0.pid}",
-        done=Outcome.UPDATED,
+        done=WriteOutcome.UPDATED,
     ),
     "update user": Write(
         lambda c, at: writes.update_user(c, PATRON, {"expiry_date": "2031-01-01Z"}),
         "PUT",
         f"/users/{PATRON}",
-        done=Outcome.UPDATED,
+        done=WriteOutcome.UPDATED,
     ),
     "update bib": Write(
         lambda c, at: writes.update_bib(c, at.mms_id, add_note),
         "PUT",
         "/bibs/{0.mms_id}",
-        done=Outcome.UPDATED,
+        done=WriteOutcome.UPDATED,
     ),
     "update holding": Write(
         lambda c, at: writes.update_holding(c, at.mms_id, at.holding_id, add_note),
         "PUT",
         "/holdings/{0.holding_id}",
-        done=Outcome.UPDATED,
+        done=WriteOutcome.UPDATED,
     ),
     "cancel request": Write(cancelled, "DELETE", f"/users/{PATRON}/requests/", hold),
     "withdraw item": Write(

@@ -11,7 +11,7 @@ from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.sides.ports import Done, Later, Refused
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.errors import RemoteRefused, RemoteTransient, RemoteUnauthorized
-from alma_etl.remote.safe_write import Outcome
+from alma_etl.remote.safe_write import WriteOutcome
 from alma_etl.remote.service import HttpAccess
 from alma_sandbox.consortium import RunningConsortium, serve_consortium
 from tests.unit.alma.scripted import Say, Scripted, as_json, sent, serve
@@ -150,16 +150,16 @@ def test_a_transaction_that_is_not_there_cannot_be_moved(folio: ModDcb, server: 
 
 def test_one_is_created_once(folio: ModDcb, server: Scripted) -> None:
     server.says(NOT_THERE, as_json({"status": "CREATED"}, 201))
-    assert folio.create("1", BODY).outcome is Outcome.CREATED
+    assert folio.create("1", BODY).outcome is WriteOutcome.CREATED
     assert sent(server)[:2] == ("POST", "/transactions/1")
     there = as_json({"status": "CREATED", "role": "BORROWING-PICKUP", "item": {"barcode": "31"}})
     server.asked.clear()
     server.says(there)
-    assert folio.create("1", BODY).outcome is Outcome.ADOPTED
+    assert folio.create("1", BODY).outcome is WriteOutcome.ADOPTED
     assert len(server.asked) == 1
     for lost in (Say(drop=True), as_json({}, 409)):
         server.says(NOT_THERE, lost, there)
-        assert folio.create("1", BODY).outcome is Outcome.ADOPTED
+        assert folio.create("1", BODY).outcome is WriteOutcome.ADOPTED
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_somebody_elses_transaction_is_not_adopted(
 ) -> None:
     server.says(as_json({"status": "CREATED"} | other))
     written = folio.create("1", BODY)
-    assert written.outcome is Outcome.REFUSED
+    assert written.outcome is WriteOutcome.REFUSED
     assert written.error is not None
     assert written.error.code == "ANOTHER"
 
@@ -178,15 +178,15 @@ def test_somebody_elses_transaction_is_not_adopted(
 @pytest.mark.parametrize(
     ("answers", "outcome"),
     [
-        ([NOT_THERE, as_json({}, 422), NOT_THERE], Outcome.REFUSED),
-        ([NOT_THERE, Say(drop=True), NOT_THERE], Outcome.UNCONFIRMED),
-        ([NOT_THERE, Say(drop=True), as_json({}, 503)], Outcome.UNCONFIRMED),
-        ([as_json({}, 503)], Outcome.UNCONFIRMED),
-        ([NOT_THERE, as_json({}, 429), NOT_THERE], Outcome.FAILED),
+        ([NOT_THERE, as_json({}, 422), NOT_THERE], WriteOutcome.REFUSED),
+        ([NOT_THERE, Say(drop=True), NOT_THERE], WriteOutcome.UNCONFIRMED),
+        ([NOT_THERE, Say(drop=True), as_json({}, 503)], WriteOutcome.UNCONFIRMED),
+        ([as_json({}, 503)], WriteOutcome.UNCONFIRMED),
+        ([NOT_THERE, as_json({}, 429), NOT_THERE], WriteOutcome.FAILED),
     ],
 )
 def test_what_is_not_created_is_kept_apart(
-    folio: ModDcb, server: Scripted, answers: list[Say], outcome: Outcome
+    folio: ModDcb, server: Scripted, answers: list[Say], outcome: WriteOutcome
 ) -> None:
     server.says(*answers)
     assert folio.create("1", BODY).outcome is outcome
@@ -247,7 +247,7 @@ def test_the_sandbox_refuses_none_of_our_moves(consortium: RunningConsortium, ro
             [*CHAIN, Txn.CANCELLED, Txn.EXPIRED, Txn.ERROR], [*CHAIN[1:], Txn.CANCELLED]
         ):
             txn_id = f"{now}-{target}"
-            assert folio.create(txn_id, body).outcome is Outcome.CREATED
+            assert folio.create(txn_id, body).outcome is WriteOutcome.CREATED
             world.transactions.get(txn_id).move(now, world.clock.now())
             answer = folio.move_to(txn_id, target, Role.BORROWER)
             shown = world.transactions.get(txn_id).status

@@ -9,7 +9,7 @@ import pytest
 
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
-from alma_etl.jobs.ledger_reading import FileVersion, Record, RunKey
+from alma_etl.jobs.ledger_reading import FileVersion, RunKey, RunRecord
 from alma_etl.store.upgrade import upgrade
 from tests.stores import sqlite_store
 
@@ -50,7 +50,7 @@ class LedgerWorld:
     def done(self, key: RunKey, records: int = 3, about: About = WEST) -> None:
         """A whole run."""
         attempt = self.ledger.begin(key, about)
-        rows = (Record("delivered", symbol="ZZM", mms_id=str(number)) for number in range(records))
+        rows = (RunRecord("delivered", symbol="ZZM", mms_id=str(number)) for number in range(records))
         self.ledger.replace(key, Results({"delivered": records}, records=rows), attempt)
         self.ledger.finish(key, "done", "Delivered.", attempt)
 

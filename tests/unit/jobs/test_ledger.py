@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from alma_etl.jobs.ledger import MOVES, About, Ledger, Results
-from alma_etl.jobs.ledger_reading import Record, RunKey
+from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.remote.meter import CallCounts
 from alma_etl.store.db import StoreUnavailable
 from tests.unit.jobs.ledger_world import RUN, START, WEST, opened
@@ -46,7 +46,7 @@ def test_a_run_from_its_first_task_to_its_end(world, ledger):
     assert last > first
     artefact = {"role": "marc", "key": "west/x.mrc", "name": "x.mrc", "size": 9, "type": "application/marc"}
     results = Results(
-        {"delivered": 1}, {"titles": 1}, [artefact], [Record("delivered", mms_id="991", label="T")]
+        {"delivered": 1}, {"titles": 1}, [artefact], [RunRecord("delivered", mms_id="991", label="T")]
     )
     assert ledger.replace(RUN, results, last)
     assert ledger.finish(RUN, "done", "1 record delivered.", last)
@@ -57,7 +57,7 @@ def test_a_run_from_its_first_task_to_its_end(world, ledger):
     assert (run.artefacts, run.attention, run.calls, run.decision) == ([artefact], [], {}, None)
     assert (run.started_at, run.ended_at) == (START, START + timedelta(minutes=5))
     (row,) = ledger.records(RUN)
-    assert row.record == Record("delivered", mms_id="991", label="T")
+    assert row.record == RunRecord("delivered", mms_id="991", label="T")
 
 
 def test_a_run_that_was_killed_stays_running(ledger):
@@ -85,7 +85,7 @@ def test_a_failed_task_calls_attention_and_the_last_one_says_it_all(ledger):
 def test_a_cleared_run_replaces_its_results_and_adds_its_calls(ledger):
     attempt = ledger.begin(RUN, WEST)
     ledger.add_calls(RUN, "alma_default", CallCounts(5, 1))
-    ledger.replace(RUN, Results({"failed": 2}, records=[Record("failed"), Record("failed")]), attempt)
+    ledger.replace(RUN, Results({"failed": 2}, records=[RunRecord("failed"), RunRecord("failed")]), attempt)
     ledger.fail(RUN, {"what": "2 failed.", "what_to_do": "Clear."}, attempt, last=True)
     attempt = ledger.begin(RUN, WEST)
     assert (ledger.run(RUN).state, ledger.run(RUN).attention, ledger.run(RUN).ended_at) == (
@@ -95,7 +95,7 @@ def test_a_cleared_run_replaces_its_results_and_adds_its_calls(ledger):
     )
     ledger.add_calls(RUN, "alma_default", CallCounts(3))
     ledger.add_calls(RUN, "alma_lender", CallCounts(2))
-    ledger.replace(RUN, Results({"delivered": 1}, records=[Record("delivered", mms_id="9")]), attempt)
+    ledger.replace(RUN, Results({"delivered": 1}, records=[RunRecord("delivered", mms_id="9")]), attempt)
     ledger.finish(RUN, "done", "All well.", attempt)
     run = ledger.run(RUN)
     assert (run.calls, run.counts) == ({"alma_default": 8, "alma_lender": 2}, {"delivered": 1})
@@ -105,10 +105,10 @@ def test_a_cleared_run_replaces_its_results_and_adds_its_calls(ledger):
 def test_a_zombie_that_ends_late_changes_nothing(ledger):
     zombie = ledger.begin(RUN, WEST)
     newer = ledger.begin(RUN, WEST)
-    assert ledger.replace(RUN, Results({"delivered": 1}, records=[Record("delivered")]), newer)
+    assert ledger.replace(RUN, Results({"delivered": 1}, records=[RunRecord("delivered")]), newer)
     assert ledger.finish(RUN, "done", "Delivered.", newer)
     attention = {"what": "It broke.", "what_to_do": "Clear."}
-    assert not ledger.replace(RUN, Results({"failed": 1}, records=[Record("failed")]), zombie)
+    assert not ledger.replace(RUN, Results({"failed": 1}, records=[RunRecord("failed")]), zombie)
     assert not ledger.finish(RUN, "failed", "It broke.", zombie)
     assert not ledger.fail(RUN, attention, zombie)
     assert not ledger.fail(RUN, attention, None)
@@ -125,10 +125,10 @@ def test_a_zombie_that_ends_late_changes_nothing(ledger):
 
 def test_results_of_which_the_rows_break_off_leave_everything_as_it_was(ledger):
     attempt = ledger.begin(RUN, WEST)
-    ledger.replace(RUN, Results({"delivered": 1}, records=[Record("delivered")]), attempt)
+    ledger.replace(RUN, Results({"delivered": 1}, records=[RunRecord("delivered")]), attempt)
 
     def rows():
-        yield Record("failed")
+        yield RunRecord("failed")
         raise OSError("the bucket is gone")
 
     with pytest.raises(OSError, match="the bucket is gone"):
@@ -139,7 +139,7 @@ def test_results_of_which_the_rows_break_off_leave_everything_as_it_was(ledger):
 
 def test_texts_that_a_column_cannot_hold_are_cleaned_and_cut(ledger):
     attempt = ledger.begin(RUN, replace(WEST, subject="a\0b"))
-    odd = Record("failed", line=7, mms_id="9\0", label="\ud800 Böll " + "x" * 900, message="m" * 9_000)
+    odd = RunRecord("failed", line=7, mms_id="9\0", label="\ud800 Böll " + "x" * 900, message="m" * 9_000)
     ledger.replace(RUN, Results({"fai\0led": 1}, {"titles": {"\0": "\ud800"}}, records=[odd]), attempt)
     ledger.fail(RUN, {"what": "w\0" + "y" * 9_000, "what_to_do": "\udfff"}, attempt)
     (row,) = ledger.records(RUN)
@@ -308,7 +308,7 @@ def test_runs_by_job_subject_and_state_page_by_page(world, ledger):
 def test_records_by_outcome_and_symbol_page_by_page(ledger):
     attempt = ledger.begin(RUN, WEST)
     words = ["delivered", "failed", "delivered"]
-    rows = [Record(words[number % 3], "AB"[number // 6], mms_id=str(number)) for number in range(12)]
+    rows = [RunRecord(words[number % 3], "AB"[number // 6], mms_id=str(number)) for number in range(12)]
     ledger.replace(RUN, Results({}, records=rows), attempt)
     assert [row.ord for row in ledger.records(RUN)] == [*range(1, 13)]
     assert list(ledger.all_records(RUN)) == rows

@@ -20,7 +20,7 @@ from alma_etl.dcb.store.rows import Alert
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
-from alma_etl.jobs.ledger_reading import Artefact, FileVersion, Record, RunKey
+from alma_etl.jobs.ledger_reading import Artefact, FileVersion, RunKey, RunRecord
 from alma_etl.remote.meter import CallCounts
 from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.upgrade import upgrade
@@ -92,8 +92,8 @@ def fill_ledger(url: str) -> None:
         role="report", key="items/reports/list.r1.html", name="list.r1.html", size=5, type="text/html"
     )
     rows = [
-        Record("created", line=1, mms_id="991", barcode="B-1"),
-        Record("failed", line=2, message="no answer"),
+        RunRecord("created", line=1, mms_id="991", barcode="B-1"),
+        RunRecord("failed", line=2, message="no answer"),
     ]
     ledger.replace(done, Results({"created": 1, "failed": 1}, {"rows": 2}, [artefact], rows), attempt)
     ledger.decide(done, "librarian", "load")

@@ -19,7 +19,7 @@ from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.jobs.ledger import About, Ledger, Results
-from alma_etl.jobs.ledger_reading import Record, RunKey
+from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.store.db import open_engine
 from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.upgrade import VERSION_TABLE, alembic_config, upgrade
@@ -164,6 +164,6 @@ def check_ledger(url: str, revision: str) -> None:
         assert [found.state for found in ledger.runs(job="west_holdings")] == ["failed"]
         assert [use.refused for use in ledger.api_use(START - HOUR)] == [1]
     attempt = ledger.begin(key, About("item_creation"))
-    assert ledger.replace(key, Results({"created": 2}, records=[Record("created")] * 2), attempt)
+    assert ledger.replace(key, Results({"created": 2}, records=[RunRecord("created")] * 2), attempt)
     assert len(ledger.records(key)) == 2
     ledger.close()

@@ -14,7 +14,7 @@ from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRe
 from alma_etl.dcb.store.rows import LegRecord, OutboxRow, ReadError, Report, Tracked
 from alma_etl.remote.answers import Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteError, RemoteRefused
-from alma_etl.remote.safe_write import Outcome, Written
+from alma_etl.remote.safe_write import WriteOutcome, Written
 
 
 class SideReader(Protocol):
@@ -198,9 +198,9 @@ def settled(written: Written[T], what: str) -> T:
     if written.done and written.value is not None:
         return written.value
     code = written.error.code if written.error else ""
-    if written.outcome is Outcome.NOT_FOUND:
+    if written.outcome is WriteOutcome.NOT_FOUND:
         raise Impossible(f"{what}: it is not in Alma", code)
-    if written.outcome is Outcome.REFUSED:
+    if written.outcome is WriteOutcome.REFUSED:
         raise Impossible(f"{what}: {describe(written.error)}", code)
     raise Unsettled(f"{what}: {describe(written.error)}")
 
