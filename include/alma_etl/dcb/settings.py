@@ -5,7 +5,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from alma_etl.dcb.machine.model import Policy
 from alma_etl.errors import InputProblem
@@ -41,22 +48,44 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ANY_LIBRARY = "*"
+"""The library under which a bare `ship_to` is kept: it stands for all that have no text of their own."""
+
+
+def _by_library(value: object) -> object:
+    return {ANY_LIBRARY: value} if isinstance(value, str) else value
+
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+CancelCause = Literal["patron", "not_supplied", "no_longer_needed", "operator"]
+"""Why a hold is cancelled: for the patron; the lender cannot supply; it was overtaken (the book came back, another
+lender supplies); a person closed the request."""
+
+
 class SystemSettings(_Part):
     """One library system; the comments of the shipped file explain each setting."""
 
-    kind: Annotated[Literal["alma", "mod_dcb"], BeforeValidator(_lower)] = "alma"
+    kind: Annotated[Literal["alma", "mod_dcb", "other"], BeforeValidator(_lower)] = "alma"
     alma_conn_id: Code | None = None
     conn_id: Code | None = None
     library: Code | None = None
     location: Code | None = None
     circ_desk: Code = "DEFAULT_CIRC_DESK"
+    desks: dict[Code, Code] = {}
     sharing_library: Code | None = None
+    alternative_sharing_library: Code | None = None
     sharing_desk: Code | None = None
+    ship_to: Annotated[dict[str, Words], BeforeValidator(_by_library)] = {}
     user_group: Code | None = None
+    user_groups: dict[Code, Code] = {}
     item_policy: Code | None = None
     no_renew_policy: Code | None = None
+    material_types: dict[str, Code] = {}
     cancel_reason: Code = "CancelledAtPatronRequest"
+    cancel_reasons: dict[CancelCause, Code] = {}
     hold_shelf_days: Annotated[int, Field(ge=1, le=365)] = 10
+    barcode_prefix: Code | None = None
+    host_lms_code: SystemCode | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -70,11 +99,22 @@ class SystemSettings(_Part):
         missing = self.lacks("alma_conn_id", "library")
         if self.kind == "alma" and missing:
             raise ValueError(f"a system of kind alma also needs {', '.join(missing)}")
+        if self.kind == "other" and self.host_lms_code is None:
+            raise ValueError("a system of kind other also needs host_lms_code, dcb-service's code of it")
         return self
 
     def lacks(self, *names: str) -> list[str]:
         """Those of these settings that are not given."""
         return [name for name in names if getattr(self, name) is None]
+
+    def reason_for(self, cause: CancelCause) -> str:
+        """Alma's code of the reason for which a hold is cancelled."""
+        return self.cancel_reasons.get(cause, self.cancel_reason)
+
+    def desk_of(self, library: str) -> str | None:
+        """The desk of a library of this system at which we lend and scan; None when none is named for it."""
+        own = self.circ_desk if library == self.library else None
+        return self.desks.get(library, own)
 
 
 class SinkSettings(_Part):
@@ -102,6 +142,17 @@ class SinkSettings(_Part):
     def name(self) -> str:
         """What the rows of the outbox call it."""
         return f"{self.type}:{self.conn_id}" if self.conn_id else self.type
+
+
+AdoptSource = Literal["dcb_service", "list", "alma_scan"]
+"""Where requests to adopt come from: dcb-service's GraphQL, a list in the bucket, the marks of holds in Alma."""
+
+
+class AdoptSettings(_Part):
+    """What the schedule of `dcb_adopt_requests` adopts from; without a source the schedule does nothing."""
+
+    source: AdoptSource | None = None
+    conn_id: Code = _USUAL_CONNECTIONS["dcb_nudge"]
 
 
 class Interval(_Part):
@@ -151,6 +202,8 @@ class DcbSettings(_Part):
     mode: Literal["observe", "drive"] = "observe"
     supplier_receive_scan: bool = False
     renew_supplier_loan: bool = False
+    align_due_date: bool = False
+    adopt: AdoptSettings = AdoptSettings()
     sinks: tuple[SinkSettings, ...] = (SinkSettings(type="log"),)
     missing_confirmations: Annotated[int, Field(ge=2, le=10)] = 2
     missing_min_gap: Span = timedelta(minutes=10)

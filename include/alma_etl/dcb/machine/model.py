@@ -177,7 +177,8 @@ class Ack:
     """The result of an action, stamped with the time of the write, or an operator's decision.
 
     ``role``, ``item`` and ``loan``: the side that was written to, as read back. ``action``: of ACTION_DONE and
-    ACTION_FAILED. ``force``: an operator closes although the book is out.
+    ACTION_FAILED. ``force``: an operator closes although the book is out. ``reason``: an operator's own words.
+    ``status`` and ``by``, of ADOPTED: the status reported, and who reported it (dcb_service, mod_dcb, list, alma_scan).
     """
 
     name: AckName
@@ -188,6 +189,9 @@ class Ack:
     action: ActionType | None = None
     barcode: str | None = None
     force: bool = False
+    reason: str | None = None
+    status: Status | None = None
+    by: str | None = None
 
 
 Seen = Observation | Ack
@@ -200,6 +204,7 @@ def read_seen(data: object) -> Seen:
     moment = Moment.read(at) if at else None
     if "ack" in fields:
         role, action = _text(fields.get("role")), _text(fields.get("action"))
+        status = _text(fields.get("status"))
         return Ack(
             name=_word(AckName, fields["ack"]),
             at=moment,
@@ -209,6 +214,9 @@ def read_seen(data: object) -> Seen:
             action=_word(ActionType, action) if action else None,
             barcode=_text(fields.get("barcode")),
             force=fields.get("force") is True,
+            reason=_text(fields.get("reason")),
+            status=_word(Status, status) if status else None,
+            by=_text(fields.get("by")),
         )
     generation = fields.get("generation")
     if generation is not None and not isinstance(generation, int):
