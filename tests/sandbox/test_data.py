@@ -200,7 +200,7 @@ def test_a_large_catalogue_costs_nothing_until_it_is_read() -> None:
 def test_configuration(alma: Caller) -> None:
     assert alma.get("/conf/general")["institution"]["value"] == "01ZZ_INST"
     codes = [library["code"] for library in alma.get("/conf/libraries")["library"]]
-    assert codes == ["MAIN", "SCI", "LAW", "STOR"]
+    assert codes == ["MAIN", "SCI", "LAW", "STOR", "RES_SHARE"]
     locations = alma.get("/conf/libraries/MAIN/locations")["location"]
     assert {"microform", "closed"} <= {location["code"] for location in locations}
     table = alma.get("/conf/code-tables/ItemPolicy")
@@ -208,6 +208,12 @@ def test_configuration(alma: Caller) -> None:
     assert alma.refusal("GET", "/conf/libraries/NONE/locations") == (400, "402263")
     desks = alma.get("/conf/libraries/MAIN/circ-desks/")
     assert "DEFAULT_CIRC_DESK" in [desk["code"] for desk in desks["circ_desk"]]
+    assert alma.get("/conf/libraries/MAIN/circ-desks/DEFAULT_CIRC_DESK")["has_hold_shelf"] is True
+    assert alma.get("/conf/libraries/MAIN/circ-desks/RETURNS")["has_hold_shelf"] is False
+    sharing = {each["code"]: each["resource_sharing"] for each in alma.get("/conf/libraries")["library"]}
+    assert [code for code, is_one in sharing.items() if is_one] == ["RES_SHARE"]
+    reasons = alma.get("/conf/code-tables/RequestCancellationReasons")["row"]
+    assert {row["code"]: row["enabled"] for row in reasons}["AdditionalReason02"] == "false"
 
 
 def test_connection_tests_of_every_area(alma: Caller) -> None:

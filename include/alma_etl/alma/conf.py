@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from alma_etl.alma import shapes
 from alma_etl.alma.call import XML, Call, path
 from alma_etl.alma.reply import Reply
-from alma_etl.alma.resource import Resource
+from alma_etl.alma.resource import LIMIT, Resource
 
 _TEST_POINTS = {
     "bibs": "/bibs/test",
@@ -30,10 +30,21 @@ class General:
 
 @dataclass(frozen=True)
 class Library:
-    """A library by its code, with the name for people."""
+    """A library by its code, with the name for people. `resource_sharing`: Alma's Resource Sharing Library."""
 
     code: str
     name: str
+    resource_sharing: bool = False
+
+
+@dataclass(frozen=True)
+class CirculationDesk:
+    """A circulation desk of a library; its `code` means something only together with the library's. Whether it has a
+    hold shelf is None where Alma does not say."""
+
+    code: str
+    name: str
+    has_hold_shelf: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,21 @@ class Conf(Resource):
         where = path("conf", "libraries", library, "locations")
         return self._whole(where, "location", lambda row: _location(library, row), _code, counted=False)
 
+    def desks(self, library: str) -> list[CirculationDesk]:
+        """GET /conf/libraries/{library}/circ-desks/, which says nothing of hold shelves; a longer list than one page
+        is none. Raises RemoteError."""
+        where = path("conf", "libraries", library, "circ-desks") + "/"
+        return self._whole(where, "circ_desk", _desk, _code, counted=False, limit=LIMIT)
+
+    def desk(self, library: str, code: str) -> CirculationDesk:
+        """GET /conf/libraries/{library}/circ-desks/{code}. Raises RemoteError."""
+        where = path("conf", "libraries", library, "circ-desks", code)
+        return self._client.call(Call("GET", where), lambda reply: _desk(reply.json()))
+
+    def code_tables(self) -> list[str]:
+        """GET /conf/code-tables: the names of all code tables that the API knows. Raises RemoteError."""
+        return self._whole("/conf/code-tables", "code_table", _table_name, str, counted=False)
+
     def code_table(self, name: str, *, scope: str | None = None) -> list[CodeRow]:
         """GET /conf/code-tables/{name}, for example PhysicalMaterialType, ItemPolicy,
         RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises RemoteError."""
@@ -80,12 +106,29 @@ class Conf(Resource):
         return self._whole(where, "row", _row, _code, counted=False, scope=scope)
 
 
-def _code(row: Library | Location | CodeRow) -> str:
+def _code(row: Library | Location | CirculationDesk | CodeRow) -> str:
     return row.code
 
 
 def _library(row: shapes.Json) -> Library:
-    return Library(code=shapes.required(row, "code"), name=shapes.text(row.get("name")))
+    return Library(
+        code=shapes.required(row, "code"),
+        name=shapes.text(row.get("name")),
+        resource_sharing=shapes.flag(row.get("resource_sharing")),
+    )
+
+
+def _desk(row: shapes.Json) -> CirculationDesk:
+    shelf = shapes.text(row.get("has_hold_shelf"))
+    return CirculationDesk(
+        code=shapes.required(row, "code"),
+        name=shapes.text(row.get("name")),
+        has_hold_shelf=shapes.flag(shelf) if shelf else None,
+    )
+
+
+def _table_name(row: shapes.Json) -> str:
+    return shapes.required(row, "name")
 
 
 def _location(library: str, row: shapes.Json) -> Location:
@@ -118,7 +161,7 @@ def _general(reply: Reply) -> General:
 
 
 class Probe(Resource):
-    """Alma's test end points, one an area: may this key read there?"""
+    """Alma's test end points, one an area: may this key read, or write, there?"""
 
     def read(self, area: str) -> str:
         """GET {area}/test. Returns Alma's words, for example "GET - OK - institutionCode: 01ABC_INST".
@@ -126,6 +169,12 @@ class Probe(Resource):
         Raises RemoteUnauthorized or RemoteForbidden when the key lacks the right, KeyError for an area that has no
         test end point."""
         return self._client.call(Call("GET", _TEST_POINTS[area], accept=XML), _words)
+
+    def write(self, area: str) -> str:
+        """POST {area}/test, which changes nothing. Returns Alma's words, for example "POST - OK".
+
+        Raises as `read`; RemoteReadOnly where the client may not write."""
+        return self._client.call(Call("POST", _TEST_POINTS[area], accept=XML, repeatable=True), _words)
 
 
 def _words(reply: Reply) -> str:

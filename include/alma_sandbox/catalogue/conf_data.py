@@ -27,7 +27,11 @@ class Location:
 
 @dataclass(frozen=True)
 class Library:
-    """A library with its locations and circulation desks. Its id ends in the institution's suffix."""
+    """A library with its locations and circulation desks. Its id ends in the institution's suffix.
+
+    ``shelfless``: desks without a hold shelf. ``resource_sharing``: Alma's own Resource Sharing Library, to which no
+    patron's hold is delivered.
+    """
 
     code: str
     id: str
@@ -35,6 +39,8 @@ class Library:
     locations: tuple[Location, ...]
     desks: tuple[str, ...] = ("DEFAULT_CIRC_DESK",)
     departments: tuple[str, ...] = ()
+    shelfless: tuple[str, ...] = ()
+    resource_sharing: bool = False
 
     def location(self, code: str) -> Location | None:
         """The location with this code, if the library has it."""
@@ -57,8 +63,9 @@ LIBRARIES: dict[str, Library] = {
                 Location("closed", "Withdrawn, not public", suppressed=True, type="CLOSED"),
                 Location("UNASSIGNED", "Unassigned location", suppressed=True, type="UNAVAILABLE"),
             ),
-            desks=("DEFAULT_CIRC_DESK", "RES_SHARE"),
+            desks=("DEFAULT_CIRC_DESK", "RES_SHARE", "RETURNS"),
             departments=("AcqDeptMAIN", "Conservation"),
+            shelfless=("RETURNS",),
         ),
         Library(
             "SCI",
@@ -85,6 +92,16 @@ LIBRARIES: dict[str, Library] = {
                 Location("archive", "Shared Print Archive", type="REMOTE"),
                 Location("microform", "Film Vault", type="REMOTE"),
             ),
+        ),
+        Library(
+            "RES_SHARE",
+            "11200000004",
+            "Resource Sharing Library",
+            (
+                Location("IN_RS_REQ", "Borrowing resource sharing requests"),
+                Location("OUT_RS_REQ", "Lending resource sharing requests"),
+            ),
+            resource_sharing=True,
         ),
     )
 }
@@ -159,12 +176,21 @@ CODE_TABLES: dict[str, dict[str, str]] = {
         "CancelledAtPatronRequest": "Canceled at patron's request",
         "CannotBeFulfilled": "Request cannot be fulfilled",
     },
+    "LoanProcessStatusSearchColumn": {
+        "CLAIMED_RETURN": "Claimed returned",
+        "LOST": "Lost",
+        "NORMAL": "Normal",
+        "OVERDUE": "Overdue",
+        "RECALL": "Recall",
+        "RENEW": "Renewed",
+    },
     "UserGroups": {
         "DCB": "Resource sharing patron",
         "FACULTY": "Faculty",
         "GRAD": "Graduate",
         "STAFF": "Staff",
         "UGRD": "Undergraduate",
+        "VISITOR": "Visitor without borrowing rights",
     },
     "UserIdentifierTypes": {
         "BARCODE": "Barcode",
@@ -192,6 +218,13 @@ CODE_TABLES: dict[str, dict[str, str]] = {
     "YesNo": {"false": "No", "true": "Yes"},
     "WorkOrderType": {"Binding": "Binding", "Conservation": "Conservation"},
 }
+
+# Codes that stand in a table, but may not be used.
+DISABLED: dict[str, frozenset[str]] = {"RequestCancellationReasons": frozenset({"AdditionalReason02"})}
+
+PATRON_ROLE = "200"
+WITHOUT_ROLE_RULE = frozenset({"VISITOR"})
+"""User groups whose new users get the Patron role by no role-assignment rule."""
 
 
 def description(table: str, code: str) -> str:

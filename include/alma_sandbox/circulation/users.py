@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from alma_sandbox.catalogue.conf_data import description
+from alma_sandbox.catalogue.conf_data import PATRON_ROLE, WITHOUT_ROLE_RULE, description
 from alma_sandbox.http.answers import Payload, code
 from alma_sandbox.http.bodies import many, text
 
@@ -150,6 +150,20 @@ class Users:
     def expired(self, user: Payload) -> bool:
         """Whether the user's card has expired."""
         return _past(str(user["expiry_date"]), self._sandbox.clock.now().date())
+
+    def is_patron(self, user: Payload) -> bool:
+        """Whether the user has the Patron role; one that bears no role has it when a rule gives it to the group."""
+        roles = user["user_role"]
+        if not isinstance(roles, list) or not roles:
+            return text(user["user_group"]) not in WITHOUT_ROLE_RULE
+        return any(
+            text(role.get("role_type")) == PATRON_ROLE and text(role.get("status")) == "ACTIVE"
+            for role in roles
+        )
+
+    def may_request(self, user: Payload) -> bool:
+        """Whether the user is an active patron whose card has not expired."""
+        return text(user["status"]) == "ACTIVE" and self.is_patron(user) and not self.expired(user)
 
 
 def _past(value: str, today: date) -> bool:

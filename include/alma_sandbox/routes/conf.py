@@ -38,7 +38,7 @@ def _library_shape(call: Call, library: Library) -> Payload:
         "path": f"{call.catalogue.institution.code}.{library.code}",
         "name": library.name,
         "description": "",
-        "resource_sharing": False,
+        "resource_sharing": library.resource_sharing,
         "campus": code("MAINCAMPUS", "Main Campus"),
         "proxy": "",
         "default_location": code(library.locations[0].code, library.locations[0].name),
@@ -91,6 +91,7 @@ def location(call: Call) -> Answer:
 
 
 def _desk_shape(call: Call, holder: Library, desk: str) -> Payload:
+    """As the list shows it; what the desk is for stands in the desk itself alone."""
     return {
         "code": desk,
         "name": f"{holder.name} {desk.replace('_', ' ').title()}",
@@ -111,9 +112,11 @@ def desks(call: Call) -> Answer:
 def desk(call: Call) -> Answer:
     """``GET /conf/libraries/{library}/circ-desks/{desk}``."""
     holder = _library(call)
-    if call.path["desk"] not in holder.desks:
-        raise Refusal("401895", f"Circulation desk {call.path['desk']} is not valid.")
-    return Answer("circ_desk", _desk_shape(call, holder, call.path["desk"]))
+    wanted = call.path["desk"]
+    if wanted not in holder.desks:
+        raise Refusal("401895", f"Circulation desk {wanted} is not valid.")
+    shape = _desk_shape(call, holder, wanted)
+    return Answer("circ_desk", {**shape, "has_hold_shelf": wanted not in holder.shelfless})
 
 
 def departments(call: Call) -> Answer:
@@ -148,7 +151,13 @@ def code_table(call: Call) -> Answer:
     if name not in conf_data.CODE_TABLES:
         raise Refusal("90100", f"Code table {name} is not valid.")
     rows = [
-        {"code": key, "description": text, "default": "false", "enabled": "true", "updated_by": "-"}
+        {
+            "code": key,
+            "description": text,
+            "default": "false",
+            "enabled": shapes.truth(key not in conf_data.DISABLED.get(name, ())),
+            "updated_by": "-",
+        }
         for key, text in conf_data.CODE_TABLES[name].items()
     ]
     return Answer(

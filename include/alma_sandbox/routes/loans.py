@@ -87,7 +87,7 @@ def _check_item(call: Call, item: Item, user_id: str) -> None:
 def _check_user(call: Call, user: Payload) -> None:
     if call.sandbox.users.expired(user):
         raise Refusal("401168", "User's card has expired.")
-    if bodies.text(user["status"]) != "ACTIVE":
+    if bodies.text(user["status"]) != "ACTIVE" or not call.sandbox.users.is_patron(user):
         raise Refusal("401151", "The user is not an active patron.")
     scope = call.catalogue.institution.code
     for block in call.sandbox.users.active_blocks(user):

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from alma_sandbox.catalogue.conf_data import CODE_TABLES, LIBRARIES
+from alma_sandbox.catalogue.conf_data import CODE_TABLES, DISABLED, LIBRARIES
 from alma_sandbox.catalogue.records import Item
 from alma_sandbox.circulation.requests import UserRequest
 from alma_sandbox.http import bodies
@@ -66,7 +66,7 @@ def _create(call: Call, user: Payload | None, mms_id: str, item: Item | None) ->
         raise Refusal("401664", "Mandatory field is missing: booking_start_date, booking_end_date")
     user_id = str(user["primary_id"]) if user is not None else ""
     _refuse_duplicate(call, user_id, mms_id, item)
-    if user is not None and (call.sandbox.users.expired(user) or bodies.text(user["status"]) != "ACTIVE"):
+    if user is not None and not call.sandbox.users.may_request(user):
         raise Refusal("401129", "No items can fulfill the submitted request.")
     items = [item] if item is not None else call.catalogue.items_of_bib(mms_id)
     if not any(call.sandbox.requests.requestable(found) for found in items):
@@ -112,6 +112,8 @@ def _fill(request: UserRequest, body: Payload) -> None:
         raise Refusal("60308", f"Pickup library {library} is not valid.")
     if desk and library and desk not in LIBRARIES[library].desks:
         raise Refusal("401895", f"Pickup circulation desk {desk} is not known in library {library}.")
+    if library and LIBRARIES[library].resource_sharing:  # no patron's hold is delivered there
+        raise Refusal("401129", "No items can fulfill the submitted request.")
     request.pickup_type = pickup or "LIBRARY"
     request.pickup_library, request.pickup_desk = library, desk
     request.values = {name: value for name in _VALUES if (value := bodies.text(body.get(name)))}
@@ -190,7 +192,8 @@ def cancel(call: Call) -> Plain:
     reason = call.query.get("reason", "")
     if not reason:
         raise Refusal("401664", "Mandatory field is missing: reason")
-    if reason not in CODE_TABLES["RequestCancellationReasons"]:
+    known = set(CODE_TABLES["RequestCancellationReasons"]) - DISABLED["RequestCancellationReasons"]
+    if reason not in known:
         raise Refusal("401666", f"Parameter value is invalid: reason={reason}.")
     request = _active(call)
     if call.flag("notify_user", True) and request.user_id:
@@ -210,7 +213,7 @@ def options(call: Call) -> Answer:
         else call.catalogue.items_of_bib(lookups.bib(call).mms_id)
     )
     user = _user_of_query(call) if call.query.get("user_id", "GUEST") != "GUEST" else None
-    able = user is None or not (call.sandbox.users.expired(user) or bodies.text(user["status"]) != "ACTIVE")
+    able = user is None or call.sandbox.users.may_request(user)
     rows: list[Payload] = []
     if able and any(call.sandbox.requests.requestable(item) for item in items):
         rows = [

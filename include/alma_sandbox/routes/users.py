@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote
 
-from alma_sandbox.catalogue.conf_data import CODE_TABLES
+from alma_sandbox.catalogue.conf_data import CODE_TABLES, PATRON_ROLE
 from alma_sandbox.circulation.users import OVERRIDABLE, identifiers, normalise
 from alma_sandbox.http import bodies
 from alma_sandbox.http.answers import Answer, Payload, Plain, listing
@@ -93,6 +93,11 @@ def create(call: Call) -> Answer:
     body = bodies.read(call)
     user = normalise(body)
     _check(call, user, None)
+    if not user["user_role"] and call.sandbox.users.is_patron(
+        user
+    ):  # by the role-assignment rule of the group
+        role = {"status": "ACTIVE", "scope": call.catalogue.institution.code, "role_type": PATRON_ROLE}
+        user["user_role"] = normalise({"user_role": [role]})["user_role"]
     call.sandbox.users.keep(user)
     _keep_password(call, user, body)
     return Answer("user", shape(call, user))

@@ -78,7 +78,7 @@ def test_almapy(alma: Running, tmp_path: Path) -> None:
     expected = {"id": first.holding_id, "library": first.library, "location": first.location}
     assert seen["holding"] == expected
     assert seen["holding_xml"] == first.holding_id
-    assert seen["libraries"] == ["MAIN", "SCI", "LAW", "STOR"]
+    assert seen["libraries"] == ["MAIN", "SCI", "LAW", "STOR", "RES_SHARE"]
     check_made(alma, seen["made"], "Made by almapy")
     assert seen["by_barcode"] == seen["made"]["pid"]
     assert seen["items"] == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alma_etl.alma.conf import CodeRow, Library, Location
+from alma_etl.alma.conf import CirculationDesk, CodeRow, Library, Location
 from alma_etl.remote.answers import Absent, Found
 from alma_etl.remote.errors import RemoteMalformed
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance
@@ -219,6 +219,11 @@ def test_po_lines(alma, client):
 def test_configuration(alma, client):
     alma.says(as_json({"library": [{"code": "MAIN", "name": "Main"}]}))
     assert client.conf.libraries() == [Library("MAIN", "Main")]
+    alma.says(as_json({"library": [{"code": "RES_SHARE", "name": "ILL", "resource_sharing": True}]}))
+    assert client.conf.libraries() == [Library("RES_SHARE", "ILL", resource_sharing=True)]
+    for shelf in (True, False, None):
+        alma.says(as_json({"code": "DESK", "name": "Desk", "has_hold_shelf": shelf}))
+        assert client.conf.desk("MAIN", "DESK") == CirculationDesk("DESK", "Desk", shelf)
     alma.says(
         as_json(
             {

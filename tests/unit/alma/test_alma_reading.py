@@ -188,8 +188,11 @@ def test_general_configuration_in_both_forms(alma, client):
 def test_the_test_points(alma, client):
     alma.says(as_xml("<test>GET - OK - institutionCode: 01SBX_INST</test>"))
     assert client.test.read("users") == "GET - OK - institutionCode: 01SBX_INST"
+    alma.says(as_xml("<test>POST - OK</test>"))
+    assert client.test.write("bibs") == "POST - OK"
     assert [(asked.method, asked.target) for asked in alma.asked] == [
-        ("GET", "/almaws/v1/users/operation/test")
+        ("GET", "/almaws/v1/users/operation/test"),
+        ("POST", "/almaws/v1/bibs/test"),
     ]
 
 

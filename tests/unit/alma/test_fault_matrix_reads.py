@@ -50,6 +50,9 @@ READS = {
     "general": Read(lambda c: c.conf.general(), "/conf/general"),
     "libraries": Read(lambda c: c.conf.libraries(), "/conf/libraries"),
     "locations": Read(lambda c: c.conf.locations("MAIN"), "/conf/libraries/MAIN/locations"),
+    "desks": Read(lambda c: c.conf.desks("MAIN"), "/conf/libraries/MAIN/circ-desks/"),
+    "desk": Read(lambda c: c.conf.desk("MAIN", "RETURNS"), "/conf/libraries/MAIN/circ-desks/RETURNS"),
+    "code tables": Read(lambda c: c.conf.code_tables(), "/conf/code-tables"),
     "code table": Read(lambda c: c.conf.code_table("ItemPolicy"), "/conf/code-tables/ItemPolicy"),
     "items": Read(lambda c: value(c.items.list(c.at.mms_id)), "/bibs/{mms_id}/holdings/ALL/items"),
     "item": Read(

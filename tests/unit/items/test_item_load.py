@@ -102,7 +102,7 @@ def test_holdings_used_that_have_no_call_number_are_listed(loader, alma):
             "library",
             "NOWHERE",
             "invalid_code",
-            "library 'NOWHERE' is unknown to Alma; there are LAW, MAIN, SCI, STOR",
+            "library 'NOWHERE' is unknown to Alma; there are LAW, MAIN, RES_SHARE, SCI, STOR",
         ),
         ("library,location", "LAW,archive", "invalid_code", "location 'archive' is unknown in library LAW"),
         ("item_policy", "99", "invalid_code", "item policy '99' is not in Alma's table ItemPolicy"),
