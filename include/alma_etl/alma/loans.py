@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from alma_etl.alma import shapes
-from alma_etl.alma.call import Call, json_call, path
+from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.items import NO_ITEM
 from alma_etl.alma.reply import Reply
 from alma_etl.alma.resource import Resource
@@ -52,9 +52,11 @@ class Loans(Resource):
     ) -> Loan:
         """POST /users/{user_id}/loans at a desk of `library`; `request_id`: the hold that it fulfils.
 
-        Refusals: 401153 the desk may not lend, 401651 not loanable, 401163/401201 the user is blocked, 401161
-        limit, 401168 expired, 401151 no patron, 400042 already on loan. `writes.create_loan` looks after
-        a lost answer. Raises RemoteError, ValueError unless exactly one of pid and barcode is given."""
+        How long it runs is decided by Alma's rules: the loan object has no loan policy, and its due date is for
+        `change_due_date`. Documented refusals: 401153 the desk may not lend, 401651 not loanable, 401890 no such
+        user; seen by others: 401163/401201 blocked, 401161 limit, 401168 expired, 401151 no patron, 400042 on
+        loan already. `writes.create_loan` looks after a lost answer. Raises RemoteError, ValueError unless
+        exactly one of pid and barcode is given."""
         if (item_pid is None) == (barcode is None):
             raise ValueError("a loan is of one item, by item_pid or by barcode")
         body: Json = {"circ_desk": shapes.coded(circ_desk), "library": shapes.coded(library)}
@@ -96,9 +98,8 @@ class Loans(Resource):
     def renew(self, user_id: str, loan_id: str) -> Loan:
         """POST .../loans/{loan_id}?op=renew. Refused with 401822 when it cannot be renewed. Raises RemoteError;
         after one with `effect_unknown` compare the due date (`writes.renew_loan` does)."""
-        return self._client.call(
-            json_call("POST", path("users", user_id, "loans", loan_id), {}, op="renew"), _loan
-        )
+        call = Call("POST", path("users", user_id, "loans", loan_id), params(op="renew"))
+        return self._client.call(call, _loan)
 
     def change_due_date(
         self, user_id: str, loan_id: str, due_date: str, *, notify_user: bool = False

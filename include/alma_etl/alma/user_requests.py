@@ -104,8 +104,8 @@ class UserRequests(Resource):
         override: bool | None = None,
     ) -> Answer[None]:
         """DELETE /users/{user_id}/requests/{request_id}. `reason`: a code of RequestCancellationReasons. Alma
-        mails the patron unless it is said not to, as here. `override`: also a request that is being
-        processed. Found when cancelled, Absent when it was gone already, see `Resource._delete`."""
+        mails the patron unless it is said not to, as here. `override` is in no document; dcb-service has always sent
+        it. Found when cancelled, Absent when it was gone already, see `Resource._delete`."""
         return self._delete(
             path("users", user_id, "requests", request_id),
             NO_REQUEST,

@@ -41,13 +41,14 @@ from alma_etl.alma.users import User
 from alma_etl.counted import counted
 from alma_etl.remote import xml
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, ask_list, first_of, rows_of
-from alma_etl.remote.errors import RemoteMalformed, RemoteRefused
+from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteServerError
 from alma_etl.remote.safe_write import WriteOutcome, Written, update, write
 
 T = TypeVar("T")
 
 BARCODE_ELSEWHERE = "BARCODE_ELSEWHERE"
 STALE = frozenset({"4022034"})  # somebody else saved the record since it was read
+_FAILED = frozenset({"401652"})  # "general error": of no use to anybody, like a 5xx
 
 
 def _only(call: str, answer: ListAnswer[T], wanted: Callable[[T], bool] = lambda row: True) -> Answer[T]:
@@ -367,16 +368,31 @@ def update_item(
     holding_id: str,
     pid: str,
     changes: Mapping[str, Mapping[str, Any]],
+    *,
+    least: Collection[str] = (),
 ) -> Written[Item]:
     """Change an item: `changes` as {"item_data": {...}, "holding_data": {...}} with the fields to change
     alone; what is not named stays, "" empties. The barcode goes back as it came, unless it is changed.
     Another library or location moves the item to another holding. REFUSED with NOT_AS_SENT when Alma did not
-    take a change over, or changed the barcode."""
+    take a change over, or changed the barcode.
+
+    `least`: fields of item_data to send alone when Alma fails at the whole item, as it does for some
+    combinations of fields (5xx, 401652). What is not among them is emptied then: for items of ours alone."""
+
+    def put(wanted: Json) -> Json:
+        holding_id = item(wanted).holding_id
+        try:
+            return client.items.update(mms_id, holding_id, pid, wanted).raw
+        except (RemoteServerError, RemoteRefused) as error:
+            if not least or (isinstance(error, RemoteRefused) and error.code not in _FAILED):
+                raise
+        kept = {name: value for name, value in wanted["item_data"].items() if name in least}
+        return client.items.update(mms_id, holding_id, pid, {"item_data": kept}).raw
 
     result = update(
         lambda: _raw(client.items.read(mms_id, holding_id, pid)),
         lambda base: merged_sections(base, changes),
-        lambda wanted: client.items.update(mms_id, item(wanted).holding_id, pid, wanted).raw,
+        put,
         pause=client.pause,
         intact=lambda wanted, after: item(after).barcode == item(wanted).barcode,
     )
@@ -384,13 +400,17 @@ def update_item(
 
 
 def update_user(
-    client: AlmaClient, user_id: str, changes: Mapping[str, Any], *, override: Sequence[str] = ()
+    client: AlmaClient,
+    user_id: str,
+    changes: Mapping[str, Any] | Callable[[Json], Mapping[str, Any]],
+    *,
+    override: Sequence[str] = (),
 ) -> Written[Json]:
-    """Change a user: `changes` holds the top-level fields to change, each whole. `override`: see
-    `Users.update`."""
+    """Change a user: `changes` holds the top-level fields to change, each whole, or makes them of the user as just
+    read. `override`: see `Users.update`."""
     return update(
         lambda: _raw(client.users.read(user_id)),
-        lambda base: merged(base, changes),
+        lambda base: merged(base, changes(base) if callable(changes) else changes),
         lambda wanted: client.users.update(user_id, wanted, override=override).raw,
         pause=client.pause,
     )

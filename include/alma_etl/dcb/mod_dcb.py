@@ -121,6 +121,10 @@ class ModDcb(ServiceClient):
         """Let the patron's side renew no more: the lender wants the book back."""
         return self._order(txn_id, "block-renewal")
 
+    def unblock_renewal(self, txn_id: str) -> Done | Later | Refused:
+        """Let the patron's side renew again."""
+        return self._order(txn_id, "unblock-renewal")
+
     def _look(self, txn_id: str) -> Answer[Mapping[str, Any]]:
         path = f"{_path(txn_id)}/status"
         answer = self._service.look(path)

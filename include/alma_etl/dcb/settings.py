@@ -111,6 +111,19 @@ class SystemSettings(_Part):
         """Alma's code of the reason for which a hold is cancelled."""
         return self.cancel_reasons.get(cause, self.cancel_reason)
 
+    def material_type(self, word: str) -> str:
+        """What this system calls a material type of the lender's."""
+        return self.material_types.get(word, word)
+
+    def sharing_place(self, owner: str | None) -> tuple[str, str | None] | None:
+        """Library and desk to which what ``owner`` (a library of this system) owns is sent, or None: sent to its own
+        library it would never be in transit."""
+        if self.sharing_library is None:
+            return None
+        if owner != self.sharing_library or self.sharing_desk:
+            return self.sharing_library, self.sharing_desk
+        return (self.alternative_sharing_library, None) if self.alternative_sharing_library else None
+
     def desk_of(self, library: str) -> str | None:
         """The desk of a library of this system at which we lend and scan; None when none is named for it."""
         own = self.circ_desk if library == self.library else None

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from lxml import etree
 
 from alma_etl.alma import writes
@@ -61,6 +62,29 @@ def test_an_item_update_whose_answer_was_lost_is_seen_in_a_new_reading(alma, cli
     written = writes.update_item(client, "991", "221", "231", {"item_data": {"public_note": "new"}})
     assert written.outcome is WriteOutcome.ADOPTED
     assert [asked.method for asked in alma.asked] == ["GET", "PUT", "GET"]
+
+
+@pytest.mark.parametrize("failure", [LOST, refusal("401652")])
+def test_an_item_at_which_alma_fails_is_sent_with_the_least_fields_where_that_is_allowed(
+    alma, client, failure
+):
+    before = item_object(public_note="old", internal_note_1="ours", storage_location_id="S")
+    alma.says(as_json(before), failure, as_json(item_object(public_note="new")))
+    changes, least = (
+        {"item_data": {"public_note": "new"}},
+        ("pid", "barcode", "public_note", "internal_note_1"),
+    )
+    written = writes.update_item(client, "991", "221", "231", changes, least=least)
+    assert written.outcome is WriteOutcome.UPDATED
+    sent = {"pid": "231", "barcode": "B1", "public_note": "new", "internal_note_1": "ours"}
+    assert json.loads(alma.asked[-1].body) == {"item_data": sent}
+
+
+def test_an_item_that_alma_refuses_is_not_sent_in_part(alma, client):
+    alma.says(as_json(item_object()), refusal("401666"))
+    changes = {"item_data": {"public_note": "new"}}
+    written = writes.update_item(client, "991", "221", "231", changes, least=("pid", "barcode"))
+    assert (written.outcome, len(alma.asked)) == (WriteOutcome.REFUSED, 2)
 
 
 def test_a_barcode_may_be_changed_on_purpose(alma, client):

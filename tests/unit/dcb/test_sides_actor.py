@@ -8,11 +8,12 @@ import pytest
 from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Leg
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType, RequestOutcome, Role, Status
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Closure, RequestOutcome, Role, Status
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides import alma_act, alma_read, legs, marks
 from alma_etl.dcb.sides.alma_act import cancel_hold
 from alma_etl.dcb.sides.ports import Later, Refused
+from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import LegRecord
 from alma_etl.remote.errors import RemoteUnauthorized
@@ -168,10 +169,10 @@ def test_the_lenders_loan_is_made_once_and_told_with_its_due_date(course, almas)
 
 def test_a_refused_loan_is_told_to_the_machine_by_its_own_name(course, almas):
     user = almas.lender.running.sandbox.users.find(VP)
-    almas.lender.running.sandbox.users.keep({**user, "expiry_date": "2026-01-01Z"})
+    almas.lender.running.sandbox.users.keep({**user, "status": {"value": "INACTIVE"}})
     answer = course.do(A.CREATE_SUPPLIER_LOAN, S.LOANED)
     assert isinstance(answer, Refused)
-    assert "the user has expired" in answer.reason
+    assert "the user is not an active patron" in answer.reason
     assert [report.seen.name for report in answer.reports] == [AckName.SUPPLIER_LOAN_FAILED]
 
 
@@ -194,7 +195,7 @@ def test_the_patrons_loan_is_made_at_home_when_the_book_was_lent_elsewhere(cours
 
 
 def test_the_lenders_loan_is_renewed_once_for_one_renewal_of_the_patrons(course, almas):
-    loan = alma_act.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    loan = alma_act.lend(almas.at_lender, almas.lender_settings, course.supplier)
     almas.lender.control("POST", "clock", {"advance_s": 86400})
     answer = course.do(A.RENEW_SUPPLIER_LOAN, S.LOANED)
     assert acks(answer) == [AckName.LOAN_RENEWED]
@@ -209,7 +210,7 @@ def test_the_lenders_loan_is_renewed_once_for_one_renewal_of_the_patrons(course,
 )
 def test_a_loan_that_runs_longer_than_was_known_was_renewed(course, almas, known_days, writes):
     """Where Alma tells no date of renewal, the due date tells."""
-    loan = alma_act.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    loan = alma_act.lend(almas.at_lender, almas.lender_settings, course.supplier)
     due = alma_read.of_loan(loan).due_date
     almas.lender.control("POST", "clock", {"advance_s": 86400})
     before = len(almas.lender.calls("POST"))
@@ -235,9 +236,85 @@ def test_before_there_is_a_virtual_item_a_new_barcode_has_nobody_to_follow(cours
 
 
 def test_the_lenders_hold_is_cancelled_and_seen_to_be_gone(course, almas):
-    assert acks(course.do(A.CANCEL_SUPPLIER_HOLD, S.CANCELLED)) == []
+    answer = course.do(A.CANCEL_SUPPLIER_HOLD, S.CANCELLED)
+    assert acks(answer) == [AckName.ACTION_DONE]
+    ack = answer.reports[0].seen
+    assert (ack.role, ack.action, ack.item.found) == (Role.SUPPLIER, A.CANCEL_SUPPLIER_HOLD, True)
+    assert (ack.item.process_type, ack.item.base_status) == (None, "1")
     assert almas.lender.contents()["requests"] == {}
     assert acks(course.do(A.VERIFY_SUPPLIER_HOLD_GONE, S.AWAITING_RETURN)) == []
+
+
+def test_the_lenders_item_is_read_only_once_its_hold_is_cancelled(course, almas):
+    """Scanned in before that, it is in transit, and nobody may take it for one on the shelf."""
+    course.ship()
+    answer = course.do(A.CANCEL_SUPPLIER_HOLD, S.CANCELLED)
+    calls = almas.lender.control("GET", "log")["entries"]
+    item = f"/items/{course.supplier.item_pid}"
+    order = [
+        entry["method"] for entry in calls if "/requests/" in entry["path"] or entry["path"].endswith(item)
+    ]
+    assert order[-3:] == ["DELETE", "GET", "GET"]
+    assert answer.reports[0].seen.item.process_type == course.item(Role.SUPPLIER).process_type or None
+
+
+def test_a_cancellation_after_which_the_item_cannot_be_read_is_tried_again(course, almas):
+    almas.lender.strike("server_error", "GET", "/items/")
+    answer = course.do(A.CANCEL_SUPPLIER_HOLD, S.CANCELLED)
+    assert isinstance(answer, Later)
+    assert "nobody knows whether it travels" in answer.reason
+    assert almas.lender.contents()["requests"] == {}
+    almas.lender.control("DELETE", "faults")
+    assert acks(course.do(A.CANCEL_SUPPLIER_HOLD, S.CANCELLED)) == [AckName.ACTION_DONE]
+
+
+def test_while_a_cancelled_request_leaves_the_lenders_item_in_transit_the_virtual_item_stays(course, almas):
+    course.placed()
+
+    def in_transit(state):
+        state.standing = (flags.CANCELLED_IN_TRANSIT,)
+
+    cancel_hold(almas.at_lender, VP, course.supplier.request_id, "CancelledAtPatronRequest")
+    almas.lender.control("POST", f"items/{course.supplier.item_pid}", {"process_type": "TRANSIT"})
+    answer = course.do(A.CLEANUP, S.CANCELLED, change=in_transit)
+    assert isinstance(answer, Later)
+    assert answer.after == timedelta(hours=24)
+    assert len(almas.borrower.contents()["bibs"]) == 1
+    almas.lender.control("POST", f"items/{course.supplier.item_pid}", {"process_type": ""})
+    assert acks(course.do(A.CLEANUP, S.CANCELLED, change=in_transit)) == [AckName.CLEANED_UP]
+    assert almas.borrower.contents()["bibs"] == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "closure", "outcome", "reason"),
+    [
+        (S.CANCELLED, Closure.CANCELED, RequestOutcome.CANCELLED, "patron"),
+        (S.CANCELLED, Closure.HOLD_SHELF_EXPIRED, RequestOutcome.CANCELLED, "no_longer_needed"),
+        (S.AWAITING_RETURN, None, None, "patron"),
+        (S.RETURN_TRANSIT, None, None, "no_longer_needed"),
+        (S.COMPLETED, None, RequestOutcome.SUPPLIED, "no_longer_needed"),
+        (S.COMPLETED, None, RequestOutcome.UNKNOWN, "operator"),
+    ],
+)
+def test_a_hold_is_cancelled_for_its_reason(status, closure, outcome, reason, course, almas, tmp_path):
+    codes = {
+        "patron": "CancelledAtPatronRequest",
+        "not_supplied": "CannotBeFulfilled",
+        "no_longer_needed": "AdditionalReason01",
+        "operator": "AdditionalReason02",
+    }
+    own = almas.lender_settings.model_copy(update={"cancel_reasons": codes})
+    almas.systems = Systems(
+        almas.settings.model_copy(update={"systems": {**almas.settings.systems, "LENDER": own}}), almas
+    )
+    course.actor = almas.actor()
+
+    def change(state):
+        state.closure, state.outcome = closure, outcome
+
+    course.do(A.CANCEL_SUPPLIER_HOLD, status, change=change)
+    (deleted,) = almas.lender.control("GET", "log?method=DELETE")["entries"]
+    assert f"reason={codes[reason]}&" in deleted["query"]
 
 
 def test_without_another_lender_the_patrons_hold_is_cancelled(course, almas):
@@ -285,7 +362,7 @@ def test_nothing_is_taken_away_while_a_book_is_out(course, almas):
 
 def test_nothing_is_taken_away_while_the_lenders_loan_is_open_unless_a_person_said_so(course, almas):
     course.placed()
-    alma_act.lend(almas.at_lender, almas.lender_settings, VP, course.supplier.item_pid, None)
+    alma_act.lend(almas.at_lender, almas.lender_settings, course.supplier)
 
     def lent(state):
         state.legs[Role.SUPPLIER] = Leg(lent=True)
@@ -321,7 +398,7 @@ def test_an_alma_that_does_not_answer_is_asked_later(course, almas):
     almas.lender.strike("server_error", "GET", "/loans")
     answer = course.do(A.CREATE_SUPPLIER_LOAN, S.LOANED)
     assert isinstance(answer, Later)
-    assert answer.reason.startswith("The item could not be lent: ")
+    assert answer.reason.startswith("The user's loans could not be read: ")
     assert VP not in answer.reason
 
 

@@ -59,6 +59,11 @@ def test_a_patron_may_or_may_not_have_a_book_sent(user_id, problem, almas):
     assert state.problems == ((problem,) if problem else ())
 
 
+def test_a_user_without_a_status_is_active(almas):
+    edit_user(almas, PATRON, status={"value": ""})
+    assert check_patron(almas.at_lender, PATRON, NOW).problems == ()
+
+
 def test_a_block_of_limits_counts_and_one_that_is_over_does_not(almas):
     def block(status, expiry):
         return {
@@ -185,7 +190,7 @@ def test_what_the_rules_do_not_allow_is_explained(almas):
 
 def test_a_pickup_library_that_does_not_exist_is_refused(almas):
     virtual_patron(almas)
-    with pytest.raises(Impossible, match="does not know the pickup library"):
+    with pytest.raises(Impossible, match="Alma has no library 'NOWHERE'; it has LAW, MAIN"):
         place_hold(almas.at_lender, wish(almas, pickup_library="NOWHERE"))
 
 
@@ -219,5 +224,18 @@ def test_an_accepted_cancellation_that_changes_nothing_is_not_believed(almas):
 def test_a_reason_that_alma_does_not_know_is_refused(almas):
     virtual_patron(almas)
     made = place_hold(almas.at_lender, wish(almas))
+    with pytest.raises(Impossible, match=r"no reason 'WHIM'; it has AdditionalReason01, .*CannotBeFulfilled"):
+        cancel_hold(almas.at_lender, VP, made.request_id, "WHIM")
+    assert is_open(almas.at_lender, VP, made.request_id)
+    almas.lender.strike("server_error", "GET", "/conf/code-tables")
     with pytest.raises(Impossible, match="does not know one of the codes"):
         cancel_hold(almas.at_lender, VP, made.request_id, "WHIM")
+
+
+def test_a_list_that_is_cut_short_still_shows_the_hold_that_it_names(almas):
+    virtual_patron(almas)
+    made = place_hold(almas.at_lender, wish(almas))
+    almas.lender.strike("miscount", "GET", "/requests")
+    assert find_hold(almas.at_lender, VP, wish(almas).mark).request_id == made.request_id
+    with pytest.raises(Unsettled):
+        find_hold(almas.at_lender, VP, "[ANOTHER]")

@@ -107,7 +107,9 @@ def test_a_cancellation_that_alma_refuses_is_told(desk, almas):
     desk.place(almas.conf())
     told = desk.cancel(reason="WHIM")
     assert "was not cancelled as asked" in told
-    assert "Alma does not know one of the codes" in desk.problem
+    assert "has no reason 'WHIM'; it has AdditionalReason01" in desk.problem
+    assert almas.borrower.calls("DELETE") == []
+    assert "has no reason 'WHIM'" in desk.cancel(reason="WHIM", dry_run=True)
     assert desk.left() == ONE
 
 

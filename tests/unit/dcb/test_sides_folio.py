@@ -95,3 +95,6 @@ def test_a_recall_blocks_renewals_in_folio(folio):
     assert acks(folio.do(A.PREVENT_RENEWAL_AT_BORROWER, S.LOANED)) == []
     (made,) = folio.running.consortium.transactions.by_id.values()
     assert made.renewal_blocked
+    for _ in range(2):
+        assert acks(folio.do(A.RESTORE_RENEWAL_AT_BORROWER, S.LOANED)) == []
+    assert not made.renewal_blocked

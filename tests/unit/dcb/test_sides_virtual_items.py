@@ -1,5 +1,7 @@
 """Virtual items against two sandboxes: made once, changed, and taken away only where they are provably ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from alma_etl.dcb.machine.vocabulary import Role
@@ -10,7 +12,7 @@ from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import LegRecord
-from tests.unit.dcb.sides_world import NOW, PATRON
+from tests.unit.dcb.sides_world import NOW, PATRON, supplier_leg
 
 pytestmark = pytest.mark.heavy
 
@@ -244,11 +246,9 @@ def test_a_foreign_holding_on_a_virtual_title_keeps_it(almas):
 
 def test_a_virtual_item_that_is_lent_or_wanted_by_others_stays(almas):
     made = create(almas)
-    loan = alma_act.lend(almas.at_borrower, almas.borrower_settings, PATRON, made.item_pid, None)
-    assert (
-        alma_act.lend(almas.at_borrower, almas.borrower_settings, PATRON, made.item_pid, None).loan_id
-        == loan.loan_id
-    )
+    leg = replace(leg_of(made), user_id=PATRON)
+    loan = alma_act.lend(almas.at_borrower, almas.borrower_settings, leg)
+    assert alma_act.lend(almas.at_borrower, almas.borrower_settings, leg).loan_id == loan.loan_id
     with pytest.raises(Unsettled, match="is lent"):
         remove(almas.at_borrower, "PR-1", made.mms_id)
     alma_act.check_in(almas.at_borrower, almas.borrower_settings, leg_of(made))
@@ -277,7 +277,7 @@ def test_a_lost_answer_lends_and_renews_once(kind, almas):
     virtual_patron(almas)
     book = almas.book()
     almas.lender.strike(kind, "POST", "/loans", applied=True, first=1)
-    loan = alma_act.lend(almas.at_lender, almas.lender_settings, VP, book.pid, None)
+    loan = alma_act.lend(almas.at_lender, almas.lender_settings, supplier_leg(almas, None, VP))
     assert list(almas.lender.contents()["loans"]) == [loan.loan_id]
     almas.lender.control("DELETE", "faults")
     almas.lender.control("POST", "clock", {"advance_s": 86400 * 3})
@@ -303,7 +303,7 @@ def test_a_loan_that_alma_refuses_is_told_without_its_words(almas):
         ],
     )
     with pytest.raises(Impossible, match=r"the user is blocked \[HTTP 400, 401163, tracking id") as refused:
-        alma_act.lend(almas.at_lender, almas.lender_settings, VP, almas.book().pid, None)
+        alma_act.lend(almas.at_lender, almas.lender_settings, supplier_leg(almas, None, VP))
     assert "remark" not in str(refused.value)
     assert VP not in str(refused.value)
     with pytest.raises(Impossible, match="there is none any more"):

@@ -21,7 +21,7 @@ from alma_etl.dcb.machine.vocabulary import (
     Txn,
 )
 from alma_etl.dcb.sides import folio
-from alma_etl.dcb.sides.alma_act import cancel_hold, is_open
+from alma_etl.dcb.sides.alma_act import cancel_hold, check_reason, is_open
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.sides.folio import FolioReader
 from alma_etl.dcb.sides.ports import Impossible, Unsettled
@@ -100,6 +100,11 @@ def cancel(run: Cancelling) -> str:
         ]
         for leg in legs:
             _refuse_lent(run, leg)
+        try:
+            for leg in legs:
+                _check_reason(run, leg)
+        except Impossible as refusal:
+            raise _refused(tracked, refusal) from refusal
         if run.dry_run:
             for leg in legs:
                 run.note(
@@ -113,9 +118,7 @@ def cancel(run: Cancelling) -> str:
                 lock.check()
                 reports.append(_cancelled(run, leg))
         except Impossible as refusal:
-            raise NotAcceptable(
-                f"The request {tracked.pr_id} could not be cancelled: {refusal.sentence}"
-            ) from refusal
+            raise _refused(tracked, refusal) from refusal
         if Role.SUPPLIER in tracked.legs:
             reports.append(_look_at_lender(run, tracked.legs[Role.SUPPLIER]))
         applied = run.context.store.apply(
@@ -164,6 +167,20 @@ def _refuse_lent(run: Cancelling, leg: LegRecord) -> None:
         )
 
 
+def _reason(run: Cancelling, leg: LegRecord) -> str:
+    return run.conf.reason or run.context.systems.settings(leg.system_code).reason_for("patron")
+
+
+def _check_reason(run: Cancelling, leg: LegRecord) -> None:
+    """Before anything is written: the reason must be one that the side's Alma knows. Raises Impossible, RemoteStop."""
+    if leg.system_kind == "ALMA":
+        check_reason(run.context.systems.alma(leg.system_code), _reason(run, leg))
+
+
+def _refused(tracked: Tracked, refusal: Impossible) -> NotAcceptable:
+    return NotAcceptable(f"The request {tracked.pr_id} could not be cancelled: {refusal.sentence}")
+
+
 def _txn(run: Cancelling, leg: LegRecord) -> str:
     reader = FolioReader(run.context.systems.mod_dcb(leg.system_code))
     found = reader.transaction(leg.txn_id or run.conf.pr_id)
@@ -197,9 +214,8 @@ def _cancelled(run: Cancelling, leg: LegRecord) -> Report:
         at = Moment.at(run.context.now())
         run.note("cancel", f"The FOLIO transaction {what} at {leg.system_code} is cancelled.")
         return Report(Observation(leg.role, at, txn=Txn.CANCELLED), "MANUAL")
-    reason = run.conf.reason or run.context.systems.settings(leg.system_code).cancel_reason
     alma = run.context.systems.alma(leg.system_code)
-    cancel_hold(alma, str(leg.user_id), str(leg.request_id), reason)
+    cancel_hold(alma, str(leg.user_id), str(leg.request_id), _reason(run, leg))
     at = Moment.at(run.context.now())
     run.note("cancel", f"The hold {what} at {leg.system_code} is cancelled.")
     item, loan = _item_and_loan(run, leg)

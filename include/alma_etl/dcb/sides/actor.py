@@ -10,10 +10,21 @@ from pydantic import ValidationError
 from alma_etl.alma.items import Item
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.machine import flags
-from alma_etl.dcb.machine.model import Ack, Moment
+from alma_etl.dcb.machine.model import Ack, ItemRead, Moment
 from alma_etl.dcb.machine.step import is_wanted
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType, RequestOutcome, Role
+from alma_etl.dcb.machine.vocabulary import (
+    AckName,
+    ActionType,
+    Closure,
+    ItemState,
+    RequestOutcome,
+    Role,
+    Status,
+    item_of,
+)
+from alma_etl.dcb.settings import CancelCause
 from alma_etl.dcb.sides import alma_act, alma_read, folio, legs, virtual_item
+from alma_etl.dcb.sides.lending import lend, renew
 from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Done, Impossible, Later, Refused, Unsettled
 from alma_etl.dcb.sides.systems import NOTHING_TO_REPORT, ActionContext, ActionResult, Systems
@@ -23,6 +34,7 @@ from alma_etl.errors import InputProblem
 
 A = ActionType
 _AT_ONCE = timedelta()
+_WHILE_IT_TRAVELS = timedelta(hours=24)
 _AFTER_A_LOST_ANSWER = (2.0, 8.0)
 
 
@@ -85,31 +97,52 @@ def _scanned(context: ActionContext, leg: LegRecord, item: Item) -> ActionResult
     )
 
 
-def lend(context: ActionContext, leg: LegRecord) -> ActionResult:
-    """The side's item is lent to the side's user."""
-    user_id, pid = _user_and_item(leg)
-    loan = alma_act.lend(context.alma(leg), context.settings(leg), user_id, pid, leg.request_id)
-    name = AckName.SUPPLIER_LOAN_CREATED if leg.role is Role.SUPPLIER else AckName.BORROWER_LOAN_CREATED
-    return ActionResult((Ack(name, context.moment(), leg.role, loan=alma_read.of_loan(loan)),))
-
-
-def renew(context: ActionContext, leg: LegRecord) -> ActionResult:
-    """The lender's loan is renewed, as the patron renewed his."""
-    user_id, pid = _user_and_item(leg)
-    known_due = context.tracked.state.leg(leg.role).due
-    loan = alma_act.renew(context.alma(leg), user_id, pid, context.row.created_at, known_due)
-    return ActionResult(
-        (Ack(AckName.LOAN_RENEWED, context.moment(), leg.role, loan=alma_read.of_loan(loan)),)
-    )
+def cause_of(tracked: Tracked) -> CancelCause:
+    """Why a hold of a request is cancelled now."""
+    state = tracked.state
+    if state.outcome is RequestOutcome.UNKNOWN:
+        return "operator"
+    if tracked.status in (Status.NOT_SUPPLIED, Status.NO_ITEMS):
+        return "not_supplied"
+    by_patron = state.closure in (Closure.CANCELED, Closure.UNKNOWN, None)
+    if tracked.status in (Status.CANCELLED, Status.AWAITING_RETURN) and by_patron:
+        return "patron"
+    return "no_longer_needed"
 
 
 def cancel(context: ActionContext, leg: LegRecord) -> ActionResult:
     """The side's hold is cancelled and seen to be gone."""
     if leg.user_id and leg.request_id:
-        alma_act.cancel_hold(
-            context.alma(leg), leg.user_id, leg.request_id, context.settings(leg).cancel_reason
-        )
+        reason = context.settings(leg).reason_for(cause_of(context.tracked))
+        alma_act.cancel_hold(context.alma(leg), leg.user_id, leg.request_id, reason)
     return NOTHING_TO_REPORT
+
+
+def cancel_supplier(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The lender's hold is cancelled, and only then the item read: it may have been scanned in before, and travel."""
+    cancel(context, leg)
+    if leg.item_pid is None:
+        return NOTHING_TO_REPORT
+    at = context.moment()
+    ack = Ack(
+        AckName.ACTION_DONE, at, leg.role, item=_lenders_item(context, leg), action=A.CANCEL_SUPPLIER_HOLD
+    )
+    return ActionResult((ack,))
+
+
+def _lenders_item(context: ActionContext, leg: LegRecord) -> ItemRead:
+    reader = alma_read.AlmaReader(context.alma(leg))
+    read = reader.item(leg)
+    if read.found is None:
+        raise Unsettled(
+            f"The lender's item {leg.item_pid} could not be read, so that nobody knows whether it travels"
+        )
+    return read
+
+
+def _lenders_item_is(context: ActionContext, leg: LegRecord, word: ItemState) -> bool:
+    read = _lenders_item(context, leg)
+    return item_of(read.base_status, read.process_type) is word
 
 
 def prevent_renewal(context: ActionContext, leg: LegRecord) -> ActionResult:
@@ -119,17 +152,18 @@ def prevent_renewal(context: ActionContext, leg: LegRecord) -> ActionResult:
     return NOTHING_TO_REPORT
 
 
+def restore_renewal(context: ActionContext, leg: LegRecord) -> ActionResult:
+    """The patron can renew again: the lender does not want the book back any more."""
+    alma, system = context.alma(leg), context.settings(leg)
+    virtual_item.restore_renewal(alma, system, alma_act.read_item(alma, leg))
+    return NOTHING_TO_REPORT
+
+
 def sync_barcode(context: ActionContext, leg: LegRecord) -> ActionResult:
     """The virtual item takes over the barcode that the book has now."""
     alma, barcode = context.alma(leg), context.args[-1]
     item = virtual_item.set_barcode(alma, alma_act.read_item(alma, leg), barcode)
     return ActionResult((Ack(AckName.BARCODE_SYNCED, context.moment(), leg.role, barcode=item.barcode),))
-
-
-def _user_and_item(leg: LegRecord) -> tuple[str, str]:
-    if leg.user_id is None or leg.item_pid is None:
-        raise Impossible(f"User and item of the {leg.role.lower()} side are not known")
-    return leg.user_id, leg.item_pid
 
 
 # --- the end of a settled request
@@ -156,6 +190,14 @@ def _clean_lender(context: ActionContext, leg: LegRecord) -> None:
         # A lender's transaction is closed by its own check-in, and cancelled by CANCEL_SUPPLIER_HOLD.
         return
     state = context.tracked.state
+    if flags.CANCELLED_IN_TRANSIT in state.standing:
+        cancel(context, leg)
+        if _lenders_item_is(context, leg, ItemState.TRANSIT):
+            raise Unsettled(
+                f"The lender's item {leg.item_pid} is in transit after the request was cancelled: the virtual item "
+                "stays until it is not",
+                _WHILE_IT_TRAVELS,
+            )
     if (
         leg.user_id
         and leg.item_pid
@@ -192,9 +234,10 @@ _ON_A_SIDE: Mapping[ActionType, tuple[Role, Callable[[ActionContext, LegRecord],
     A.CREATE_SUPPLIER_LOAN: (Role.SUPPLIER, lend),
     A.CREATE_BORROWER_LOAN: (Role.BORROWER, lend),
     A.RENEW_SUPPLIER_LOAN: (Role.SUPPLIER, renew),
-    A.CANCEL_SUPPLIER_HOLD: (Role.SUPPLIER, cancel),
+    A.CANCEL_SUPPLIER_HOLD: (Role.SUPPLIER, cancel_supplier),
     A.VERIFY_SUPPLIER_HOLD_GONE: (Role.SUPPLIER, cancel),
     A.PREVENT_RENEWAL_AT_BORROWER: (Role.BORROWER, prevent_renewal),
+    A.RESTORE_RENEWAL_AT_BORROWER: (Role.BORROWER, restore_renewal),
 }
 
 _PLACED_AT = {A.PLACE_AT_BORROWER: Role.BORROWER, A.PLACE_AT_PICKUP: Role.PICKUP}
@@ -226,10 +269,13 @@ class AlmaActor:
             result = _result(context, action)
         except Impossible as refusal:
             return Refused(refusal.sentence, (_report(self._failed(action)),))
-        except (Unsettled, InputProblem) as problem:
+        except Unsettled as problem:
+            return Later(str(problem), problem.after)
+        except InputProblem as problem:
             return Later(str(problem))
         acks = [*result.acks]
-        if flags.action_failed(action) in tracked.state.standing:
+        said = any(ack.name is AckName.ACTION_DONE for ack in acks)
+        if flags.action_failed(action) in tracked.state.standing and not said:
             acks.append(Ack(AckName.ACTION_DONE, Moment.at(self._now()), action=action))
         return Done(tuple(_report(ack) for ack in acks), result.legs)
 
@@ -259,16 +305,10 @@ def _result(context: ActionContext, action: ActionType) -> ActionResult:
     return folio.perform(context, action, leg) if leg.system_kind == "MOD_DCB" else do(context, leg)
 
 
-def _patron_sides(context: ActionContext) -> list[LegRecord]:
-    return [
-        leg for role in (Role.BORROWER, Role.PICKUP) if (leg := context.tracked.legs.get(role)) is not None
-    ]
-
-
 def _sync_barcode(context: ActionContext) -> ActionResult:
     """The virtual items take over the lender's barcode: also that of the pickup library."""
     acks: list[Ack] = []
-    for leg in _patron_sides(context):
+    for leg in context.patron_legs:
         if not leg.is_placed:
             continue  # it will be made with the barcode of then
         at_folio = leg.system_kind == "MOD_DCB"
@@ -278,7 +318,7 @@ def _sync_barcode(context: ActionContext) -> ActionResult:
 
 def _end_without_supplier(context: ActionContext) -> ActionResult:
     """No other lender is known here: the patron's holds are cancelled, and the request ends unsupplied."""
-    for leg in _patron_sides(context):
+    for leg in context.patron_legs:
         if leg.system_kind == "MOD_DCB":
             folio.close(context, leg)
         elif leg.system_kind == "ALMA":

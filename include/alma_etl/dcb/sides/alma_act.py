@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import partial
 
-from alma_etl.alma import writes
+from alma_etl.alma import shapes, writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
 from alma_etl.alma.loans import Loan
@@ -20,9 +21,11 @@ from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.machine.vocabulary import HISTORY
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides.alma_read import of_loan
-from alma_etl.dcb.sides.ports import Impossible, Unsettled, gone, known, settled
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, describe, gone, known, settled
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.remote.errors import RemoteRefused, RemoteTransient
+from alma_etl.remote.answers import first_of
+from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteTransient
+from alma_etl.remote.safe_write import WriteOutcome
 
 # --- holds: placed with a mark by which they are known again, cancelled and seen to be gone
 
@@ -61,8 +64,8 @@ class HoldWish:
 
 def find_hold(alma: AlmaClient, user_id: str, mark: str) -> UserRequest | None:
     """The active hold with this mark, None when there is none (or no such user). Raises Unsettled, RemoteStop."""
-    rows = known(alma.requests.of_user(user_id), "The user's requests")
-    return next((each for each in rows or () if mark in each.comment), None)
+    answer = first_of(alma.requests.of_user(user_id), lambda each: mark in each.comment)
+    return known(answer, "The user's requests")
 
 
 def place_hold(alma: AlmaClient, wish: HoldWish, *, pauses: Sequence[float] = ()) -> UserRequest:
@@ -81,6 +84,8 @@ def place_hold(alma: AlmaClient, wish: HoldWish, *, pauses: Sequence[float] = ()
         )
         code = written.error.code if written.error else ""
         if written.done or code not in (NO_RULE, _SAME_REQUEST):
+            if written.outcome is WriteOutcome.REFUSED:
+                _check_library(alma, wish.pickup_library, code)
             return settled(written, "The hold could not be placed")
         if code == _SAME_REQUEST:
             return _adopted(alma, wish)
@@ -88,6 +93,18 @@ def place_hold(alma: AlmaClient, wish: HoldWish, *, pauses: Sequence[float] = ()
         if pause is None:
             raise Impossible(f"The hold could not be placed: {_why_not(alma, wish)}", NO_RULE)
         alma.pause(pause)
+
+
+def _check_library(alma: AlmaClient, wanted: str, code: str) -> None:
+    """What Alma answers to a library that it does not have stands in no document: look why it refused."""
+    try:
+        codes = sorted(library.code for library in alma.conf.libraries())
+    except RemoteError:
+        return
+    if wanted not in codes:
+        raise Impossible(
+            f"The hold could not be placed: Alma has no library {wanted!r}; it has {', '.join(codes)}", code
+        )
 
 
 def is_open(alma: AlmaClient, user_id: str, request_id: str) -> bool:
@@ -99,12 +116,35 @@ def is_open(alma: AlmaClient, user_id: str, request_id: str) -> bool:
 def cancel_hold(alma: AlmaClient, user_id: str, request_id: str, reason: str) -> None:
     """Cancel a hold and see that it is gone; one that is gone already is done. Nobody is mailed.
 
-    Raises Impossible when Alma refuses, Unsettled when it is still there afterwards, RemoteStop.
+    Raises Impossible when Alma refuses, with the known reasons where it has no such one; Unsettled when it is still
+    there afterwards; RemoteStop.
     """
     what = f"The hold {request_id} could not be cancelled"
-    gone(alma.requests.cancel(user_id, request_id, reason=reason, override=True), what)
+    try:
+        gone(alma.requests.cancel(user_id, request_id, reason=reason, override=True), what)
+    except Impossible:
+        check_reason(alma, reason)
+        raise
     if is_open(alma, user_id, request_id):
         raise Unsettled(f"The hold {request_id} is still there after it was cancelled")
+
+
+_REASONS = "RequestCancellationReasons"
+
+
+def check_reason(alma: AlmaClient, reason: str) -> None:
+    """A reason must be in Alma's code table and enabled. Raises Impossible with those that are; a table that cannot be
+    read forbids nothing."""
+    try:
+        rows = alma.conf.code_table(_REASONS)
+    except RemoteError:
+        return
+    codes = sorted(row.code for row in rows if row.enabled)
+    if reason not in codes:
+        raise Impossible(
+            f"Alma's code table {_REASONS} has no reason {reason!r}; it has {', '.join(codes)}. Look at "
+            "cancel_reason and cancel_reasons in config/dcb.yaml"
+        )
 
 
 def _same_title(found: UserRequest, wish: HoldWish) -> UserRequest:
@@ -153,25 +193,76 @@ def _why_not(alma: AlmaClient, wish: HoldWish) -> str:
 
 def find_loan(alma: AlmaClient, user_id: str, item_pid: str) -> Loan | None:
     """The active loan of an item to a user, None when there is none. Raises Unsettled, RemoteStop."""
-    rows = known(alma.loans.of_user(user_id), "The user's loans")
-    return next((each for each in rows or () if each.item_pid == item_pid), None)
+    answer = first_of(alma.loans.of_user(user_id), lambda each: each.item_pid == item_pid)
+    return known(answer, "The user's loans")
 
 
-def lend(
-    alma: AlmaClient, system: SystemSettings, user_id: str, item_pid: str, request_id: str | None
-) -> Loan:
-    """Lend an item to a user at the system's desk, or adopt the loan that is there; ``request_id`` is the hold that
-    it fulfils. Raises Impossible with Alma's code when it refuses, Unsettled, RemoteStop."""
-    written = writes.create_loan(
+def user_and_item(leg: LegRecord) -> tuple[str, str]:
+    """User and item (pid) of a side. Raises Impossible when they are not known."""
+    if leg.user_id is None or leg.item_pid is None:
+        raise Impossible(f"User and item of the {leg.role.lower()} side are not known")
+    return leg.user_id, leg.item_pid
+
+
+def lend(alma: AlmaClient, system: SystemSettings, leg: LegRecord, request_id: str | None = None) -> Loan:
+    """Lend the side's item to its user, or adopt the loan that is there; ``request_id`` is the hold that it fulfils,
+    which is left out once that is gone.
+
+    It is lent where the item is: a desk of Alma serves its own library alone. Raises Impossible, with Alma's code when
+    it refuses, or when no desk is named for that library; Unsettled; RemoteStop.
+    """
+    user_id, item_pid = user_and_item(leg)
+    found = find_loan(alma, user_id, item_pid)
+    if found is not None:
+        return found
+    library = _place_of(read_item(alma, leg))
+    desk = system.desk_of(library)
+    if desk is None:
+        raise Impossible(
+            f"The item {item_pid} is at the library {library} of {leg.system_code}, for which no desk is named: add it "
+            "to desks in config/dcb.yaml"
+        )
+    create = partial(
+        writes.create_loan,
         alma,
         user_id,
         item_pid=item_pid,
-        library=system.library or "",
-        circ_desk=system.circ_desk,
-        return_circ_desk=system.circ_desk,
-        request_id=request_id,
+        library=library,
+        circ_desk=desk,
+        return_circ_desk=desk,
+        look_first=False,
     )
+    written = create(request_id=request_id)
+    if (
+        request_id is not None
+        and written.outcome is WriteOutcome.REFUSED
+        and not is_open(alma, user_id, request_id)
+    ):
+        written = create()
     return settled(written, "The item could not be lent")
+
+
+def _place_of(item: Item) -> str:
+    temporary = shapes.text(item.raw["holding_data"].get("temp_library")) if item.in_temp_location else ""
+    return temporary or item.library
+
+
+def align_due_date(alma: AlmaClient, user_id: str, item_pid: str, wanted: Loan) -> Loan | None:
+    """Give the active loan of an item the due date of ``wanted``, nobody being mailed; None when there is none.
+
+    Alma may move it to the end of an opening time, so what is there then counts. Raises Impossible, Unsettled,
+    RemoteStop.
+    """
+    before = find_loan(alma, user_id, item_pid)
+    if before is None or of_loan(before).due_date == of_loan(wanted).due_date:
+        return before
+    what = "The due date of the patron's loan could not be changed"
+    try:
+        return alma.loans.change_due_date(user_id, before.loan_id, wanted.due_date)
+    except RemoteRefused as refusal:
+        raise Impossible(f"{what}: {describe(refusal)}", refusal.code) from refusal
+    except RemoteTransient as error:
+        raise Unsettled(f"{what}: {describe(error)}") from error
 
 
 def renew(
@@ -221,9 +312,9 @@ def read_item(alma: AlmaClient, leg: LegRecord) -> Item:
 def scan_in(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
     """Scan an item, read a moment ago, in at the library that owns it. Raises Impossible, Unsettled, RemoteStop.
 
-    The system's desk is one of its own library; every other library has Alma's default one.
+    A library for which no desk is named has Alma's default one.
     """
-    desk = system.circ_desk if item.library == system.library else "DEFAULT_CIRC_DESK"
+    desk = system.desk_of(item.library) or "DEFAULT_CIRC_DESK"
     written = writes.scan_in(alma, item, library=item.library, circ_desk=desk)
     return settled(written, f"The item {item.pid} could not be scanned in")
 

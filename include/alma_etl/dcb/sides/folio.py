@@ -69,7 +69,7 @@ def transaction_body(
             "id": str(uuid.uuid5(_IDS, f"{supplier.system}|{supplier.item_pid}")),
             "title": place.bib.title,
             "barcode": place.item.barcode,
-            "materialType": place.item.material_type,
+            "materialType": system.material_type(place.item.material_type),
             "lendingLibraryCode": lender.library or supplier.system,
         },
         "patron": {
@@ -91,6 +91,9 @@ def perform(context: ActionContext, action: ActionType, leg: LegRecord) -> Actio
     mod_dcb, txn_id = context.systems.mod_dcb(leg.system_code), leg.txn_id or context.tracked.pr_id
     if action is A.PREVENT_RENEWAL_AT_BORROWER:
         _done(mod_dcb.block_renewal(txn_id))
+        return NOTHING_TO_REPORT
+    if action is A.RESTORE_RENEWAL_AT_BORROWER:
+        _done(mod_dcb.unblock_renewal(txn_id))
         return NOTHING_TO_REPORT
     if action is A.RENEW_SUPPLIER_LOAN:
         _done(mod_dcb.renew(txn_id))

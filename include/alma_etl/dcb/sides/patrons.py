@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from alma_etl.alma import writes
+from alma_etl.alma import shapes, writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.shapes import Json, coded
 from alma_etl.alma.users import User
@@ -47,7 +47,7 @@ def state_of(user: User, now: datetime) -> PatronState:
     problems = []
     if user.status == "DELETED":
         problems.append("PATRON_DELETED: the user is deleted")
-    elif user.status != "ACTIVE":
+    elif user.status not in ("ACTIVE", ""):  # without a word it is active: some institutions show none
         problems.append("PATRON_INACTIVE: the user is not active")
     if expiry is not None and expiry < today:
         problems.append(f"PATRON_EXPIRED: the user expired on {expiry}")
@@ -76,6 +76,7 @@ def _day(text: str) -> date | None:
 
 LASTS = timedelta(days=120)
 RENEWED_BEFORE = timedelta(days=30)
+_A_DAY = timedelta(days=1)
 _TAKEN = "401851"
 
 
@@ -113,17 +114,33 @@ def is_expiring(state: PatronState, now: datetime) -> bool:
     return state.expiry_date is not None and state.expiry_date <= (now + RENEWED_BEFORE).date()
 
 
-def extend(alma: AlmaClient, user_id: str, now: datetime) -> None:
-    """Let the virtual patron last 120 days from now. Raises Impossible, Unsettled, RemoteStop."""
-    changes = {"expiry_date": _date(now + LASTS)}
-    written = writes.update_user(alma, user_id, changes, override=["user_group"])
+def extend(alma: AlmaClient, user_id: str, until: datetime) -> None:
+    """Let the virtual patron last until that day, or longer if it does already. Raises Impossible, Unsettled,
+    RemoteStop."""
+
+    def later(user: Json) -> Json:
+        expiry = _day(shapes.text(user.get("expiry_date")))
+        return {} if expiry is not None and expiry >= until.date() else {"expiry_date": _date(until)}
+
+    written = writes.update_user(alma, user_id, later, override=["user_group"])
     settled(written, f"The virtual patron {user_id} could not be extended")
+
+
+def outlast(alma: AlmaClient, user_id: str, due: datetime | None, now: datetime) -> None:
+    """Let the virtual patron last longer than the patron's loan: Alma neither lends nor renews beyond a user's end.
+
+    ``due``: when the patron's loan is, if it is known. Raises Impossible, Unsettled, RemoteStop.
+    """
+    state = check_patron(alma, user_id, now)
+    until = max(now, due or now)
+    if state is not None and is_expiring(state, until):
+        extend(alma, user_id, max(now + LASTS, until + RENEWED_BEFORE + _A_DAY))
 
 
 def _usable(alma: AlmaClient, state: PatronState, now: datetime) -> VirtualPatron:
     expiring = is_expiring(state, now)
     if expiring:
-        extend(alma, state.user_id, now)
+        extend(alma, state.user_id, now + LASTS)
         again = check_patron(alma, state.user_id, now)
         if again is None:
             raise Unsettled(f"The virtual patron {state.user_id} is not there after it was extended")

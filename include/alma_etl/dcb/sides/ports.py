@@ -134,22 +134,30 @@ _MEANINGS = {
     "401129": "no item can fulfil the request by Alma's fulfilment rules",
     "401136": "the user has another request for it",
     "401151": "the user is not an active patron",
-    "401153": "this desk may not lend; look at circ_desk in config/dcb.yaml",
+    "401153": "this desk may not lend the item; look at circ_desk and desks in config/dcb.yaml",
     "401161": "the user has reached the loan limit",
     "401163": "the user is blocked",
     "401168": "the user has expired",
     "401201": "the user is blocked",
     "401651": "the item cannot be lent",
+    "401664": "Alma wants a field that was not sent",
     "401666": "Alma does not know one of the codes; look at config/dcb.yaml",
-    "401676": "Alma does not know the user group; look at user_group in config/dcb.yaml",
+    "401676": "Alma cannot read the user that was sent",
+    "401681": "the due date is in the past",
     "401822": "the loan cannot be renewed",
     "401861": "Alma does not know the user",
     "401890": "Alma does not know the user",
     "401851": "another user has this identifier",
+    "401852": "Alma does not know the user group; look at user_group and user_groups in config/dcb.yaml",
+    "401854": "an external user needs an external id",
+    "401857": "Alma does not know the account type",
+    "401864": "Alma does not know a type of identifier, address or note",
     "401895": "the library has no such desk",
-    "402212": "Alma does not know the library or location; look at config/dcb.yaml",
-    "402502": "the library has no such desk; look at circ_desk in config/dcb.yaml",
-    "60308": "Alma does not know the pickup library",
+    "402212": "the holding could not be made; look at library and location in config/dcb.yaml",
+    "402502": "the scan failed; look at circ_desk and desks in config/dcb.yaml, and at the item",
+    "60258": "the profile of the API key does not allow this",
+    "60308": "Alma does not deliver to a personal address",
+    "60340": "the API key is restricted to other libraries",
     "40166404": "Alma does not take a code or the barcode; look at item_policy and material_type",
     "BARCODE_ELSEWHERE": "the barcode belongs to another item",
     "NOT_AS_SENT": "Alma answered, but did not keep what was sent",
@@ -170,7 +178,11 @@ class Impossible(Exception):
 
 
 class Unsettled(Exception):
-    """Nobody knows whether it is done, or it cannot be done now: one sentence."""
+    """Nobody knows whether it is done, or it cannot be done now: one sentence; ``after``: when to try again."""
+
+    def __init__(self, sentence: str, after: timedelta | None = None) -> None:
+        super().__init__(sentence)
+        self.after = after
 
 
 def describe(error: RemoteError | None) -> str:

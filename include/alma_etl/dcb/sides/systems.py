@@ -38,6 +38,7 @@ class Systems:
 
     def __init__(self, settings: DcbSettings, connect: Connect) -> None:
         self._systems: Mapping[str, SystemSettings] = settings.systems
+        self.align_due_date = settings.align_due_date
         self._connect = connect
         self._almas: dict[str, AlmaClient] = {}
         self._folios: dict[str, ModDcb] = {}
@@ -98,6 +99,12 @@ class ActionContext:
         if leg is None:
             raise Impossible(f"The request has no {role.lower()} side")
         return leg
+
+    @property
+    def patron_legs(self) -> list[LegRecord]:
+        """The patron's sides: at home, and at a third library where the book is fetched there."""
+        legs = self.tracked.legs
+        return [legs[role] for role in (Role.BORROWER, Role.PICKUP) if role in legs]
 
     def alma(self, leg: LegRecord) -> AlmaClient:
         """The client of a side."""

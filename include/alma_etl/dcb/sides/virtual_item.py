@@ -5,6 +5,7 @@ Taken away again is only what is provably ours, and never a book that is out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from lxml import etree
 from alma_etl.alma import writes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
-from alma_etl.alma.shapes import Json, coded
+from alma_etl.alma.shapes import Json, coded, text
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides import marks
 from alma_etl.dcb.sides.ports import Impossible, Unsettled, gone, known, settled
@@ -158,25 +159,63 @@ def set_barcode(alma: AlmaClient, item: Item, barcode: str) -> Item:
 def prevent_renewal(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
     """Let nobody renew the loan of a virtual item any more: by its policy, or else by a note for the desk.
 
-    Raises Impossible, Unsettled, RemoteStop.
+    The policy that it had is kept with the item, for `restore_renewal`. Raises Impossible, Unsettled, RemoteStop.
     """
     what = "Renewals of the virtual item could not be prevented"
-    if system.no_renew_policy:
-        if item.item_policy == system.no_renew_policy:
+    policy = system.no_renew_policy
+    if policy:
+        if item.item_policy == policy:
             return item
+        kept = _POLICIES.sub("", _noted(item, "internal_note_2"))
+        kept = f"{kept} [DCB-POLICY:{item.item_policy}>{policy}]".strip()
         try:
-            return _changed(alma, item, {"policy": coded(system.no_renew_policy)}, what)
+            return _changed(alma, item, {"policy": coded(policy), "internal_note_2": kept}, what)
         except Impossible as refused:
             if not refused.code:
                 raise
-    return _changed(alma, item, {"fulfillment_note": "The lender wants it back: do not renew"}, what)
+    note = _noted(item, "fulfillment_note")
+    if _NO_RENEWAL in note:
+        return item
+    return _changed(alma, item, {"fulfillment_note": f"{note} {_NO_RENEWAL}".strip()}, what)
+
+
+def restore_renewal(alma: AlmaClient, system: SystemSettings, item: Item) -> Item:
+    """Undo what `prevent_renewal` did: the policy that stood before, and the note goes. A policy that somebody else has
+    set since stays. Raises Impossible, Unsettled, RemoteStop.
+    """
+    fields: Json = {}
+    kept = _noted(item, "internal_note_2")
+    found = _POLICIES.search(kept)
+    if found is not None:
+        fields["internal_note_2"] = _POLICIES.sub("", kept).strip()
+        if item.item_policy == found["after"]:
+            fields["policy"] = coded(found["before"])
+    elif system.item_policy and item.item_policy == system.no_renew_policy:
+        fields["policy"] = coded(system.item_policy)
+    note = _noted(item, "fulfillment_note")
+    if _NO_RENEWAL in note:
+        fields["fulfillment_note"] = note.replace(_NO_RENEWAL, "").strip()
+    if not fields:
+        return item
+    return _changed(alma, item, fields, "Renewals of the virtual item could not be allowed again")
+
+
+_NO_RENEWAL = "The lender wants it back: do not renew"
+_POLICIES = re.compile(r"\s*\[DCB-POLICY:(?P<before>[^>\]]*)>(?P<after>[^\]]*)\]")
+
+
+def _noted(item: Item, field: str) -> str:
+    return text(item.raw["item_data"].get(field))
 
 
 def _changed(alma: AlmaClient, item: Item, fields: Json, what: str) -> Item:
     if not is_virtual_holding(alma, item.mms_id, item.holding_id):
         raise Impossible(f"{what}: the item {item.pid} is not a virtual one")
     changes = {"item_data": fields}
-    return settled(writes.update_item(alma, item.mms_id, item.holding_id, item.pid, changes), what)
+    written = writes.update_item(
+        alma, item.mms_id, item.holding_id, item.pid, changes, least=("pid", *_SENT, *fields)
+    )
+    return settled(written, what)
 
 
 # --- what is sent
@@ -212,12 +251,23 @@ def _add(record: etree._Element, tag: str, indicators: str, value: str | None) -
         etree.SubElement(field, "subfield", code="a").text = value
 
 
+_SENT = (
+    "barcode",
+    "physical_material_type",
+    "policy",
+    "library",
+    "location",
+    "internal_note_1",
+)
+"""The fields of a virtual item that we send: all that need be sent when it is changed."""
+
+
 def _item_body(system: SystemSettings, wish: VirtualWish) -> Json:
     return {
         "holding_data": {},
         "item_data": {
             "barcode": wish.barcode,
-            "physical_material_type": coded(wish.material_type),
+            "physical_material_type": coded(system.material_type(wish.material_type)),
             "policy": coded(system.item_policy or ""),
             "library": coded(system.library or ""),
             "location": coded(system.location or ""),

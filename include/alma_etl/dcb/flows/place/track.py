@@ -250,7 +250,7 @@ def _cancel(placing: Placing, progress: Progress, role: Role) -> bool:
         request_id = hold.request_id if hold else None
     if request_id is None:
         return False
-    cancel_hold(alma, user_id, request_id, system.cancel_reason)
+    cancel_hold(alma, user_id, request_id, system.reason_for("no_longer_needed"))
     progress.legs.pop(role, None)
     if role is Role.SUPPLIER:
         progress.supplier = None

@@ -16,7 +16,7 @@ from alma_etl.dcb.flows.reconcile.findings import Code, ReconcileContext, digest
 from alma_etl.dcb.machine.model import read_time
 from alma_etl.dcb.machine.vocabulary import BEFORE_SHIPPING, UNDER_WAY
 from alma_etl.dcb.sides.marks import VIRTUAL_LAST_NAME, VIRTUAL_PREFIX, pr_id_of
-from alma_etl.dcb.sides.patrons import extend, is_expiring, state_of
+from alma_etl.dcb.sides.patrons import LASTS, extend, is_expiring, state_of
 from alma_etl.dcb.sides.ports import Impossible, Unsettled
 from alma_etl.dcb.store.rows import Side
 from alma_etl.errors import InputProblem
@@ -245,7 +245,7 @@ def _expiring(context: ReconcileContext, alma: AlmaClient, code: str, subject: s
         did = context.did("extended by 120 days")
         if context.fixes:
             try:
-                extend(alma, user.primary_id, context.now)
+                extend(alma, user.primary_id, context.now + LASTS)
                 over = True
             except (Impossible, Unsettled) as problem:
                 did = _without(str(problem), user.primary_id)
