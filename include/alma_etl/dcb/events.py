@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine import adopting, flags
 from alma_etl.dcb.machine.model import StepResult, Transition
 from alma_etl.dcb.machine.vocabulary import ITEM_OF, SETTLED, Role
 
@@ -88,6 +88,7 @@ def events_of(
                 "role": each.role,
                 "obs_id": its_obs_id,
                 "flags": list(result.flags),
+                **({"adopted": True} if each.handler == adopting.HANDLER else {}),
             }
         )
     for flag in dict.fromkeys(result.flags):

@@ -36,6 +36,8 @@ def explain(store: DcbStore, pr_id: str) -> Explanation | None:
 def _heading(tracked: Tracked) -> Iterator[str]:
     state = tracked.state
     yield f"Request {tracked.pr_id} ({tracked.workflow}) is {tracked.status} since {_when(tracked.status_since)}"
+    if not tracked.is_ours:
+        yield f"  run by {name_of(tracked.owner)}: only watched here"
     if state.outcome:
         yield f"  outcome: {state.outcome}"
     if state.closure:
@@ -88,9 +90,23 @@ def _step_lines(past: PastStep, transitions: list[PastTransition]) -> Iterator[s
     for seen in past.observations:
         yield f"  {_when(seen.observed_at)}  {_words(seen)}"
     for each in transitions:
-        inferred = ", inferred: nobody saw it, but it must have been" if each.inferred else ""
-        by = f", by {each.actor}" if each.actor != "dag" else ""
-        yield f"    {each.seq}. {each.frm} -> {each.to} ({each.handler}{inferred}{by})"
+        yield f"    {each.seq}. {each.frm} -> {each.to} ({each.handler}{_how(each)})"
+
+
+def _how(transition: PastTransition) -> str:
+    who, _, reporter = transition.actor.partition(":")
+    if who == "adopt":
+        return f", reported by {name_of(reporter)}, not seen"
+    inferred = ", inferred: nobody saw it, but it must have been" if transition.inferred else ""
+    return inferred + (f", by {transition.actor}" if transition.actor != "dag" else "")
+
+
+_NAMES = {"dcb_service": "dcb-service", "mod_dcb": "mod-dcb", "list": "a list", "alma_scan": "a scan of Alma"}
+
+
+def name_of(reporter: str) -> str:
+    """Who runs or reports an adopted request, as people call it."""
+    return _NAMES.get(reporter, reporter)
 
 
 def _words(seen: PastObservation) -> str:

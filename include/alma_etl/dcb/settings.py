@@ -236,9 +236,15 @@ class DcbSettings(_Part):
         return self
 
     @property
+    def all_sinks(self) -> tuple[SinkSettings, ...]:
+        """Every sink; the log is always one of them, the first."""
+        others = (sink for sink in self.sinks if sink.type != "log")
+        return (SinkSettings(type="log"), *others)
+
+    @property
     def sink_names(self) -> tuple[str, ...]:
-        """Every sink by name; the log is always one of them."""
-        return tuple(dict.fromkeys(["log", *(sink.name for sink in self.sinks)]))
+        """Every sink by name."""
+        return tuple(sink.name for sink in self.all_sinks)
 
     @property
     def policy(self) -> Policy:

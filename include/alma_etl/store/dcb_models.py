@@ -53,6 +53,9 @@ request_table = Table(
     Column("needs_attention", Boolean, nullable=False),
     Column("state", Json, nullable=False),  # the machine's memory; can be rebuilt from the observations
     Column("conf", Json, nullable=False),  # what the request was placed with
+    Column(
+        "owner", Text, nullable=False, server_default=text("'alma_airflow'")
+    ),  # who runs it; for others' requests nothing is written
     Column("thinned", Boolean, nullable=False),  # old observations were dropped
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),

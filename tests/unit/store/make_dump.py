@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.dcb.store.rows import Alert
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
@@ -26,6 +27,7 @@ from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.upgrade import upgrade
 from local import servers
 from local.folders import wheel_folder
+from tests.unit.dcb.adopting import OBSERVE, reported
 from tests.unit.dcb.records import HOUR, START, play
 
 FOLDER = Path(__file__).with_name("dumps")
@@ -65,6 +67,7 @@ def fill_dcb(url: str) -> None:
         play(store, "V01", "PR-1")  # ended
         play(store, "V12", "PR-2")  # lent
         play(store, "V08", "PR-3")  # cancelled
+        adopt(store, reported(), settings=OBSERVE, now=START)  # run by dcb-service
         for row in store.lease_outbox("EVENT", START + 100 * HOUR, 2, "run-2"):
             store.settle(row.outbox_id, "SENT", START + 100 * HOUR)
         store.open_alert(Alert("late:PR-2", "LATE", "warning", "PR-2", {"days": 3}), START + HOUR)

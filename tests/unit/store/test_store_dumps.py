@@ -15,6 +15,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 
 from alma_etl.dcb.explain import explain
+from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
@@ -23,6 +24,7 @@ from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.store.db import open_engine
 from alma_etl.store.limiter_sql import SqlBudget
 from alma_etl.store.upgrade import VERSION_TABLE, alembic_config, upgrade
+from tests.unit.dcb.adopting import OBSERVE, PR_ID, reported
 from tests.unit.dcb.records import HOUR, SETTINGS, START, seen
 from tests.unit.store.make_dump import ALMA, FOLDER
 
@@ -128,8 +130,11 @@ def check_items(url: str, revision: str) -> None:
 
 def check_dcb(url: str, revision: str) -> None:
     with DcbStore(url) as store:
-        found = {each.pr_id: each.status for each in store.list_by()}
+        found = {each.pr_id: each.status for each in store.list_by() if each.is_ours}
         assert found == {"PR-1": Status.FINALISED, "PR-2": Status.COMPLETED, "PR-3": Status.FINALISED}
+        again = adopt(store, reported(), settings=OBSERVE, now=START + HOUR)  # those of before are ours
+        assert again == ("same" if revision >= "0009" else "created")
+        assert [each.pr_id for each in store.list_by() if not each.is_ours] == [PR_ID]
         assert [alert.key for alert in store.open_alerts(pr_id="PR-2")][:1] == ["late:PR-2"]
         for pr_id in found:
             explained = explain(store, pr_id)

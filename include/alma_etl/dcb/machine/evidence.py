@@ -7,6 +7,7 @@ vanished, and nothing in a cycle in which a read of that side failed.
 from dataclasses import dataclass
 
 from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.adopting import weigh, with_other_ids
 from alma_etl.dcb.machine.model import (
     ItemRead,
     Leg,
@@ -59,10 +60,13 @@ def project(ctx: StepContext, seen: Observation) -> SeenAs:
     if outdated or (seen.at and leg.at and not seen.at.is_after(leg.at)):
         ctx.flag(flags.STALE_OBSERVATION_DROPPED)
         return SeenAs.STALE
+    if seen.generation is not None and seen.generation > leg.generation:
+        leg = ctx.state.legs[seen.role] = with_other_ids(leg, seen.generation)
     leg.failed = _failed_parts(seen)
     if not seen.has_answer:
         return SeenAs.ERROR
     leg.at = seen.at or leg.at
+    weigh(ctx, leg, seen)
     if seen.request is not None:
         _request(ctx, seen, leg, seen.request)
     if seen.item is not None:
@@ -466,6 +470,11 @@ class Evidence:
         """The side that proves it."""
         proof = self.proof
         return next((role for role, leg in self.patron_legs.items() if leg.proof is proof and proof), None)
+
+    @property
+    def was_placed(self) -> bool:
+        """An adopted request's book is at the patron's side: so its holds were placed, though they may be over."""
+        return self.state.adopted is not None and bool(self.proof)
 
     @property
     def way_is_open(self) -> bool:

@@ -336,6 +336,7 @@ class Leg:
     showed is the reason or rules one out. ``away``: the item was last seen away from its shelf; ``back``: the
     request's status when it was then seen in place again. ``lent``: a loan of ours is known on this side;
     ``closed_in``: the status in which it was last seen complete. ``failed``: parts whose last read failed.
+    ``adopted``: that it is lent, away or proven was reported at the adoption, and no look has shown it yet.
     """
 
     generation: int = 1
@@ -375,6 +376,7 @@ class Leg:
     lent: bool = False
     closed_in: Status | None = None
     proof: Proof = Proof.NOTHING
+    adopted: bool = False
     txn: Txn | None = None
     raw_txn: str | None = None
 
@@ -389,13 +391,14 @@ class State:
     """One request. ``flags``: all ever raised, in that order; ``standing``: the conditions that hold now.
 
     ``closure`` and its evidence are set when the hold's end decided the request's course; ``previous`` is the
-    status before ERROR.
+    status before ERROR; ``adopted`` the one that another service reported when the request was adopted from it.
     """
 
     workflow: Workflow = Workflow.STANDARD
     status: Status = Status.RPSA
     seq: int = 0
     previous: Status | None = None
+    adopted: Status | None = None
     outcome: RequestOutcome | None = None
     closure: Closure | None = None
     evidence: str | None = None
@@ -461,6 +464,7 @@ _STATE_READERS: dict[str, Callable[[Any], Any]] = {
     "loan": LoanState,
     "loan_process": LoanProcess,
     "proof": lambda name: Proof[name],
+    "adopted": lambda value: value if isinstance(value, bool) else Status(value),
     "txn": Txn,
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine.adopting import judge_adopted
 from alma_etl.dcb.machine.evidence import Evidence
 from alma_etl.dcb.machine.model import StepContext
 from alma_etl.dcb.machine.vocabulary import (
@@ -206,18 +207,28 @@ def _back_without_check_in(seen: Evidence) -> bool:
     return leg.closed_in is S.LOANED or (walk_up and leg.back is S.LOANED)
 
 
-_CONFIRM = Rule("confirmed", lambda seen: seen.supplier.hold_alive or seen.lent_early, _confirm)
+_CONFIRM = Rule(
+    "confirmed", lambda seen: seen.supplier.hold_alive or seen.lent_early or seen.was_placed, _confirm
+)
 _NOT_SUPPLIED = Rule("supplier gone", lambda seen: seen.supplier_gone and not seen.proof, _not_supplied)
 _PLACED_BY_OTHERS = Rule(
     "placed by others",
     # With the next supplier the borrower's hold is there from before, but its virtual item is not the new book's.
-    lambda seen: seen.state.leg(Role.BORROWER).hold_alive and seen.supplier.generation == 1,
+    # Where another service runs the request, that is its business.
+    lambda seen: (
+        seen.was_placed
+        or (
+            seen.state.leg(Role.BORROWER).hold_alive
+            and (seen.supplier.generation == 1 or seen.state.adopted is not None)
+        )
+    ),
     _placed_by_others,
 )
 _PICKUP_PLACED_BY_OTHERS = Rule(
     "pickup placed by others",
     lambda seen: (
-        seen.state.leg(Role.PICKUP).hold_alive and not seen.supplier_gone and seen.patron_gone is None
+        seen.was_placed
+        or (seen.state.leg(Role.PICKUP).hold_alive and not seen.supplier_gone and seen.patron_gone is None)
     ),
     lambda ctx, _seen: placed_at_pickup(ctx, role=Role.PICKUP),
 )
@@ -324,6 +335,7 @@ def judge(ctx: StepContext) -> None:
     ctx.stand(flags.SUPPLIER_ITEM_BACK_EARLY, status in UNDER_WAY and supplier.back in UNDER_WAY and waits)
     open_hold = status in BEFORE_SHIPPING | UNDER_WAY
     ctx.stand(flags.CLOSED_WITHOUT_LOAN, open_hold and seen.closed_without_loan)
+    judge_adopted(ctx, seen)
     _unproven(ctx, seen)
     for flag, statuses in _STANDS_IN.items():
         if status not in statuses:

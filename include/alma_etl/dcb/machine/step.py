@@ -6,7 +6,7 @@ before the write is stale, and the effect of our own scan is no news.
 
 from collections.abc import Collection, Sequence
 
-from alma_etl.dcb.machine import flags
+from alma_etl.dcb.machine import adopting, flags
 from alma_etl.dcb.machine.evidence import place_item, project
 from alma_etl.dcb.machine.model import (
     Ack,
@@ -56,7 +56,7 @@ def step(state: State, seen: Sequence[Seen], policy: Policy = DEFAULT_POLICY) ->
     for index in sorted(range(len(seen)), key=lambda place: _rank(seen[place])):
         each = seen[index]
         verdicts[index] = _take(ctx, each) if isinstance(each, Ack) else project(ctx, each)
-    if ctx.status is not Status.ERROR:
+    if ctx.status is not Status.ERROR and not adopting.is_adoption(ctx.transitions):
         settle(ctx)
     judge(ctx)
     changed = bool(ctx.transitions or ctx.actions or ctx.flags)
@@ -108,6 +108,10 @@ def _take(ctx: StepContext, ack: Ack) -> SeenAs:  # noqa: C901, PLR0912 - a case
         case AckName.NO_ITEMS if ctx.status is S.NOT_SUPPLIED:
             ctx.go(S.NO_ITEMS, "ResolveNextSupplier")
             ctx.state.outcome = RequestOutcome.NOT_SUPPLIED
+        case AckName.NEXT_SUPPLIER if adopting.may_resolve_again(ctx):
+            adopting.resolve_again(ctx, ack)
+        case AckName.ADOPTED if adopting.may_adopt(ctx, ack):
+            adopting.adopt(ctx, ack)
         case AckName.CLEANED_UP if ctx.status in SETTLED:
             ctx.go(S.FINALISED, "FinaliseRequest")
         case AckName.ACTION_FAILED if ack.action is not None:

@@ -1,6 +1,6 @@
 """The DCB part of the state store: requests, sides, observations, transitions, outbox, alerts, hints."""
 
-from alma_etl.dcb.store.applying import StepStore
+from alma_etl.dcb.store.adoption import AdoptionStore
 from alma_etl.dcb.store.overview import OverviewStore
 from alma_etl.dcb.store.retention import RetentionStore
 from alma_etl.dcb.store.rows import (
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class DcbStore(StepStore, OverviewStore, RetentionStore):
+class DcbStore(AdoptionStore, OverviewStore, RetentionStore):
     """The DCB tables of the state store at ``url``, upgraded beforehand. Close it when done, or use ``with``.
 
     Each method is one transaction, which talks to nobody meanwhile. Safe for several threads, processes and hosts at

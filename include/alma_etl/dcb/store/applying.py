@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import select, update
 
 from alma_etl.dcb.events import event_id, events_of
+from alma_etl.dcb.machine import adopting
 from alma_etl.dcb.machine.flags import is_item_trouble
 from alma_etl.dcb.machine.model import Ack, Action, Observation, Policy, SeenAs, State, StepResult
 from alma_etl.dcb.machine.step import FOLLOW_UPS, step
 from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, ActionType, Role, Status
 from alma_etl.dcb.plan import next_poll
-from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.settings import DcbSettings, SinkSettings
 from alma_etl.dcb.store.outbox import OutboxStore, action_row, event_row
 from alma_etl.dcb.store.rows import (
     Alert,
@@ -86,7 +87,7 @@ class StepStore(OutboxStore):
             stands_for = _stands_for(fresh)
             who = actor or _ACTORS.get(fresh[0][1].source, "dag")
             self._keep_transitions(pr_id, result, stands_for, now, who)
-            rows = _outbox_rows(result, pr_id, number, stands_for, settings, now, run_id)
+            rows = _outbox_rows(result, tracked, number, stands_for, settings, now, run_id)
             last_ord = self._add_rows(pr_id, self._last_ord(pr_id), rows, now)
             self._report_flags(pr_id, tracked.state, result.state, now)
             errors = self._keep_legs(tracked, fresh, result, now)
@@ -95,7 +96,8 @@ class StepStore(OutboxStore):
             schedule: dict[str, Any] = {"next_poll_at": when, "poll_repeat": repeat}
             if not unseen and _was_a_look(fresh, result):
                 schedule["nudged"] = False
-            self._keep_request(tracked, result, number, last_ord, schedule, now)
+            since = stands_for[None][1] if adopting.is_adoption(result.transitions) else None
+            self._keep_request(tracked, result, number, last_ord, schedule, now, since)
             if owner is not None:
                 self.release([pr_id], owner)
             self.close_alert(_failed_step_key(pr_id), now)
@@ -288,7 +290,9 @@ class StepStore(OutboxStore):
         last_ord: int,
         schedule: Mapping[str, Any],
         now: datetime,
+        since: datetime | None,
     ) -> None:
+        """Keep the request; ``since``: when it came into its status, if not now."""
         state = result.state
         values: dict[str, Any] = {
             "status": state.status,
@@ -308,7 +312,7 @@ class StepStore(OutboxStore):
             "updated_at": now,
         }
         if result.transitions:
-            values["status_since"] = now
+            values["status_since"] = since or now
         table = request_table.c
         changed = self._write(
             update(request_table)
@@ -346,13 +350,14 @@ def _stands_for(fresh: Fresh) -> dict[Role | None, tuple[str, datetime]]:
 
 def _outbox_rows(
     result: StepResult,
-    pr_id: str,
+    tracked: Tracked,
     number: int,
     stands_for: Mapping[Role | None, tuple[str, datetime]],
     settings: DcbSettings,
     now: datetime,
     run_id: str | None,
 ) -> list[dict[str, Any]]:
+    pr_id = tracked.pr_id
     events = events_of(
         pr_id,
         result,
@@ -361,8 +366,13 @@ def _outbox_rows(
         recorded_at=now,
         run_id=run_id,
     )
-    rows = [event_row(sink, event) for event in events for sink in settings.sink_names]
-    if settings.mode == "drive":
+    rows = [
+        event_row(sink.name, event)
+        for event in events
+        for sink in settings.all_sinks
+        if _is_for(sink, event, tracked)
+    ]
+    if settings.mode == "drive" and tracked.is_ours:
         wanted = [*result.actions]
         wanted += [FOLLOW_UPS[each.to] for each in result.transitions if each.to in FOLLOW_UPS]
         rows += [
@@ -371,6 +381,14 @@ def _outbox_rows(
             if _is_switched_on(action, settings)
         ]
     return rows
+
+
+def _is_for(sink: SinkSettings, event: Mapping[str, Any], tracked: Tracked) -> bool:
+    """Whether a sink is to know. Of another's request a transaction is not ours to move, and the service that reported
+    it need not look when it is adopted."""
+    if tracked.is_ours:
+        return True
+    return sink.type != "mod_dcb" and not (sink.type == "dcb_nudge" and event.get("adopted"))
 
 
 def _is_switched_on(action: Action, settings: DcbSettings) -> bool:

@@ -72,6 +72,7 @@ class RequestStore(DcbTables):
             needs_attention=False,
             state=state.to_json(),
             conf=dict(new.conf),
+            owner=new.owner,
             thinned=False,
             created_at=now,
             updated_at=now,

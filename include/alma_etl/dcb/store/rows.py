@@ -20,6 +20,9 @@ Severity = Literal["info", "warning", "urgent"]
 HASHED = "sha256:"
 """What a user's id begins with once it was replaced."""
 
+OURS = "alma_airflow"
+"""The owner of the requests that we run. Another's (``dcb_service``) are watched: nothing is ever written for them."""
+
 ALMA_TARGET = "alma"
 """The target of all actions of one request, so that they are done one after the other."""
 
@@ -85,11 +88,13 @@ class NewRequest:
     legs: tuple[LegRecord, ...]
     workflow: Workflow = Workflow.STANDARD
     conf: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = OURS
 
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A request as it stands. ``nudged``: somebody asked for a look at everything; ``nudges``: how often so far."""
+    """A request as it stands. ``nudged``: somebody asked for a look at everything; ``nudges``: how often so far.
+    ``owner``: who runs it, and so acts for it."""
 
     pr_id: str
     workflow: Workflow
@@ -108,6 +113,12 @@ class Tracked:
     created_at: datetime
     updated_at: datetime
     nudges: int = 0
+    owner: str = OURS
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is for us to act."""
+        return self.owner == OURS
 
 
 @dataclass(frozen=True, slots=True)
