@@ -63,8 +63,19 @@ class Settings(BaseModel):
         default=2, ge=0, description="seconds of the sandbox's clock between two statuses of a job"
     )
     job_outcome: str = Field(default="COMPLETED_SUCCESS", description="the status in which jobs end")
-    closed_requests: Literal["history", "gone"] = Field(
-        default="history", description="gone: closed requests are anonymised and answer 401694"
+    closed_requests: Literal["history", "listed", "gone"] = Field(
+        default="history",
+        description="history: closed requests answer by id and in status=history; listed: in status=history alone; "
+        "gone: neither, as where requests are anonymised",
+    )
+    request_not_found: Literal["401694", "401652"] = Field(
+        default="401694", description="what GET of a request by an id answers that is not there (any more)"
+    )
+    ended_loans: Literal["history", "gone"] = Field(
+        default="history", description="gone: ended loans are anonymised, GET by id answers 401652"
+    )
+    personal_delivery: bool = Field(
+        default=False, description="holds may go to the address of a patron, else 60308"
     )
     hold_shelf_days: int = Field(default=10, ge=0, description="a book on the hold shelf is kept so long")
     loan_limit: int = Field(default=50, ge=0, description="active loans that a patron may have")

@@ -175,7 +175,9 @@ def test_requests_that_are_refused(alma: Caller, item: Copy) -> None:
     assert alma.refusal("POST", path, body={**HOLD, "request_type": "MOVE"}) == (400, "40166410")
     desk = {**HOLD, "pickup_location_type": "CIRCULATION_DESK", "pickup_location_circulation_desk": "NONE"}
     assert alma.refusal("POST", path, body=desk) == (400, "401895")
-    assert alma.refusal("POST", path, body={**HOLD, "pickup_location_library": "NONE"}) == (400, "60308")
+    assert alma.refusal("POST", path, body={**HOLD, "pickup_location_library": "NONE"}) == (400, "401652")
+    nowhere = {**desk, "pickup_location_library": "NONE"}
+    assert alma.refusal("POST", path, body=nowhere) == (400, "401895")
     wrong_holding = item.path.replace(item.items.split("/")[4], ids.holding_id(0, 0))
     assert alma.refusal("POST", f"{wrong_holding}/requests?user_id=patron002", body=HOLD) == (400, "401688")
     assert alma.refusal(
@@ -254,7 +256,7 @@ def test_a_loan_and_what_it_looks_like(alma: Caller, item: Copy) -> None:
         assert alma.get(path)["loan_id"] == loan["loan_id"]
     assert alma.get(f"/bibs/{item.mms_id}/loans")["total_record_count"] == 1
     assert alma.get(f"{item.path}/loans")["total_record_count"] == 1
-    assert alma.refusal("GET", f"/users/patron002/loans/{loan['loan_id']}") == (400, "401823")
+    assert alma.refusal("GET", f"/users/patron002/loans/{loan['loan_id']}") == (400, "401652")
 
 
 def test_renewing_and_changing_the_due_date(alma: Caller, item: Copy) -> None:
@@ -305,6 +307,103 @@ def test_loans_that_are_refused(alma: Caller, item: Copy) -> None:
     )
 
 
+def test_a_desk_lends_what_its_library_has_and_what_lies_on_its_hold_shelf(alma: Caller, item: Copy) -> None:
+    lending = f"/users/patron001/loans?item_pid={item.pid}"
+    at_science = {**DESK, "library": {"value": "SCI"}}
+    assert alma.refusal("POST", lending, body=at_science) == (400, "401153")
+    item.hold(library="SCI")
+    item.scan()  # and it travels: only where it belongs can it be lent, or where it arrives
+    assert alma.refusal("POST", lending, body=at_science) == (400, "401153")
+    item.scan("SCI")
+    assert alma.refusal("POST", lending, body={**DESK, "library": {"value": "LAW"}}) == (400, "401153")
+    assert alma.post(lending, at_science)["library"]["value"] == "SCI"
+    item.scan()
+    away = {"in_temp_location": True, "temp_library": {"value": "SCI"}, "temp_location": {"value": "stacks"}}
+    alma.put(item.path, {"holding_data": away, "item_data": alma.get(item.path)["item_data"]})
+    assert alma.refusal("POST", lending, body=DESK) == (400, "401153")
+    assert alma.post(lending, at_science)["library"]["value"] == "SCI"
+
+
+def test_a_loan_names_an_active_hold_of_its_user_or_none(alma: Caller, item: Copy) -> None:
+    def lend(request: dict[str, Any]) -> tuple[int, str]:
+        body = {**DESK, "request_id": {"value": request["request_id"]}}
+        return alma.refusal("POST", f"/users/patron001/loans?item_pid={item.pid}", body=body)
+
+    dead = item.hold()
+    alma.call("DELETE", f"/users/patron001/requests/{dead['request_id']}?reason=CannotBeFulfilled")
+    assert lend(dead) == (400, "401652")
+    assert lend({"request_id": "1"}) == (400, "401652")
+    assert lend(Copy(alma, "copy-2").hold()) == (400, "401652")
+    alive = item.hold()
+    theirs = item.hold("patron002")
+    assert lend(theirs) == (400, "401652")
+    assert item.state == ("1", "REQUESTED", True)
+    body = {**DESK, "request_id": {"value": alive["request_id"]}}
+    alma.post(f"/users/patron001/loans?item_pid={item.pid}", body)
+    assert item.request(alive)["request_status"] == "HISTORY"
+
+
+def test_ended_loans_are_answered_no_more_where_they_are_anonymised(alma: Caller, item: Copy) -> None:
+    alma.settings(ended_loans="gone")
+    loan = item.lend()
+    path = f"/users/patron001/loans/{loan['loan_id']}"
+    assert alma.get(path)["loan_status"] == "ACTIVE"
+    item.scan()
+    assert alma.refusal("GET", path) == (400, "401652")
+    assert alma.refusal("POST", f"{path}?op=renew") == (400, "401823")
+    for where in ("/users/patron001", item.path, f"/bibs/{item.mms_id}"):
+        assert alma.get(f"{where}/loans?loan_status=Complete") == {"total_record_count": 0}
+    alma.settings(ended_loans="history")
+    assert alma.get(path)["loan_status"] == "COMPLETE"
+
+
+@pytest.mark.parametrize(("kept", "listed"), [("history", 1), ("listed", 1), ("gone", 0)])
+def test_closed_requests_are_answered_as_the_institution_keeps_them(
+    alma: Caller, item: Copy, kept: str, listed: int
+) -> None:
+    alma.settings(closed_requests=kept)
+    made = item.hold()
+    path = f"/users/patron001/requests/{made['request_id']}"
+    alma.call("DELETE", f"{path}?reason=CannotBeFulfilled")
+    assert alma.get("/users/patron001/requests?status=history")["total_record_count"] == listed
+    if kept == "history":
+        assert alma.get(path)["request_status"] == "HISTORY"
+        return
+    assert alma.refusal("GET", path) == (400, "401694")
+    alma.settings(request_not_found="401652")
+    assert alma.refusal("GET", path) == (400, "401652")
+    assert alma.refusal("DELETE", f"{path}?reason=CannotBeFulfilled") == (400, "401694")
+
+
+def test_holds_go_to_an_address_where_the_institution_delivers(alma: Caller, item: Copy) -> None:
+    path = f"/users/patron001/requests?item_pid={item.pid}"
+    body = {"request_type": "HOLD", "pickup_location_type": "USER_HOME_ADDRESS"}
+    assert alma.refusal("POST", path, body=body) == (400, "60308")
+    alma.settings(personal_delivery=True)
+    at_work = {**body, "pickup_location_type": "USER_WORK_ADDRESS"}
+    assert alma.refusal("POST", path, body=at_work) == (400, "60309")
+    assert alma.post(path, body)["pickup_location_type"] == "USER_HOME_ADDRESS"
+
+
+def test_an_item_in_transit_for_somebody_else_leaves_the_next_hold_waiting(alma: Caller, item: Copy) -> None:
+    """The one whose turn it is has the title on hold, so that the item shows another's transit."""
+    first = alma.post(
+        f"/users/patron002/requests?mms_id={item.mms_id}", {**HOLD, "pickup_location_library": "SCI"}
+    )
+    ours = item.hold(library="LAW")
+    assert (first["request_status"], ours["request_status"]) == ("IN_PROCESS", "NOT_STARTED")
+    item.scan()
+    assert item.state == ("0", "TRANSIT", True)
+    assert (ours["item_id"], item.request(ours)["request_status"]) == (item.pid, "NOT_STARTED")
+    item.scan("SCI")
+    assert item.state == ("0", "HOLDSHELF", True)
+    assert item.request(ours)["request_status"] == "NOT_STARTED"
+    at_science = {**DESK, "library": {"value": "SCI"}}
+    alma.post(f"/users/patron002/loans?item_pid={item.pid}", at_science)
+    item.scan()
+    assert item.request(ours)["task_name"] == "Transit Item"
+
+
 def test_lists_of_loans_page_and_sort(alma: Caller) -> None:
     for number in range(12):
         Copy(alma, f"many-{number:02d}").lend()
@@ -332,6 +431,32 @@ def test_what_staff_do_by_hand(alma: Caller, item: Copy) -> None:
     made = item.hold()
     alma.control("POST", f"requests/{made['request_id']}", {"expire": True})
     assert item.request(made)["request_status"] == "HISTORY"
+
+
+def test_a_recalled_loan_is_not_renewed_until_the_recall_is_withdrawn(alma: Caller, item: Copy) -> None:
+    loan = item.lend()
+    path = f"/users/patron001/loans/{loan['loan_id']}"
+    alma.control("POST", f"loans/{loan['loan_id']}", {"process_status": "RECALL"})
+    assert alma.get(path)["renewable"] is False
+    assert alma.refusal("POST", f"{path}?op=renew") == (400, "401822")
+    withdrawn = {"process_status": "NORMAL", "due_date": loan["due_date"]}
+    alma.control("POST", f"loans/{loan['loan_id']}", withdrawn)
+    assert alma.post(f"{path}?op=renew")["process_status"] == "RENEW"
+
+
+def test_a_lost_book_that_was_paid_for_leaves_the_active_loans(alma: Caller, item: Copy) -> None:
+    loan = item.lend()
+    where = f"loans/{loan['loan_id']}"
+    alma.control("POST", where, {"process_status": "LOST"})
+    alma.control("POST", where, {"paid": True})
+    assert item.state == ("0", "LOST_LOAN_AND_PAID", False)
+    assert alma.get("/users/patron001/loans") == {"total_record_count": 0}
+    (ended,) = alma.get("/users/patron001/loans?loan_status=Complete")["item_loan"]
+    assert (ended["loan_status"], ended["process_status"]) == ("COMPLETE", "LOST")
+    assert not ended.get("return_date")
+    assert alma.refusal("POST", f"/users/patron002/loans?item_pid={item.pid}", body=DESK) == (400, "401651")
+    item.scan()  # found after all
+    assert item.state == ("1", "", False)
 
 
 def test_a_digitisation_has_one_step(alma: Caller, item: Copy) -> None:

@@ -86,13 +86,21 @@ def test_put_keeps_roles_and_what_staff_edited_by_hand(alma: Caller) -> None:
         ({"user_identifier": [{"id_type": {"value": "BARCODE"}, "value": "u1"}]}, "401851"),
         ({"external_id": ""}, "401854"),
         ({"account_type": {"value": "INTERNAL"}}, "401853"),
-        ({"user_group": {"value": "KINGS"}}, "401676"),
+        ({"user_group": {"value": "KINGS"}}, "401852"),
+        ({"account_type": {"value": "HIRED"}}, "401857"),
+        ({"record_type": {"value": "GHOST"}}, "401864"),
+        ({"user_identifier": [{"id_type": {"value": "SHOE"}, "value": "44"}]}, "401864"),
         ({"user_block": [{"block_type": {"value": "USER"}}]}, "401664"),
     ],
 )
 def test_users_that_are_refused(alma: Caller, change: dict[str, Any], code: str) -> None:
     assert alma.refusal("POST", "/users", body={**USER, **change}) == (400, code)
     assert alma.control("GET", "state")["counts"]["users"] == 50
+
+
+@pytest.mark.parametrize("body", ["", "<user>", "no XML"])
+def test_a_user_needs_a_body_that_can_be_read(alma: Caller, body: str) -> None:
+    assert alma.refusal("POST", "/users", body=body) == (400, "401676")
 
 
 def test_searching_users(alma: Caller) -> None:

@@ -112,6 +112,20 @@ class Catalogue:
             known.append(holding.holding_id)
         self.holdings[holding.holding_id] = holding
 
+    def move_holding(self, holding: Holding, mms_id: str) -> list[Item]:
+        """Put a holding under another bib; it and its items, which are returned, keep their ids."""
+        items = self.items_of(holding.holding_id)
+        self._holdings_of[holding.mms_id] = [
+            known for known in self._holding_ids(holding.mms_id) if known != holding.holding_id
+        ]
+        holding.mms_id = mms_id
+        holding.record.set_control("004", mms_id)
+        self.keep_holding(holding)
+        for item in items:
+            item.mms_id = mms_id
+            self.keep_item(item)
+        return items
+
     def drop_holding(self, holding_id: str) -> None:
         """Delete a holding with its items."""
         holding = self.holding(holding_id)

@@ -73,6 +73,22 @@ class Loans:
         """Every loan of a title's items, oldest first."""
         return list(self._of_title.get(mms_id, ()))
 
+    def is_kept(self, loan: Loan) -> bool:
+        """Whether calls know a loan (still): ended ones are anonymised where the settings say so."""
+        return loan.status == "ACTIVE" or self._sandbox.settings.ended_loans == "history"
+
+    def move(self, loan: Loan, *, user_id: str = "", mms_id: str = "", holding_id: str = "") -> None:
+        """Give a loan to another user, or let it follow its item to another title or holding."""
+        for index, old, new in (
+            (self._of_user, loan.user_id, user_id or loan.user_id),
+            (self._of_title, loan.mms_id, mms_id or loan.mms_id),
+        ):
+            if old != new:
+                index[old].remove(loan)
+                index[new] = sorted([*index.get(new, ()), loan], key=lambda each: each.loan_date)
+        loan.user_id, loan.mms_id = user_id or loan.user_id, mms_id or loan.mms_id
+        loan.holding_id = holding_id or loan.holding_id
+
     def due(self, item: Item) -> datetime:
         """When an item that is lent or renewed now is due: at 18:00 after the days of its policy."""
         policy = (
@@ -81,6 +97,6 @@ class Loans:
         day = self._sandbox.clock.now() + timedelta(days=_DAYS.get(policy, _DEFAULT_DAYS))
         return day.replace(hour=18, minute=0, second=0, microsecond=0)
 
-    def complete(self, loan: Loan) -> None:
-        """Complete a loan: the item was returned."""
-        loan.status, loan.return_date = "COMPLETE", self._sandbox.clock.now()
+    def complete(self, loan: Loan, *, returned: bool = True) -> None:
+        """Complete a loan: the item was returned, or is lost and was paid for."""
+        loan.status, loan.return_date = "COMPLETE", self._sandbox.clock.now() if returned else None

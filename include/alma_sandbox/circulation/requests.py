@@ -143,6 +143,17 @@ class Requests:
             request.expiry_date = f"{self._sandbox.clock.now() + days:%Y-%m-%d}Z"
         request.item_pid, request.status, request.task = item.pid, status, task
 
+    def move(self, request: UserRequest, *, user_id: str = "", mms_id: str = "") -> None:
+        """Give a request to another user, or let it follow its title or item to another title."""
+        for index, old, new in (
+            (self._of_user, request.user_id, user_id or request.user_id),
+            (self._of_title, request.mms_id, mms_id or request.mms_id),
+        ):
+            if old != new:
+                index[old].remove(request)
+                index[new] = sorted([*index.get(new, ()), request], key=lambda each: each.created)
+        request.user_id, request.mms_id = user_id or request.user_id, mms_id or request.mms_id
+
     def close(self, request: UserRequest, closed_by: str) -> None:
         """End a request; an item that was only to be fetched is free again."""
         item = self._sandbox.catalogue.item(request.item_pid) if request.item_pid else None

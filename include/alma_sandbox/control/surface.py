@@ -16,7 +16,7 @@ from alma_sandbox.catalogue.holdings import count
 from alma_sandbox.catalogue.marc import to_element
 from alma_sandbox.catalogue.records import Bib, Holding
 from alma_sandbox.catalogue.variants import CYCLE, GOOD, VARIANTS, variant_of
-from alma_sandbox.control import staff
+from alma_sandbox.control import rearranging, staff
 from alma_sandbox.control.common import Work, common_routes, mapping, routes_at
 from alma_sandbox.routes.jobs import publish_ended
 from alma_sandbox.sandbox import Sandbox
@@ -59,11 +59,11 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
         return work
 
-    async def at_desk(request: Request) -> object:
-        return staff.at_desk(sandbox, await mapping(request))
+    def everywhere(act: Callable[[Sandbox, dict[str, Any]], dict[str, Any]]) -> Work:
+        async def work(request: Request) -> object:
+            return act(sandbox, await mapping(request))
 
-    async def change_locks(request: Request) -> object:
-        return staff.change_locks(sandbox, await mapping(request))
+        return work
 
     return [
         *common_routes(sandbox, clock_moved=lambda: publish_ended(sandbox)),
@@ -72,8 +72,12 @@ def routes(sandbox: Sandbox) -> list[Route]:
         *routes_at("variants", get=variants),
         *routes_at("webhooks", get=read_webhooks),
         *routes_at("webhooks/challenge", post=try_webhook),
-        *routes_at("desk", post=at_desk),
-        *routes_at("locks", post=change_locks),
+        *routes_at("desk", post=everywhere(staff.at_desk)),
+        *routes_at("locks", post=everywhere(staff.change_locks)),
+        *routes_at("loans", post=everywhere(rearranging.change_due_dates)),
+        *routes_at("hold-shelf", post=everywhere(rearranging.clear_hold_shelf)),
+        *routes_at("bibs/{mms_id}", post=staff_action(rearranging.change_bib, "mms_id")),
+        *routes_at("holdings/{holding_id}", post=staff_action(rearranging.change_holding, "holding_id")),
         *routes_at("items/{pid}", post=staff_action(staff.change_item, "pid")),
         *routes_at("loans/{loan_id}", post=staff_action(staff.change_loan, "loan_id")),
         *routes_at("requests/{request_id}", post=staff_action(staff.change_request, "request_id")),

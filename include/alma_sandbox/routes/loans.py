@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from alma_sandbox.catalogue.conf_data import LIBRARIES
 from alma_sandbox.catalogue.records import Item
 from alma_sandbox.circulation.loans import Loan
-from alma_sandbox.circulation.requests import IN_LIBRARY_USE
+from alma_sandbox.circulation.requests import IN_LIBRARY_USE, ON_HOLD_SHELF
+from alma_sandbox.circulation.scan import home
 from alma_sandbox.http import bodies
 from alma_sandbox.http.answers import Answer, Payload, listing
 from alma_sandbox.http.call import Call, route
@@ -46,10 +47,10 @@ def _create(call: Call, user: Payload, item: Item) -> Answer:
     for name, value in (("circ_desk", desk), ("library", library)):
         if not value:
             raise Refusal("401664", f"Mandatory field is missing: {name}")
-    if library not in LIBRARIES or desk not in LIBRARIES[library].desks:
-        raise Refusal("401153", f"Item cannot be loaned from this circulation desk: {desk} of {library}.")
     user_id = str(user["primary_id"])
+    _check_desk(call, item, library, desk)
     _check_item(call, item, user_id)
+    _check_request(call, item, user_id, bodies.text(body.get("request_id")))
     _check_user(call, user)
     now = call.sandbox.clock.now()
     loan = Loan(
@@ -70,6 +71,32 @@ def _create(call: Call, user: Payload, item: Item) -> Answer:
     call.catalogue.keep_item(item)
     notices.loan(call, loan, "LOAN_CREATED", "Loan created")
     return Answer("item_loan", shapes.loan(call, loan))
+
+
+def _check_desk(call: Call, item: Item, library: str, desk: str) -> None:
+    """A desk lends what its library has, and what lies on its hold shelf."""
+    holding = call.catalogue.holding(item.holding_id)
+    own = home(item, holding)[0] if holding is not None else ""
+    bound = call.sandbox.requests.bound(item)
+    shelved = bound is not None and bound.status == ON_HOLD_SHELF and bound.pickup_library in ("", library)
+    known = library in LIBRARIES and desk in LIBRARIES[library].desks
+    if not known or not (library == own or shelved):
+        raise Refusal("401153", f"Item cannot be loaned from this circulation desk: {desk} of {library}.")
+
+
+def _check_request(call: Call, item: Item, user_id: str, request_id: str) -> None:
+    """``request_id`` must be of an active hold of this user on this item or its title.
+
+    No page says what else is answered: of the codes that the page of this call lists, 401652 alone fits.
+    """
+    found = call.sandbox.requests.by_id.get(request_id)
+    if request_id and (
+        found is None
+        or not found.active
+        or found.user_id != user_id
+        or (found.item_pid != item.pid if found.item_pid else found.mms_id != item.mms_id)
+    ):
+        raise Refusal("401652", lookups.GENERAL)
 
 
 def _check_item(call: Call, item: Item, user_id: str) -> None:
@@ -122,7 +149,7 @@ def _list(call: Call, found: list[Loan], limit: int) -> Answer:
     status = call.choice("loan_status", "Active", ("Active", "Complete")).upper()
     order = call.choice("order_by", "id", _ORDER)
     down = call.query.get("direction", "asc").lower() == "desc"
-    rows = [loan for loan in found if loan.status == status]
+    rows = [loan for loan in found if loan.status == status and call.sandbox.loans.is_kept(loan)]
     rows.sort(key=lambda loan: (_key(call, loan, order), loan.id), reverse=down)
     offset = call.number("offset", 0)
     limit = call.number("limit", limit, high=max(limit, 100))

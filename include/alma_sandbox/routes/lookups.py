@@ -7,6 +7,8 @@ from alma_sandbox.http.answers import Payload
 from alma_sandbox.http.call import Call
 from alma_sandbox.http.errors import Refusal
 
+GENERAL = "General Error: An error has occurred while processing the request."
+
 
 def bib(call: Call) -> Bib:
     """The bib of the path: 402204 when the id is no number, 402203 when there is no such bib."""
@@ -63,18 +65,28 @@ def user_by_id(call: Call, user_id: str, code: str = "401890") -> Payload:
 
 
 def request(call: Call) -> UserRequest:
-    """The request of the path, in any of the three trees: 401694 when there is none (any more)."""
+    """The request of the path, in any of the three trees: 401694 when there is none (any more).
+
+    The page of GET lists no code but 401652 for it, so that the settings may choose.
+    """
+    settings = call.sandbox.settings
     found = call.sandbox.requests.by_id.get(call.path["request_id"])
-    gone = found is not None and not found.active and call.sandbox.settings.closed_requests == "gone"
-    if found is None or gone or not _belongs(call, found.user_id, found.mms_id, found.item_pid):
+    closed = found is not None and not found.active and settings.closed_requests != "history"
+    if found is None or closed or not _belongs(call, found.user_id, found.mms_id, found.item_pid):
+        if call.method == "GET" and settings.request_not_found == "401652":
+            raise Refusal("401652", GENERAL)
         raise Refusal("401694", f"Request Identifier not found: {call.path['request_id']}.")
     return found
 
 
 def loan(call: Call) -> Loan:
-    """The loan of the path, in any of the three trees: 401823 when there is none."""
+    """The loan of the path, in any of the three trees. When there is none (any more): 401652 for GET, whose page
+    lists no other code, and 401823 for renewing and for changing the due date."""
     found = call.sandbox.loans.by_id.get(call.path["loan_id"])
-    if found is None or not _belongs(call, found.user_id, found.mms_id, found.item_pid):
+    kept = found is not None and call.sandbox.loans.is_kept(found)
+    if found is None or not kept or not _belongs(call, found.user_id, found.mms_id, found.item_pid):
+        if call.method == "GET":
+            raise Refusal("401652", GENERAL)
         raise Refusal("401823", f"Loan ID {call.path['loan_id']} does not exist.")
     return found
 

@@ -359,8 +359,11 @@ def loan(call: Call, found: Loan, *, renewable: bool = False) -> Payload:
 
 
 def is_renewable(call: Call, found: Loan) -> bool:
-    """Whether a loan can be renewed: active, of a policy that allows it, and nobody waiting for the item."""
+    """Whether a loan can be renewed: active, neither recalled nor lost, of a policy that allows it, and nobody waiting
+    for the item."""
     kept = call.catalogue.item(found.item_pid)
     if kept is None or found.status != "ACTIVE" or kept.codes.get("policy") in NOT_RENEWABLE:
+        return False
+    if found.process_status in ("RECALL", "LOST", "CLAIMED_RETURN"):
         return False
     return call.sandbox.requests.waiting(kept) is None

@@ -80,7 +80,7 @@ def _create(call: Call, user: Payload | None, mms_id: str, item: Item | None) ->
         item_level=item is not None,
         item_pid=item.pid if item is not None else "",
     )
-    _fill(request, body)
+    _fill(call, request, body)
     request.expiry_date = f"{request.created + timedelta(days=_KEEP_DAYS):%Y-%m-%d}Z"
     call.sandbox.requests.add(request)
     notices.request(call, request, "REQUEST_CREATED", "Request created")
@@ -98,7 +98,7 @@ def _refuse_duplicate(call: Call, user_id: str, mms_id: str, item: Item | None) 
             )
 
 
-def _fill(request: UserRequest, body: Payload) -> None:
+def _fill(call: Call, request: UserRequest, body: Payload) -> None:
     """Pickup place and the other fields from the body; what is missing becomes empty."""
     pickup = bodies.text(body.get("pickup_location_type"))
     library = bodies.text(body.get("pickup_location_library"))
@@ -108,15 +108,30 @@ def _fill(request: UserRequest, body: Payload) -> None:
             raise Refusal("401664", "Mandatory field is missing: pickup_location_type")
         if pickup in ("LIBRARY", "CIRCULATION_DESK") and not library:
             raise Refusal("401664", "Mandatory field is missing: pickup_location_library")
+    if desk and library and (library not in LIBRARIES or desk not in LIBRARIES[library].desks):
+        text = f"Pickup circulation desk with code {desk} and library code {library} was not found."
+        raise Refusal("401895", text)
     if library and library not in LIBRARIES:
-        raise Refusal("60308", f"Pickup library {library} is not valid.")
-    if desk and library and desk not in LIBRARIES[library].desks:
-        raise Refusal("401895", f"Pickup circulation desk {desk} is not known in library {library}.")
+        raise Refusal("401652", lookups.GENERAL)
     if library and LIBRARIES[library].resource_sharing:  # no patron's hold is delivered there
         raise Refusal("401129", "No items can fulfill the submitted request.")
+    _check_address(call, request.user_id, pickup)
     request.pickup_type = pickup or "LIBRARY"
     request.pickup_library, request.pickup_desk = library, desk
     request.values = {name: value for name in _VALUES if (value := bodies.text(body.get(name)))}
+
+
+def _check_address(call: Call, user_id: str, pickup: str) -> None:
+    """Delivery to a patron's home or work, where the institution offers it."""
+    kind = {"USER_HOME_ADDRESS": "home", "USER_WORK_ADDRESS": "work"}.get(pickup)
+    if kind is None:
+        return
+    if not call.sandbox.settings.personal_delivery:
+        raise Refusal("60308", "Delivery to personal address is not supported.")
+    user = call.sandbox.users.find(user_id)
+    addresses = user["contact_info"]["address"] if user is not None else []
+    if not any(kind in map(bodies.text, address["address_type"]) for address in addresses):
+        raise Refusal("60309", "User does not have address for personal delivery.")
 
 
 def _list(call: Call, found: list[UserRequest], *, paged: bool) -> Answer:
@@ -124,7 +139,7 @@ def _list(call: Call, found: list[UserRequest], *, paged: bool) -> Answer:
     kind = call.query.get("request_type", "")
     if kind and kind not in _TYPES:
         raise Refusal("40166410", f"Parameter value is invalid: request_type={kind}.")
-    kept = call.sandbox.settings.closed_requests == "history"
+    kept = call.sandbox.settings.closed_requests != "gone"
     rows = [
         request
         for request in found
@@ -164,7 +179,7 @@ def read_one(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     """``PUT …/requests/{request_id}``: the full object; closed requests are gone."""
     request = _active(call)
-    _fill(request, bodies.read(call))
+    _fill(call, request, bodies.read(call))
     return Answer("user_request", shapes.user_request(call, request))
 
 

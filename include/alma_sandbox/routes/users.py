@@ -13,6 +13,7 @@ from alma_sandbox.routes import lookups
 
 _EXPAND = ("loans", "requests", "fees")
 _MANDATORY = ("primary_id", "last_name", "account_type", "record_type")
+_RECORD_TYPES = ("PUBLIC", "STAFF", "CONTACT", "ORGANIZATION")
 
 
 def shape(call: Call, user: Payload, expand: frozenset[str] = frozenset()) -> Payload:
@@ -89,8 +90,13 @@ def read_one(call: Call) -> Answer:
 
 
 def create(call: Call) -> Answer:
-    """``POST /users``."""
-    body = bodies.read(call)
+    """``POST /users``: 401676 for a body that cannot be read, or for none."""
+    try:
+        body = bodies.read(call)
+    except Refusal as error:
+        raise Refusal("401676", "No valid XML was given.") from error
+    if not body:
+        raise Refusal("401676", "No valid XML was given.")
     user = normalise(body)
     _check(call, user, None)
     if not user["user_role"] and call.sandbox.users.is_patron(
@@ -107,14 +113,12 @@ def _check(call: Call, user: Payload, primary_id: str | None) -> None:
     for name in _MANDATORY:
         if not bodies.text(user[name]):
             raise Refusal("401664", f"Mandatory field is missing: {name}")
-    group = bodies.text(user["user_group"])
-    if group and group not in CODE_TABLES["UserGroups"]:
-        raise Refusal("401676", f"User group {group} is not valid.")
+    _check_codes(user)
     external = bodies.text(user["account_type"]) == "EXTERNAL"
     if external and not user["external_id"]:
-        raise Refusal("401854", "An external user must have an external_id.")
+        raise Refusal("401854", "External Id must be given for external user.")
     if not external and user["external_id"]:
-        raise Refusal("401853", "An internal user must not have an external_id.")
+        raise Refusal("401853", "External Id must be empty for internal user.")
     for block in user["user_block"]:
         if not bodies.text(block.get("block_description")):
             raise Refusal("401664", "Mandatory field is missing: block_description")
@@ -124,6 +128,19 @@ def _check(call: Call, user: Payload, primary_id: str | None) -> None:
         owner = call.sandbox.users.owner(name)
         if repeated or (owner is not None and owner != primary_id):
             raise Refusal("401851", f"User with identifier {name} already exists.")
+
+
+def _check_codes(user: Payload) -> None:
+    group, account = bodies.text(user["user_group"]), bodies.text(user["account_type"])
+    if group and group not in CODE_TABLES["UserGroups"]:
+        raise Refusal("401852", "Given user group is not legal.")
+    if account not in ("INTERNAL", "EXTERNAL"):
+        raise Refusal("401857", "The given user account type is illegal (must be INTERNAL/EXTERNAL).")
+    if (record := bodies.text(user["record_type"])) not in _RECORD_TYPES:
+        raise Refusal("401864", f"Given record type ({record}) is invalid.")
+    for entry in user["user_identifier"]:
+        if (kind := bodies.text(entry.get("id_type"))) not in CODE_TABLES["UserIdentifierTypes"]:
+            raise Refusal("401864", f"Given identifier type ({kind}) is invalid.")
 
 
 def _keep_password(call: Call, user: Payload, body: Payload) -> None:
