@@ -84,7 +84,7 @@ def test_no_two_runs_of_what_starts_by_itself_are_at_work_at_once(dag_id, dag):
 def test_a_task_has_a_plain_id_and_waits_for_the_pool_if_it_asks_alma(dag_id, task):
     assert "." not in task.task_id
     source = inspect.getsource(getattr(task, "operator_class", type(task)))
-    opens_every_side = dag_id.startswith("dcb_") and task.task_id in ("poll", "act", "compare")
+    opens_every_side = dag_id.startswith("dcb_") and task.task_id in ("poll", "act", "compare", "check")
     if ".client()" in source or opens_every_side:
         assert task.pool == "alma_api"
 

@@ -1,4 +1,4 @@
-"""`python -m alma_etl.dcb`: replay, explain, nudge, operator, alerts, acknowledge."""
+"""`python -m alma_etl.dcb`: replay, check-setup, explain, nudge, operator, alerts, acknowledge."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alma_etl.counted import counted
+from alma_etl.dcb.flows.check_setup import command as check_setup_command
 from alma_etl.dcb.replay import replay_file
 from alma_etl.errors import InputProblem
 
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "replay":
             sys.stdout.write(json.dumps(replay_file(given.file), indent=2, ensure_ascii=False) + "\n")
             return 0
+        if given.command == "check-setup":
+            return check_setup_command.run(given)
         work: dict[str, Callable[[DcbStore, argparse.Namespace], int]] = {
             "explain": _explain,
             "nudge": _nudge,
@@ -46,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("replay", help="run observations through the state machine, print JSON")
     command.add_argument("file", type=Path, help="a JSON array of cases: name and observations")
+    command = commands.add_parser(
+        "check-setup", help="check what the systems lack; asks them, and writes nothing"
+    )
+    check_setup_command.add_arguments(command)
     command = commands.add_parser("explain", help="explain why a request is in its state, and check it")
     command.add_argument("url", help=_URL)
     command.add_argument("pr_id", help="the id of the patron request")
@@ -128,11 +135,9 @@ def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
     # Where DCB only observes, the next tick leaves what is kept here undone; not keeping it would lose it elsewhere.
     settings = shipped_settings().model_copy(update={"mode": "drive"})
     if given.config:
-        try:
-            text = given.config.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise InputProblem(f"{given.config} cannot be read: {type(problem).__name__}") from problem
-        settings = read_settings(text, DcbSettings, source=str(given.config))
+        settings = read_settings(
+            check_setup_command.text_of(given.config), DcbSettings, source=str(given.config)
+        )
     now = datetime.now(UTC)
     sentence = decide(store, settings, given.pr_id, given.decision, by=given.by, now=now, force=given.force)
     sys.stdout.write(f"{sentence}\n")

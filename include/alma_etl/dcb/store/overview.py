@@ -13,11 +13,12 @@ from alma_etl.dcb.events import STATUS_CHANGED
 from alma_etl.dcb.machine.model import Policy
 from alma_etl.dcb.machine.vocabulary import TERMINAL, Role, Status
 from alma_etl.dcb.store.outbox import outbox_row
-from alma_etl.dcb.store.requests import RequestStore
+from alma_etl.dcb.store.requests import RequestStore, leg_record
 from alma_etl.dcb.store.rows import (
     HASHED,
     Change,
     History,
+    LegRecord,
     OutboxRow,
     PastObservation,
     PastStep,
@@ -120,6 +121,18 @@ class OverviewStore(RequestStore):
             .order_by(_l.system_code, _l.user_id)
         )
         return [(str(code), str(user_id)) for code, user_id in self._rows(query)]
+
+    def last_lent(self, system_code: str) -> LegRecord | None:
+        """The lender's side in a system of the request that ended last, while its user's id is kept."""
+        query = (
+            select(leg_table)
+            .join(request_table, _r.pr_id == _l.pr_id)
+            .where(_l.system_code == system_code, _l.role == Role.SUPPLIER, _r.status.in_(TERMINAL))
+            .where(_l.user_id.is_not(None), ~_l.user_id.startswith(HASHED), _l.item_pid.is_not(None))
+            .order_by(_r.status_since.desc(), _l.generation.desc())
+            .limit(1)
+        )
+        return next((leg_record(row) for row in self._rows(query)), None)
 
     def sides_of(self, system_code: str, user_id: str) -> list[Side]:
         """Every side that stands in a user's name in a system."""

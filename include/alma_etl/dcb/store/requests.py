@@ -191,9 +191,8 @@ class RequestStore(DcbTables):
         """The present side of each role: that of the latest generation."""
         legs: dict[str, dict[Role, LegRecord]] = defaultdict(dict)
         for row in self._rows(select(leg_table).where(_l.pr_id.in_(pr_ids)).order_by(_l.generation)):
-            values: dict[str, Any] = {name: getattr(row, name) for name in _LEG_COLUMNS}
-            values["role"] = Role(values["role"])
-            legs[row.pr_id][values["role"]] = LegRecord(**values)
+            leg = leg_record(row)
+            legs[row.pr_id][leg.role] = leg
         return legs
 
     # --- whose turn it is
@@ -329,6 +328,12 @@ class RequestStore(DcbTables):
     def calls_of(self, day: date) -> dict[str, int]:
         """The calls that polling has made on a day (UTC), by budget."""
         return {row.budget: row.calls for row in self._rows(select(_c.budget, _c.calls).where(_c.day == day))}
+
+
+def leg_record(row: Row[Any]) -> LegRecord:
+    """A row of the table of sides."""
+    values: dict[str, Any] = {name: getattr(row, name) for name in _LEG_COLUMNS}
+    return LegRecord(**values | {"role": Role(row.role)})
 
 
 def _due(now: datetime, limit: int, owner: str | None) -> Select[Any]:
