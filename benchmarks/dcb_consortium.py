@@ -148,16 +148,15 @@ class Consortium:
     def _track(self, pr_id: str, item: Any, patron: str) -> None:
         conf = {
             "pr_id": pr_id,
-            "supplier": {
-                "system": "LENDER",
-                "mms_id": item.mms_id,
-                "holding_id": item.holding_id,
-                "item_pid": item.pid,
-            },
-            "borrower": {"system": "BORROWER", "user_id": patron},
-            "pickup": {"system": "BORROWER", "library": PICKUP},
-            "bib": {"title": f"The book of {pr_id}"},
-            "item": {"barcode": item.barcode},
+            "supplier_system": "LENDER",
+            "supplier_mms_id": item.mms_id,
+            "supplier_holding_id": item.holding_id,
+            "supplier_item_pid": item.pid,
+            "borrower_system": "BORROWER",
+            "user_id": patron,
+            "pickup_library": PICKUP,
+            "title": f"The book of {pr_id}",
+            "item_barcode": item.barcode,
         }
         read_place(conf, self.settings)
         alma, user = self.systems.alma("LENDER"), virtual_user("BORROWER", patron)

@@ -7,11 +7,12 @@ follows it.
 
 **When.** By hand with the form, or from another program by Airflow's REST API, one run a request.
 
-**Input.** The conf: `pr_id`, `workflow`, `supplier`, `borrower`, `pickup`, `bib`, `item`, `note`. An example and the
-JSON schema are in `docs/dcb.md` and in the runbook. The systems are those of `config/dcb.yaml`.
+**Input.** The lender's system and the barcode of the book, the borrower's system and the patron, the pickup library.
+The rest is looked up, or comes from the form; an example and the JSON schema are in `docs/dcb.md` and in the runbook.
+The systems are those of `config/dcb.yaml`.
 
-**Output.** The holds and the virtual item, the request in the state store, and a page that says what was done (button
-**Report** on `track`). With *dry run* only the page.
+**Output.** The holds and the virtual item, the request in the state store, and a page that says what was looked up and
+done (button **Report** on `track`). With *dry run* only the page.
 
 **Safe to run again?** Yes. Each step looks first: a retry, a cleared task or a second run with the same conf goes on
 where the first one was. The same `pr_id` with another conf is refused.

@@ -83,19 +83,14 @@ class _Seen:
 
 
 def _conf(pr_id: str, book: dict[str, Any]) -> dict[str, Any]:
-    item = book["item_data"]
+    """What a person fills in; the rest is looked up."""
     return {
         "pr_id": pr_id,
-        "supplier": {
-            "system": "LENDER",
-            "mms_id": book["bib_data"]["mms_id"],
-            "holding_id": book["holding_data"]["holding_id"],
-            "item_pid": item["pid"],
-        },
-        "borrower": {"system": "BORROWER", "user_id": PATRON},
-        "pickup": {"system": "BORROWER", "library": PICKUP},
-        "bib": {"title": book["bib_data"]["title"]},
-        "item": {"barcode": item["barcode"]},
+        "supplier_system": "LENDER",
+        "item_barcode": book["item_data"]["barcode"],
+        "borrower_system": "BORROWER",
+        "user_id": PATRON,
+        "pickup_library": PICKUP,
     }
 
 

@@ -177,16 +177,16 @@ class Request:
         return {
             "pr_id": self.pr_id,
             "workflow": "RET-STD" if self.pickup == self.borrower else "RET-PUA",
-            "supplier": {
-                "system": "LENDER",
-                "mms_id": self.book.mms_id,
-                "holding_id": self.book.holding_id,
-                "item_pid": self.book.pid,
-            },
-            "borrower": {"system": self.borrower, "user_id": self.patron},
-            "pickup": {"system": self.pickup, "library": library},
-            "bib": {"title": f"Annals, lent for {self.pr_id}"},
-            "item": {"barcode": self.barcode},
+            "supplier_system": "LENDER",
+            "supplier_mms_id": self.book.mms_id,
+            "supplier_holding_id": self.book.holding_id,
+            "supplier_item_pid": self.book.pid,
+            "borrower_system": self.borrower,
+            "user_id": self.patron,
+            "pickup_system": self.pickup,
+            "pickup_library": library,
+            "title": f"Annals, lent for {self.pr_id}",
+            "item_barcode": self.barcode,
         }
 
     @property

@@ -68,16 +68,15 @@ def test_the_dcb_jobs_name_the_file_to_make(jobs, alma, dag_id):
 def test_a_placing_names_the_file_to_make(jobs, alma):
     conf = {
         "pr_id": "PR-1",
-        "supplier": {
-            "system": "LENDER",
-            "mms_id": "990010000000004401",
-            "holding_id": "220010000000004401",
-            "item_pid": "230010000000004401",
-        },
-        "borrower": {"system": "BORROWER", "user_id": "patron001"},
-        "pickup": {"system": "BORROWER", "library": "SCI"},
-        "bib": {"title": "A title"},
-        "item": {"barcode": "31000000000000"},
+        "supplier_system": "LENDER",
+        "supplier_mms_id": "990010000000004401",
+        "supplier_holding_id": "220010000000004401",
+        "supplier_item_pid": "230010000000004401",
+        "borrower_system": "BORROWER",
+        "user_id": "patron001",
+        "pickup_library": "SCI",
+        "title": "A title",
+        "item_barcode": "31000000000000",
     }
     placed = jobs.run("dcb_place_request", conf)
     cancelled = jobs.run("dcb_cancel_request", {"pr_id": "PR-1"})

@@ -266,16 +266,13 @@ def classes() -> dict[str, list[tuple[Path, ast.ClassDef]]]:
     return found
 
 
-KNOWN_TWINS = {"Bib", "Item"}  # to be renamed; may only shrink
-
-
 def test_no_two_classes_share_a_name():
     twins = {
         name: [f"{shown(path)}:{node.lineno}" for path, node in found]
         for name, found in classes().items()
         if len(found) > 1
     }
-    assert twins.keys() <= KNOWN_TWINS, twins
+    assert not twins
 
 
 # --- what Airflow scans

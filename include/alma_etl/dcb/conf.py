@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -12,9 +15,11 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
+from alma_etl.dcb.machine.vocabulary import Workflow
 from alma_etl.dcb.settings import DcbSettings, SystemCode
 from alma_etl.errors import InputProblem
 from alma_etl.identifiers import read_characters
@@ -47,107 +52,181 @@ Barcode = Annotated[
 ]
 
 
+def _given(value: object) -> object:
+    """A field that was left empty is not given."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+IfGiven = BeforeValidator(_given)
+
+
+def _lines(value: object) -> object:
+    if value is None:
+        return ()
+    return [line for line in map(str.strip, value.splitlines()) if line] if isinstance(value, str) else value
+
+
+def _spaced(value: object) -> object:
+    return _visible(" ".join(value.split(None, 1))) if isinstance(value, str) else value
+
+
+CopyLine = Annotated[
+    str,
+    BeforeValidator(_spaced),
+    StringConstraints(strip_whitespace=True),
+    Form(
+        r"^[A-Za-z0-9_.-]{1,40} [^\x00-\x1f\x7f]{1,100}$",
+        "the code of a system, a blank and a barcode, such as LENDER 31000000000000",
+    ),
+]
+CopyLines = Annotated[
+    tuple[CopyLine, ...],
+    BeforeValidator(_lines),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
 class _ConfPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Supplier(_ConfPart):
-    """The copy that is asked for, in the lender's Alma."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "system": "LENDER",
-                    "mms_id": "990010000000004401",
-                    "holding_id": "220010000000004401",
-                    "item_pid": "230010000000004401",
-                }
-            ]
-        }
-    )
-
-    system: SystemCode = Field(description="Code of the lender's system in config/dcb.yaml")
-    mms_id: AlmaId = Field(description="MMS id of the title")
-    holding_id: AlmaId = Field(description="Id of the holding")
-    item_pid: AlmaId = Field(description="Id (pid) of the item")
+def _made_where_empty(schema: dict[str, Any]) -> None:
+    schema["required"].remove("pr_id")
 
 
-class Borrower(_ConfPart):
-    """Who asks, in the borrower's system."""
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy that may be asked for: a system and the book's barcode, or the ids of title, holding and item there."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"system": "BORROWER", "user_id": "patron001"}]}
-    )
+    system: str
+    barcode: str | None = None
+    mms_id: str | None = None
+    holding_id: str | None = None
+    item_pid: str | None = None
 
-    system: SystemCode = Field(description="Code of the borrower's system in config/dcb.yaml")
-    user_id: Name = Field(description="Primary identifier of the patron there")
-
-
-class Pickup(_ConfPart):
-    """Where the patron fetches the book."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"system": "BORROWER", "library": "SCI", "circ_desk": "DEFAULT_CIRC_DESK"}]
-        }
-    )
-
-    system: SystemCode = Field(description="Code of the system of the pickup library")
-    library: Name = Field(description="Alma code of the pickup library")
-    circ_desk: Name | None = Field(None, description="Its circulation desk, where the library has several")
-
-
-class Bib(_ConfPart):
-    """What the virtual title shows to staff and patron."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"title": "A title", "author": "An author", "isbn": "9780000000002"}]}
-    )
-
-    title: Line = Field(description="Title")
-    author: Line | None = Field(None, description="Author")
-    isbn: Name | None = Field(None, description="ISBN")
-
-
-class Item(_ConfPart):
-    """What the virtual item shows: the barcode is that of the book, so that it can be scanned."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"barcode": "31000000000000", "material_type": "BOOK"}]}
-    )
-
-    barcode: Barcode = Field(description="Barcode of the lender's item")
-    material_type: Name = Field("BOOK", description="Alma code of the physical material type")
+    def __str__(self) -> str:
+        return f"{self.barcode or self.item_pid} of {self.system}"
 
 
 class PlaceRequest(_ConfPart):
-    """The conf of `dcb_place_request`."""
+    """The conf of `dcb_place_request`. What is left empty is looked up in the lender's Alma."""
 
-    pr_id: RequestId = Field(description="Id of the patron request: DCB's, or your own; never used twice")
-    workflow: Literal["RET-STD", "RET-PUA"] = Field(
-        "RET-STD",
-        description="RET-STD: picked up at a library of the borrower's; RET-PUA: at a third system's",
+    model_config = ConfigDict(json_schema_extra=_made_where_empty)
+
+    pr_id: RequestId = Field(
+        description="Id of the patron request: DCB's, or your own; never used twice. Empty: one is made"
     )
-    supplier: Supplier
-    borrower: Borrower
-    pickup: Pickup
-    bib: Bib
-    item: Item
-    note: Line | None = Field(None, description="For the staff of the pickup library")
+    supplier_system: SystemCode = Field(description="Needed. Code of the lender's system in config/dcb.yaml")
+    item_barcode: Annotated[Barcode | None, IfGiven] = Field(
+        None, description="Barcode of the book at the lender. Needed, unless the three ids below are given"
+    )
+    supplier_mms_id: Annotated[AlmaId | None, IfGiven] = Field(
+        None, description="Instead of the barcode: MMS id of the title at the lender"
+    )
+    supplier_holding_id: Annotated[AlmaId | None, IfGiven] = Field(
+        None, description="Instead of the barcode: id of the holding at the lender"
+    )
+    supplier_item_pid: Annotated[AlmaId | None, IfGiven] = Field(
+        None, description="Instead of the barcode: id (pid) of the item at the lender"
+    )
+    borrower_system: SystemCode = Field(
+        description="Needed. Code of the borrower's system in config/dcb.yaml"
+    )
+    user_id: Name = Field(description="Needed. An identifier of the patron in the borrower's system")
+    pickup_system: Annotated[SystemCode | None, IfGiven] = Field(
+        None, description="Code of the system where the patron fetches the book. Empty: the borrower's"
+    )
+    pickup_library: Annotated[Name | None, IfGiven] = Field(
+        None,
+        description="Alma code of the library where the patron fetches the book. Needed, but for RET-EXP",
+    )
+    pickup_desk: Annotated[Name | None, IfGiven] = Field(
+        None, description="Its circulation desk, where the library has several"
+    )
+    title: Annotated[Line | None, IfGiven] = Field(
+        None, description="What the virtual title shows to staff and patron. Empty: as the lender has it"
+    )
+    author: Annotated[Line | None, IfGiven] = Field(None, description="Empty: as the lender has it")
+    isbn: Annotated[Name | None, IfGiven] = Field(None, description="Empty: as the lender has it")
+    material_type: Annotated[Name | None, IfGiven] = Field(
+        None, description="Alma code of the physical material type. Empty: that of the lender's item"
+    )
+    note: Annotated[Line | None, IfGiven] = Field(None, description="For the staff of the pickup library")
+    workflow: Annotated[Workflow, WithJsonSchema({"type": "string", "enum": [*map(str, Workflow)]})] = Field(
+        Workflow.STANDARD,
+        description="RET-STD: picked up at a library of the borrower's; RET-PUA: at a third system's; RET-EXP: the "
+        "patron stands at the lender's desk with the book; RET-LOCAL: a book of the patron's own system, handed over "
+        "to its Alma",
+    )
+    suppliers: CopyLines = Field(
+        (),
+        description="More copies, tried in this order when the first cannot be had: one a line, its system and its "
+        "barcode, such as LENDER 31000000000000",
+    )
+
+    @property
+    def fetched_at(self) -> str:
+        """The code of the system where the patron gets the book."""
+        usual = self.supplier_system if self.workflow is Workflow.EXPEDITED else self.borrower_system
+        return self.pickup_system or usual
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:
+        """The copies that may be asked for, in their order."""
+        first = Copy(
+            self.supplier_system,
+            self.item_barcode,
+            self.supplier_mms_id,
+            self.supplier_holding_id,
+            self.supplier_item_pid,
+        )
+        return (first, *(Copy(*line.split(" ", 1)) for line in self.suppliers))
 
     @model_validator(mode="after")
     def _sides_fit(self) -> PlaceRequest:
-        if self.supplier.system == self.borrower.system:
-            raise ValueError(
-                "supplier and borrower are the same system: that is a local request, not a DCB one"
-            )
-        same = self.pickup.system == self.borrower.system
-        if self.workflow == "RET-STD" and not same:
-            raise ValueError("pickup.system must be the borrower's for RET-STD; another system needs RET-PUA")
-        if self.workflow == "RET-PUA" and (same or self.pickup.system == self.supplier.system):
-            raise ValueError("pickup.system must be a third system for RET-PUA")
+        problem = next(self._misfits(), None)
+        if problem:
+            raise ValueError(problem)
         return self
+
+    def _misfits(self) -> Iterator[str]:
+        if self.item_barcode is None and None in (
+            self.supplier_mms_id,
+            self.supplier_holding_id,
+            self.supplier_item_pid,
+        ):
+            yield (
+                "item_barcode is missing: give the barcode of the book, or supplier_mms_id, supplier_holding_id and "
+                "supplier_item_pid"
+            )
+        local = self.workflow is Workflow.LOCAL
+        lenders = {copy.system for copy in self.copies}
+        if local and lenders != {self.borrower_system}:
+            yield "RET-LOCAL is for a book of the patron's own system: supplier_system must be borrower_system"
+        if not local and self.borrower_system in lenders:
+            yield (
+                "supplier_system and borrower_system are the same: that is a local request, which needs RET-LOCAL"
+            )
+        if self.workflow is Workflow.EXPEDITED:
+            if self.fetched_at != self.supplier_system:
+                yield "pickup_system must be the lender's for RET-EXP: the patron stands at its desk"
+            if self.suppliers:
+                yield "suppliers must be empty for RET-EXP: the patron has the book in hand"
+            return
+        home = self.fetched_at == self.borrower_system
+        if self.workflow is Workflow.PICKUP_ANYWHERE:
+            if home or self.fetched_at in lenders:
+                yield "pickup_system must be a third system for RET-PUA"
+        elif not home:
+            yield f"pickup_system must be the borrower's for {self.workflow}; another system needs RET-PUA"
 
 
 class CancelRequest(_ConfPart):
@@ -162,43 +241,75 @@ class CancelRequest(_ConfPart):
 Conf = TypeVar("Conf", bound=BaseModel)
 
 
-def read_place(conf: Mapping[str, Any] | None, settings: DcbSettings) -> PlaceRequest:
-    """Check the conf of a placing. Raises InputProblem with a sentence for each fault."""
-    place = _read(conf, PlaceRequest, "placed")
-    for side, system in (
-        ("supplier", place.supplier.system),
-        ("borrower", place.borrower.system),
-        ("pickup", place.pickup.system),
-    ):
-        if system not in settings.systems:
-            known = ", ".join(sorted(settings.systems))
-            raise InputProblem(
-                f"{side}.system: there is no system {system!r} in config/dcb.yaml; known are {known}"
-            )
-    if settings.systems[place.supplier.system].kind != "alma":
+def made_id(*run: object) -> str:
+    """The id of the request of a run that was given none: the same as often as it is asked for."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "urn:alma-airflow:dcb:request:" + "|".join(map(str, run))))
+
+
+def read_place(conf: Mapping[str, Any] | None, settings: DcbSettings, *, own_id: str = "") -> PlaceRequest:
+    """Check the conf of a placing. ``own_id``: the request's id where the conf names none.
+
+    Raises InputProblem with a sentence for each fault, which names the field, and the choices where there are some.
+    """
+    given = dict(conf or {})
+    if is_nested(given):
+        flat = json.dumps(flattened(given), ensure_ascii=False)
         raise InputProblem(
-            f"supplier.system: {place.supplier.system} is not an Alma; requests are placed in Alma"
+            f"The conf is written in the nested form of before, which is not taken any more. Write it so: {flat}"
         )
+    if not _given(given.get("pr_id")):
+        given["pr_id"] = own_id
+    known = ", ".join(sorted(settings.systems))
+    missing = [name for name in ("supplier_system", "borrower_system") if not _given(given.get(name))]
+    if missing:
+        raise InputProblem(
+            f"The request cannot be placed as given: {' and '.join(missing)}: is missing; the systems of "
+            f"config/dcb.yaml are {known}"
+        )
+    place = _read(given, PlaceRequest, "placed")
+    for field, code in _systems_of(place):
+        if code not in settings.systems:
+            raise InputProblem(f"{field}: there is no system {code!r} in config/dcb.yaml; known are {known}")
     _check_parts(place, settings)
     return place
 
 
+def _systems_of(place: PlaceRequest) -> Iterator[tuple[str, str]]:
+    yield "supplier_system", place.supplier_system
+    yield "borrower_system", place.borrower_system
+    yield "pickup_system", place.fetched_at
+    for copy in place.copies[1:]:
+        yield "suppliers", copy.system
+
+
 def _check_parts(place: PlaceRequest, settings: DcbSettings) -> None:
-    """Each system has the settings that its part in this request needs."""
-    needs = {
-        place.supplier.system: ["sharing_library", "user_group"],
-        place.borrower.system: ["location", "item_policy"],
-    }
-    if place.workflow == "RET-PUA":
-        needs[place.borrower.system].append("sharing_library")
-        needs[place.pickup.system] = ["location", "item_policy", "user_group"]
-    for code, names in needs.items():
+    """Each system has the kind and the settings that its part in this request needs."""
+    for field, code in _systems_of(place):
+        if field in ("supplier_system", "suppliers") and settings.systems[code].kind != "alma":
+            raise InputProblem(f"{field}: {code} is not an Alma; requests are placed in Alma")
+    if place.workflow is Workflow.EXPEDITED and settings.systems[place.borrower_system].kind != "alma":
+        raise InputProblem(
+            f"workflow: RET-EXP needs a borrower that is an Alma: nobody can lend at {place.borrower_system}"
+        )
+    for code, names in _needs(place).items():
         system = settings.systems[code]
         missing = system.lacks(*names) if system.kind == "alma" else []
         if missing:
             raise InputProblem(
                 f"The system {code} of config/dcb.yaml lacks {', '.join(missing)}, which its part in this request needs"
             )
+
+
+def _needs(place: PlaceRequest) -> dict[str, list[str]]:
+    if place.workflow is Workflow.LOCAL:
+        return {}
+    needs = {copy.system: ["sharing_library", "user_group"] for copy in place.copies}
+    needs[place.borrower_system] = ["location", "item_policy"]
+    if place.workflow in (Workflow.PICKUP_ANYWHERE, Workflow.EXPEDITED):
+        needs[place.borrower_system].append("sharing_library")
+    if place.workflow is Workflow.PICKUP_ANYWHERE:
+        needs[place.fetched_at] = ["location", "item_policy", "user_group"]
+    return needs
 
 
 def read_cancel(conf: Mapping[str, Any] | None) -> CancelRequest:
@@ -216,3 +327,73 @@ def _read(conf: Mapping[str, Any] | None, model: type[Conf], what: str) -> Conf:
         return model.model_validate(conf or {})
     except ValidationError as error:
         raise InputProblem(f"The request cannot be {what} as given: {sentence_of(error, model)}") from error
+
+
+# --- confs that are kept with requests: some in the nested form of before
+
+
+_NESTED: Mapping[str, Mapping[str, str]] = {
+    "supplier": {
+        "system": "supplier_system",
+        "mms_id": "supplier_mms_id",
+        "holding_id": "supplier_holding_id",
+        "item_pid": "supplier_item_pid",
+    },
+    "borrower": {"system": "borrower_system", "user_id": "user_id"},
+    "pickup": {"system": "pickup_system", "library": "pickup_library", "circ_desk": "pickup_desk"},
+    "bib": {"title": "title", "author": "author", "isbn": "isbn"},
+    "item": {"barcode": "item_barcode", "material_type": "material_type"},
+}
+LOOKED_UP = frozenset(
+    {"item_barcode", "supplier_mms_id", "supplier_holding_id", "supplier_item_pid"}
+    | {"title", "author", "isbn", "material_type"}
+)
+"""The fields that are looked up where they are empty."""
+
+
+def is_nested(conf: Mapping[str, Any]) -> bool:
+    """Whether a conf is written in the form of before."""
+    return any(isinstance(conf.get(name), Mapping) for name in _NESTED)
+
+
+def flattened(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested conf as it is written now; a flat one as it is."""
+    flat: dict[str, Any] = {}
+    for name, value in conf.items():
+        if name in _NESTED and isinstance(value, Mapping):
+            flat |= {_NESTED[name].get(part, f"{name}_{part}"): each for part, each in value.items()}
+        else:
+            flat[name] = value
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def nested(place: PlaceRequest) -> dict[str, Any]:
+    """A conf as it was written before, so that what was begun with it is known again."""
+    flat = {"material_type": "BOOK"} | place.model_dump(mode="json", exclude_none=True)
+    flat["pickup_system"] = place.fetched_at
+    parts = {
+        name: {part: flat.pop(field) for part, field in fields.items() if field in flat}
+        for name, fields in _NESTED.items()
+    }
+    return {name: value for name, value in flat.items() if name != "suppliers"} | parts
+
+
+def read_kept(conf: Mapping[str, Any]) -> PlaceRequest:
+    """The conf that a request was placed with. Raises ValidationError when it was not placed by `dcb_place_request`."""
+    return PlaceRequest.model_validate(flattened(conf))
+
+
+def is_same(place: PlaceRequest, kept: Mapping[str, Any]) -> bool:
+    """Whether a conf asks for what is kept. A field that it leaves empty may have been looked up."""
+    try:
+        theirs = _meaning(read_kept(kept))
+    except ValidationError:
+        return False
+    mine = _meaning(place)
+    names = (mine.keys() | theirs.keys()) - (LOOKED_UP - mine.keys())
+    return all(mine.get(name) == theirs.get(name) for name in names)
+
+
+def _meaning(place: PlaceRequest) -> dict[str, Any]:
+    values = place.model_dump(mode="json", exclude={"note"}, exclude_none=True)
+    return values | {"pickup_system": place.fetched_at}

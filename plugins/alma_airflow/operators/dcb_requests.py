@@ -1,7 +1,6 @@
 """The tasks of `dcb_place_request` and `dcb_cancel_request`: each calls one step of `alma_etl.dcb.flows.place`."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from alma_airflow.hooks import dcb as dcb_hooks
 from alma_airflow.hooks.store import store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
+from alma_etl.dcb.conf import CancelRequest, PlaceRequest, made_id, read_cancel, read_place, schema_of
 from alma_etl.dcb.flows import cancel
 from alma_etl.dcb.flows.cancel import Cancelling
 from alma_etl.dcb.flows.place import steps
@@ -24,14 +23,46 @@ _LOCK_SECONDS = 60.0  # seconds to wait for another task of the same request bef
 
 _TITLES = {
     "pr_id": "Request",
-    "workflow": "Workflow",
-    "supplier": "Supplier",
-    "borrower": "Borrower",
-    "pickup": "Pickup",
-    "bib": "Title",
-    "item": "Item",
+    "supplier_system": "Lender",
+    "item_barcode": "Barcode of the book",
+    "supplier_mms_id": "MMS id at the lender",
+    "supplier_holding_id": "Holding id at the lender",
+    "supplier_item_pid": "Item id at the lender",
+    "borrower_system": "Borrower",
+    "user_id": "Patron",
+    "pickup_system": "Pickup system",
+    "pickup_library": "Pickup library",
+    "pickup_desk": "Pickup desk",
+    "title": "Title",
+    "author": "Author",
+    "isbn": "ISBN",
+    "material_type": "Material type",
     "note": "Note",
+    "workflow": "Workflow",
+    "suppliers": "More copies",
     "reason": "Reason",
+}
+_SECTIONS = {
+    "Instead of the barcode": ("supplier_mms_id", "supplier_holding_id", "supplier_item_pid"),
+    "Where it is fetched, if not at the borrower's": ("workflow", "pickup_system", "pickup_desk"),
+    "If not as the lender has it": ("title", "author", "isbn", "material_type"),
+}
+_SECTION_OF = {name: section for section, names in _SECTIONS.items() for name in names}
+_SHOWN: dict[str, dict[str, Any]] = {
+    # One type after null decides how the form shows a field: text of several lines for people, a list for programs.
+    "suppliers": {
+        "type": ["null", "string", "array"],
+        "format": "multiline",
+        "examples": ["LENDER 31000000000000"],
+    },
+    "workflow": {
+        "values_display": {
+            "RET-STD": "RET-STD: at a library of the borrower's",
+            "RET-PUA": "RET-PUA: at a library of a third system",
+            "RET-EXP": "RET-EXP: the patron stands at the lender's desk with the book",
+            "RET-LOCAL": "RET-LOCAL: a book of the patron's own system",
+        }
+    },
 }
 _DRY_RUN = Param(
     False,
@@ -42,53 +73,26 @@ _DRY_RUN = Param(
 
 
 def params_of(model: type[BaseModel]) -> dict[str, Param]:
-    """The form of a conf: one Param for each of its fields, and `dry_run`."""
-    schema = schema_of(model)
-    parts = schema.get("$defs", {})
-    params = {
-        name: _param(name, _inlined(field, parts), name in schema.get("required", ()))
-        for name, field in schema["properties"].items()
-    }
+    """The form of a conf: one Param for each of its fields, and `dry_run`.
+
+    A field may be left empty in the form even where it is needed: the first task says then what may be chosen, which
+    the form cannot know.
+    """
+    params = {name: _param(name, dict(field)) for name, field in schema_of(model)["properties"].items()}
     return {**params, "dry_run": _DRY_RUN}
 
 
-def _inlined(field: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """A field's schema by itself: references filled in, and "something or null" as the form knows it."""
-    if "$ref" in field:
-        part = parts[field["$ref"].rpartition("/")[2]]
-        properties = {name: _inlined(each, parts) for name, each in part["properties"].items()}
-        return {**part, "properties": properties}
-    options = field.get("anyOf", ())
-    rest = {name: value for name, value in field.items() if name != "anyOf"}
-    for option in options:
-        if option.get("type") != "null":
-            rest |= option
-            rest["type"] = [option["type"], "null"]
-    return rest
-
-
-def _param(name: str, schema: dict[str, Any], required: bool) -> Param:
-    default, examples = schema.pop("default", None), schema.pop("examples", ())
-    schema |= {"title": _TITLES[name], **_explained(schema, examples)}
-    return Param(**schema) if required else Param(default, **schema)
-
-
-def _explained(schema: Mapping[str, Any], examples: Sequence[Any]) -> dict[str, str]:
-    """A field's description; of an object also what it consists of, and one to copy into the form's editor."""
-    text = str(schema.get("description", ""))
-    if "properties" not in schema:
-        return {"description": text}
-    required = schema.get("required", ())
-    fields = [
-        (name, f"{each.get('description', '')}{'' if name in required else ' (optional)'}")
-        for name, each in schema["properties"].items()
-    ]
-    rows = "\n".join(f"- `{name}`: {what}" for name, what in fields)
-    blocks = "".join(f"\n\n```json\n{json.dumps(each, indent=2)}\n```" for each in examples)
-    return {
-        "description": f"{text} As JSON: {'; '.join(f'{name}: {what}' for name, what in fields)}.",
-        "description_md": f"{text} For example (replace it by yours):{blocks}\n\n{rows}",
-    }
+def _param(name: str, field: dict[str, Any]) -> Param:
+    options = [option for option in field.pop("anyOf", ()) if option.get("type") != "null"]
+    schema = {**field, **(options[0] if options else {}), "title": _TITLES[name]}
+    schema.pop("minLength", None)
+    if "pattern" in schema:
+        schema["pattern"] = f"^$|{schema['pattern']}"
+    if "enum" not in schema:
+        schema["type"] = ["null", schema["type"]]
+    if name in _SECTION_OF:
+        schema["section"] = _SECTION_OF[name]
+    return Param(schema.pop("default", None) or None, **schema | _SHOWN.get(name, {}))
 
 
 PLACE_PARAMS = params_of(PlaceRequest)
@@ -106,6 +110,12 @@ def _conf(context: Context) -> tuple[dict[str, Any], bool]:
     params = dict(context["params"])
     dry_run = params.pop("dry_run", False)
     return {name: value for name, value in params.items() if value is not None}, bool(dry_run)
+
+
+def _own_id(context: Context) -> str:
+    """The id of the request of a run that was given none: the same for all its tasks, however often they are tried."""
+    run = context["dag_run"]
+    return made_id(run.dag_id, run.run_id, run.run_after)
 
 
 class RequestOperator(EtlOperator):
@@ -129,7 +139,7 @@ class PlacingOperator(RequestOperator):
         """The placing that the run is about."""
         conf, dry_run = _conf(context)
         with _request_context() as request:
-            place = read_place(conf, request.settings)
+            place = read_place(conf, request.settings, own_id=_own_id(context))
             self.ledger.note(subject=place.pr_id, institution=dcb_hooks.gateways(request.settings))
             yield Placing(request, place, context["dag_run"].run_id, dry_run=dry_run)
 

@@ -1,6 +1,8 @@
 """The steps of `dcb_place_request` and `dcb_cancel_request` without Airflow, and a look at what they leave."""
 
 import itertools
+import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +127,12 @@ class Desk:
     def page(self, run_id):
         (key,) = [key for key in self.names() if key.endswith(f"/{run_id}/report.html")]
         return self.context.bucket.get(key).decode()
+
+    def keep_conf(self, conf, pr_id="PR-1"):
+        """Have the store hold a conf as an earlier version kept it."""
+        (path,) = sorted(self.folder.glob("store-*.db"))[-1:]
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE dcb_request SET conf = ? WHERE pr_id = ?", [json.dumps(conf), pr_id])
 
     def apply(self, *seen, pr_id="PR-1"):
         reports = [Report(each, "ACK" if isinstance(each, Ack) else "POLL") for each in seen]

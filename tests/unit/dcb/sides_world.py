@@ -156,16 +156,17 @@ class Almas:
         book = self.book(number)
         return {
             "pr_id": pr_id,
-            "supplier": {
-                "system": "LENDER",
-                "mms_id": book.mms_id,
-                "holding_id": book.holding_id,
-                "item_pid": book.pid,
-            },
-            "borrower": {"system": "BORROWER", "user_id": PATRON},
-            "pickup": {"system": "BORROWER", "library": "SCI"},
-            "bib": {"title": "A title", "author": "An author", "isbn": "9780000000002"},
-            "item": {"barcode": book.barcode},
+            "supplier_system": "LENDER",
+            "supplier_mms_id": book.mms_id,
+            "supplier_holding_id": book.holding_id,
+            "supplier_item_pid": book.pid,
+            "borrower_system": "BORROWER",
+            "user_id": PATRON,
+            "pickup_library": "SCI",
+            "title": "A title",
+            "author": "An author",
+            "isbn": "9780000000002",
+            "item_barcode": book.barcode,
             **changes,
         }
 

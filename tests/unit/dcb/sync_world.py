@@ -107,7 +107,7 @@ class SyncWorld:
     def place(self, pr_id: str = "PR-1", number: int = 0, patron: str = "patron003") -> None:
         """The lender's hold is placed and the request tracked; the sync places the borrower's side."""
         almas, now = self.almas, self.clock()
-        place = almas.place(pr_id, number, borrower={"system": "BORROWER", "user_id": patron})
+        place = almas.place(pr_id, number, user_id=patron)
         book, user = place.supplier, virtual_user("BORROWER", patron)
         ensure_virtual_patron(almas.at_lender, almas.lender_settings, user, now)
         mark = hold_mark(pr_id, Role.SUPPLIER)
@@ -121,7 +121,7 @@ class SyncWorld:
             mms_id=book.mms_id,
             holding_id=book.holding_id,
             item_pid=book.item_pid,
-            barcode=place.item.barcode,
+            barcode=place.item_barcode,
         )
         borrower = LegRecord(Role.BORROWER, "BORROWER", user_id=patron)
         conf = place.model_dump(mode="json", exclude_none=True)

@@ -1,5 +1,6 @@
 """config/dcb.yaml and the confs: what is wrong is reported with its line or its field, and what to write instead."""
 
+import json
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -7,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
+from alma_etl.dcb.conf import (
+    CancelRequest,
+    PlaceRequest,
+    is_same,
+    made_id,
+    nested,
+    read_cancel,
+    read_kept,
+    read_place,
+    schema_of,
+)
 from alma_etl.dcb.settings import SETTINGS, DcbSettings, read_dcb_settings, shipped_settings
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.settings_files import read_settings
@@ -133,22 +144,21 @@ def test_the_log_is_always_sent_to() -> None:
 
 PLACE: dict[str, Any] = {
     "pr_id": "0b6f1c1e-7b1f-4f53-9d2f-3f1a5f6f0c11",
-    "supplier": {
-        "system": "LENDER",
-        "mms_id": "9900000000004401",
-        "holding_id": "2200000000004401",
-        "item_pid": "2300000000004401",
-    },
-    "borrower": {"system": "BORROWER", "user_id": "patron-1"},
-    "pickup": {"system": "BORROWER", "library": "MAIN"},
-    "bib": {"title": "A title"},
-    "item": {"barcode": "321"},
+    "supplier_system": "LENDER",
+    "supplier_mms_id": "9900000000004401",
+    "supplier_holding_id": "2200000000004401",
+    "supplier_item_pid": "2300000000004401",
+    "borrower_system": "BORROWER",
+    "user_id": "patron-1",
+    "pickup_library": "MAIN",
+    "title": "A title",
+    "item_barcode": "321",
 }
 
 
 def test_a_complete_conf() -> None:
     place = read_place(PLACE, shipped_settings())
-    assert (place.workflow, place.item.material_type, place.note) == ("RET-STD", "BOOK", None)
+    assert (place.workflow, place.fetched_at, place.note) == ("RET-STD", "BORROWER", None)
 
 
 @pytest.mark.parametrize(
@@ -175,38 +185,57 @@ def test_a_system_that_only_borrows_needs_no_sharing_library() -> None:
     assert read_place(PLACE, settings).pr_id == PLACE["pr_id"]
 
 
-def without(*path: str) -> dict[str, Any]:
-    return changed(None, *path)
+def without(*names: str) -> dict[str, Any]:
+    return {name: value for name, value in PLACE.items() if name not in names}
 
 
-def changed(value: object, *path: str) -> dict[str, Any]:
-    """PLACE with one value set, or taken away."""
-    head, *rest = path
-    inner = {name: part for name, part in PLACE.items() if name != head}
-    if rest:
-        part = {name: each for name, each in PLACE[head].items() if name != rest[0]}
-        inner[head] = part if value is None else {**part, rest[0]: value}
-    elif value is not None:
-        inner[head] = value
-    return inner
+IDS = ("supplier_mms_id", "supplier_holding_id", "supplier_item_pid")
 
 
 @pytest.mark.parametrize(
     ("conf", "reported"),
     [
-        (None, "pr_id: is missing"),
-        (without("supplier", "item_pid"), "supplier.item_pid: is missing"),
-        (changed("../x", "pr_id"), "pr_id"),
-        (changed("99/1", "supplier", "mms_id"), "supplier.mms_id"),
-        (changed(990000, "supplier", "mms_id"), "supplier.mms_id: must be text, put it in quotes"),
-        (changed("", "bib", "title"), "bib.title"),
-        (changed("a\nb", "item", "barcode"), "item.barcode"),
-        (changed("x", "supplier", "mmsid"), "supplier.mmsid: is not known here, did you mean mms_id?"),
-        (changed("LENDER", "borrower", "system"), "that is a local request"),
-        (changed("LENDER", "pickup", "system"), "another system needs RET-PUA"),
-        (changed("RET-PUA", "workflow"), "a third system for RET-PUA"),
-        (changed("RET-ALL", "workflow"), "workflow"),
-        (changed("NOWHERE", "supplier", "system"), "there is no system 'NOWHERE' in config/dcb.yaml"),
+        (
+            None,
+            "supplier_system and borrower_system: is missing; the systems of config/dcb.yaml are BORROWER, LENDER",
+        ),
+        (
+            without("supplier_system"),
+            "supplier_system: is missing; the systems of config/dcb.yaml are BORROWER",
+        ),
+        (PLACE | {"borrower_system": " "}, "borrower_system: is missing"),
+        (without("pr_id"), "pr_id"),
+        (without("user_id"), "user_id: is missing"),
+        (
+            without("item_barcode", "supplier_item_pid"),
+            "item_barcode is missing: give the barcode of the book, or",
+        ),
+        (PLACE | {"pr_id": "../x"}, "pr_id"),
+        (PLACE | {"supplier_mms_id": "99/1"}, "supplier_mms_id"),
+        (PLACE | {"supplier_mms_id": 990000}, "supplier_mms_id: must be text, put it in quotes"),
+        (PLACE | {"title": "x" * 501}, "title"),
+        (PLACE | {"item_barcode": "a\nb"}, "item_barcode"),
+        (
+            PLACE | {"suplier_mms_id": "9911"},
+            "suplier_mms_id: is not known here, did you mean supplier_mms_id?",
+        ),
+        (PLACE | {"borrower_system": "LENDER"}, "that is a local request, which needs RET-LOCAL"),
+        (PLACE | {"pickup_system": "LENDER"}, "another system needs RET-PUA"),
+        (PLACE | {"workflow": "RET-PUA"}, "a third system for RET-PUA"),
+        (PLACE | {"workflow": "RET-ALL"}, "workflow"),
+        (PLACE | {"workflow": "RET-LOCAL"}, "a book of the patron's own system"),
+        (
+            PLACE | {"workflow": "RET-EXP", "pickup_system": "BORROWER"},
+            "pickup_system must be the lender's for RET-EXP",
+        ),
+        (PLACE | {"workflow": "RET-EXP", "suppliers": "LENDER 31"}, "suppliers must be empty for RET-EXP"),
+        (
+            PLACE | {"supplier_system": "NOWHERE"},
+            "there is no system 'NOWHERE' in config/dcb.yaml; known are BORROWER",
+        ),
+        (PLACE | {"suppliers": "LENDER"}, "suppliers"),
+        (PLACE | {"suppliers": ["LENDER 31", "ELSEWHERE 32"]}, "suppliers: there is no system 'ELSEWHERE'"),
+        (PLACE | {"suppliers": ["BORROWER 31"]}, "that is a local request"),
     ],
 )
 def test_a_faulty_conf_is_reported_by_its_field(conf: dict[str, Any] | None, reported: str) -> None:
@@ -216,14 +245,102 @@ def test_a_faulty_conf_is_reported_by_its_field(conf: dict[str, Any] | None, rep
     assert "Value error" not in str(problem.value)
 
 
+def test_what_a_form_leaves_empty_is_not_given() -> None:
+    empty = dict.fromkeys(
+        ["pickup_system", "pickup_desk", "author", "isbn", "material_type", "note", *IDS], ""
+    )
+    place = read_place(
+        without("title") | empty | {"pr_id": "", "suppliers": ""}, shipped_settings(), own_id="X-1"
+    )
+    bare = without(*IDS, "title") | {"pr_id": "X-1"}
+    assert place == read_place(bare, shipped_settings())
+    assert (place.pr_id, place.suppliers, place.fetched_at) == ("X-1", (), "BORROWER")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "LENDER 31 166\n\n  LENDER\t32 \n",
+        ["LENDER 31 166", "LENDER  32"],
+        ["\u202dLENDER 31 166", " LENDER 32"],
+    ],
+)
+def test_more_copies_are_given_by_lines_or_as_a_list(given: object) -> None:
+    place = read_place(PLACE | {"suppliers": given}, shipped_settings())
+    assert [(copy.system, copy.barcode) for copy in place.copies] == [
+        ("LENDER", "321"),
+        ("LENDER", "31 166"),
+        ("LENDER", "32"),
+    ]
+
+
+def test_the_id_of_a_run_is_the_same_as_often_as_it_is_asked_for() -> None:
+    assert made_id("dag", "run", "2026") == made_id("dag", "run", "2026") != made_id("dag", "run", "2027")
+
+
+# --- the nested form of before
+
+NESTED: dict[str, Any] = {
+    "pr_id": PLACE["pr_id"],
+    "supplier": {
+        "system": "LENDER",
+        "mms_id": PLACE["supplier_mms_id"],
+        "holding_id": PLACE["supplier_holding_id"],
+        "item_pid": PLACE["supplier_item_pid"],
+    },
+    "borrower": {"system": "BORROWER", "user_id": "patron-1"},
+    "pickup": {"system": "BORROWER", "library": "MAIN"},
+    "bib": {"title": "A title"},
+    "item": {"barcode": "321"},
+}
+
+
+def test_a_nested_conf_is_refused_with_the_flat_one() -> None:
+    with pytest.raises(InputProblem, match="nested form of before") as problem:
+        read_place(NESTED, shipped_settings())
+    shown = json.loads(str(problem.value).partition("Write it so: ")[2])
+    assert shown == PLACE | {"pickup_system": "BORROWER"}
+    assert read_place(shown, shipped_settings()).copies == read_place(PLACE, shipped_settings()).copies
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"pickup_system": "BORROWER"}, True),
+        ({"title": None, "supplier_item_pid": None}, True),
+        ({"note": "Whatever"}, True),
+        ({"material_type": "BOOK"}, True),
+        ({"material_type": "DVD"}, False),
+        ({"title": "Another"}, False),
+        ({"author": "Somebody"}, False),
+        ({"item_barcode": "322"}, False),
+        ({"user_id": "patron-2"}, False),
+        ({"pickup_library": "SCI"}, False),
+        ({"pickup_desk": "DESK"}, False),
+        ({"suppliers": ["LENDER 33"]}, False),
+    ],
+)
+def test_a_kept_conf_is_compared_by_what_it_means(change: dict[str, Any], same: bool) -> None:
+    kept = NESTED | {"workflow": "RET-STD", "item": {"barcode": "321", "material_type": "BOOK"}}
+    place = read_place(PLACE | change, shipped_settings())
+    assert is_same(place, kept) is same
+    assert is_same(place, read_kept(kept).model_dump(mode="json", exclude_none=True)) is same
+    assert not is_same(place, {})
+    assert nested(read_kept(kept)) == kept
+
+
 def test_a_lender_must_be_an_alma() -> None:
     text = SHIPPED + "\n"
     text = text.replace("systems:\n", "systems:\n  FOLIO: {kind: mod_dcb, conn_id: mod_dcb_default}\n", 1)
-    with pytest.raises(InputProblem, match="FOLIO is not an Alma"):
-        read_place(changed("FOLIO", "supplier", "system"), read(text))
-    borrowed = changed("FOLIO", "borrower", "system")
-    borrowed["pickup"] = {"system": "FOLIO", "library": "Annex"}
-    assert read_place(borrowed, read(text)).borrower.system == "FOLIO"
+    with pytest.raises(InputProblem, match="supplier_system: FOLIO is not an Alma"):
+        read_place(PLACE | {"supplier_system": "FOLIO"}, read(text))
+    with pytest.raises(InputProblem, match="suppliers: FOLIO is not an Alma"):
+        read_place(PLACE | {"suppliers": ["FOLIO 31"]}, read(text))
+    borrowed = PLACE | {"borrower_system": "FOLIO", "pickup_library": "Annex"}
+    assert read_place(borrowed, read(text)).borrower_system == "FOLIO"
+    with pytest.raises(InputProblem, match="RET-EXP needs a borrower that is an Alma"):
+        read_place(borrowed | {"workflow": "RET-EXP"}, read(text))
 
 
 def test_a_cancellation() -> None:

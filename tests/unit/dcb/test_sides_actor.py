@@ -75,7 +75,7 @@ def test_at_a_third_library_a_virtual_patron_waits(almas):
         systems={**almas.settings.systems, "THIRD": almas.settings.systems["BORROWER"]}, mode="drive"
     )
     almas.systems = type(almas.systems)(almas.settings, almas)
-    conf = almas.conf(workflow="RET-PUA", pickup={"system": "THIRD", "library": "LAW"})
+    conf = almas.conf(workflow="RET-PUA", pickup_system="THIRD", pickup_library="LAW")
     place = read_place(conf, almas.settings)
     request = tracked(place, S.RPBA, supplier_leg(almas, None, VP))
     answer = almas.actor().perform(row(A.PLACE_AT_PICKUP), request)
@@ -106,7 +106,7 @@ def test_the_virtual_item_goes_on_its_way_and_is_left_alone_then(course, almas):
 
 
 def test_where_the_pickup_library_owns_the_virtual_item_it_is_not_scanned(almas):
-    course = Course(almas, pickup={"system": "BORROWER", "library": "MAIN"}).placed()
+    course = Course(almas, pickup_library="MAIN").placed()
     posts = len(almas.borrower.calls("POST"))
     assert acks(course.do(A.BORROWER_SCAN_IN, S.PICKUP_TRANSIT, "TRANSIT")) == [AckName.SCANNED_IN]
     assert len(almas.borrower.calls("POST")) == posts

@@ -47,7 +47,7 @@ def third(desk, third_alma):
     return third_alma
 
 
-ELSEWHERE = {"workflow": "RET-PUA", "pickup": {"system": "THIRD", "library": "LAW"}}
+ELSEWHERE = {"workflow": "RET-PUA", "pickup_system": "THIRD", "pickup_library": "LAW"}
 
 
 def test_a_book_fetched_at_a_third_library_needs_a_hold_in_each_of_three_almas(desk, almas, third):
@@ -99,8 +99,10 @@ def folio(desk):
 
 PATRON_UUID = "b0c0a3b8-4c2f-4e0c-9a55-3b2f0f6f9a10"
 IN_FOLIO = {
-    "borrower": {"system": "FOLIO", "user_id": PATRON_UUID},
-    "pickup": {"system": "FOLIO", "library": "5c9b7f4e-4bb0-4f0f-9f6f-b1a2a9c3d4e5"},
+    "borrower_system": "FOLIO",
+    "user_id": PATRON_UUID,
+    "pickup_system": "FOLIO",
+    "pickup_library": "5c9b7f4e-4bb0-4f0f-9f6f-b1a2a9c3d4e5",
 }
 
 

@@ -40,8 +40,10 @@ class FolioCourse(Course):
     def __init__(self, almas, running) -> None:
         self.almas, self.running = almas, running
         conf = almas.conf(
-            borrower={"system": "FOLIO", "user_id": "b0c0a3b8-4c2f-4e0c-9a55-3b2f0f6f9a10"},
-            pickup={"system": "FOLIO", "library": "5c9b7f4e-4bb0-4f0f-9f6f-b1a2a9c3d4e5"},
+            borrower_system="FOLIO",
+            user_id="b0c0a3b8-4c2f-4e0c-9a55-3b2f0f6f9a10",
+            pickup_system="FOLIO",
+            pickup_library="5c9b7f4e-4bb0-4f0f-9f6f-b1a2a9c3d4e5",
         )
         self.place = read_place(conf, almas.settings)
         self.supplier = supplier_leg(almas, None, VP)

@@ -97,7 +97,7 @@ def test_an_attempt_that_died_is_gone_on_with(path, almas):
 def test_the_barcode_of_a_real_item_is_never_taken(almas):
     real = almas.borrower.lendable(almas.at_borrower)[0]
     book = almas.book()
-    wanted = wish_of(almas.place(item={"barcode": real.barcode}))
+    wanted = wish_of(almas.place(item_barcode=real.barcode))
     with pytest.raises(Impossible, match=f"belongs to another item.*{real.pid}"):
         virtual_item.create(almas.at_borrower, almas.borrower_settings, wanted, NOW)
     assert made_at(almas) == NONE
@@ -129,7 +129,10 @@ def test_a_leftover_of_a_request_that_is_over_makes_way_and_one_under_way_does_n
 def test_with_another_lender_the_virtual_item_gets_the_barcode_of_that_book(almas):
     first = create(almas)
     second = virtual_item.create(
-        almas.at_borrower, almas.borrower_settings, wish_of(almas.place(), almas.book(1).barcode), NOW
+        almas.at_borrower,
+        almas.borrower_settings,
+        wish_of(almas.place(item_barcode=almas.book(1).barcode)),
+        NOW,
     )
     assert (second.mms_id, second.item_pid, second.barcode) == (
         first.mms_id,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from alma_etl.alma.items import Item
-from alma_etl.dcb.conf import PlaceRequest
+from alma_etl.dcb.conf import read_kept
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, ItemRead, Moment
 from alma_etl.dcb.machine.step import is_wanted
@@ -45,15 +45,14 @@ def place_side(context: ActionContext, role: Role) -> ActionResult:
     """Virtual item and hold (or FOLIO transaction) of the patron's or the pickup library's side, by the conf that
     the request was placed with. What was begun is taken away again when it is refused."""
     try:
-        place = PlaceRequest.model_validate(context.tracked.conf)
+        place = legs.with_copy_of(read_kept(context.tracked.conf), context.tracked.legs.get(Role.SUPPLIER))
     except ValidationError:
         raise Impossible(
             "What was asked for is not known: the request was not placed by dcb_place_request"
         ) from None
-    code = place.borrower.system if role is Role.BORROWER else place.pickup.system
+    code = legs.code_of(place, role)
     name = AckName.BORROWER_PLACED if role is Role.BORROWER else AckName.PICKUP_PLACED
     system = context.systems.settings(code)
-    barcode = context.leg(Role.SUPPLIER).barcode or place.item.barcode
     if system.kind == "mod_dcb":
         lender = context.settings(context.leg(Role.SUPPLIER))
         folio.begin(
@@ -65,7 +64,7 @@ def place_side(context: ActionContext, role: Role) -> ActionResult:
         user_id = legs.user_at(place, role)
         if role is Role.PICKUP:
             user_id = ensure_virtual_patron(alma, system, user_id, context.now()).user_id
-        wish = legs.wish_of(place, barcode)
+        wish = legs.wish_of(place)
         item = virtual_item.create(alma, system, wish, context.now(), pauses=_AFTER_A_LOST_ANSWER)
         hold = legs.hold_on_virtual_item(alma, system, place, role, user_id, item)
     except Impossible:

@@ -8,7 +8,7 @@ from typing import Any
 
 from alma_etl.dcb.conf import PlaceRequest
 from alma_etl.dcb.machine.model import Ack
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, Txn
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, Txn, Workflow
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides import marks
@@ -54,34 +54,34 @@ def transaction_body(
 ) -> dict[str, Any]:
     """A DcbTransaction of mod-dcb for the patron's or the pickup library's side.
 
-    FOLIO knows the patron and the pickup place by their UUIDs: ``borrower.user_id`` and ``pickup.library`` of the
+    FOLIO knows the patron and the pickup place by their UUIDs: ``user_id`` and ``pickup_library`` of the
     conf. The item's id must be a UUID as well and is made from the lender's; so is that of a patron of another
     library.
     """
-    elsewhere = place.workflow == "RET-PUA"
+    elsewhere = place.workflow is Workflow.PICKUP_ANYWHERE
     kind = {Role.PICKUP: "PICKUP"}.get(role, "BORROWER" if elsewhere else "BORROWING-PICKUP")
-    supplier, patron = place.supplier, place.borrower.user_id
+    patron = place.user_id
     if role is Role.PICKUP:
-        patron = str(uuid.uuid5(_IDS, marks.virtual_user(place.borrower.system, patron)))
+        patron = str(uuid.uuid5(_IDS, marks.virtual_user(place.borrower_system, patron)))
     return {
         "role": kind,
         "item": {
-            "id": str(uuid.uuid5(_IDS, f"{supplier.system}|{supplier.item_pid}")),
-            "title": place.bib.title,
-            "barcode": place.item.barcode,
-            "materialType": system.material_type(place.item.material_type),
-            "lendingLibraryCode": lender.library or supplier.system,
+            "id": str(uuid.uuid5(_IDS, f"{place.supplier_system}|{place.supplier_item_pid}")),
+            "title": place.title,
+            "barcode": place.item_barcode,
+            "materialType": system.material_type(place.material_type or "BOOK"),
+            "lendingLibraryCode": lender.library or place.supplier_system,
         },
         "patron": {
             "id": patron,
             "barcode": patron,
             "group": system.user_group or "",
-            "borrowingLibraryCode": system.library or place.borrower.system,
+            "borrowingLibraryCode": system.library or place.borrower_system,
         },
         "pickup": {
-            "servicePointId": place.pickup.library,
-            "servicePointName": place.pickup.circ_desk or place.pickup.library,
-            "libraryCode": system.library or place.pickup.system,
+            "servicePointId": place.pickup_library,
+            "servicePointName": place.pickup_desk or place.pickup_library,
+            "libraryCode": system.library or place.fetched_at,
         },
     }
 

@@ -5,42 +5,76 @@ from __future__ import annotations
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.conf import PlaceRequest
-from alma_etl.dcb.machine.vocabulary import Role
+from alma_etl.dcb.machine.vocabulary import Role, Workflow
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides.alma_act import INDEX_LAG, HoldWish, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
 from alma_etl.dcb.sides.virtual_item import VirtualItem, VirtualWish
 from alma_etl.dcb.store.rows import LegRecord
 
+_FETCHED_AT = {
+    Workflow.STANDARD: Role.BORROWER,
+    Workflow.PICKUP_ANYWHERE: Role.PICKUP,
+    Workflow.LOCAL: Role.SUPPLIER,
+}
+"""The side of the pickup library; with RET-EXP nobody fetches anything."""
 
-def wish_of(place: PlaceRequest, barcode: str | None = None) -> VirtualWish:
-    """What the virtual item of a request shows; ``barcode``: that of the book now, if it is another than asked."""
+
+def code_of(place: PlaceRequest, role: Role) -> str:
+    """The code of a side's system."""
+    codes = {Role.SUPPLIER: place.supplier_system, Role.BORROWER: place.borrower_system}
+    return codes.get(role, place.fetched_at)
+
+
+def virtual_roles(place: PlaceRequest) -> tuple[Role, ...]:
+    """The sides that stand on a virtual item: the patron's at home, and that of a third system where the book is
+    fetched; none where the book is the patron's own library's."""
+    if place.workflow is Workflow.LOCAL:
+        return ()
+    return (Role.BORROWER, Role.PICKUP) if place.workflow is Workflow.PICKUP_ANYWHERE else (Role.BORROWER,)
+
+
+def with_copy_of(place: PlaceRequest, supplier: LegRecord | None) -> PlaceRequest:
+    """What was asked for, with the copy that the lender's side stands for now: another lender's, or relabelled."""
+    if supplier is None:
+        return place
+    copy = {
+        "supplier_system": supplier.system_code,
+        "supplier_mms_id": supplier.mms_id,
+        "supplier_holding_id": supplier.holding_id,
+        "supplier_item_pid": supplier.item_pid,
+        "item_barcode": supplier.barcode or place.item_barcode,
+    }
+    return place.model_copy(update=copy)
+
+
+def wish_of(place: PlaceRequest) -> VirtualWish:
+    """What the virtual item of a request shows."""
     return VirtualWish(
         pr_id=place.pr_id,
-        barcode=barcode or place.item.barcode,
-        material_type=place.item.material_type,
-        title=place.bib.title,
-        author=place.bib.author,
-        isbn=place.bib.isbn,
+        barcode=place.item_barcode or "",
+        material_type=place.material_type or "BOOK",
+        title=place.title or "",
+        author=place.author,
+        isbn=place.isbn,
     )
 
 
 def user_at(place: PlaceRequest, role: Role) -> str:
     """In whose name the hold of a side stands: the patron's own at home, elsewhere the virtual patron's."""
-    if role is Role.BORROWER:
-        return place.borrower.user_id
-    return virtual_user(place.borrower.system, place.borrower.user_id)
+    if role is Role.BORROWER or place.workflow is Workflow.LOCAL:
+        return place.user_id
+    return virtual_user(place.borrower_system, place.user_id)
 
 
 def pickup_at(place: PlaceRequest, role: Role, system: SystemSettings) -> tuple[str, str | None]:
     """Pickup library and desk of the hold of a side.
 
-    The book is fetched at the pickup library alone: the lender's hold, and the borrower's when the book is fetched
-    at a third library, name the sharing library, where no patron waits.
+    The book is fetched at the pickup library alone: all other holds name the sharing library, where no patron waits.
     """
-    if role is Role.SUPPLIER or (role is Role.BORROWER and place.workflow == "RET-PUA"):
-        return system.sharing_library or "", system.sharing_desk
-    return place.pickup.library, place.pickup.circ_desk
+    if role is _FETCHED_AT.get(place.workflow):
+        return place.pickup_library or "", place.pickup_desk
+    return system.sharing_library or "", system.sharing_desk
 
 
 def hold_on_virtual_item(
@@ -94,6 +128,6 @@ def folio_leg(place: PlaceRequest, role: Role, system_code: str) -> LegRecord:
         system_kind="MOD_DCB",
         user_id=user_at(place, role),
         txn_id=place.pr_id,
-        barcode=place.item.barcode,
-        pickup_library=place.pickup.library,
+        barcode=place.item_barcode,
+        pickup_library=place.pickup_library,
     )

@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from alma_etl.dcb.conf import PlaceRequest
+from alma_etl.dcb.conf import PlaceRequest, nested
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import DcbSettings, SystemSettings
-from alma_etl.dcb.sides import marks
+from alma_etl.dcb.sides import legs
 from alma_etl.dcb.sides.ports import Unsettled
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.sides.virtual_item import VirtualItem
@@ -50,14 +50,16 @@ class RequestContext:
 
 
 class Progress(BaseModel):
-    """What is done so far, by ids alone. ``begun``: steps that may have sent something; ``lines``: what each step
-    says for the report; ``problem``, ``undone`` and ``left``: how a refusal ended."""
+    """What is done so far, by ids alone. ``copy_number``: the copy that is asked for, counted from 0; ``found``: what
+    was looked up of it, by the field of the conf. ``begun``: steps that may have sent something; ``lines``: what each
+    step says for the report; ``problem``, ``undone`` and ``left``: how a refusal ended."""
 
     pr_id: str
     user_id: str = ""
     virtual_user: str = ""
     tracked: str | None = None
-    supplier_barcode: str = ""
+    copy_number: int = 0
+    found: dict[str, str] = {}
     supplier: LegRecord | None = None
     items: dict[Role, VirtualItem] = {}
     legs: dict[Role, LegRecord] = {}
@@ -98,23 +100,33 @@ class _Claim(BaseModel):
 
     run_id: str
     request: str
-    confs: list[str]
+    confs: set[str]
 
 
-def stored_conf(place: PlaceRequest) -> dict[str, Any]:
-    """The conf as it is tracked: without the note, which is free text, and may be about a person."""
-    return place.model_dump(mode="json", exclude={"note"}, exclude_none=True)
+def stored_conf(place: PlaceRequest, progress: Progress) -> dict[str, Any]:
+    """The conf as it is tracked: with the patron's primary id and what was looked up, and without the note, which is
+    free text, and may be about a person. Which copy it became, if not the first, stands with the lender's side."""
+    later = _OF_THE_COPY if progress.copy_number else frozenset[str]()
+    found = {name: value for name, value in progress.found.items() if name not in later}
+    kept = place.model_copy(update={"user_id": progress.user_id, **found})
+    return kept.model_dump(mode="json", exclude={"note"}, exclude_none=True)
+
+
+_OF_THE_COPY = frozenset(
+    {"supplier_system", "item_barcode", "supplier_mms_id", "supplier_holding_id", "supplier_item_pid"}
+)
 
 
 class Placing:
-    """One request on its way to be tracked; several runs of the same conf share it. ``dry_run``: nothing is written,
-    and nothing is shared."""
+    """One request on its way to be tracked; several runs of the same conf share it. ``asked``: the conf as given;
+    ``place``: with the patron's primary id and what was looked up, as far as that is known. ``dry_run``: nothing is
+    written, and nothing is shared."""
 
     def __init__(
         self, context: RequestContext, place: PlaceRequest, run_id: str, *, dry_run: bool = False
     ) -> None:
         self.context = context
-        self.place = place
+        self.asked = self.place = place
         self.dry_run = dry_run
         self.files = RunFiles(context.bucket, run_id, PLACE_DAG)
         self._progress = DRY_PROGRESS if dry_run else PROGRESS
@@ -123,8 +135,13 @@ class Placing:
 
     def with_user(self, user_id: str) -> PlaceRequest:
         """The conf with the patron's primary id."""
-        borrower = self.place.borrower.model_copy(update={"user_id": user_id})
-        return self.place.model_copy(update={"borrower": borrower})
+        return self.asked.model_copy(update={"user_id": user_id})
+
+    def take_in(self, progress: Progress) -> Progress:
+        """Go on from what is known by now; returns it."""
+        user = {"user_id": progress.user_id} if progress.user_id else {}
+        self.place = self.asked.model_copy(update={**user, **progress.found})
+        return progress
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -148,26 +165,29 @@ class Placing:
         claim = self._claim()
         if claim is None:
             return None
-        if claim.request != _digest(place):
+        if claim.request not in _digests(place):
             raise InputProblem(
                 f"The request {self.place.pr_id} is being placed with another conf by the run {claim.run_id}: use that "
                 "conf, or another pr_id"
             )
         return _read(self._files_of(claim))
 
-    def begin(self, place: PlaceRequest) -> Progress:
-        """Claim the request for this conf, or join the run that has. Raises InputProblem for another conf."""
-        progress = self.peek(place)
+    def begin(self, place: PlaceRequest, *, is_tracked: bool = False) -> Progress:
+        """Claim the request for this conf, or join the run that has. Raises InputProblem for another conf.
+
+        ``is_tracked``: it was compared with what is tracked, which counts.
+        """
         if self.dry_run:
-            return progress or Progress(pr_id=place.pr_id)
-        claim = self._claim() if progress is not None else None
+            return self.peek(place) or Progress(pr_id=place.pr_id)
+        claim = self._claim()
+        progress = self.peek(place) if claim is None or not is_tracked else _read(self._files_of(claim))
         if progress is None or claim is None:
             progress = Progress(pr_id=place.pr_id)
-            claim = _Claim(run_id=self.files.run_id, request=_digest(place), confs=[])
+            claim = _Claim(run_id=self.files.run_id, request=_digests(place)[0], confs=set())
             # The claim comes last: a run that was killed in between has claimed nothing.
             self._put(self.files.key(self._progress), progress)
-        if _digest(self.place) not in claim.confs:
-            claim.confs.append(_digest(self.place))
+        if claim.confs.isdisjoint(_digests(self.asked)):
+            claim.confs.add(_digests(self.asked)[0])
             self._put(self._claim_key, claim)
         return progress
 
@@ -176,7 +196,7 @@ class Placing:
         if self.dry_run:
             return _read(self.files, self._progress)
         claim = self._claim()
-        if claim is None or _digest(self.place) not in claim.confs:
+        if claim is None or claim.confs.isdisjoint(_digests(self.asked)):
             return None
         return _read(self._files_of(claim))
 
@@ -187,11 +207,12 @@ class Placing:
             raise InputProblem(
                 f"The placing of {self.place.pr_id} was undone, or not begun: clear the run from check_patron on"
             )
-        return progress
+        return self.take_in(progress)
 
     def find(self) -> Progress:
         """How far it has come, for the report: also when it was undone."""
-        return self.mine() or _read(self.files, self._progress) or Progress(pr_id=self.place.pr_id)
+        found = self.mine() or _read(self.files, self._progress)
+        return self.take_in(found or Progress(pr_id=self.asked.pr_id))
 
     def save(self, progress: Progress) -> None:
         """Keep it."""
@@ -241,41 +262,23 @@ def _read(files: RunFiles, name: str = PROGRESS) -> Progress | None:
     return None if found is None else Progress.model_validate_json(found)
 
 
-def _digest(place: PlaceRequest) -> str:
-    conf: Mapping[str, Any] = place.model_dump(mode="json", exclude_none=True)
+def _digests(place: PlaceRequest) -> tuple[str, str]:
+    """The digest of a conf, and the one that it had in the nested form of before."""
+    flat = place.model_dump(mode="json", exclude_none=True) | {"pickup_system": place.fetched_at}
+    return _digest(flat), _digest(nested(place))
+
+
+def _digest(conf: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(conf, sort_keys=True).encode()).hexdigest()
 
 
 # --- its sides
 
 
-def patron_roles(place: PlaceRequest) -> tuple[Role, ...]:
-    """The sides of the patron: at home, and at a third library where the book is fetched there."""
-    return (Role.BORROWER, Role.PICKUP) if place.workflow == "RET-PUA" else (Role.BORROWER,)
-
-
-def code_of(place: PlaceRequest, role: Role) -> str:
-    """The code of a side's system."""
-    systems = {
-        Role.SUPPLIER: place.supplier.system,
-        Role.BORROWER: place.borrower.system,
-        Role.PICKUP: place.pickup.system,
-    }
-    return systems[role]
-
-
 def system_of(placing: Placing, role: Role) -> tuple[str, SystemSettings]:
     """Code and settings of a side's system."""
-    code = code_of(placing.place, role)
+    code = legs.code_of(placing.place, role)
     return code, placing.context.systems.settings(code)
-
-
-def user_of(place: PlaceRequest, progress: Progress, role: Role) -> str:
-    """In whose name a side's hold stands."""
-    patron = progress.user_id or place.borrower.user_id
-    if role is Role.BORROWER:
-        return patron
-    return progress.virtual_user or marks.virtual_user(place.borrower.system, patron)
 
 
 # --- for the step that reports: why one did not succeed, and the page

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from alma_etl.alma.items import Item
-from alma_etl.dcb.flows.place.progress import Placing, Progress, patron_roles, stored_conf, system_of, user_of
+from alma_etl.dcb.conf import PlaceRequest, is_same
+from alma_etl.dcb.flows.place.progress import Placing, Progress, system_of
 from alma_etl.dcb.flows.place.track import undo
-from alma_etl.dcb.machine.vocabulary import Role
-from alma_etl.dcb.sides import folio, legs, marks, patrons, virtual_item
-from alma_etl.dcb.sides.alma_act import HoldWish, place_hold
+from alma_etl.dcb.machine.vocabulary import Role, Workflow
+from alma_etl.dcb.sides import folio, legs, patrons, virtual_item
+from alma_etl.dcb.sides.copies import ask_for_copy, drop_hold, facts_of, look_up
 from alma_etl.dcb.sides.patrons import ensure_virtual_patron as ensure
 from alma_etl.dcb.sides.ports import Impossible, known
 from alma_etl.dcb.store import LegRecord
@@ -21,6 +22,7 @@ from alma_etl.remote.answers import ask
 log = logging.getLogger(__name__)
 
 _AFTER_A_LOST_ANSWER = (2.0, 8.0, 30.0)
+_ASKED = f"place_supplier_request:{Role.SUPPLIER}"
 
 
 @contextmanager
@@ -72,27 +74,68 @@ def _check_patron(placing: Placing) -> str:
     tracked = placing.context.store.get(placing.place.pr_id)
     place = placing.with_user(find_patron(placing, able=tracked is None))
     if tracked is not None:
-        if tracked.conf != stored_conf(place):
+        if not is_same(place, tracked.conf):
             raise InputProblem(
                 f"The request {place.pr_id} cannot be placed: its pr_id was used before, for another one"
             )
-        progress = placing.begin(place)
+        progress = placing.begin(place, is_tracked=True)
         progress.tracked = tracked.status
         progress.note(name, f"It is tracked already and {tracked.status}: nothing is to be done.")
         placing.save(progress)
         return tracked.status
     check_pickup(placing)
     begun = placing.peek(place)
-    barcode = begun.supplier_barcode if begun is not None and begun.supplier is not None else None
-    if barcode is None:
-        barcode = check_book(placing).barcode
-        check_barcodes(placing)
+    chosen = None
+    if begun is None or not (begun.supplier or _ASKED in begun.begun):
+        chosen = _choose(placing, place)
     progress = placing.begin(place)
-    progress.user_id, progress.supplier_barcode = place.borrower.user_id, barcode
+    progress.user_id = place.user_id
     progress.problem, progress.undone, progress.left = None, [], []
+    if chosen is not None:
+        chosen.settle(progress)
+    placing.take_in(progress)
+    for line in _looked_up(placing, progress):
+        progress.note(name, line)
     progress.note(name, "The patron may have a book sent; the pickup library is known, the book is in place.")
     placing.save(progress)
     return "checked"
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The copy that will be asked for, what is known of it, and why those before it cannot be had."""
+
+    number: int
+    place: PlaceRequest
+    refused: Sequence[str]
+
+    def settle(self, progress: Progress) -> None:
+        """Note it. Whatever was chosen before is forgotten."""
+        progress.copy_number, progress.found = self.number, facts_of(self.place)
+        for reason in self.refused:
+            progress.note("check_patron", f"{reason} Passed over.")
+
+
+def _choose(placing: Placing, place: PlaceRequest, start: int = 0, refused: Sequence[str] = ()) -> _Chosen:
+    """The first copy from ``start`` on that can be had. Raises Impossible with all reasons, Unsettled, RemoteStop."""
+    reasons = list(refused)
+    for number, copy in enumerate(place.copies):
+        if number < start:
+            continue
+        try:
+            found = look_up(placing.context.systems, place, copy)
+        except Impossible as refusal:
+            reasons.append(refusal.sentence.rstrip(".") + ".")
+            continue
+        return _Chosen(number, found, reasons)
+    raise Impossible(" ".join(reasons))
+
+
+def _looked_up(placing: Placing, progress: Progress) -> Iterator[str]:
+    """What the conf left empty and was looked up, for the page."""
+    for field, value in progress.found.items():
+        if getattr(placing.asked, field) != value:
+            yield f"{field}: {value} (looked up)"
 
 
 def ensure_virtual_patron(placing: Placing) -> str:
@@ -101,9 +144,13 @@ def ensure_virtual_patron(placing: Placing) -> str:
     with _step(placing, name) as progress:
         if progress.tracked:
             return progress.tracked
-        wanted = marks.virtual_user(placing.place.borrower.system, progress.user_id)
-        for role in (Role.SUPPLIER, Role.PICKUP):
-            if role is Role.PICKUP and role not in patron_roles(placing.place):
+        wanted = legs.user_at(placing.place, Role.SUPPLIER)
+        if placing.place.workflow is Workflow.LOCAL:
+            progress.virtual_user = wanted
+            progress.note(name, "None is needed: the book is asked for in the patron's own name.")
+            return "none"
+        for role in (Role.SUPPLIER, *legs.virtual_roles(placing.place)):
+            if role is Role.BORROWER:
                 continue
             code, system = system_of(placing, role)
             if system.kind == "mod_dcb":
@@ -126,43 +173,50 @@ def place_supplier_request(placing: Placing) -> str:
     with _step(placing, name) as progress:
         if progress.tracked:
             return progress.tracked
-        code, system = system_of(placing, Role.SUPPLIER)
-        library, desk = legs.pickup_at(placing.place, Role.SUPPLIER, system)
-        supplier = placing.place.supplier
         if placing.dry_run:
+            place = placing.place
+            library, _ = legs.pickup_at(place, Role.SUPPLIER, system_of(placing, Role.SUPPLIER)[1])
             progress.note(
                 name,
-                f"A hold on item {supplier.item_pid} of {code} would be placed, for pickup at {library}.",
+                f"A hold on item {place.supplier_item_pid} of {place.supplier_system} would be placed, for pickup at "
+                f"{library}.",
             )
             return "dry run"
-        if progress.supplier is None:
+        while progress.supplier is None:
             _begin(placing, progress, name, Role.SUPPLIER)
-            wish = HoldWish(
-                user_id=progress.virtual_user,
-                mms_id=supplier.mms_id,
-                holding_id=supplier.holding_id,
-                item_pid=supplier.item_pid,
-                pickup_library=library,
-                pickup_desk=desk,
-                mark=marks.hold_mark(placing.place.pr_id, Role.SUPPLIER),
-            )
-            hold = place_hold(placing.context.systems.alma(code), wish)
-            progress.supplier = LegRecord(
-                Role.SUPPLIER,
-                code,
-                user_id=progress.virtual_user,
-                request_id=hold.request_id,
-                mms_id=supplier.mms_id,
-                holding_id=supplier.holding_id,
-                item_pid=hold.item_pid or supplier.item_pid,
-                barcode=progress.supplier_barcode or placing.place.item.barcode,
-                pickup_library=library,
-                pickup_desk=desk,
-            )
+            try:
+                progress.supplier = _lender_hold(placing, progress)
+            except Impossible as refusal:
+                _go_on_to_next(placing, progress, refusal)
+        lender = progress.supplier
         progress.note(
-            name, f"The lender's hold {progress.supplier.request_id} is placed, for pickup at {library}."
+            name,
+            f"The lender's hold {lender.request_id} is placed at {lender.system_code}, for pickup at "
+            f"{lender.pickup_library}.",
         )
-        return str(progress.supplier.request_id)
+        return str(lender.request_id)
+
+
+def _lender_hold(placing: Placing, progress: Progress) -> LegRecord:
+    if progress.copy_number and placing.place.workflow is not Workflow.LOCAL:
+        code, system = system_of(placing, Role.SUPPLIER)
+        ensure(placing.context.systems.alma(code), system, progress.virtual_user, placing.context.now())
+    return ask_for_copy(placing.context.systems, placing.place)
+
+
+def _go_on_to_next(placing: Placing, progress: Progress, refusal: Impossible) -> None:
+    """This copy cannot be had after all: choose the next one. Raises Impossible where there is none, Unsettled,
+    RemoteStop."""
+    place, next_one = placing.with_user(progress.user_id), progress.copy_number + 1
+    if next_one >= len(place.copies):
+        raise refusal
+    placing.check_alone()
+    drop_hold(placing.context.systems, placing.place)
+    _choose(placing, place, next_one, [refusal.sentence.rstrip(".") + "."]).settle(progress)
+    placing.take_in(progress)
+    for line in _looked_up(placing, progress):
+        progress.note("place_supplier_request", line)
+    placing.save(progress)
 
 
 def create_virtual_item(placing: Placing) -> str:
@@ -171,7 +225,7 @@ def create_virtual_item(placing: Placing) -> str:
     with _step(placing, name) as progress:
         if progress.tracked:
             return progress.tracked
-        for role in patron_roles(placing.place):
+        for role in legs.virtual_roles(placing.place):
             code, system = system_of(placing, role)
             if system.kind == "mod_dcb":
                 progress.note(name, f"The FOLIO of {code} makes its own virtual item.")
@@ -185,7 +239,7 @@ def create_virtual_item(placing: Placing) -> str:
                 item = virtual_item.create(
                     placing.context.systems.alma(code),
                     system,
-                    legs.wish_of(placing.place, progress.supplier_barcode),
+                    legs.wish_of(placing.place),
                     placing.context.now(),
                     pauses=_AFTER_A_LOST_ANSWER if sent_before else (),
                 )
@@ -203,11 +257,11 @@ def place_borrower_request(placing: Placing) -> str:
     with _step(placing, name) as progress:
         if progress.tracked:
             return progress.tracked
-        for role in patron_roles(placing.place):
+        for role in legs.virtual_roles(placing.place):
             code, _ = system_of(placing, role)
             if placing.dry_run:
                 progress.note(
-                    name, f"The hold for pickup at {placing.place.pickup.library} would be placed at {code}."
+                    name, f"The hold for pickup at {placing.place.pickup_library} would be placed at {code}."
                 )
             elif role not in progress.legs:
                 _begin(placing, progress, name, role)
@@ -220,7 +274,7 @@ def place_borrower_request(placing: Placing) -> str:
 
 def _place_side(placing: Placing, progress: Progress, role: Role) -> LegRecord:
     code, system = system_of(placing, role)
-    place = placing.with_user(progress.user_id)
+    place = placing.place
     if system.kind == "mod_dcb":
         _, lender = system_of(placing, Role.SUPPLIER)
         body = folio.transaction_body(place, role, system, lender)
@@ -231,21 +285,12 @@ def _place_side(placing: Placing, progress: Progress, role: Role) -> LegRecord:
             raise
         return legs.folio_leg(place, role, code)
     item = progress.items[role]
-    user_id = user_of(place, progress, role)
+    user_id = legs.user_at(place, role)
     hold = legs.hold_on_virtual_item(placing.context.systems.alma(code), system, place, role, user_id, item)
     return legs.virtual_leg(place, role, code, system, item, hold)
 
 
 # --- what is asked before anything is written: the patron, the pickup library, the book, the barcode
-
-
-_TROUBLES = {
-    "LOAN": "is on loan",
-    "TRANSIT": "is in transit",
-    "HOLDSHELF": "is on the hold shelf for somebody",
-    "REQUESTED": "is requested by somebody",
-    "MISSING": "is missing",
-}
 
 
 def find_patron(placing: Placing, *, able: bool = True) -> str:
@@ -255,64 +300,34 @@ def find_patron(placing: Placing, *, able: bool = True) -> str:
     The patron of a FOLIO library is checked by FOLIO, when the transaction begins.
     """
     code, system = system_of(placing, Role.BORROWER)
-    wanted = placing.place.borrower.user_id
+    wanted = placing.asked.user_id
     if system.kind == "mod_dcb":
         return wanted
     state = patrons.check_patron(placing.context.systems.alma(code), wanted, placing.context.now())
     if state is None:
-        raise Impossible(f"The Alma of {code} knows no such user: look at borrower.user_id")
+        raise Impossible(f"The Alma of {code} knows no such user: look at user_id")
     if able and state.problems:
         raise Impossible("The patron may not have a book sent: " + "; ".join(state.problems))
     return state.user_id
 
 
 def check_pickup(placing: Placing) -> None:
-    """The pickup library must exist. Raises Impossible, Unsettled, RemoteStop."""
-    role = patron_roles(placing.place)[-1]
-    code, system = system_of(placing, role)
-    if system.kind == "mod_dcb":
-        return
-    alma, wanted = placing.context.systems.alma(code), placing.place.pickup.library
-    libraries = known(ask(alma.conf.libraries, frozenset()), "The list of libraries") or []
-    codes = sorted(library.code for library in libraries)
-    if wanted not in codes:
-        raise Impossible(f"pickup.library: {code} has no library {wanted!r}; it has {', '.join(codes)}")
-
-
-def check_book(placing: Placing) -> Item:
-    """The lender's item: there, in place, with the barcode that was given. Raises Impossible, Unsettled, RemoteStop."""
+    """The pickup library must be given and exist. Raises Impossible, Unsettled, RemoteStop."""
     place = placing.place
-    code, system = system_of(placing, Role.SUPPLIER)
-    alma, wanted = placing.context.systems.alma(code), place.supplier
-    what = f"The item {wanted.item_pid} of {code}"
-    item = known(alma.items.read(wanted.mms_id, wanted.holding_id, wanted.item_pid), what)
-    if item is None:
-        raise Impossible(f"{what} does not exist: look at supplier.mms_id, holding_id and item_pid")
-    if item.barcode != place.item.barcode:
-        raise Impossible(
-            f"{what} has the barcode {item.barcode}, not {place.item.barcode}: look at item.barcode"
-        )
-    if item.library == system.sharing_library and not system.sharing_desk:
-        raise Impossible(
-            f"{what} belongs to the sharing library {item.library} itself: sent there it would never be in transit. "
-            "Choose another copy, or a sharing_library that owns no lent items"
-        )
-    if item.process_type or item.base_status == "0":
-        rows = (
-            known(alma.requests.of_item(item.mms_id, item.holding_id, item.pid), "The item's requests") or []
-        )
-        mark = marks.hold_mark(place.pr_id, Role.SUPPLIER)
-        if not (item.process_type == "REQUESTED" and any(mark in row.comment for row in rows)):
-            trouble = _TROUBLES.get(
-                item.process_type, f"is not in place ({item.process_type or 'no reason given'})"
-            )
-            raise Impossible(f"{what} {trouble}: choose another copy")
-    return item
-
-
-def check_barcodes(placing: Placing) -> None:
-    """The book's barcode must be free where virtual items will be made. Raises Impossible, Unsettled, RemoteStop."""
-    for role in patron_roles(placing.place):
-        code, system = system_of(placing, role)
-        if system.kind == "alma":
-            virtual_item.check_barcode(placing.context.systems.alma(code), legs.wish_of(placing.place))
+    wanted, code = place.pickup_library, place.fetched_at
+    if wanted is None and place.workflow is Workflow.EXPEDITED:
+        return
+    system = placing.context.systems.settings(code)
+    if system.kind == "mod_dcb":
+        if wanted is None:
+            raise Impossible(f"pickup_library is missing: the UUID of a service point of {code}")
+        return
+    alma = placing.context.systems.alma(code)
+    libraries = known(ask(alma.conf.libraries, frozenset()), "The list of libraries") or []
+    if wanted in [library.code for library in libraries]:
+        return
+    choices = ", ".join(
+        sorted(f"{each.code} ({each.name})" if each.name else each.code for each in libraries)
+    )
+    fault = f"pickup_library: {code} has no library {wanted!r}" if wanted else "pickup_library is missing"
+    raise Impossible(f"{fault}; {code} has {choices}")

@@ -11,15 +11,13 @@ from alma_etl.dcb.flows.place.progress import (
     Placing,
     Progress,
     kept,
-    patron_roles,
     stored_conf,
     system_of,
-    user_of,
     write_page,
 )
 from alma_etl.dcb.machine.model import Ack, Moment, Observation
-from alma_etl.dcb.machine.vocabulary import AckName, Role, Txn, Workflow
-from alma_etl.dcb.sides import folio, ports
+from alma_etl.dcb.machine.vocabulary import AckName, Role, Txn
+from alma_etl.dcb.sides import folio, legs, ports
 from alma_etl.dcb.sides.alma_act import cancel_hold, find_hold
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.sides.marks import hold_mark
@@ -109,10 +107,8 @@ def _untracked(progress: Progress, problem: Exception) -> str:
 def _hand_over(placing: Placing, progress: Progress) -> str:
     context, place = placing.context, placing.place
     assert progress.supplier is not None
-    legs = (progress.supplier, *(progress.legs[role] for role in patron_roles(place)))
-    new = NewRequest(
-        place.pr_id, legs, Workflow(place.workflow), stored_conf(placing.with_user(progress.user_id))
-    )
+    sides = (progress.supplier, *(progress.legs[role] for role in legs.virtual_roles(place)))
+    new = NewRequest(place.pr_id, sides, place.workflow, stored_conf(placing.asked, progress))
     placing.check_alone()
     context.store.add(new, context.now())
     # Two steps: what was seen of the lender's hold confirms it, and only then the borrower's side counts as placed.
@@ -140,7 +136,7 @@ def _placed(placing: Placing, progress: Progress) -> list[Report]:
     at = Moment.at(placing.context.now())
     return [
         Report(Ack(names[role], at, role, barcode=progress.legs[role].barcode), "ACK")
-        for role in patron_roles(placing.place)
+        for role in legs.virtual_roles(placing.place)
     ]
 
 
@@ -242,7 +238,7 @@ def _cancel(placing: Placing, progress: Progress, role: Role) -> bool:
         folio.move(mod_dcb, progress.pr_id, Txn.CANCELLED, role)
         return True
     alma = placing.context.systems.alma(code)
-    user_id = user_of(placing.place, progress, role)
+    user_id = legs.user_at(placing.place, role)
     leg = progress.supplier if role is Role.SUPPLIER else progress.legs.get(role)
     request_id = leg.request_id if leg else None
     if request_id is None:

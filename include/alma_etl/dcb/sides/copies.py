@@ -1,0 +1,171 @@
+"""The copies of a book that may be asked for: found in the lender's Alma, checked, and requested.
+
+Nothing is written by looking one up. A copy that cannot be used raises `Impossible`, and the next one may be tried.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alma_etl.alma import shapes
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.items import Item
+from alma_etl.dcb.conf import LOOKED_UP, Copy, PlaceRequest
+from alma_etl.dcb.machine.vocabulary import Role, Workflow
+from alma_etl.dcb.settings import SystemSettings
+from alma_etl.dcb.sides import legs, marks, virtual_item
+from alma_etl.dcb.sides.alma_act import HoldWish, cancel_hold, find_hold, place_hold
+from alma_etl.dcb.sides.ports import Impossible, known
+from alma_etl.dcb.sides.systems import Systems
+from alma_etl.dcb.store.rows import LegRecord
+
+_TROUBLES = {
+    "LOAN": "is on loan",
+    "TRANSIT": "is in transit",
+    "HOLDSHELF": "is on the hold shelf for somebody",
+    "REQUESTED": "is requested by somebody",
+    "MISSING": "is missing",
+}
+
+
+def look_up(systems: Systems, place: PlaceRequest, copy: Copy) -> PlaceRequest:
+    """The request for this copy, with what its lender's Alma knows: ids, barcode, title, author, ISBN, material type;
+    what the conf names stays. The copy is in place, and its barcode free where virtual items will be made.
+
+    Raises Impossible with the reason when it cannot be used, Unsettled, RemoteStop.
+    """
+    system, alma = systems.settings(copy.system), systems.alma(copy.system)
+    item = _find(alma, copy)
+    what = f"The item {item.pid} of {copy.system}"
+    _check_owner(place, system, item, what)
+    _check_place(alma, place, item, what)
+    found = place.model_copy(update=_facts(place, copy, item, what))
+    for role in legs.virtual_roles(place):
+        code = legs.code_of(place, role)
+        if systems.settings(code).kind == "alma":
+            virtual_item.check_barcode(systems.alma(code), legs.wish_of(found))
+    return found
+
+
+def _find(alma: AlmaClient, copy: Copy) -> Item:
+    if copy.mms_id and copy.holding_id and copy.item_pid:
+        what = f"The item {copy.item_pid} of {copy.system}"
+        item = known(alma.items.read(copy.mms_id, copy.holding_id, copy.item_pid), what)
+        if item is None:
+            raise Impossible(
+                f"{what} does not exist: look at supplier_mms_id, supplier_holding_id and supplier_item_pid"
+            )
+        if copy.barcode and item.barcode != copy.barcode:
+            raise Impossible(
+                f"{what} has the barcode {item.barcode}, not {copy.barcode}: look at item_barcode"
+            )
+    else:
+        item = known(alma.items.by_barcode(copy.barcode or ""), f"The item with the barcode {copy}")
+        if item is None:
+            raise Impossible(f"No item of {copy.system} has the barcode {copy.barcode}: look at item_barcode")
+        for field, given, real in (
+            ("supplier_mms_id", copy.mms_id, item.mms_id),
+            ("supplier_holding_id", copy.holding_id, item.holding_id),
+            ("supplier_item_pid", copy.item_pid, item.pid),
+        ):
+            if given and given != real:
+                raise Impossible(
+                    f"The item with the barcode {copy} has the id {real}, not {given}: look at {field}"
+                )
+    if not item.barcode:
+        raise Impossible(
+            f"The item {item.pid} of {copy.system} has no barcode, without which it cannot be lent"
+        )
+    return item
+
+
+def _check_owner(place: PlaceRequest, system: SystemSettings, item: Item, what: str) -> None:
+    travels = place.workflow in (Workflow.STANDARD, Workflow.PICKUP_ANYWHERE)
+    if travels and item.library == system.sharing_library and not system.sharing_desk:
+        raise Impossible(
+            f"{what} belongs to the sharing library {item.library} itself: sent there it would never be in transit. "
+            "Choose another copy, or a sharing_library that owns no lent items"
+        )
+
+
+def _check_place(alma: AlmaClient, place: PlaceRequest, item: Item, what: str) -> None:
+    """It is on its shelf, or requested by this very request. Raises Impossible, Unsettled, RemoteStop."""
+    if not item.process_type and item.base_status != "0":
+        return
+    rows = known(alma.requests.of_item(item.mms_id, item.holding_id, item.pid), "The item's requests") or []
+    mark = marks.hold_mark(place.pr_id, Role.SUPPLIER)
+    if item.process_type == "REQUESTED" and any(mark in row.comment for row in rows):
+        return
+    usual = f"is not in place ({item.process_type or 'no reason given'})"
+    raise Impossible(f"{what} {_TROUBLES.get(item.process_type, usual)}: choose another copy")
+
+
+def _facts(place: PlaceRequest, copy: Copy, item: Item, what: str) -> dict[str, Any]:
+    bib: dict[str, Any] = item.raw.get("bib_data") or {}
+    title = place.title or _tidy(bib, "title")[:500]
+    if not title:
+        raise Impossible(f"{what} has no title in its Alma: give one in the field title")
+    return {
+        "supplier_system": copy.system,
+        "supplier_mms_id": item.mms_id,
+        "supplier_holding_id": item.holding_id,
+        "supplier_item_pid": item.pid,
+        "item_barcode": item.barcode,
+        "title": title,
+        "author": place.author or _tidy(bib, "author")[:500] or None,
+        "isbn": place.isbn or _tidy(bib, "isbn")[:100] or None,
+        "material_type": place.material_type or item.material_type or "BOOK",
+    }
+
+
+def _tidy(bib: dict[str, Any], name: str) -> str:
+    """A field of the title without the punctuation of the catalogue card at its end."""
+    return " ".join(shapes.text(bib.get(name)).split()).rstrip(" /:;,=")
+
+
+def facts_of(place: PlaceRequest) -> dict[str, str]:
+    """What a request says of its copy: what the conf named and what was looked up, by field."""
+    return {
+        name: value for name in ("supplier_system", *sorted(LOOKED_UP)) if (value := getattr(place, name))
+    }
+
+
+def ask_for_copy(systems: Systems, place: PlaceRequest) -> LegRecord:
+    """The lender's side: the hold on the copy that was looked up, placed, or adopted by its mark.
+
+    Raises Impossible, Unsettled, RemoteStop.
+    """
+    code, role = place.supplier_system, Role.SUPPLIER
+    library, desk = legs.pickup_at(place, role, systems.settings(code))
+    wish = HoldWish(
+        user_id=legs.user_at(place, role),
+        mms_id=place.supplier_mms_id or "",
+        holding_id=place.supplier_holding_id or "",
+        item_pid=place.supplier_item_pid or "",
+        pickup_library=library,
+        pickup_desk=desk,
+        mark=marks.hold_mark(place.pr_id, role),
+        note=place.note if place.workflow is Workflow.LOCAL else None,
+    )
+    hold = place_hold(systems.alma(code), wish)
+    return LegRecord(
+        role,
+        code,
+        user_id=wish.user_id,
+        request_id=hold.request_id,
+        mms_id=wish.mms_id,
+        holding_id=wish.holding_id,
+        item_pid=hold.item_pid or wish.item_pid,
+        barcode=place.item_barcode,
+        pickup_library=library,
+        pickup_desk=desk,
+    )
+
+
+def drop_hold(systems: Systems, place: PlaceRequest) -> None:
+    """Cancel the hold on a copy, if there is one by its mark. Raises Impossible, Unsettled, RemoteStop."""
+    alma, system = systems.alma(place.supplier_system), systems.settings(place.supplier_system)
+    user_id = legs.user_at(place, Role.SUPPLIER)
+    hold = find_hold(alma, user_id, marks.hold_mark(place.pr_id, Role.SUPPLIER))
+    if hold is not None:
+        cancel_hold(alma, user_id, hold.request_id, system.reason_for("no_longer_needed"))
