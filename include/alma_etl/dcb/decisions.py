@@ -49,7 +49,7 @@ def decide(
     applied = store.apply(pr_id, [Report(ack, "MANUAL")], settings=settings, now=now, actor=f"user:{by}")
     if applied.result is not None and flags.OPERATOR_CLEANUP_REFUSED in applied.result.flags:
         return _nothing(f"The book of {pr_id} is out ({before.status}): only --force closes the request now")
-    if applied.result is None or not applied.result.transitions:
+    if applied.result is None or not (applied.result.transitions or applied.result.actions):
         return _nothing(f"{pr_id} is {before.status}: {decision} does not fit")
     again = _tried_again(store, pr_id, now) if decision == "rollback" else None
     return f"{pr_id}: {before.status} -> {applied.status}." + (f" {again}" if again else "")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from alma_etl.counted import counted
-from alma_etl.dcb.machine.model import State, Transition, read_seen, write_seen
+from alma_etl.dcb.machine.model import RULES, State, Transition, read_seen, write_seen
 from alma_etl.dcb.machine.step import step
 from alma_etl.dcb.store import DcbStore, Tracked
 from alma_etl.dcb.store.rows import History, PastObservation, PastStep, PastTransition
@@ -16,7 +16,8 @@ from alma_etl.dcb.store.rows import History, PastObservation, PastStep, PastTran
 
 @dataclass(frozen=True)
 class Explanation:
-    """``agrees``: replaying the observations gives what the store holds; None when some were dropped with age."""
+    """``agrees``: replaying the observations gives what the store holds; None when that cannot be said: some were
+    dropped with age, or the request began under earlier rules, which concluded otherwise."""
 
     text: str
     agrees: bool | None
@@ -140,7 +141,7 @@ def _check(tracked: Tracked, history: History) -> tuple[bool | None, str]:
     """Replay what is kept, step by step as it was taken, and compare."""
     if tracked.thinned:
         return None, "Replay: not possible any more, because old observations were dropped."
-    state = State(workflow=tracked.workflow)
+    state = State(workflow=tracked.workflow, rules=tracked.state.rules)
     replayed: list[Transition] = []
     for past in history.steps:
         result = step(state, [read_seen(seen.body) for seen in past.observations], past.policy)
@@ -148,6 +149,11 @@ def _check(tracked: Tracked, history: History) -> tuple[bool | None, str]:
         replayed += result.transitions
     stored = [(each.seq, each.frm, each.to, each.handler) for each in history.transitions]
     again = [(each.seq, str(each.frm), str(each.to), each.handler) for each in replayed]
+    if tracked.state.rules < RULES and (stored != again or state != tracked.state):
+        return None, (
+            f"Replay: differs, and may: the request began under version {tracked.state.rules} of the rules, which now "
+            f"are version {RULES}. What was concluded then stands."
+        )
     if stored != again:
         return False, f"Replay: DIFFERS: the observations lead by {' -> '.join(to for _, _, to, _ in again)}."
     if state != tracked.state:

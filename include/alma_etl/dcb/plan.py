@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Leg, Observation, State
-from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, UNDER_WAY, LoanState, Role, Status
+from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, UNDER_WAY, LoanState, Role, Status, loan_of
 from alma_etl.dcb.settings import DcbSettings, Interval
 
 S = Status
 
 _JITTER = 0.15
+_LENT = frozenset({S.LOANED, S.RETURN_TRANSIT, S.AWAITING_RETURN})
 _LOAN_ENDS = timedelta(days=3)
 _CONFIRM = 1.25  # the second sighting of a vanished hold, in gaps
 
@@ -52,15 +53,16 @@ class Part(StrEnum):
     LOAN = "loan"
 
 
-def is_tracked(status: Status) -> bool:
-    """Whether a request in this status is polled."""
-    return status not in TERMINAL | SETTLED | {S.NOT_SUPPLIED}
+def is_tracked(status: Status, standing: Collection[str] = ()) -> bool:
+    """Whether a request in this status, with these flags, is polled: also a cancelled one whose book may travel."""
+    travels = status is S.CANCELLED and flags.CANCELLED_IN_TRANSIT in standing
+    return travels or status not in TERMINAL | SETTLED | {S.NOT_SUPPLIED}
 
 
 def interval_of(state: State, now: datetime, settings: DcbSettings) -> Interval | None:
     """The interval that applies, None when the request is not polled."""
     intervals, status = settings.intervals, state.status
-    if not is_tracked(status):
+    if not is_tracked(status, state.standing):
         return None
     if status is S.ERROR or any(flags.is_item_trouble(flag) for flag in state.standing):
         return intervals.trouble
@@ -90,6 +92,8 @@ def next_poll(
     span: timedelta = min(interval.first * 2**doubled, interval.longest)
     if not failures and _waits_for_confirmation(state, settings):
         span = min(span, settings.missing_min_gap * _CONFIRM)
+    if failures and _waits_for_item(state):
+        span = min(span, settings.missing_min_gap * _CONFIRM * 2 ** min(failures - 1, 20))
     if state.status is S.LOANED and (due := patron_due(state)) and due - _LOAN_ENDS > now:
         span = min(span, max(due - _LOAN_ENDS - now, interval.first))
     return now + span * (1 + _JITTER * _dice(pr_id, state.seq, repeat, failures))
@@ -102,7 +106,9 @@ def patron_due(state: State) -> datetime | None:
 
 
 def _waits_for_confirmation(state: State, settings: DcbSettings) -> bool:
-    """A hold was missed, and one more sighting would decide."""
+    """A hold or an item was missed, and one more sighting would decide."""
+    if any(leg.missed for leg in state.legs.values()):
+        return True
     sides = {
         S.RPSA: (Role.SUPPLIER,),
         S.RPBA: tuple(Role),
@@ -110,6 +116,14 @@ def _waits_for_confirmation(state: State, settings: DcbSettings) -> bool:
         **dict.fromkeys(UNDER_WAY, (Role.BORROWER, Role.PICKUP)),
     }.get(state.status, ())
     return any(0 < state.leg(role).gone < settings.missing_confirmations for role in sides)
+
+
+def _waits_for_item(state: State) -> bool:
+    """A loan is over, and the item, which decides whether that is a return, could not be read."""
+    lent = state.status in _LENT
+    return lent and any(
+        leg.loan is LoanState.COMPLETE and "item" in leg.failed for leg in state.legs.values()
+    )
 
 
 def _dice(*parts: object) -> float:
@@ -142,7 +156,7 @@ def parts_wanted(
     Ask again after each answer: what the hold shows decides whether the item is read, and the item whether the loan.
     Ask only for a side that is placed. A FOLIO side has one part, its transaction, and one list call reads them all.
     """
-    if not is_tracked(state.status):
+    if not is_tracked(state.status, state.standing):
         return ()
     leg = state.leg(role)
     if state.status is S.ERROR or any(flags.is_item_trouble(flag) for flag in state.standing):
@@ -153,6 +167,9 @@ def parts_wanted(
         wanted = _of_patron_side(state.status, leg, look, settings)
     if flags.PATRON_GONE in state.standing:
         wanted.add(Part.ITEM)  # holds and loans are read by their user; the item is read by itself
+    if leg.failed & {Part.ITEM, Part.LOAN}:
+        # Where a loan runs the two are weighed together.
+        wanted |= {Part.ITEM, Part.LOAN} if state.status in _LENT else {Part(name) for name in leg.failed}
     if got is not None:
         wanted |= _raised_by(leg, got)
         wanted -= {part for part in (Part.REQUEST, Part.ITEM, Part.LOAN) if getattr(got, part) is not None}
@@ -166,6 +183,8 @@ def _of_supplier(status: Status, leg: Leg, look: Look, settings: DcbSettings) ->
         return {Part.ITEM, Part.LOAN}
     if status is S.AWAITING_RETURN:
         return {Part.ITEM, Part.LOAN} if leg.lent else {Part.ITEM}
+    if status is S.CANCELLED:
+        return {Part.ITEM}
     if not (look.full or _is_old(leg, look, settings)):
         return set()
     if status is S.LOANED:
@@ -186,11 +205,14 @@ def _of_patron_side(status: Status, leg: Leg, look: Look, settings: DcbSettings)
         return {Part.REQUEST}
     if status in (S.RPBA, S.RPPA):
         return {Part.REQUEST} if look.full or look.shipping or old or leg.gone else set()
+    if status in (S.RETURN_TRANSIT, S.AWAITING_RETURN) and (look.full or old):
+        return {Part.ITEM}  # it may have been lent again
     return set()
 
 
 def _raised_by(leg: Leg, got: Observation) -> set[Part]:
-    """What an answer makes worth knowing: a hold that vanished or changed, an item lent, a loan that ended."""
+    """What an answer makes worth knowing: a hold that vanished or changed, an item lent, a loan that ended or that
+    could not be read, which the item may show to have ended."""
     raised: set[Part] = set()
     if got.request is not None and got.request.found is not None:
         before = (leg.raw_request, leg.task_name)
@@ -201,10 +223,8 @@ def _raised_by(leg: Leg, got: Observation) -> set[Part]:
             raised.add(Part.ITEM)
     if got.item is not None and got.item.process_type == "LOAN":
         raised.add(Part.LOAN)
-    if got.loan is not None and got.loan.found is not None:
-        ended = not got.loan.found or (got.loan.loan_status or "").upper() == LoanState.COMPLETE
-        if ended:
-            raised.add(Part.ITEM)
+    if got.loan is not None and not (got.loan.found and loan_of(got.loan.loan_status) is LoanState.ACTIVE):
+        raised.add(Part.ITEM)
     return raised
 
 

@@ -174,7 +174,10 @@ def test_x7_everything_was_missed() -> None:
 def test_x8_trouble_with_the_item_changes_no_status_and_ends_when_it_is_found(
     item: str, loan: str, flag: str
 ) -> None:
-    story = loaned().see("B", "gone", item, loan)
+    story = loaned()
+    if item == "gone":
+        assert story.see("B", "gone", item, loan).flags == []  # it may be a failure, if it is not seen again
+    story.see("B", "gone", item, loan)
     assert (story.path, story.flags, story.standing) == ([], [flag], {flag})
     story.see("B", "gone", item, loan)
     assert story.flags == []
@@ -217,13 +220,6 @@ def test_x9_recalled_by_the_process_status_once() -> None:
     assert (story.flags, story.actions) == ([], [])
 
 
-def test_x9_recalled_by_an_earlier_due_date() -> None:
-    story = loaned().see("S", None, "LOAN", "Active", due="2026-03-01")
-    assert story.flags == []
-    story.see("S", None, "LOAN", "Active", due="2026-02-20")
-    assert story.flags == ["RECALLED"]
-
-
 def test_x9_somebody_else_at_the_lender_waits_for_the_book() -> None:
     story = loaned().see("S", None, "LOAN", "Active", other_requests=0)
     assert story.flags == []
@@ -242,12 +238,11 @@ def test_x9_a_recall_before_the_patron_has_the_book_asks_for_nothing() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"ln": "Active", "due": "2026-03-15"},
         {"ln": "Active/RENEW", "due": "2026-02-01"},
         {"ln": "Active", "due": "2026-02-01", "last_renew_date": "2026-01-20T10:00:00Z"},
     ],
 )
-def test_x10_a_renewal_shows_in_the_due_date_the_status_or_the_date_of_renewal(
+def test_x10_a_renewal_shows_in_the_status_or_the_date_of_renewal(
     change: dict[str, str],
 ) -> None:
     story = loaned().see("B", None, "LOAN", **change)  # type: ignore[arg-type]
@@ -262,11 +257,6 @@ def test_x10_each_renewal_is_an_event_of_its_own() -> None:
         story.see("B", None, "LOAN", "Active/RENEW", due=due)
         assert (story.flags, story.actions) == (["RENEWED"], [["RENEW_SUPPLIER_LOAN"]])
     assert story.state.flags == ("RENEWED",)
-
-
-def test_x10_a_shorter_loan_is_no_renewal() -> None:
-    story = loaned().see("B", None, "LOAN", "Active", due="2026-01-15")
-    assert (story.flags, story.actions) == ([], [])
 
 
 def test_x10_our_own_renewal_at_the_lender_is_no_news() -> None:

@@ -143,9 +143,9 @@ def seen_at(state: State, role: Role, when: datetime) -> State:
         (loaned(), S, (), (ITEM, LOAN)),
         (loaned(), B, (LOAN,), (LOAN,)),
         (returned(), S, (ITEM, LOAN), (ITEM, LOAN)),
-        (returned(), B, (), ()),
+        (returned(), B, (), (ITEM,)),
         (cancelled_while_out(), S, (ITEM,), (ITEM,)),
-        (cancelled_while_out(), B, (), ()),
+        (cancelled_while_out(), B, (), (ITEM,)),
     ],
 )
 def test_each_status_reads_what_can_move_it_and_the_other_side_once_a_day(
@@ -195,12 +195,14 @@ def test_what_the_hold_shows_decides_whether_the_item_is_read_and_that_the_loan(
     ("loan", "then"),
     [
         (LoanRead(True, "ACTIVE"), ()),
-        (LoanRead(None), ()),
+        (LoanRead(None), (ITEM,)),
         (LoanRead(True, "Complete"), (ITEM,)),
         (LoanRead(False), (ITEM,)),
     ],
 )
-def test_a_loan_that_ended_makes_us_look_at_the_item(loan: LoanRead, then: tuple[Part, ...]) -> None:
+def test_a_loan_that_ended_or_is_unread_makes_us_look_at_the_item(
+    loan: LoanRead, then: tuple[Part, ...]
+) -> None:
     assert parts_wanted(loaned().state, B, Look(NOW), SETTINGS, Observation(B, None, loan=loan)) == then
 
 

@@ -198,14 +198,15 @@ def test_unknown_moves_nothing(story: list[Seen], workflow: Workflow, role: Role
 
 
 def _shows_the_book(seen: Seen) -> bool:
-    """An independent oracle: the lender's side shows the item in place, or its loan complete."""
+    """An independent oracle: the lender's side shows the item in place, the loan complete, or no loan."""
     data = write_seen(seen)
     if data.get("role") != "SUPPLIER" or isinstance(seen, Ack):
         return False
     item, loan = data.get("item", {}), data.get("loan", {})
     in_place = item.get("found") and item.get("base_status") == "1" and "process_type" not in item
     complete = loan.get("found") and str(loan.get("loan_status")).upper() == "COMPLETE"
-    return bool(in_place or complete or data.get("txn") == "CLOSED")
+    forgotten = item.get("found") and loan.get("found") is False
+    return bool(in_place or complete or forgotten or data.get("txn") == "CLOSED")
 
 
 @settings(max_examples=300, deadline=None)

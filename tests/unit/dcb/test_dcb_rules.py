@@ -23,8 +23,13 @@ from alma_etl.dcb.machine.vocabulary import (
 )
 
 HOLDS = {
-    "alive": {"hold": HoldState.CONFIRMED},
-    "doubted": {"hold": HoldState.CONFIRMED, "failed": frozenset({"request"})},
+    "not started": {"hold": HoldState.CONFIRMED, "raw_request": "NOT_STARTED"},
+    "worked on": {"hold": HoldState.CONFIRMED, "raw_request": "IN_PROCESS"},
+    "doubted": {
+        "hold": HoldState.CONFIRMED,
+        "raw_request": "IN_PROCESS",
+        "failed": frozenset({"request"}),
+    },
     "missed once": {
         "hold": HoldState.CONFIRMED,
         "gone": 1,

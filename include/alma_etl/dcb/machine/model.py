@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from alma_etl.dcb.machine.vocabulary import (
+    STARTED,
     TXN_OF,
     AckName,
     ActionType,
@@ -30,6 +31,7 @@ from alma_etl.dcb.machine.vocabulary import (
     Status,
     Txn,
     Workflow,
+    alma_code,
     is_legal,
     is_legal_for_operator,
 )
@@ -168,13 +170,31 @@ class Observation:
     @property
     def has_answer(self) -> bool:
         """Whether any part could be read."""
-        parts = (self.request, self.item, self.loan, self.patron)
-        return self.txn is not None or any(part is not None and part.found is not None for part in parts)
+        read = self.patron is not None and self.patron.found is not None
+        return self.txn is not None or read or bool(self.answered)
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """The parts of the side that were read."""
+        return frozenset(name for name, part in self._parts if part is not None and part.found is not None)
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """The parts of the side that were asked for and could not be read."""
+        return frozenset(name for name, part in self._parts if part is not None and part.found is None)
+
+    @property
+    def _parts(self) -> tuple[tuple[str, RequestRead | ItemRead | LoanRead | None], ...]:
+        return ("request", self.request), ("item", self.item), ("loan", self.loan)
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
     """The result of an action, stamped with the time of the write, or an operator's decision.
+
+    ACTION_DONE of CANCEL_SUPPLIER_HOLD in CANCELLED carries ``role`` SUPPLIER and ``item``, the lender's item as read
+    once more after the hold was seen to be gone. In transit, it raises CANCELLED_IN_TRANSIT: CLEANUP is then dropped
+    (`step.is_wanted`), the lender's item is polled on, and CLEANUP is asked for again when the transit is over.
 
     ``role``, ``item`` and ``loan``: the side that was written to, as read back. ``action``: of ACTION_DONE and
     ACTION_FAILED. ``force``: an operator closes although the book is out. ``reason``: an operator's own words.
@@ -335,7 +355,9 @@ class Leg:
     for which one is enough. ``item_since_gone``: the item was seen after the hold had vanished, so what it
     showed is the reason or rules one out. ``away``: the item was last seen away from its shelf; ``back``: the
     request's status when it was then seen in place again. ``lent``: a loan of ours is known on this side;
-    ``closed_in``: the status in which it was last seen complete. ``failed``: parts whose last read failed.
+    ``closed_in``: the status in which it was last seen complete. ``failed``: parts that are in doubt, since their last
+    read failed. ``hold_at``, ``item_at``, ``loan_at``: when each was last read. ``missed``: since when the item is not
+    found; ``relent``: since when it is lent although our loan is over; ``recalled``: renewals are prevented for it.
     ``adopted``: that it is lent, away or proven was reported at the adoption, and no look has shown it yet.
     """
 
@@ -343,6 +365,7 @@ class Leg:
     at: Moment | None = None
     failed: frozenset[str] = frozenset()
     hold: HoldState | None = None
+    hold_at: Moment | None = None
     raw_request: str | None = None
     task_name: str | None = None
     expiry: datetime | None = None
@@ -360,6 +383,7 @@ class Leg:
     raw_process: str | None = None
     item_at: Moment | None = None
     item_since_gone: bool = False
+    missed: Moment | None = None
     away: bool = False
     back: Status | None = None
     barcode: str | None = None
@@ -373,6 +397,8 @@ class Leg:
     loan_id: str | None = None
     due: datetime | None = None
     renewed: datetime | None = None
+    recalled: bool = False
+    relent: Moment | None = None
     lent: bool = False
     closed_in: Status | None = None
     proof: Proof = Proof.NOTHING
@@ -385,6 +411,19 @@ class Leg:
         """The hold was visible when last looked for."""
         return self.hold is not None and self.gone == 0 and not self.certain
 
+    @property
+    def is_worked_on(self) -> bool:
+        """The hold is there and was started: by Alma's own word, or by a transaction, which has no other."""
+        started = self.txn is not None or alma_code(self.raw_request) in STARTED
+        return self.hold_alive and started
+
+
+RULES = 2
+"""The version of what the machine concludes; another one whenever histories kept before may lead elsewhere.
+
+1: up to 2026-11; 2: what follows from two reads needs both, and a loan that ended needs the item beside it.
+"""
+
 
 @dataclass(slots=True)
 class State:
@@ -392,9 +431,11 @@ class State:
 
     ``closure`` and its evidence are set when the hold's end decided the request's course; ``previous`` is the
     status before ERROR; ``adopted`` the one that another service reported when the request was adopted from it.
+    ``rules``: the version of the rules by which the request began.
     """
 
     workflow: Workflow = Workflow.STANDARD
+    rules: int = RULES
     status: Status = Status.RPSA
     seq: int = 0
     previous: Status | None = None
@@ -417,12 +458,13 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form: only JSON types, ids and codes; no personal data."""
-        return _dump(self) | {"legs": {role.value: _dump(leg) for role, leg in self.legs.items()}}
+        began = {} if self.rules == 1 else {"rules": self.rules}  # the first version did not say
+        return _dump(self) | began | {"legs": {role.value: _dump(leg) for role, leg in self.legs.items()}}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> State:
         """Return the state again. Raises ValueError or KeyError when it was not written by `to_json`."""
-        state = _load(State, {name: value for name, value in data.items() if name != "legs"})
+        state = _load(State, {"rules": 1} | {name: value for name, value in data.items() if name != "legs"})
         state.legs = {Role(role): _load(Leg, leg) for role, leg in data.get("legs", {}).items()}
         return state
 
@@ -435,7 +477,7 @@ def _dump(thing: Leg | State) -> dict[str, Any]:
     return {
         _STORED_AS.get(each.name, each.name): _plain(value)
         for each, value in values
-        if value is not None and value != each.default
+        if value is not None and value != each.default and each.name != "rules"
     }
 
 
@@ -450,7 +492,9 @@ def _load(kind: type[T], data: Mapping[str, Any]) -> T:
 _STORED_AS = {"reported": "told"}
 _READ_AS = {stored: name for name, stored in _STORED_AS.items()}
 _STATE_READERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("at", "gone_since", "gone_last", "item_at", "loan_at"), Moment.read),
+    **dict.fromkeys(
+        ("at", "gone_since", "gone_last", "hold_at", "item_at", "loan_at", "missed", "relent"), Moment.read
+    ),
     **dict.fromkeys(("expiry", "requested", "due", "renewed"), read_time),
     **dict.fromkeys(("status", "previous", "back", "closed_in"), Status),
     **dict.fromkeys(("told", "closure"), Closure),

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.adopting import judge_adopted
 from alma_etl.dcb.machine.evidence import Evidence
+from alma_etl.dcb.machine.memory import NOT_IN_HAND
 from alma_etl.dcb.machine.model import StepContext
 from alma_etl.dcb.machine.vocabulary import (
     BEFORE_SHIPPING,
     TERMINAL,
     UNDER_WAY,
     ItemState,
+    LoanState,
     Proof,
     RequestOutcome,
     Role,
@@ -250,6 +252,7 @@ _BEFORE_SHIPPING = (
         lambda seen: (
             seen.patron_gone is not None
             and not (seen.supplier_gone or seen.shipped or seen.supplier_travels or seen.proof)
+            and not seen.supplier_unread
         ),
         _cancelled_in_time,
     ),
@@ -317,8 +320,9 @@ _UNPROVEN = {
 }
 _STANDS_IN = {
     flags.SUPPLIER_LOAN_FAILED: {S.LOANED, S.RETURN_TRANSIT},
-    flags.LOANED_AGAIN: {S.RETURN_TRANSIT},
+    flags.LOANED_AGAIN: {S.LOANED, S.RETURN_TRANSIT},
     flags.LOANED_AFTER_CANCEL: {S.AWAITING_RETURN},
+    flags.CANCELLED_IN_TRANSIT: {S.CANCELLED},
 }
 
 
@@ -330,13 +334,15 @@ def judge(ctx: StepContext) -> None:
         ctx.state.standing = ()
         return
     placed = status in (S.RPBA, S.RPPA)
-    ctx.stand(flags.DISPATCH_ON_WRONG_DESK, placed and supplier.item is ItemState.HOLDSHELF)
+    if not (placed and seen.supplier_unread):
+        ctx.stand(flags.DISPATCH_ON_WRONG_DESK, placed and seen.on_lender_s_shelf)
     waits = not any(leg.gone or leg.certain for leg in seen.patron_legs.values())
     ctx.stand(flags.SUPPLIER_ITEM_BACK_EARLY, status in UNDER_WAY and supplier.back in UNDER_WAY and waits)
     open_hold = status in BEFORE_SHIPPING | UNDER_WAY
     ctx.stand(flags.CLOSED_WITHOUT_LOAN, open_hold and seen.closed_without_loan)
     judge_adopted(ctx, seen)
     _unproven(ctx, seen)
+    _travels_on(ctx, seen)
     for flag, statuses in _STANDS_IN.items():
         if status not in statuses:
             ctx.stand(flag, False)
@@ -352,3 +358,15 @@ def _unproven(ctx: StepContext, seen: Evidence) -> None:
             ctx.stand(flag, False)
         elif looked:
             ctx.stand(flag, True)
+
+
+def _travels_on(ctx: StepContext, seen: Evidence) -> None:
+    """Cancelled in time, as it seemed, and the lender's item was in transit afterwards: what was made for the request
+    stays until that is over, and is only then cleaned up."""
+    if flags.CANCELLED_IN_TRANSIT not in ctx.state.standing or Role.SUPPLIER not in ctx.fresh:
+        return
+    leg = seen.supplier
+    out = leg.item is ItemState.TRANSIT or leg.item in NOT_IN_HAND or leg.loan is LoanState.ACTIVE
+    if not out:
+        ctx.stand(flags.CANCELLED_IN_TRANSIT, False)
+        ctx.do(A.CLEANUP)

@@ -7,7 +7,8 @@ before the write is stale, and the effect of our own scan is no news.
 from collections.abc import Collection, Sequence
 
 from alma_etl.dcb.machine import adopting, flags
-from alma_etl.dcb.machine.evidence import place_item, project
+from alma_etl.dcb.machine.evidence import project
+from alma_etl.dcb.machine.memory import place_item
 from alma_etl.dcb.machine.model import (
     Ack,
     Action,
@@ -117,17 +118,14 @@ def _take(ctx: StepContext, ack: Ack) -> SeenAs:  # noqa: C901, PLR0912 - a case
         case AckName.ACTION_FAILED if ack.action is not None:
             _failed(ctx, ack.action)
         case AckName.ACTION_DONE if ack.action is not None:
-            ctx.stand(flags.action_failed(ack.action), False)
+            _done(ctx, ack, ack.action)
         case AckName.OPERATOR_ROLLBACK if ctx.status is S.ERROR and ctx.state.previous is not None:
             ctx.go(ctx.state.previous, "RollbackToPrevious", by_operator=True)
             ctx.state.previous = None
         case AckName.OPERATOR_CLOSE_LOST if _may_be_closed(ctx):
             _close(ctx, "CloseLost")
-        case AckName.OPERATOR_CLEANUP if _may_be_closed(ctx):
-            if _is_out(ctx) and not ack.force:
-                ctx.flag(flags.OPERATOR_CLEANUP_REFUSED)
-            else:
-                _close(ctx, "CleanupPatronRequest")
+        case AckName.OPERATOR_CLEANUP if _may_be_closed(ctx) or _travels_on(ctx):
+            _clean_up_by_hand(ctx, ack)
         case _:
             return SeenAs.UNCHANGED
     return SeenAs.APPLIED
@@ -148,7 +146,7 @@ def _lent(ctx: StepContext, ack: Ack, role: Role) -> None:
         # on the shelf must be seen once more to prove a return.
         leg.lent, leg.away, leg.back = True, True, None
         return
-    leg.at = ack.at or leg.at
+    leg.at, leg.loan_at = ack.at or leg.at, None  # made, and not yet seen
     leg.lent, leg.loan, leg.loan_process, leg.closed_in = True, LoanState.ACTIVE, None, None
     if ack.loan is not None:
         leg.due = ack.loan.due_date or leg.due
@@ -180,6 +178,20 @@ def _item_after_scan(ctx: StepContext, leg: Leg, read: ItemRead) -> None:
         leg.back = None
 
 
+def _done(ctx: StepContext, ack: Ack, action: ActionType) -> None:
+    """What had failed before is done. Of a cancelled hold: the lender's item as it is then, which may have been shipped
+    a moment before."""
+    ctx.stand(flags.action_failed(action), False)
+    leg, read = ctx.leg(Role.SUPPLIER), ack.item
+    if action is not ActionType.CANCEL_SUPPLIER_HOLD:
+        return
+    if ctx.status is S.CANCELLED and read is not None and read.found and _is_newer(ack, leg):
+        leg.at = ack.at or leg.at
+        _item_after_scan(ctx, leg, read)
+        travels = item_of(read.base_status, read.process_type) is ItemState.TRANSIT
+        ctx.stand(flags.CANCELLED_IN_TRANSIT, travels)
+
+
 def _failed(ctx: StepContext, action: ActionType) -> None:
     """An action failed permanently. Without a required one the request cannot go on; the others are for people."""
     if action in _REQUIRED and ctx.status not in TERMINAL | SETTLED | {S.ERROR}:
@@ -197,6 +209,21 @@ def _may_be_closed(ctx: StepContext) -> bool:
 def _is_out(ctx: StepContext) -> bool:
     status = ctx.state.previous if ctx.status is S.ERROR else ctx.status
     return status in BOOK_OUT
+
+
+def _travels_on(ctx: StepContext) -> bool:
+    return flags.CANCELLED_IN_TRANSIT in ctx.state.standing
+
+
+def _clean_up_by_hand(ctx: StepContext, ack: Ack) -> None:
+    """While the book is out, or a cancelled request's book travels, only by force."""
+    if not ack.force and (_is_out(ctx) or _travels_on(ctx)):
+        ctx.flag(flags.OPERATOR_CLEANUP_REFUSED)
+    elif _travels_on(ctx):
+        ctx.stand(flags.CANCELLED_IN_TRANSIT, False)
+        ctx.do(ActionType.CLEANUP)
+    else:
+        _close(ctx, "CleanupPatronRequest")
 
 
 def _close(ctx: StepContext, handler: str) -> None:
@@ -235,9 +262,14 @@ FOLLOW_UPS: dict[Status, Action] = {
 """What a status asks for by itself, whatever led to it. The machine leaves it to whoever runs the request."""
 
 
-def is_wanted(action: ActionType, args: Sequence[str], status: Status) -> bool:
+def is_wanted(
+    action: ActionType, args: Sequence[str], status: Status, standing: Collection[str] = ()
+) -> bool:
     """Whether an action still makes sense in ``status``; else it was overtaken by events.
 
-    It may be done long after the step that asked for it. What a scan is for stands in its first argument.
+    It may be done long after the step that asked for it. What a scan is for stands in its first argument. Of the flags
+    that stand, CANCELLED_IN_TRANSIT puts an end to CLEANUP: the machine asks for it again when the transit is over.
     """
+    if action is A.CLEANUP and flags.CANCELLED_IN_TRANSIT in standing:
+        return False
     return status in (_WANTED.get(action) or _SCANS.get(args[0] if args else "", ()))

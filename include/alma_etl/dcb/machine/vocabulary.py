@@ -289,6 +289,9 @@ _HOLD = {
     "ON_HOLD_SHELF": HoldState.READY,
 }
 
+STARTED = frozenset({"IN_PROCESS", "ON_HOLD_SHELF"})
+"""The request_status of a hold that is being worked on: what is done with the item may be done for it."""
+
 _PROCESS = {
     "LOAN": ItemState.LOANED,
     "TRANSIT": ItemState.TRANSIT,

@@ -262,7 +262,7 @@ class AlmaActor:
         """Do one action, or find it done. Later also when it was overtaken: the store drops it then."""
         action = ActionType(row.type)
         context = ActionContext(self._systems, self._now, tracked, row)
-        if not is_wanted(action, context.args, tracked.status):
+        if not is_wanted(action, context.args, tracked.status, tracked.state.standing):
             return Later(f"{action} was overtaken: the request is {tracked.status}", _AT_ONCE)
         try:
             result = _result(context, action)

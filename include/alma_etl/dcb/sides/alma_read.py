@@ -245,7 +245,8 @@ def _ended(request: UserRequest, hint: str | None) -> Closure | None:
 
 
 def _hinted(hint: str | None) -> Closure | None:
-    return Closure(hint) if hint and hint in Closure.__members__ else None
+    """What a webhook says for certain. "Closed" says only that it is over, though older versions kept COMPLETED."""
+    return Closure.CANCELED if hint == Closure.CANCELED else None
 
 
 def of_item(item: Item, leg: LegRecord) -> ItemRead:

@@ -31,6 +31,7 @@ from alma_etl.dcb.store.rows import (
     UnknownRequest,
     VersionConflict,
 )
+from alma_etl.store.db import StoreRefused
 from alma_etl.store.dcb_models import leg_table, observation_table, request_table, transition_table
 
 _ACTORS = {"POLL": "dag", "ACK": "dag", "WEBHOOK": "webhook", "RECONCILE": "reconcile"}
@@ -38,6 +39,7 @@ STEP_FAILED = "STEP_FAILED"
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(hours=6)
 SIDE_UNREADABLE = "SIDE_UNREADABLE"
 _LOOKS, _UNREAD_FOR = 3, timedelta(hours=24)
+_AHEAD = timedelta(minutes=5)
 _LISTS = {"request": "the user's list of requests", "loan": "the user's list of loans"}
 
 Fresh = Sequence[tuple[str, Report]]
@@ -61,12 +63,13 @@ class StepStore(OutboxStore):
         nudges: int | None = None,
     ) -> Applied:
         """Run what was seen through the machine and keep all that follows. What is known already is left out, so that
-        it is safe to repeat.
+        it is safe to repeat. What is stamped more than five minutes after ``now`` is refused: it would make what is
+        read until then stale.
 
         ``legs``: sides whose ids are new or changed. ``owner``: whose lease on the request is given back. ``actor``:
         who caused it, where it was a person. ``nudges``: how many the look had seen, so that a later one makes it look
-        again; None: all of now. Raises UnknownRequest, VersionConflict, HoldTaken, and ValueError for a report
-        without a time.
+        again; None: all of now. Raises UnknownRequest, VersionConflict, HoldTaken, StoreRefused for a report of the
+        future, and ValueError for one without a time.
         """
         with self._transaction():
             tracked = self._locked(pr_id)
@@ -76,7 +79,7 @@ class StepStore(OutboxStore):
                 for leg in legs:
                     self._put_leg(pr_id, leg, add=True)
                 tracked = self.get_many([pr_id])[pr_id]
-            fresh = self._new_ones(pr_id, reports)
+            fresh = self._new_ones(pr_id, reports, now)
             if not fresh:
                 if owner is not None:
                     self.release([pr_id], owner)
@@ -136,10 +139,15 @@ class StepStore(OutboxStore):
                 self.release([pr_id], owner)
         return until
 
-    def _new_ones(self, pr_id: str, reports: Sequence[Report]) -> Fresh:
+    def _new_ones(self, pr_id: str, reports: Sequence[Report], now: datetime) -> Fresh:
         for report in reports:
             if report.seen.at is None or report.seen.at.time is None:
                 raise ValueError("what is reported to the store must carry the time of the read or write")
+            if report.seen.at.time > now + _AHEAD:
+                raise StoreRefused(
+                    f"what was seen of {pr_id} is stamped {report.seen.at.text}, ahead of the clock that keeps it "
+                    f"({now:%Y-%m-%d %H:%M:%S}Z): set the clocks of the workers"
+                )
         ids = {_digest(pr_id, report): report for report in reports}
         known = self._ids(select(observation_table.c.obs_id).where(observation_table.c.obs_id.in_(ids)))
         return [(obs_id, report) for obs_id, report in ids.items() if obs_id not in known]
@@ -229,7 +237,7 @@ class StepStore(OutboxStore):
             if not isinstance(seen, Observation) or seen.role not in tracked.legs:
                 continue
             record, memory = tracked.legs[seen.role], result.state.leg(seen.role)
-            failed = bool(memory.failed)
+            failed = bool(seen.failed) or not seen.has_answer
             at = seen.at.time if seen.at else None
             if _is_older(seen, record):
                 continue  # somebody else has read it since, or it is another supplier's by now

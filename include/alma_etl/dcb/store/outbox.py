@@ -119,7 +119,7 @@ class OutboxStore(RequestStore):
     def _supersede(self, now: datetime) -> None:
         """Drop actions that were overtaken: the request has left the status in which they make sense."""
         query = (
-            select(_t.outbox_id, _t.type, _t.payload, request_table.c.status)
+            select(_t.outbox_id, _t.type, _t.payload, request_table.c.status, request_table.c.standing)
             .join(request_table, request_table.c.pr_id == _t.pr_id)
             .where(_t.kind == "ALMA_ACTION", _t.state.in_(_OPEN))
             .where(or_(_t.lease_until.is_(None), _t.lease_until <= now))
@@ -246,7 +246,9 @@ class OutboxStore(RequestStore):
         """Try everything of a request once more that was given up or refused and is still wanted; the types, in
         order."""
         query = (
-            select(_t.outbox_id, _t.kind, _t.type, _t.payload, request_table.c.status)
+            select(
+                _t.outbox_id, _t.kind, _t.type, _t.payload, request_table.c.status, request_table.c.standing
+            )
             .join(request_table, request_table.c.pr_id == _t.pr_id)
             .where(_t.pr_id == pr_id, _t.state.in_(_NOT_DONE))
             .order_by(_t.ord)
@@ -259,7 +261,7 @@ class OutboxStore(RequestStore):
 
 
 def _is_wanted(row: Row[Any]) -> bool:
-    return is_wanted(ActionType(row.type), row.payload["args"], Status(row.status))
+    return is_wanted(ActionType(row.type), row.payload["args"], Status(row.status), row.standing)
 
 
 def _stalled(outbox_id: str) -> str:

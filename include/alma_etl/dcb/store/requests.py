@@ -1,7 +1,7 @@
 """Requests and their sides: track, find, lease, nudge; hints of webhooks, which nudge; and what polling may call.
 
-A webhook is a hint: it makes us look, and the look decides. Only how a hold ended (canceled or closed) is kept of it
-as evidence, because no read shows it; nothing about the user in the message is kept.
+A webhook is a hint: it makes us look, and the look decides. Only that a hold was canceled is kept of it as
+evidence, because no read shows it ("closed" does not say how it ended); nothing about the user in the message is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEASE = timedelta(minutes=10)
 
 _r, _l, _h, _c = request_table.c, leg_table.c, hint_table.c, calls_table.c
 _PRIORITY = case({status.value: rank for status, rank in PRIORITY.items()}, value=_r.status, else_=9)
-_CLOSURES = {"REQUEST_CANCELED": Closure.CANCELED, "REQUEST_CLOSED": Closure.COMPLETED}
+_CLOSURES = {"REQUEST_CANCELED": Closure.CANCELED}
 _LEG_COLUMNS = tuple(each.name for each in fields(LegRecord))
 _MADE = (
     "system_code",

@@ -11,6 +11,7 @@ from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.flows.place.progress import claimed, progress_of
 from alma_etl.dcb.flows.reconcile.findings import Code, ReconcileContext, why
 from alma_etl.dcb.flows.reconcile.patrons import SETTLES, is_young
+from alma_etl.dcb.machine.flags import CANCELLED_IN_TRANSIT
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, AckName, ActionType, Role
 from alma_etl.dcb.sides import marks
@@ -69,7 +70,10 @@ def _patron_sides(tracked: Tracked) -> list[LegRecord]:
 def _look_at_ended(context: ReconcileContext, tracked: Tracked) -> bool:
     old = context.now - tracked.status_since > LEFT_AFTER
     if tracked.status in SETTLED and context.drives:
-        if old:  # before that the action CLEANUP is on its way
+        waits = (
+            CANCELLED_IN_TRANSIT in tracked.state.standing
+        )  # an alert by itself, and looked at by dcb_status_sync
+        if old and not waits:  # before that the action CLEANUP is on its way
             _clean_again(context, tracked)
         context.findings.looked(_ENDED, tracked.pr_id)
         return False
