@@ -1,7 +1,7 @@
 # Each target is one line that calls a script. PYTHON=... names the Python that .venv is made with.
 PY := .venv/bin/python
 
-.PHONY: help venv demo up down test quick stacks nightly check third-party bench docs constraints
+.PHONY: help venv demo up down test quick stacks nightly check third-party bench docs pictures constraints
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -42,6 +42,9 @@ bench: venv ## run the benchmarks and print them as ratios
 
 docs: venv ## write docs/DAGS.md from the DAGs
 	@$(PY) -m local.docs
+
+pictures: venv ## take the screenshots of the docs from the browser tests (needs a Chromium, 15 minutes)
+	@$(PY) -m tests.browser.screenshots
 
 constraints: ## resolve the requirements again and write constraints.txt
 	@PYTHON="$(PYTHON)" sh local/venv.sh constraints

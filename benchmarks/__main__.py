@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("limiter", "west_fetch", "west_memory", "dcb_reducer", "dcb_sweep", "ledger")
+NAMES = ("limiter", "west_fetch", "west_memory", "dcb_reducer", "dcb_sweep", "ledger", "pages")
 
 
 def main() -> int:

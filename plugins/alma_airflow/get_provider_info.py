@@ -86,4 +86,10 @@ _ALMA_FIELDS = {
         type=["string", "null"],
         format="password",
     ),
+    "record_url": _field(
+        "Link to a record",
+        "The address at which people open a record of this Alma, with ids in braces: {mms_id}, {holding_id}, "
+        "{item_pid}, {barcode}. The pages of Alma in the navigation link records there. Empty: no links.",
+        type=["string", "null"],
+    ),
 }

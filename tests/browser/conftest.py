@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.local.stack.real import RealStack, real_stack
@@ -112,3 +113,28 @@ def shoot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page | Locator,
         shown.screenshot(path=folder / f"{name}.png", animations="disabled")
 
     return save
+
+
+@pytest.fixture
+def watched(ui: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+    """As `ui`; in the end no page that was opened may have met an error of a script or of the console."""
+    errors: list[str] = []
+
+    def opened(**options: Any) -> Page:
+        page = ui(**options)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        return page
+
+    yield opened
+    assert errors == []
+
+
+def serious_problems(page: Page) -> list[str]:
+    """What axe-core finds on a page that keeps people out: serious or critical."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {each['help']}: {[node['html'][:200] for node in each['nodes'][:3]]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]

@@ -158,11 +158,17 @@ class LedgerStore:
 class LedgerReader(LedgerStore):
     """What the pages and the tests read. Newest first; `before` goes on after the last row of the page before."""
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction in which a page reads all that it shows."""
+        with self._transaction() as connection:
+            yield connection
+
     def run(self, key: RunKey) -> JobRun | None:
         """One run."""
         with self._transaction() as connection:
             row = connection.execute(select(run_table).where(is_run(key))).one_or_none()
-        return None if row is None else _job_run(row)
+        return None if row is None else job_run(row)
 
     def runs(
         self,
@@ -182,7 +188,7 @@ class LedgerReader(LedgerStore):
             query = query.where(table.started_at < before)
         with self._transaction() as connection:
             return [
-                _job_run(row)
+                job_run(row)
                 for row in connection.execute(query.order_by(table.started_at.desc()).limit(limit))
             ]
 
@@ -204,7 +210,7 @@ class LedgerReader(LedgerStore):
             keys, and_(table.dag_id == keys.c.dag_id, table.run_id == keys.c.run_id)
         )
         with self._transaction() as connection:
-            found = [_job_run(row) for row in connection.execute(query)]
+            found = [job_run(row) for row in connection.execute(query)]
         return {run.job: run for run in found}
 
     def records(
@@ -295,7 +301,8 @@ def _filtered(query: Select[Any], wanted: Iterable[tuple[ColumnElement[Any], str
     return query.where(*(column == value for column, value in wanted if value is not None))
 
 
-def _job_run(row: Row[Any]) -> JobRun:
+def job_run(row: Row[Any]) -> JobRun:
+    """A row of `job_run`."""
     return JobRun(**{each.name: getattr(row, each.name) for each in fields(JobRun)})
 
 

@@ -33,6 +33,7 @@ class AlmaSettings(BaseModel):
     environment: str = ""
     read_only: bool = False
     webhook_secret: str = Field("", repr=False)
+    record_url: str = ""
 
     @field_validator("*", mode="before")
     @classmethod

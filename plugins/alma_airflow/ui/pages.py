@@ -1,27 +1,29 @@
 """Pages under ``/alma/`` in the Airflow UI, behind Airflow's own login; and the listener for Alma's webhooks."""
 
 import logging
-import re
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, HTTPException, Request
+from airflow.api_fastapi.core_api.security import bearer_scheme, get_user
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from alma_airflow.hooks.store import open_bucket
+from alma_airflow.ui import overview, runs, static_files
 from alma_airflow.ui.gate import Gate
+from alma_airflow.ui.guards import may_see_runs
+from alma_airflow.ui.ids import possible_ids
+from alma_airflow.ui.rendering import page
 from alma_airflow.ui.run_page import failed_tasks, run_page
 from alma_airflow.ui.webhooks import router as webhooks
+from alma_etl.errors import InputProblem
+from alma_etl.store.db import StoreRefused, StoreUnavailable
 
 _log = logging.getLogger(__name__)
-# Airflow's own rule for ids of DAGs and runs; with it no id can step out of its folder in the bucket.
-_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
-
 app = FastAPI(title="Alma Airflow", docs_url=None, redoc_url=None, openapi_url=None)
 app.add_middleware(Gate)
-app.include_router(webhooks)
+for _router in (webhooks, overview.router, runs.router, static_files.router):
+    app.include_router(_router)
 
 
 @app.exception_handler(StarletteHTTPException)
@@ -37,17 +39,19 @@ async def unusable(_: Request, error: RequestValidationError) -> Response:
     return PlainTextResponse("Not Found\n" if in_path else "Unprocessable\n", 404 if in_path else 422)
 
 
-def possible_ids(request: Request) -> None:
-    """No look at anything for ids that cannot be: neither Airflow's database nor a bucket takes every character."""
-    for name in ("dag_id", "run_id"):
-        found = request.path_params[name]
-        if not _ID.fullmatch(found) or ".." in found or found == ".":
-            raise HTTPException(404)
+@app.exception_handler(StoreUnavailable)
+@app.exception_handler(StoreRefused)
+@app.exception_handler(InputProblem)
+async def not_now(request: Request, error: Exception) -> Response:
+    """The state store, the bucket or the settings cannot be used: the sentence that says so."""
+    _log.warning("%s cannot be shown: %s", request.url.path[:200], error)
+    user = await get_user(request, None, await bearer_scheme(request))
+    return page(request, user, "problem.html", here="", status=503, sentence=str(error))
 
 
 @app.get(
     "/report/{dag_id}/{run_id}",
-    dependencies=[Depends(possible_ids), Depends(requires_access_dag("GET", DagAccessEntity.RUN))],
+    dependencies=[Depends(possible_ids), Depends(may_see_runs())],
 )
 def report(dag_id: str, run_id: str) -> Response:
     """The page of a run: why its tasks failed, and the report that it wrote; for those who may see the DAG's runs."""

@@ -59,6 +59,10 @@ class RealStack:
         body: bytes = self._s3.get_object(Bucket=self.addresses.bucket, Key=key)["Body"].read()
         return body
 
+    def put(self, key: str, body: bytes) -> None:
+        """Drop a file into the bucket."""
+        self._s3.put_object(Bucket=self.addresses.bucket, Key=key, Body=body)
+
     def task(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
         """A mapped task instance, as Airflow's REST API tells it."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"

@@ -6,15 +6,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.utils import db
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alma_airflow.ui import listening, pages
+from alma_airflow.ui.menu import MENU
+from tests.airflow.ui.conftest import ROLES, FakeBucket, headers_of
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PATHS = [
@@ -44,7 +43,28 @@ PATHS = [
     "report",
     "",
     "/",
+    "?sort=%00&before=%ff",
     "%00",
+    "jobs/%00",
+    "jobs/%2e%2e",
+    "jobs/no_such_dag",
+    "jobs/west_holdings?sort=no&state=%00&search=%ff%00&after=AAAA&before=" + "x" * 5000,
+    "jobs/west_holdings?sort=started_at&after=WyIyMDIwIiwxXQ",
+    "runs/west_holdings",
+    "runs/west_holdings/..",
+    "runs/west_holdings/%00",
+    "runs/%ff/x",
+    "runs/west_holdings/no_such_run",
+    "runs/west_holdings/x?outcome=%00&symbol=%ff&after=W10",
+    "runs/west_holdings/x/records.csv",
+    "runs/west_holdings/x/records.csv?search=%00",
+    "runs/west_holdings/x/download",
+    "runs/west_holdings/x/download?key=%00",
+    "runs/west_holdings/x/download?key=config/west.yaml",
+    "runs/west_holdings/x/download?key=" + "x" * 5000,
+    "static/%00",
+    "static/..%2fpages.py",
+    "static/alma.css%00",
     "webhooks/%00?challenge=x",
     "webhooks/%ff?challenge=x",
     "webhooks/..?challenge=x",
@@ -57,40 +77,9 @@ PATHS = [
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
 
 
-class Pages:
-    """A bucket that has what the test put there; it can be away."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.away = False
-
-    def find(self, key: str) -> bytes | None:
-        if self.away:
-            raise OSError("connection refused")
-        assert ".." not in key
-        return self.kept.get(key)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[TestClient]:
-    """Airflow's API server with the plugin, as it is started; an error that it would answer with 500 is raised."""
-    db.initdb()
-    purge_cached_app()
-    yield TestClient(create_app(apps="core"), base_url="http://localhost:8080", follow_redirects=False)
-    purge_cached_app()
-
-
-@pytest.fixture(scope="module")
-def login(server: TestClient) -> dict[str, str]:
-    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="staff", role="ADMIN"))
-    return {"Authorization": f"Bearer {token}"}
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pages]:
-    found = Pages()
-    monkeypatch.setattr(pages, "open_bucket", lambda: found)
-    monkeypatch.setattr(listening.dcb_hooks, "open_bucket", lambda: found)
+@pytest.fixture(autouse=True)
+def settings(bucket: FakeBucket, store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(listening.dcb_hooks, "open_bucket", lambda: bucket)
     for name, extra in (("DEFAULT", {"webhook_secret": "unlikely-test-word"}), ("BORROWER", {})):
         connection: dict[str, Any] = {
             "conn_type": "alma",
@@ -103,13 +92,15 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pages]:
             json.dumps(connection),
         )
     listening.listeners.forget()
-    yield found
+    yield
     listening.listeners.forget()
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("who", ["nobody", "staff"])
-def test_no_path_breaks_a_page(server: TestClient, login: Any, bucket: Pages, path: str, who: str) -> None:
+def test_no_path_breaks_a_page(
+    server: TestClient, login: Any, bucket: FakeBucket, path: str, who: str
+) -> None:
     headers = login if who == "staff" else {}
     for method in METHODS:
         answer = server.request(method, f"/alma/{path}", headers=headers)
@@ -122,7 +113,7 @@ def test_no_path_breaks_a_page(server: TestClient, login: Any, bucket: Pages, pa
 @pytest.mark.heavy
 def test_no_ids_break_the_page_of_a_run(server: TestClient, login: Any, dag_id: str, run_id: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pages, "open_bucket", Pages)
+        patched.setattr(pages, "open_bucket", FakeBucket)
         answer = server.get(f"/alma/report/{_quoted(dag_id)}/{_quoted(run_id)}", headers=login)
     assert answer.status_code < 500
 
@@ -132,7 +123,7 @@ def _quoted(text: str) -> str:
 
 
 def test_a_browser_without_a_login_is_led_to_airflows_login_and_from_there_to_the_page(
-    server: TestClient, bucket: Pages
+    server: TestClient, bucket: FakeBucket
 ) -> None:
     answer = server.get("/alma/report/west_holdings/a+b?x=1&y=%20", headers=BROWSER)
     assert answer.status_code == 303
@@ -146,7 +137,7 @@ def test_a_browser_without_a_login_is_led_to_airflows_login_and_from_there_to_th
 
 
 @pytest.mark.parametrize("path", ["report/west_holdings/x", "report/%00/..", "no/such/page", "%ff"])
-def test_without_a_login_nothing_is_looked_at(server: TestClient, bucket: Pages, path: str) -> None:
+def test_without_a_login_nothing_is_looked_at(server: TestClient, bucket: FakeBucket, path: str) -> None:
     bucket.away = True
     assert server.get(f"/alma/{path}").status_code == 401
     assert server.get(f"/alma/{path}", headers=BROWSER).status_code == 303
@@ -156,32 +147,62 @@ def test_without_a_login_nothing_is_looked_at(server: TestClient, bucket: Pages,
     assert server.get(f"/alma/{path}", headers=BROWSER | {"Cookie": "_token=made-up"}).status_code == 303
 
 
-def test_every_page_is_behind_the_gate(server: TestClient, bucket: Pages) -> None:
-    open_to_all = set()
+def routes() -> list[tuple[str, str]]:
+    """Method and path of everything that is answered, but the listener for Alma's webhooks."""
+    found = []
     for route in pages.app.routes:
-        assert isinstance(route, APIRoute)
+        assert isinstance(route, APIRoute), f"{route} has no guard that this test could see"
         path = route.path
         for name in route.param_convertors:
             path = path.replace("{" + name + "}", "x")
-        if any(
-            server.request(method, f"/alma{path}").status_code not in (401, 403) for method in route.methods
-        ):
-            open_to_all.add(route.path)
-    assert open_to_all <= {"/webhooks/{system}"}
+        if not path.startswith("/webhooks/"):
+            found += [(method, f"/alma{path}") for method in sorted(route.methods)]
+    return found
 
 
-def test_who_may_not_see_the_dag_is_refused_in_words(
-    server: TestClient, bucket: Pages, monkeypatch: pytest.MonkeyPatch
+def test_there_are_routes_and_the_menu_leads_to_them() -> None:
+    assert len(routes()) > 5
+    assert {("GET", f"/alma{entry.path}") for entry in MENU} <= set(routes())
+
+
+def test_without_a_token_no_route_is_open(server: TestClient) -> None:
+    for method, path in routes():
+        assert server.request(method, path).status_code == 401, (method, path)
+
+
+def test_without_a_role_no_route_is_open(server: TestClient) -> None:
+    """A login is not enough: each route asks for a permission. One that asks for none fails here."""
+    nobody = headers_of(None)
+    for method, path in routes():
+        answer = server.request(method, path, headers=BROWSER | nobody)
+        assert answer.status_code == 403, (method, path)
+        assert answer.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_viewer_may_look_and_not_act(server: TestClient, role: str) -> None:
+    """Nothing is looked at that is not there, and nobody acts without the token of a form, whatever the role."""
+    who = headers_of(role)
+    for method, path in routes():
+        answer = server.request(method, path, headers=who)
+        if method in ("GET", "HEAD"):
+            assert answer.status_code in (200, 404, 422), (method, path)
+        else:
+            assert answer.status_code == 403, (method, path)
+
+
+def test_what_changes_something_asks_for_more_than_to_look() -> None:
+    """The guards of routes that change something ask to start runs: their names say so."""
+    for route in pages.app.routes:
+        assert isinstance(route, APIRoute)
+        if route.methods - {"GET", "HEAD"} and not route.path.startswith("/webhooks/"):
+            asked = {each.call.__qualname__ for each in route.dependant.dependencies if each.call}
+            assert any(name.startswith("posted") for name in asked), route.path
+
+
+def test_a_bucket_that_is_away_is_no_broken_airflow(
+    server: TestClient, login: Any, bucket: FakeBucket
 ) -> None:
-    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="nobody", role=None))
-    answer = server.get(
-        "/alma/report/west_holdings/x", headers=BROWSER | {"Authorization": f"Bearer {token}"}
-    )
-    assert answer.status_code == 403
-    assert answer.headers["content-type"].startswith("text/plain")
-
-
-def test_a_bucket_that_is_away_is_no_broken_airflow(server: TestClient, login: Any, bucket: Pages) -> None:
     bucket.away = True
     answer = server.get("/alma/report/west_holdings/x", headers=login)
     assert answer.status_code == 503
@@ -189,7 +210,7 @@ def test_a_bucket_that_is_away_is_no_broken_airflow(server: TestClient, login: A
 
 
 def test_a_run_without_a_report_names_no_task_that_its_dag_does_not_have(
-    server: TestClient, login: Any, bucket: Pages
+    server: TestClient, login: Any, bucket: FakeBucket
 ) -> None:
     answer = server.get("/alma/report/dcb_place_request/x", headers=login)
     assert answer.status_code == 404
@@ -197,24 +218,45 @@ def test_a_run_without_a_report_names_no_task_that_its_dag_does_not_have(
     assert "`report`" not in answer.text
 
 
-def test_a_report_is_shown_as_it_was_written(server: TestClient, login: Any, bucket: Pages) -> None:
+def test_a_report_is_shown_as_it_was_written(server: TestClient, login: Any, bucket: FakeBucket) -> None:
     bucket.kept["runs/west_holdings/x/report.html"] = b"<html><body>Delivered</body></html>"
     answer = server.get("/alma/report/west_holdings/x", headers=login)
     assert (answer.status_code, answer.content) == (200, b"<html><body>Delivered</body></html>")
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_the_report_is_a_tab_of_each_run(server: TestClient, login: Any, bucket: Pages) -> None:
+def plugin(server: TestClient, login: Any) -> dict[str, Any]:
+    """What Airflow's UI learns of the plugin."""
     plugins = server.get("/api/v2/plugins", headers=login).json()["plugins"]
-    (tab,) = (view for plugin in plugins if plugin["name"] == "alma" for view in plugin["external_views"])
-    assert tab["destination"] == "dag_run"
+    (ours,) = (each for each in plugins if each["name"] == "alma")
+    found: dict[str, Any] = ours
+    return found
+
+
+def test_the_navigation_leads_to_the_pages(server: TestClient, login: Any) -> None:
+    (entry,) = (each for each in plugin(server, login)["external_views"] if each["destination"] == "nav")
+    assert entry["name"] == "Alma"
+    assert server.get(entry["href"], headers=login).status_code == 200
+
+
+def test_the_report_is_a_tab_of_each_run(server: TestClient, login: Any, bucket: FakeBucket) -> None:
+    views = plugin(server, login)["external_views"]
+    (tab,) = (view for view in views if view["destination"] == "dag_run")
     bucket.kept["runs/west_holdings/a+b:c/report.html"] = b"<html><body>Delivered</body></html>"
     page = tab["href"].replace("{DAG_ID}", "west_holdings").replace("{RUN_ID}", "a%2Bb%3Ac")
     assert b"Delivered" in server.get(page, headers=login).content
 
 
+def test_dags_runs_and_tasks_have_a_tab_of_ours(server: TestClient, login: Any) -> None:
+    tabs = plugin(server, login)["react_apps"]
+    assert {tab["destination"] for tab in tabs} == {"dag", "dag_run", "task_instance"}
+    for tab in tabs:
+        script = server.get(tab["bundle_url"], headers=login)
+        assert script.headers["content-type"].startswith("text/javascript")
+
+
 def test_challenges_are_answered_for_systems_that_may_send_and_for_no_others(
-    server: TestClient, bucket: Pages
+    server: TestClient, bucket: FakeBucket
 ) -> None:
     answer = server.get("/alma/webhooks/LENDER", params={"challenge": "abc"})
     assert (answer.status_code, answer.json()) == (200, {"challenge": "abc"})
@@ -225,13 +267,13 @@ def test_challenges_are_answered_for_systems_that_may_send_and_for_no_others(
     assert {(other.status_code, other.text.strip()) for other in others} == {(404, "Not Found")}
 
 
-def test_a_challenge_waits_for_settings_that_cannot_be_read(server: TestClient, bucket: Pages) -> None:
+def test_a_challenge_waits_for_settings_that_cannot_be_read(server: TestClient, bucket: FakeBucket) -> None:
     bucket.kept["config/dcb.yaml"] = b"systems: ["
     assert server.get("/alma/webhooks/LENDER", params={"challenge": "abc"}).status_code == 503
 
 
 def test_where_dcb_has_no_settings_no_system_is_listened_to(
-    server: TestClient, bucket: Pages, monkeypatch: pytest.MonkeyPatch
+    server: TestClient, bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = {"conn_type": "alma", "host": "http://127.0.0.1:9", "password": "sandbox"}
     monkeypatch.setenv(

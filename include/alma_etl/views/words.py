@@ -1,0 +1,82 @@
+"""How the words of the ledger look on a page: which are good, which need somebody, what an outcome means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from alma_etl.items.rows import ItemOutcome
+from alma_etl.jobs.checkpoint import Rank
+from alma_etl.jobs.ledger_reading import RunKey
+from alma_etl.jobs.outcomes import RowOutcome
+from alma_etl.west.outcomes import MEANING, Outcome
+
+Tone = Literal["good", "plain", "wait", "bad"]
+
+OF_FILES: Mapping[str, type[RowOutcome]] = {"item_creation": ItemOutcome}
+"""The outcomes of every job on dropped files that ships, by the job's word."""
+
+_STATES: Mapping[str, Tone] = {
+    "done": "good",
+    "running": "wait",
+    "waiting": "wait",
+    "started": "wait",
+    "arrived": "wait",
+    "failed": "bad",
+    "superseded": "plain",
+    "ignored": "plain",
+}
+_WEST: Mapping[Outcome, Tone] = {
+    Outcome.DELIVERED: "good",
+    Outcome.BAD_MARC: "wait",
+    Outcome.NOT_FOUND: "wait",
+    Outcome.FAILED: "bad",
+}
+_RANKS: Mapping[Rank, Tone] = {
+    Rank.MADE: "good",
+    Rank.SETTLED: "good",
+    Rank.REFUSED: "wait",
+    Rank.OPEN: "bad",
+}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A state or an outcome: `tone` is how it looks, `meaning` what it says where the word alone does not."""
+
+    word: str
+    tone: Tone
+    meaning: str = ""
+
+
+def state(word: str) -> Word:
+    """The state of a run or a file."""
+    return Word(word, _STATES.get(word, "plain"))
+
+
+def outcome(word: str, job: str = "") -> Word:
+    """How a record of a job ended; a word that the job does not have, or no job of ours, is plain."""
+    return _outcomes(job).get(word) or Word(word, "plain")
+
+
+@cache
+def _outcomes(job: str) -> Mapping[str, Word]:
+    if job == "west_holdings":
+        return {each.value: Word(each.value, _WEST.get(each, "plain"), MEANING[each]) for each in Outcome}
+    if job in OF_FILES:
+        kind = OF_FILES[job]
+        return {each.value: Word(each.value, _RANKS[each.weight.rank], each.meaning) for each in kind}
+    return {}
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """Something that needs attention and what to do about it, with the run, or the DAG, that it is about."""
+
+    what: str
+    what_to_do: str
+    tone: Tone = "bad"
+    run: RunKey | None = None
+    dag_id: str = ""

@@ -1,0 +1,67 @@
+"""What Airflow's own database says of the jobs: schedules, pauses, and whether its parts run."""
+
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from airflow.configuration import conf
+from airflow.jobs.job import Job
+from airflow.models.dag import DagModel, DagTag
+from airflow.utils.session import create_session
+from sqlalchemy import func, select
+
+from alma_etl.views.overview import Heartbeat, Schedule
+
+TAG = "alma"
+"""The tag of a DAG that the pages show."""
+_PARTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag processor", "TriggererJob": "triggerer"}
+_BY_HAND = "when somebody starts it"
+
+
+def zone() -> tzinfo:
+    """The time zone of Airflow's setting `default_timezone`, in which the pages show times."""
+    name = conf.get("core", "default_timezone", fallback="utc")
+    if name == "system":
+        return datetime.now().astimezone().tzinfo or UTC
+    return UTC if name.lower() == "utc" else ZoneInfo(name)
+
+
+def schedules() -> list[Schedule]:
+    """The DAGs with the tag `alma`, by id; one query."""
+    asked = (
+        select(DagModel)
+        .where(DagModel.is_stale.is_(False), DagModel.tags.any(DagTag.name == TAG))
+        .order_by(DagModel.dag_id)
+    )
+    with create_session() as session:
+        return [_schedule(each) for each in session.scalars(asked)]
+
+
+def _schedule(dag: DagModel) -> Schedule:
+    summary = dag.timetable_summary or ""
+    when = _BY_HAND if summary in ("", "None") else dag.timetable_description or summary
+    if summary == "Asset":
+        when = "when files arrive"
+    return Schedule(
+        dag_id=dag.dag_id,
+        title=dag.dag_display_name,
+        when=when,
+        paused=bool(dag.is_paused),
+        broken=bool(dag.has_import_errors),
+        next_run=None if dag.is_paused else dag.next_dagrun_create_after,
+    )
+
+
+def heartbeats() -> list[Heartbeat]:
+    """The scheduler, the DAG processor and the triggerer; one query."""
+    newest = (
+        select(Job.job_type, func.max(Job.latest_heartbeat).label("beat"))
+        .where(Job.job_type.in_(_PARTS))
+        .group_by(Job.job_type)
+        .subquery()
+    )
+    asked = select(Job).join(
+        newest, (Job.job_type == newest.c.job_type) & (Job.latest_heartbeat == newest.c.beat)
+    )
+    with create_session() as session:
+        found = {each.job_type: (each.is_alive(), each.latest_heartbeat) for each in session.scalars(asked)}
+    return [Heartbeat(name, *found.get(kind, (False, None))) for kind, name in _PARTS.items()]
