@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -16,7 +17,7 @@ from pydantic import (
 
 from alma_etl.dcb.machine.model import Policy
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.settings_files import Code, Form, SettingsFile
+from alma_etl.jobs.settings_files import Code, Form, SettingsFile, TimeZone
 from alma_etl.store.bucket import Bucket
 
 _USUAL_CONNECTIONS = {"mod_dcb": "mod_dcb_default", "dcb_nudge": "dcb_default"}
@@ -84,6 +85,7 @@ class SystemSettings(_Part):
     cancel_reason: Code = "CancelledAtPatronRequest"
     cancel_reasons: dict[CancelCause, Code] = {}
     hold_shelf_days: Annotated[int, Field(ge=1, le=365)] = 10
+    timezone: TimeZone = "UTC"
     barcode_prefix: Code | None = None
     host_lms_code: SystemCode | None = None
 
@@ -106,6 +108,11 @@ class SystemSettings(_Part):
     def lacks(self, *names: str) -> list[str]:
         """Those of these settings that are not given."""
         return [name for name in names if getattr(self, name) is None]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where its days begin and end."""
+        return ZoneInfo(self.timezone)
 
     def reason_for(self, cause: CancelCause) -> str:
         """Alma's code of the reason for which a hold is cancelled."""

@@ -8,9 +8,11 @@ from datetime import date
 from importlib.resources import files
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     GetCoreSchemaHandler,
@@ -58,6 +60,17 @@ def _quoted(value: object) -> object:
 
 
 # A code of Alma's, or the id of a connection.
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"there is no time zone {value!r}; write it like America/Los_Angeles") from error
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+"""The name of a time zone."""
+
 Code = Annotated[
     str, BeforeValidator(_quoted), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
 ]

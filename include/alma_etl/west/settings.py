@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.settings_files import Form, SettingsFile, sentence_of
+from alma_etl.jobs.settings_files import Form, SettingsFile, TimeZone, sentence_of
 from alma_etl.store.bucket import Bucket
 from alma_etl.west.retention import name_compared
 
@@ -52,7 +51,7 @@ class WestSettings(BaseModel):
     list_mode: ListMode = ListMode.BATCH
     failure_threshold: Share = 0.01
     max_drop: Share = 0.05
-    timezone: str = "UTC"
+    timezone: TimeZone = "UTC"
     chunk_size: Annotated[int, Field(ge=1, le=10_000)] = 500
     limit: Annotated[int, Field(ge=1)] | None = None
     dry_run: bool = False
@@ -61,15 +60,6 @@ class WestSettings(BaseModel):
     @classmethod
     def _ids_are_strings(cls, value: object) -> object:
         return str(value) if isinstance(value, int) else value
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"there is no time zone {value!r}; write it like America/Los_Angeles") from error
-        return value
 
     @property
     def effective_list_mode(self) -> ListMode:

@@ -54,7 +54,8 @@ SHELF = {"req": "ON_HOLD_SHELF", "it": "HOLDSHELF", "expiry": "2026-02-10"}
 @pytest.mark.parametrize(
     ("first", "second", "closure"),
     [
-        ("2026-02-10T08:00:00Z", "2026-02-10T09:00:00Z", Closure.HOLD_SHELF_EXPIRED),
+        ("2026-02-11T08:00:00Z", "2026-02-11T09:00:00Z", Closure.HOLD_SHELF_EXPIRED),
+        ("2026-02-10T08:00:00Z", "2026-02-10T09:00:00Z", Closure.CANCELED),
         ("2026-02-08T08:00:00Z", "2026-02-08T09:00:00Z", Closure.CANCELED),
     ],
 )
@@ -80,8 +81,8 @@ def test_canceled_by_explicit_evidence_needs_one_sighting() -> None:
 def test_expired_at_the_lender_never_picked_from_its_shelf() -> None:
     story = placed_at("2026-01-31T08:00:00Z")
     story.see("S", "IN_PROCESS", "REQUESTED", at="2026-02-01T08:00:00Z", expiry="2026-02-05")
-    story.see("S", "gone", "MISSING", "none", at="2026-02-05T01:00:00Z")
-    story.see("S", "gone", "MISSING", "none", at="2026-02-05T02:00:00Z")
+    story.see("S", "gone", "MISSING", "none", at="2026-02-06T01:00:00Z")
+    story.see("S", "gone", "MISSING", "none", at="2026-02-06T02:00:00Z")
     assert story.path == ["NOT_SUPPLIED_CURRENT_SUPPLIER"]
     assert story.state.closure is Closure.EXPIRED
     assert story.standing == {"SUPPLIER_ITEM_MISSING"}

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from alma_etl.dcb.machine.model import RULES, State
+from alma_etl.alma.user_requests import UserRequest
+from alma_etl.dcb.machine.model import RULES, State, read_end, read_seen
 from alma_etl.dcb.machine.step import is_wanted
 from alma_etl.dcb.machine.vocabulary import ActionType, Closure, Role, Status, Workflow
 from alma_etl.dcb.plan import Look, Part, interval_of, is_tracked, parts_wanted
-from alma_etl.dcb.settings import shipped_settings
+from alma_etl.dcb.settings import SystemSettings, shipped_settings
+from alma_etl.dcb.sides.alma_read import gone_hold, of_request
 from tests.unit.dcb.story import (
     Story,
     cancelled_while_out,
@@ -103,8 +105,6 @@ def test_a_loan_that_ended_before_the_hold_was_ever_read_is_an_earlier_one() -> 
 
 @pytest.mark.parametrize("loan", ["Complete", "?", "none"])
 def test_a_loan_that_ended_or_is_unread_makes_the_plan_read_the_item_and_look_again_soon(loan: str) -> None:
-    from alma_etl.dcb.machine.model import read_seen
-
     state = loaned().state
     got: Any = read_seen({"role": "BORROWER", "at": "T50", "loan": _loan(loan)})
     assert parts_wanted(state, B, Look(NOW), SETTINGS, got) == (Part.ITEM,)
@@ -178,8 +178,6 @@ def test_pua_a_closed_virtual_loan_at_home_does_not_outvote_the_book() -> None:
 
 
 def test_closed_is_inferred_as_without_a_webhook() -> None:
-    from alma_etl.dcb.sides.alma_read import gone_hold
-
     assert gone_hold("CANCELED").closure is Closure.CANCELED
     assert gone_hold("COMPLETED").closure is None  # kept by an earlier version
     story = on_shelf().see("B", "gone:COMPLETED", "HOLDSHELF", "none").see("B", "gone", "HOLDSHELF", "none")
@@ -328,6 +326,17 @@ def test_the_day_on_which_a_hold_vanished_decides_whether_it_had_expired() -> No
     story.see("B", "gone", "HOLDSHELF", "none", at="2026-02-10T23:50:00Z")
     story.see("B", "gone", "HOLDSHELF", "none", at="2026-02-11T00:05:00Z")
     assert (story.path, story.state.closure) == (["AWAITING_RETURN_TO_SUPPLIER"], Closure.CANCELED)
+
+
+def test_the_last_day_of_a_hold_ends_in_the_zone_of_the_institution() -> None:
+    raw = {"request_id": "1", "expiry_date": "2026-02-10Z"}
+    request = UserRequest("1", "u", "HOLD", "ON_HOLD_SHELF", "", "", "", "", "", "", 0, "", raw)
+    zone = SystemSettings(alma_conn_id="a", library="L", timezone="America/Los_Angeles").zone
+    assert of_request(request, zone=zone).expiry_date == datetime(2026, 2, 11, 8, tzinfo=UTC)
+    assert of_request(request).expiry_date == datetime(2026, 2, 11, tzinfo=UTC)
+    assert read_end("2026-02-10T18:00:00Z", zone) == datetime(2026, 2, 10, 18, tzinfo=UTC)
+    with pytest.raises(ValueError, match="out of the range"):
+        read_end("9999-12-31")
 
 
 # --- 9. what could not be read is in doubt until it is read

@@ -230,7 +230,8 @@ def _look_at_lender(run: Cancelling, leg: LegRecord) -> Report:
         folio_reader = FolioReader(run.context.systems.mod_dcb(leg.system_code))
         txn = folio_reader.transaction(leg.txn_id or run.conf.pr_id)
         return Report(Observation(leg.role, at, txn=txn), "MANUAL", tuple(folio_reader.errors()))
-    reader = AlmaReader(run.context.systems.alma(leg.system_code))
+    zone = run.context.systems.settings(leg.system_code).zone
+    reader = AlmaReader(run.context.systems.alma(leg.system_code), zone)
     observation = Observation(
         leg.role, at, request=reader.request(leg), item=reader.item(leg), loan=reader.loan(leg)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
@@ -54,6 +54,21 @@ def read_time(text: str) -> datetime:
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:  # the last hours of the year 9999, elsewhere
+        raise ValueError(f"{text!r} is out of the range of dates") from error
+
+
+def read_end(text: str, zone: tzinfo = UTC) -> datetime:
+    """When something ends, as UTC: at a time of Alma's, or with a day that is given alone, as it ends in ``zone``.
+
+    Raises ValueError for anything else.
+    """
+    day = _DATE.fullmatch(text)
+    if day is None:
+        return read_time(text)
+    try:
+        following = date.fromisoformat(day[1]) + timedelta(days=1)
+        return datetime.combine(following, time(), zone).astimezone(UTC)
+    except OverflowError as error:
         raise ValueError(f"{text!r} is out of the range of dates") from error
 
 
@@ -107,8 +122,9 @@ P = TypeVar("P", "RequestRead", "ItemRead", "LoanRead", "PatronRead")
 
 @dataclass(frozen=True, slots=True)
 class RequestRead:
-    """The hold request: Alma's user request. ``closure`` is explicit evidence of how it ended (a webhook, a history
-    row, our own DELETE), or what the reader concluded."""
+    """The hold request: Alma's user request. ``expiry_date``: when its last day is over. ``closure`` is explicit
+    evidence of how it ended (a webhook, a history row, our own DELETE), or what the reader concluded.
+    """
 
     found: bool | None
     request_status: str | None = None
@@ -316,8 +332,9 @@ def _text(value: object) -> str | None:
 
 def _time(name: str, value: object) -> datetime | None:
     text = _text(value)
+    read = read_end if name == "expiry_date" else read_time
     try:
-        return None if text is None else read_time(text)
+        return None if text is None else read(text)
     except ValueError as error:
         raise ValueError(f"{name} is not a date or time: {text!r}") from error
 

@@ -16,11 +16,9 @@ from alma_etl.dcb.machine.vocabulary import (
     AckName,
     ActionType,
     Closure,
-    ItemState,
     RequestOutcome,
     Role,
     Status,
-    item_of,
 )
 from alma_etl.dcb.settings import CancelCause
 from alma_etl.dcb.sides import alma_act, alma_read, folio, legs, virtual_item
@@ -34,7 +32,6 @@ from alma_etl.errors import InputProblem
 
 A = ActionType
 _AT_ONCE = timedelta()
-_WHILE_IT_TRAVELS = timedelta(hours=24)
 _AFTER_A_LOST_ANSWER = (2.0, 8.0)
 
 
@@ -139,11 +136,6 @@ def _lenders_item(context: ActionContext, leg: LegRecord) -> ItemRead:
     return read
 
 
-def _lenders_item_is(context: ActionContext, leg: LegRecord, word: ItemState) -> bool:
-    read = _lenders_item(context, leg)
-    return item_of(read.base_status, read.process_type) is word
-
-
 def prevent_renewal(context: ActionContext, leg: LegRecord) -> ActionResult:
     """The patron can no longer renew: the lender wants the book back."""
     alma, system = context.alma(leg), context.settings(leg)
@@ -189,14 +181,6 @@ def _clean_lender(context: ActionContext, leg: LegRecord) -> None:
         # A lender's transaction is closed by its own check-in, and cancelled by CANCEL_SUPPLIER_HOLD.
         return
     state = context.tracked.state
-    if flags.CANCELLED_IN_TRANSIT in state.standing:
-        cancel(context, leg)
-        if _lenders_item_is(context, leg, ItemState.TRANSIT):
-            raise Unsettled(
-                f"The lender's item {leg.item_pid} is in transit after the request was cancelled: the virtual item "
-                "stays until it is not",
-                _WHILE_IT_TRAVELS,
-            )
     if (
         leg.user_id
         and leg.item_pid
@@ -268,9 +252,7 @@ class AlmaActor:
             result = _result(context, action)
         except Impossible as refusal:
             return Refused(refusal.sentence, (_report(self._failed(action)),))
-        except Unsettled as problem:
-            return Later(str(problem), problem.after)
-        except InputProblem as problem:
+        except (Unsettled, InputProblem) as problem:
             return Later(str(problem))
         acks = [*result.acks]
         said = any(ack.name is AckName.ACTION_DONE for ack in acks)

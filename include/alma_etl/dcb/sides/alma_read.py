@@ -5,8 +5,8 @@ Codes are kept as they came, "" for absent, nothing personal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import TypeVar
 
 from alma_etl.alma import shapes
@@ -15,7 +15,7 @@ from alma_etl.alma.items import Item
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import NO_USER, UserBlock
-from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead, read_time
+from alma_etl.dcb.machine.model import ItemRead, LoanRead, PatronRead, RequestRead, read_end, read_time
 from alma_etl.dcb.machine.vocabulary import HISTORY, Closure, Role, alma_code
 from alma_etl.dcb.machine.vocabulary import LoanState as LoanWord
 from alma_etl.dcb.sides.ports import Failures
@@ -31,10 +31,12 @@ _SHORT_LIST = "SHORT_LIST"
 
 
 class AlmaReader:
-    """Implements `ports.SideReader`. One for each thread and question; the client may be shared."""
+    """Implements `ports.SideReader`. One for each thread and question; the client may be shared. ``zone``: in which the
+    institution's days end."""
 
-    def __init__(self, alma: AlmaClient) -> None:
+    def __init__(self, alma: AlmaClient, zone: tzinfo = UTC) -> None:
         self._alma = alma
+        self._zone = zone
         self._failures = Failures()
         self._user_seen: bool | None = None
         self._short: set[str] = set()
@@ -58,13 +60,13 @@ class AlmaReader:
         answer = self._settled("request", self._alma.requests.read(leg.user_id, leg.request_id))
         if isinstance(answer, Found):
             self._user_seen = True
-            return of_request(answer.value, leg.closure_hint)
+            return of_request(answer.value, leg.closure_hint, self._zone)
         return RequestRead(None) if isinstance(answer, Unknown) else gone_hold(leg.closure_hint)
 
     def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
         """GET /users/{user_id}/requests, all pages; None when it could not be read."""
         rows = self._rows("request", self._alma.requests.of_user(user_id, request_type="HOLD"))
-        return None if rows is None else {row.request_id: of_request(row) for row in rows}
+        return None if rows is None else {row.request_id: of_request(row, zone=self._zone) for row in rows}
 
     def unnamed_request(self, leg: LegRecord) -> RequestRead:
         """The hold that a list which was read does not name: gone, if the list is whole; else it is read singly."""
@@ -224,7 +226,7 @@ def gone_hold(hint: str | None) -> RequestRead:
     return RequestRead(False, closure=_hinted(hint))
 
 
-def of_request(request: UserRequest, hint: str | None = None) -> RequestRead:
+def of_request(request: UserRequest, hint: str | None = None, zone: tzinfo = UTC) -> RequestRead:
     """A hold that Alma shows: an open one, or a closed one in the history."""
     raw = request.raw
     closed = alma_code(request.status) == HISTORY
@@ -232,7 +234,7 @@ def of_request(request: UserRequest, hint: str | None = None) -> RequestRead:
         found=True,
         request_status=request.status or None,
         task_name=request.task_name or None,
-        expiry_date=_time(raw.get("expiry_date")),
+        expiry_date=_time(raw.get("expiry_date"), lambda text: read_end(text, zone)),
         request_date=_time(raw.get("request_time")) or _time(raw.get("request_date")),
         item_id=request.item_pid or None,
         closure=_ended(request, hint) if closed else None,
@@ -275,12 +277,12 @@ def of_loan(loan: Loan) -> LoanRead:
     )
 
 
-def _time(value: object) -> datetime | None:
+def _time(value: object, read: Callable[[str], datetime] = read_time) -> datetime | None:
     """A date or time of Alma's. One that cannot be read says nothing, and must not spoil what is beside it; no more
     does one that means "never", from which nothing can be reckoned on."""
     text = shapes.text(value)
     try:
-        moment = read_time(text) if text else None
+        moment = read(text) if text else None
     except ValueError:
         return None
     return moment if moment is None or moment.year < _NEVER else None

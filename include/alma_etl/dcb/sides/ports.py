@@ -178,11 +178,7 @@ class Impossible(Exception):
 
 
 class Unsettled(Exception):
-    """Nobody knows whether it is done, or it cannot be done now: one sentence; ``after``: when to try again."""
-
-    def __init__(self, sentence: str, after: timedelta | None = None) -> None:
-        super().__init__(sentence)
-        self.after = after
+    """Nobody knows whether it is done, or it cannot be done now: one sentence."""
 
 
 def describe(error: RemoteError | None) -> str:

@@ -197,7 +197,9 @@ class SystemSources:
         leg = questions[0].leg
         if leg.system_kind == "MOD_DCB":
             return [self._transaction(each.leg) for each in questions]
-        reader: SideReader = AlmaReader(self._systems.alma(leg.system_code))
+        reader: SideReader = AlmaReader(
+            self._systems.alma(leg.system_code), self._systems.settings(leg.system_code).zone
+        )
         if not listed:
             return [_single(reader, each) for each in questions]
         return _list_of_user(reader, questions)
