@@ -249,3 +249,39 @@ def test_the_log_the_clock_and_the_faults_are_controlled_as_those_of_a_sandbox(f
     assert (refused.status_code, folio.control("faults", method="GET")) == (400, [])
     assert "drop, slow, body, bad_gateway" in refused.json()["error"]
     assert requests.post(f"{folio.url}/sandbox/settings", json={"odd": 1}, timeout=30).status_code == 400
+
+
+# --- dcb-service's GraphQL
+
+PAGE = 'query($q:String,$n:Int){ patronRequests(query:$q,pageno:$n,pagesize:2,order:"id",orderBy:"DESC")'
+
+
+def ask(folio: Folio, fields: str, query: str = "", number: int = 0) -> Any:
+    token = folio.session.post(folio.url + TOKEN, data=CLIENT, timeout=30).json()["access_token"]
+    body = {"query": f"{PAGE}{{ totalSize content{{{fields}}} }} }}", "variables": {"q": query, "n": number}}
+    return folio.call("POST", "/graphql", body, key=f"Bearer {token}").json()
+
+
+def test_requests_are_listed_by_graphql_in_pages(folio: Folio) -> None:
+    for number, status in enumerate(("LOANED", "CONFIRMED", "LOANED", "ERROR")):
+        fields = {
+            "suppliers": [{"isActive": True, "localId": f"s-{number}", "virtualPatron": {"localId": "v"}}]
+        }
+        folio.control(f"patron-requests/p-{number}", {"status": status, **fields})
+    fields = "id status suppliers{localId virtualPatron{localId}}"
+    found = ask(folio, fields, 'status:"LOANED" OR status:"ERROR"')["data"]["patronRequests"]
+    assert found["totalSize"] == 3
+    assert found["content"][0] == {
+        "id": "p-3",
+        "status": "ERROR",
+        "suppliers": [{"localId": "s-3", "virtualPatron": {"localId": "v"}}],
+    }
+    rest = ask(folio, "id", 'status:"LOANED" OR status:"ERROR"', 1)["data"]["patronRequests"]["content"]
+    assert rest == [{"id": "p-0"}]
+
+
+def test_graphql_needs_a_token_and_names_what_the_schema_has_not(folio: Folio) -> None:
+    assert folio.call("POST", "/graphql", {"query": "{patronRequests{totalSize}}"}).status_code == 401
+    (error,) = ask(folio, "id suppliers{colour}")["errors"]
+    assert "Field 'colour' in type 'SupplierRequest' is undefined" in error["message"]
+    assert ask(folio, "id {")["errors"]

@@ -1,4 +1,4 @@
-"""`python -m alma_etl.dcb`: replay, check-setup, explain, nudge, operator, alerts, acknowledge."""
+"""`python -m alma_etl.dcb`: replay, check-setup, explain, nudge, adopt, operator, alerts, acknowledge."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from alma_etl.dcb.replay import replay_file
 from alma_etl.errors import InputProblem
 
 if TYPE_CHECKING:
+    from alma_etl.dcb.settings import DcbSettings
     from alma_etl.dcb.store import DcbStore
 
 _URL = "the state store: postgresql+psycopg://... or sqlite:///file"
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         work: dict[str, Callable[[DcbStore, argparse.Namespace], int]] = {
             "explain": _explain,
             "nudge": _nudge,
+            "adopt": _adopt,
             "operator": _operator,
             "alerts": _alerts,
             "acknowledge": _acknowledge,
@@ -59,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("nudge", help="let the next tick look at requests, at everything of them")
     command.add_argument("url", help=_URL)
     command.add_argument("pr_id", nargs="+", help="ids of patron requests")
+    command = commands.add_parser("adopt", help="watch requests that another service runs: those of a list")
+    command.add_argument("url", help=_URL)
+    command.add_argument("file", type=Path, help="JSON, JSON lines or a table: docs/schemas/dcb_adopt.json")
+    command.add_argument(
+        "--config",
+        type=Path,
+        help="a copy of your config/dcb.yaml: its systems; without it those of the sandboxes",
+    )
     command = commands.add_parser("operator", help="decide about a request; see the runbook dcb_status_sync")
     command.add_argument("url", help=_URL)
     command.add_argument("pr_id", help="the id of the patron request")
@@ -127,17 +137,33 @@ def _acknowledge(store: "DcbStore", given: argparse.Namespace) -> int:
     return 0
 
 
-def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
-    from alma_etl.dcb.decisions import decide
+def _adopt(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.dcb.flows.adopt.job import adopt_file
+
+    if not given.file.is_file():
+        raise InputProblem(f"There is no file {given.file}")
+    counts, refused = adopt_file(store, given.file, settings=_settings(given), now=datetime.now(UTC))
+    sys.stdout.write(", ".join(f"{number} {outcome}" for outcome, number in counts.items()) + ".\n")
+    sys.stderr.writelines(f"{message}\n" for message in refused)
+    return 1 if counts["refused"] == sum(counts.values()) else 0
+
+
+def _settings(given: argparse.Namespace) -> "DcbSettings":
+    """Those of ``--config``, else those that ship, as in the mode drive."""
     from alma_etl.dcb.settings import DcbSettings, shipped_settings
     from alma_etl.jobs.settings_files import read_settings
 
+    if not given.config:
+        return shipped_settings().model_copy(update={"mode": "drive"})
+    text = check_setup_command.text_of(given.config)
+    return read_settings(text, DcbSettings, source=str(given.config))
+
+
+def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.dcb.decisions import decide
+
     # Where DCB only observes, the next tick leaves what is kept here undone; not keeping it would lose it elsewhere.
-    settings = shipped_settings().model_copy(update={"mode": "drive"})
-    if given.config:
-        settings = read_settings(
-            check_setup_command.text_of(given.config), DcbSettings, source=str(given.config)
-        )
+    settings = _settings(given)
     now = datetime.now(UTC)
     sentence = decide(store, settings, given.pr_id, given.decision, by=given.by, now=now, force=given.force)
     sys.stdout.write(f"{sentence}\n")

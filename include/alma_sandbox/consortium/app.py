@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from alma_sandbox.consortium import control, transactions
+from alma_sandbox.consortium import control, graphql, transactions
 from alma_sandbox.consortium.transactions import Refused
 from alma_sandbox.consortium.world import Consortium, ConsortiumSettings
 from alma_sandbox.gateway.faults import Dropped, FaultRule
@@ -224,7 +224,7 @@ def _folio(world: Consortium) -> dict[tuple[str, str], _Work]:
 
 
 def _dcb_service(world: Consortium) -> dict[tuple[str, str], _Work]:
-    """dcb-service: look now, and how it stands."""
+    """dcb-service: look now, how it stands, and all of them."""
 
     def found(request: Request) -> Any:
         pr_id = request.path_params["pr_id"]
@@ -242,9 +242,14 @@ def _dcb_service(world: Consortium) -> dict[tuple[str, str], _Work]:
         known = found(request)
         return JSONResponse({"id": known.id, "status": known.status})
 
+    async def ask(request: Request) -> Response:
+        rows = [each.shown for each in world.patron_requests.values()]
+        return JSONResponse(graphql.answer(await _body(request), rows))
+
     return {
         ("POST", "/patrons/requests/{pr_id}/update"): update,
         ("GET", "/admin/patrons/requests/{pr_id}"): read,
+        ("POST", "/graphql"): ask,
     }
 
 

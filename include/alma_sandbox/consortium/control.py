@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from alma_sandbox.consortium import transactions
+from alma_sandbox.consortium.graphql import REQUEST_FIELDS
 from alma_sandbox.consortium.world import Consortium, PatronRequest
 from alma_sandbox.control.common import common_routes, mapping, routes_at
 
@@ -46,9 +47,13 @@ def routes(world: Consortium) -> list[Route]:
     async def patron_request(request: Request) -> object:
         pr_id = request.path_params["pr_id"]
         body = await mapping(request)
-        if not body.get("status") or set(body) - {"status", "next_status"}:
-            raise ValueError("give status, and next_status for what it finds when it looks")
-        known = PatronRequest(pr_id, str(body["status"]), str(body.get("next_status", "")))
+        fields = {name: value for name, value in body.items() if name not in ("status", "next_status")}
+        if not body.get("status") or set(fields) - REQUEST_FIELDS:
+            raise ValueError(
+                "give status, next_status for what it finds when it looks, and what GraphQL shows of a PatronRequest"
+            )
+        fields = {"dateUpdated": world.clock.now().isoformat()} | fields
+        known = PatronRequest(pr_id, str(body["status"]), str(body.get("next_status", "")), fields=fields)
         world.patron_requests[pr_id] = known
         return vars(known)
 

@@ -1,7 +1,7 @@
 """What one pretend consortium knows, and its settings."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -31,12 +31,19 @@ class ConsortiumSettings(BaseModel):
 
 @dataclass
 class PatronRequest:
-    """A request as dcb-service shows it. ``next_status`` is what it will find when it looks."""
+    """A request as dcb-service shows it. ``next_status`` is what it will find when it looks; ``fields``: what its
+    GraphQL shows beside the status."""
 
     id: str
     status: str
     next_status: str = ""
     updates: int = 0
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """By the fields of the GraphQL schema."""
+        return {**self.fields, "id": self.id, "status": self.status}
 
 
 class Consortium:

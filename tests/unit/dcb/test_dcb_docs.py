@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from alma_etl.dcb.conf import CancelRequest, PlaceRequest, read_cancel, read_place, schema_of
+from alma_etl.dcb.flows.adopt.request import AdoptedRequest, read_adopted
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.vocabulary import Role, Status, is_legal
 from alma_etl.dcb.settings import shipped_settings
@@ -56,8 +57,18 @@ def test_the_examples_are_accepted(place: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [("dcb_place_request", PlaceRequest), ("dcb_cancel_request", CancelRequest)]
+    ("name", "model"),
+    [
+        ("dcb_place_request", PlaceRequest),
+        ("dcb_cancel_request", CancelRequest),
+        ("dcb_adopt", AdoptedRequest),
+    ],
 )
 def test_the_schemas_of_the_confs_are_those_of_the_code(name: str, model: type[BaseModel]) -> None:
     kept = json.loads((DOCS / "schemas" / f"{name}.json").read_text("utf-8"))
     assert kept == schema_of(model)
+
+
+def test_the_example_of_the_adoption_schema_is_accepted() -> None:
+    (example,) = schema_of(AdoptedRequest)["examples"]
+    assert read_adopted(example).reported.status is Status.LOANED

@@ -29,6 +29,7 @@ from tests.unit.dcb.sync_world import MemoryBucket
 HOUR = timedelta(hours=1)
 SINK = "dcb_nudge:dcb_default"
 S = Status
+PR_ID = "0b6f1c1e-7b1f-4f53-9d2f-3f1a5f6f0c11"
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +80,12 @@ class World(Nights):
 
     def follow(self, count: int) -> datetime:
         """The first observations of a request; when it came into its status."""
-        new = new_request()
+        new = new_request(PR_ID)
         self.store.add(replace(new, legs=new.legs[:1]), START)
-        leg = LegRecord(Role.BORROWER, "FOLIO", "MOD_DCB", txn_id="PR-1")
+        leg = LegRecord(Role.BORROWER, "FOLIO", "MOD_DCB", txn_id=PR_ID)
         for at, each in reports_of("V02")[:count]:
-            self.store.apply("PR-1", [each], settings=self.settings, now=at, legs=[leg])
-        tracked = self.store.get("PR-1")
+            self.store.apply(PR_ID, [each], settings=self.settings, now=at, legs=[leg])
+        tracked = self.store.get(PR_ID)
         assert tracked is not None
         while rows := self.store.lease_outbox("EVENT", tracked.status_since, 50, "me"):
             for row in rows:
@@ -100,12 +101,12 @@ class World(Nights):
             "pickup": {"servicePointId": "3", "servicePointName": "desk", "libraryCode": "B"},
         }
         folio = self.systems.mod_dcb("FOLIO")
-        assert folio.create("PR-1", body).done
-        self.play("transactions/PR-1", {"status": status})
+        assert folio.create(PR_ID, body).done
+        self.play(f"transactions/{PR_ID}", {"status": status})
 
     def shows(self, status: str, then: str = "") -> None:
         """What dcb-service shows, and will show when it has looked."""
-        self.play("patron-requests/PR-1", {"status": status, "next_status": then})
+        self.play(f"patron-requests/{PR_ID}", {"status": status, "next_status": then})
 
     def play(self, path: str, body: dict[str, str]) -> None:
         answer = requests.post(f"{self.url}/sandbox/{path}", json=body, timeout=30)
@@ -125,12 +126,12 @@ def test_a_transaction_that_stands_elsewhere_is_reported_after_two_hours(world: 
     since = world.follow(3)
     world.begin("OPEN")
     assert world.agreed(since + 3 * HOUR)
-    world.play("transactions/PR-1", {"status": "CREATED"})
+    world.play(f"transactions/{PR_ID}", {"status": "CREATED"})
     assert world.agreed(since + HOUR)
     (found,) = world.night(since + 3 * HOUR).open
     assert (found.code, found.pr_id, found.detail["theirs"], found.detail["expected"]) == (
         Code.TXN_MISMATCH,
-        "PR-1",
+        PR_ID,
         "CREATED",
         "OPEN",
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from alma_etl.dcb.conf import CancelRequest
+from alma_etl.dcb.explain import name_of
 from alma_etl.dcb.flows.place.progress import RequestContext, kept, write_page
 from alma_etl.dcb.machine.model import ItemRead, LoanRead, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import (
@@ -91,6 +92,10 @@ def cancel(run: Cancelling) -> str:
     """
     with run.context.locks.hold(f"dcb_request:{run.conf.pr_id}") as lock:
         tracked = run.tracked()
+        if not tracked.is_ours:
+            raise InputProblem(
+                f"The request {tracked.pr_id} is run by {name_of(tracked.owner)} and only watched here: cancel it there"
+            )
         if is_cancelled(tracked):
             run.note("cancel", f"The request is cancelled already: {tracked.status}.", done=True)
             return tracked.status

@@ -32,6 +32,16 @@ def pr_id_of(comment: str) -> str | None:
     return found[1] if found else None
 
 
+_MARKS_OF_OTHERS = re.compile(r"\[DCB-REQUEST:([0-9a-fA-F-]{36})|Consortial Hold\. tno=([0-9a-fA-F-]{36})")
+
+
+def request_of_comment(comment: str) -> str | None:
+    """The request of a hold that we or dcb-service placed: by our mark, which is also that of its version 9.0, or by
+    that of 8.x, of which nothing else is taken, since the rest is about the patron."""
+    found = _MARKS_OF_OTHERS.search(comment)
+    return pr_id_of(comment) or (found and (found[1] or found[2])) or None
+
+
 def bib_mark(pr_id: str) -> str:
     """The 035 $a of a virtual title."""
     return f"{_BIB_MARK}{pr_id}"

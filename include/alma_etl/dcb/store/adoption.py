@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
@@ -25,6 +25,10 @@ _REPORTED = ("system_code", "system_kind", "barcode", *_IDS)
 _SIDES, _STATUS = "sides", "status"
 
 
+class _TriedOut(Exception):
+    """A dry run ends its transaction."""
+
+
 class AdoptionStore(StepStore):
     """The part of `DcbStore` that tracks what another service runs."""
 
@@ -36,40 +40,53 @@ class AdoptionStore(StepStore):
         settings: DcbSettings,
         now: datetime,
         run_id: str | None = None,
+        dry_run: bool = False,
     ) -> Adoption:
         """Track a request as it is reported, beginning with ``ack`` (ADOPTED); one that is tracked so already gets the
-        ids that are new. The next tick looks at everything of it.
+        ids that are new. The next tick looks at everything of it. A dry run takes all of it back.
 
         A request of ours is refused. One that has ended here begins again. ``conf`` of the request has ``status``, the
-        report of it. What was reported last is compared, not what the looks have learned since: a service may
+        report of it. Compared is what the same service reported last, not what the looks have learned since: it may
         name ids that Alma has changed. Raises HoldTaken when another open request has one of its holds.
         """
-        conf = {**new.conf, _SIDES: {leg.role.value: _reported(leg) for leg in new.legs}}
-        new = replace(new, conf=conf)
-        actor = f"adopt:{ack.by}"
-        with self._transaction():
-            if self.add(new, now):
-                self._go_on(new.pr_id, [ack], (), settings, now, run_id, actor)
-                return "created"
-            tracked = self._locked(new.pr_id)
-            if tracked is None:  # dropped with age in this very moment
-                raise UnknownRequest(f"The request {new.pr_id} is not tracked")
-            if tracked.is_ours:
-                return "refused"
-            if tracked.conf != conf:
-                self._write(update(request_table).where(request_table.c.pr_id == new.pr_id).values(conf=conf))
-            if tracked.status in TERMINAL:
-                legs = [replace(leg, generation=_generation(tracked, leg.role) + 1) for leg in new.legs]
-                self._go_on(new.pr_id, [ack], legs, settings, now, run_id, actor)
-                return "created"
-            legs, another_book = _changed(tracked, new)
-            if legs:
-                acks = [Ack(AckName.NEXT_SUPPLIER, Moment.at(now), by=ack.by)] if another_book else []
-                self._go_on(new.pr_id, acks, legs, settings, now, run_id, actor)
-                return "updated"
-            if _moved(tracked, new):
-                self.nudge([new.pr_id], now)
-            return "same"
+        try:
+            with self._transaction():
+                outcome = self._adopt(new, ack, settings, now, run_id)
+                if dry_run:
+                    raise _TriedOut
+        except _TriedOut:
+            pass
+        return outcome
+
+    def _adopt(
+        self, new: NewRequest, ack: Ack, settings: DcbSettings, now: datetime, run_id: str | None
+    ) -> Adoption:
+        by, actor = str(ack.by), f"adopt:{ack.by}"
+        reported = {leg.role.value: _reported(leg) for leg in new.legs}
+        if self.add(replace(new, conf={**new.conf, _SIDES: {by: reported}}), now):
+            self._go_on(new.pr_id, [ack], (), settings, now, run_id, actor)
+            return "created"
+        tracked = self._locked(new.pr_id)
+        if tracked is None:  # dropped with age in this very moment
+            raise UnknownRequest(f"The request {new.pr_id} is not tracked")
+        if tracked.is_ours:
+            return "refused"
+        before = tracked.conf.get(_SIDES, {})
+        conf = {**tracked.conf, **new.conf, _SIDES: {**before, by: reported}}
+        if tracked.conf != conf:
+            self._write(update(request_table).where(request_table.c.pr_id == new.pr_id).values(conf=conf))
+        if tracked.status in TERMINAL:
+            legs = [replace(leg, generation=_generation(tracked, leg.role) + 1) for leg in new.legs]
+            self._go_on(new.pr_id, [ack], legs, settings, now, run_id, actor)
+            return "created"
+        legs, another_book = _changed(tracked, new, before.get(by) or _together(before))
+        if legs:
+            acks = [Ack(AckName.NEXT_SUPPLIER, Moment.at(now), by=ack.by)] if another_book else []
+            self._go_on(new.pr_id, acks, legs, settings, now, run_id, actor)
+            return "updated"
+        if _moved(tracked, new):
+            self.nudge([new.pr_id], now)
+        return "same"
 
     def _go_on(
         self,
@@ -101,13 +118,23 @@ def _moved(tracked: Tracked, new: NewRequest) -> bool:
     return bool(status != tracked.conf.get(_STATUS, {}).get("status") and status != tracked.status)
 
 
-def _changed(tracked: Tracked, new: NewRequest) -> tuple[list[LegRecord], bool]:
+def _together(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What several services have reported of the sides."""
+    sides: dict[str, dict[str, Any]] = {}
+    for each in reports.values():
+        for role, ids in each.items():
+            sides[role] = sides.get(role, {}) | ids
+    return sides
+
+
+def _changed(
+    tracked: Tracked, new: NewRequest, before: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[LegRecord], bool]:
     """The sides whose ids are other ones than those reported before, and whether the lender's book is another one.
 
     Ids that only complete a side belong to it. Other ids make it another generation of the side, so that those before
     are kept.
     """
-    before = tracked.conf.get(_SIDES, {})
     changed, another_book = [], False
     for leg in new.legs:
         known, was = tracked.legs.get(leg.role), before.get(leg.role.value, {})

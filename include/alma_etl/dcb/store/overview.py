@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -16,6 +16,7 @@ from alma_etl.dcb.store.outbox import outbox_row
 from alma_etl.dcb.store.requests import RequestStore, leg_record
 from alma_etl.dcb.store.rows import (
     HASHED,
+    OURS,
     Change,
     History,
     LegRecord,
@@ -134,16 +135,32 @@ class OverviewStore(RequestStore):
         )
         return next((leg_record(row) for row in self._rows(query)), None)
 
+    def known_transactions(self, system_code: str, txn_ids: Sequence[str]) -> set[str]:
+        """Those of these transactions of a system that stand in a request, of whatever generation."""
+        known: set[str] = set()
+        for start in range(0, len(txn_ids), _PAGE):
+            part = txn_ids[start : start + _PAGE]
+            query = select(_l.txn_id).where(_l.system_code == system_code, _l.txn_id.in_(part))
+            known |= set(self._ids(query))
+        return known
+
     def sides_of(self, system_code: str, user_id: str) -> list[Side]:
         """Every side that stands in a user's name in a system."""
         query = (
-            select(_l.pr_id, _l.role, _r.status, _l.request_id, _l.item_pid)
+            select(_l.pr_id, _l.role, _r.status, _l.request_id, _l.item_pid, _r.owner)
             .join(request_table, _r.pr_id == _l.pr_id)
             .where(_l.system_code == system_code, _l.user_id == user_id)
             .order_by(_l.pr_id, _l.generation)
         )
         return [
-            Side(row.pr_id, Role(row.role), Status(row.status), row.request_id, row.item_pid)
+            Side(
+                row.pr_id,
+                Role(row.role),
+                Status(row.status),
+                row.request_id,
+                row.item_pid,
+                row.owner == OURS,
+            )
             for row in self._rows(query)
         ]
 

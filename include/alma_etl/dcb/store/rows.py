@@ -275,6 +275,7 @@ class Side:
     status: Status
     request_id: str | None
     item_pid: str | None
+    is_ours: bool = True
 
     @property
     def is_live(self) -> bool:

@@ -125,6 +125,9 @@ class RefusalCode(StrEnum):
     """Why a request is not adopted. Those that begin with ADOPT_ are findings: people have to do something."""
 
     BAD_ROW = "BAD_ROW"
+    NOT_READ = "NOT_READ"
+    ORPHAN_LOAN = "ORPHAN_LOAN"
+    UNKNOWN_TXN = "UNKNOWN_TXN"
     NOT_PLACED_YET = "NOT_PLACED_YET"
     OVER = "OVER"
     OURS = "OURS"
@@ -171,15 +174,16 @@ def adopted_as(
     settings: DcbSettings,
     now: datetime,
     run_id: str | None = None,
+    dry_run: bool = False,
 ) -> AdoptedAs:
-    """`adopt`, with the reason where the request is refused."""
+    """`adopt`, with the reason where the request is refused. A dry run changes nothing."""
     pr_id = request.pr_id
     try:
         new = new_request(request, settings, now)
         reported = request.reported
         at = min(reported.since or now, now)
         ack = Ack(AckName.ADOPTED, Moment.at(at), status=reported.status, by=reported.by)
-        outcome = store.adopt(new, ack, settings=settings, now=now, run_id=run_id)
+        outcome = store.adopt(new, ack, settings=settings, now=now, run_id=run_id, dry_run=dry_run)
     except HoldTaken as problem:
         return AdoptedAs(pr_id, "refused", RefusalCode.HOLD_TAKEN, f"{pr_id}: {problem}")
     except NotAdopted as problem:

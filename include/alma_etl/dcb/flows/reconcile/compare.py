@@ -40,8 +40,8 @@ def compare(
     """Make all checks; return counts by code, everything else is in `compared.json`.
 
     ``dcb_services``: by sink, for those of type dcb_nudge. ``most``: virtual patrons (three calls each) and requests at
-    a dcb-service (one call each) that are looked at in one night; more take turns. Doing it again is harmless: every
-    fix looks first, and one condition has one alert. Raises StoreUnavailable.
+    a dcb-service (a call for each hundred) that are looked at in one night; more take turns. Doing it again is
+    harmless: every fix looks first, and one condition has one alert. Raises StoreUnavailable.
     """
     findings, bucket = context.findings, folder.bucket
     before = last_run(bucket)

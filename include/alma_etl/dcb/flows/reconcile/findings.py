@@ -251,6 +251,10 @@ class ReconcileContext:
         """Whether something in Alma or FOLIO may be fixed in this run."""
         return self.drives and not self.dry_run
 
+    def acts_for(self, tracked: Tracked) -> bool:
+        """Whether we act for a request; an adopted one is another service's to act for, whatever the mode."""
+        return self.drives and tracked.is_ours
+
     def did(self, what: str) -> str:
         """``what``, or that it would be so, in a dry run."""
         return f"would be done: {what}" if self.dry_run else what

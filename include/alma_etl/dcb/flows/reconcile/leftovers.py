@@ -69,7 +69,7 @@ def _patron_sides(tracked: Tracked) -> list[LegRecord]:
 
 def _look_at_ended(context: ReconcileContext, tracked: Tracked) -> bool:
     old = context.now - tracked.status_since > LEFT_AFTER
-    if tracked.status in SETTLED and context.drives:
+    if tracked.status in SETTLED and context.acts_for(tracked):
         waits = (
             CANCELLED_IN_TRANSIT in tracked.state.standing
         )  # an alert by itself, and looked at by dcb_status_sync
@@ -94,9 +94,9 @@ def _is_there(context: ReconcileContext, leg: LegRecord) -> bool:
     alma = context.systems.alma(leg.system_code)
     if leg.is_virtual:  # we made it: with its title everything is gone
         return known(alma.bibs.read(leg.mms_id), f"The virtual title {leg.mms_id}") is not None
-    if leg.holding_id is None or leg.item_pid is None:
+    if leg.item_pid is None:
         return False
-    item = alma.items.read(leg.mms_id, leg.holding_id, leg.item_pid)
+    item = alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
     return known(item, f"The virtual item {leg.item_pid}") is not None
 
 
@@ -148,7 +148,7 @@ def _left_over(context: ReconcileContext, tracked: Tracked, leg: LegRecord, old:
         )
     elif old:
         did, over = "", False
-        if context.drives and leg.is_virtual:
+        if context.acts_for(tracked) and leg.is_virtual:
             did = context.did("taken away")
             if context.fixes:
                 did, over = _taken_away(alma, tracked.pr_id, leg)

@@ -112,7 +112,8 @@ def _loan_missing(context: ReconcileContext, tracked: Tracked) -> None:
         return
     if context.now - tracked.status_since < _WAITS:
         return
-    rows = context.store.not_done(tracked.pr_id, ActionType.CREATE_SUPPLIER_LOAN) if context.drives else []
+    acts = context.acts_for(tracked)
+    rows = context.store.not_done(tracked.pr_id, ActionType.CREATE_SUPPLIER_LOAN) if acts else []
     did = ""
     if rows:
         did = context.did("the loan is tried again")

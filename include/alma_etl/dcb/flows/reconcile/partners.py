@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-from alma_etl.dcb.dcb_service import DcbService
+from alma_etl.dcb.dcb_service import PAGE, DcbService
 from alma_etl.dcb.flows.reconcile.findings import Code, ReconcileContext, why
 from alma_etl.dcb.flows.reconcile.patrons import tonight
 from alma_etl.dcb.machine.vocabulary import BOOK_OUT, SETTLED, TXN_OF, UNDER_WAY, Role, Status, Txn
 from alma_etl.dcb.sides.ports import Done, describe
 from alma_etl.dcb.store.rows import LegRecord, Tracked
 from alma_etl.errors import InputProblem
-from alma_etl.remote.answers import Absent, Answer, Found, Unknown
-from alma_etl.remote.errors import RemoteError, RemoteStop
+from alma_etl.remote.answers import Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteStop
 
 APART_FOR = timedelta(hours=2)
 _WAITS = "it waits for FOLIO's own circulation"
@@ -28,8 +28,8 @@ def check_dcb_service(
 ) -> int:
     """DCB_MISMATCH: dcb-service shows something else for more than two hours, also after it was nudged.
 
-    ``name``: of the sink, for the report. One call for each request, three where they differ; at most ``most`` requests
-    a night. Return their number.
+    ``name``: of the sink, for the report. One call for each hundred requests, and one for each that differs, which is
+    then looked at again; at most ``most`` requests a night. Return their number.
     """
     waiting = {each.pr_id: each for each in context.store.live() if _is_settled_in(context, each)}
     context.findings.past(context.store, (Code.DCB_MISMATCH,), waiting)
@@ -37,8 +37,9 @@ def check_dcb_service(
     looked = 0
     try:
         with open_service() as service:
-            for _, pr_id in turn:
-                looked += _compare_status(context, service, waiting[pr_id], name)
+            for start in range(0, len(turn), PAGE):
+                part = [waiting[pr_id] for _, pr_id in turn[start : start + PAGE]]
+                looked += _compare_statuses(context, service, part, name)
     except (RemoteStop, InputProblem) as problem:
         context.findings.could_not_read(name, why(problem))
     return looked
@@ -63,38 +64,63 @@ def agrees(ours: Status, theirs: str) -> bool:
     return ours in SETTLED and theirs in SETTLED | {Status.FINALISED}
 
 
-def _compare_status(context: ReconcileContext, service: DcbService, tracked: Tracked, name: str) -> bool:
-    shown, did = service.status(tracked.pr_id), ""
-    if _differs(shown, tracked) and not context.dry_run:
-        try:
-            service.nudge(tracked.pr_id)
-            did = "dcb-service was asked to look"
-            shown = service.status(tracked.pr_id)
-        except RemoteStop:
-            raise
-        except RemoteError as problem:
-            did = f"dcb-service could not be asked to look: {describe(problem)}"
-    if isinstance(shown, Unknown):
+def _compare_statuses(
+    context: ReconcileContext, service: DcbService, requests: Sequence[Tracked], name: str
+) -> int:
+    shown = _shown(context, service, requests, name)
+    if shown is None:
+        return 0
+    differing = [each for each in requests if _differs(shown, each)]
+    did = {}
+    if differing and not context.dry_run:
+        did = {each.pr_id: _asked_to_look(service, each.pr_id) for each in differing}
+        again = _shown(context, service, differing, name)
+        if again is None:
+            return len(requests) - len(differing)
+        shown |= again
+    for tracked in requests:
+        if _differs(shown, tracked):
+            theirs = shown.get(tracked.pr_id, "unknown there")
+            context.findings.add(
+                Code.DCB_MISMATCH,
+                f"dcb-service shows {theirs}, here it is {tracked.status}: compare the two timelines",
+                tracked=tracked,
+                subject=tracked.pr_id,
+                detail={"theirs": theirs[:60], "sink": name},
+                did=did.get(tracked.pr_id, ""),
+            )
+        context.findings.looked((Code.DCB_MISMATCH,), tracked.pr_id)
+    return len(requests)
+
+
+def _shown(
+    context: ReconcileContext, service: DcbService, requests: Sequence[Tracked], name: str
+) -> dict[str, str] | None:
+    """What dcb-service shows of those that it knows; None when that could not be read."""
+    try:
+        return service.statuses_of([each.pr_id for each in requests])
+    except RemoteStop:
+        raise
+    except RemoteRefused as problem:  # another schema: that concerns all of them
+        context.findings.could_not_read(name, problem.message)
+    except RemoteError:
         context.findings.missed_one(name)
-        return False
-    if _differs(shown, tracked):
-        theirs = shown.value if isinstance(shown, Found) else "unknown there"
-        context.findings.add(
-            Code.DCB_MISMATCH,
-            f"dcb-service shows {theirs}, here it is {tracked.status}: compare the two timelines",
-            tracked=tracked,
-            subject=tracked.pr_id,
-            detail={"theirs": theirs[:60], "sink": name},
-            did=did,
-        )
-    context.findings.looked((Code.DCB_MISMATCH,), tracked.pr_id)
-    return True
+    return None
 
 
-def _differs(shown: Answer[str], tracked: Tracked) -> bool:
-    if isinstance(shown, Found):
-        return not agrees(tracked.status, shown.value)
-    return isinstance(shown, Absent)
+def _asked_to_look(service: DcbService, pr_id: str) -> str:
+    try:
+        service.nudge(pr_id)
+    except RemoteStop:
+        raise
+    except RemoteError as problem:
+        return f"dcb-service could not be asked to look: {describe(problem)}"
+    return "dcb-service was asked to look"
+
+
+def _differs(shown: Mapping[str, str], tracked: Tracked) -> bool:
+    theirs = shown.get(tracked.pr_id)
+    return theirs is None or not agrees(tracked.status, theirs)
 
 
 def check_transactions(context: ReconcileContext) -> int:
@@ -131,7 +157,7 @@ def _compare_txn(context: ReconcileContext, tracked: Tracked, leg: LegRecord, tx
         if _is_ahead(theirs, expected):
             context.findings.nudged.add(tracked.pr_id)
             did = context.did("is looked at by the next dcb_status_sync")
-        elif _sends(context, leg) and isinstance(shown, Found) and expected is not Txn.CREATED:
+        elif _sends(context, tracked, leg) and isinstance(shown, Found) and expected is not Txn.CREATED:
             did = context.did("sent again")
             if not context.dry_run:
                 answer = mod_dcb.move_to(txn_id, expected, leg.role)
@@ -170,10 +196,10 @@ def _is_ahead(theirs: str, expected: Txn) -> bool:
     return _CHAIN.index(Txn(theirs)) > _CHAIN.index(expected)
 
 
-def _sends(context: ReconcileContext, leg: LegRecord) -> bool:
+def _sends(context: ReconcileContext, tracked: Tracked, leg: LegRecord) -> bool:
     """Whether moving this transaction is ours: we act, or the settings name its mod-dcb as a sink."""
-    if context.drives:
-        return True
+    if context.drives or not tracked.is_ours:
+        return tracked.is_ours
     system = context.settings.systems.get(leg.system_code)
     sinks = {sink.conn_id for sink in context.settings.sinks if sink.type == "mod_dcb"}
     return system is not None and system.conn_id in sinks

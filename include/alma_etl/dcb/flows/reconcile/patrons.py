@@ -129,8 +129,10 @@ def _judge(context: ReconcileContext, alma: AlmaClient, code: str, user_id: str,
     _holds(context, code, subject, sides, holds)
     _loans(context, code, subject, sides, loans)
     _lost(context, code, subject, sides, holds)
-    if isinstance(answers.user, Found) and any(side.is_live for side in sides):
-        _expiring(context, alma, code, subject, answers.user.value)
+    live = [side for side in sides if side.is_live]
+    if isinstance(answers.user, Found) and live:
+        ours = any(side.is_ours for side in live)
+        _expiring(context, alma, code, subject, answers.user.value, ours=ours)
     context.findings.looked(_CODES, subject)
     return True
 
@@ -236,12 +238,14 @@ def _lost(
         )
 
 
-def _expiring(context: ReconcileContext, alma: AlmaClient, code: str, subject: str, user: User) -> None:
+def _expiring(
+    context: ReconcileContext, alma: AlmaClient, code: str, subject: str, user: User, *, ours: bool
+) -> None:
     state = state_of(user, context.now)
     if not is_expiring(state, context.now):
         return
     did, over = "", False
-    if context.drives:
+    if context.drives and ours:
         did = context.did("extended by 120 days")
         if context.fixes:
             try:
