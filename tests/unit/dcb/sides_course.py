@@ -57,7 +57,9 @@ class Course:
         return alma.items.read(leg.mms_id, leg.holding_id, leg.item_pid).value
 
     def desk(self, **body):
-        """Something that staff of the borrower do with the virtual item."""
+        """Something that staff of the borrower do with the virtual item: what they lend they have on the shelf."""
+        if "lend_to" in body:
+            self.desk(**{name: value for name, value in body.items() if name != "lend_to"})
         self.almas.borrower.control("POST", "desk", {"pid": self.borrower.item_pid, **body})
 
     def ship(self):

@@ -56,7 +56,7 @@ def test_placing_costs_few_calls(desk, almas):
     calls = {
         side.suffix: len(side.control("GET", "log")["entries"]) for side in (almas.lender, almas.borrower)
     }
-    assert calls == {"4401": 7, "4402": 10}
+    assert calls == {"4401": 9, "4402": 12}
 
 
 SIX = ("pr_id", "supplier_system", "item_barcode", "borrower_system", "user_id", "pickup_library")

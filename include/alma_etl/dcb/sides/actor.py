@@ -21,7 +21,7 @@ from alma_etl.dcb.machine.vocabulary import (
     Status,
 )
 from alma_etl.dcb.settings import CancelCause
-from alma_etl.dcb.sides import alma_act, alma_read, folio, legs, virtual_item
+from alma_etl.dcb.sides import alma_act, alma_read, desk_notes, folio, legs, virtual_item
 from alma_etl.dcb.sides.lending import lend, renew
 from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Done, Impossible, Later, Refused, Unsettled
@@ -60,8 +60,11 @@ def place_side(context: ActionContext, role: Role) -> ActionResult:
     try:
         user_id = legs.user_at(place, role)
         if role is Role.PICKUP:
-            user_id = ensure_virtual_patron(alma, system, user_id, context.now()).user_id
-        wish = legs.wish_of(place)
+            card = desk_notes.card_for(
+                context.systems, place.borrower_system, place.user_id, system, fetches=True
+            )
+            user_id = ensure_virtual_patron(alma, system, user_id, context.now(), card).user_id
+        wish = legs.wish_of(place, desk_notes.lent_copy(context.systems, context.leg(Role.SUPPLIER)))
         item = virtual_item.create(alma, system, wish, context.now(), pauses=_AFTER_A_LOST_ANSWER)
         hold = legs.hold_on_virtual_item(alma, system, place, role, user_id, item)
     except Impossible:

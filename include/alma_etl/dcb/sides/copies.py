@@ -13,12 +13,13 @@ from alma_etl.alma.items import Item
 from alma_etl.dcb.conf import LOOKED_UP, Copy, PlaceRequest
 from alma_etl.dcb.machine.vocabulary import Role, Workflow
 from alma_etl.dcb.settings import SystemSettings
-from alma_etl.dcb.sides import legs, marks, virtual_item
+from alma_etl.dcb.sides import desk_notes, legs, marks, virtual_item
 from alma_etl.dcb.sides.alma_act import HoldWish, cancel_hold, find_hold, place_hold
 from alma_etl.dcb.sides.ports import Impossible, known
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store.rows import LegRecord
 
+_TRAVELLING = (Workflow.STANDARD, Workflow.PICKUP_ANYWHERE)
 _TROUBLES = {
     "LOAN": "is on loan",
     "TRANSIT": "is in transit",
@@ -80,12 +81,8 @@ def _find(alma: AlmaClient, copy: Copy) -> Item:
 
 
 def _check_owner(place: PlaceRequest, system: SystemSettings, item: Item, what: str) -> None:
-    travels = place.workflow in (Workflow.STANDARD, Workflow.PICKUP_ANYWHERE)
-    if travels and item.library == system.sharing_library and not system.sharing_desk:
-        raise Impossible(
-            f"{what} belongs to the sharing library {item.library} itself: sent there it would never be in transit. "
-            "Choose another copy, or a sharing_library that owns no lent items"
-        )
+    if place.workflow in _TRAVELLING:
+        legs.shared_at(system, item.library, what)
 
 
 def _check_place(alma: AlmaClient, place: PlaceRequest, item: Item, what: str) -> None:
@@ -130,13 +127,28 @@ def facts_of(place: PlaceRequest) -> dict[str, str]:
     }
 
 
+def sent_to(systems: Systems, place: PlaceRequest) -> tuple[str, str | None]:
+    """Pickup library and desk of the lender's hold. Raises Impossible, Unsettled, RemoteStop."""
+    code = place.supplier_system
+    system = systems.settings(code)
+    ids = place.supplier_mms_id, place.supplier_holding_id, place.supplier_item_pid
+    owner = None
+    if system.alternative_sharing_library is not None:  # else there is but one place
+        item = known(systems.alma(code).items.read(*(each or "" for each in ids)), "The lender's item")
+        owner = item.library if item is not None else None
+    return legs.pickup_at(place, Role.SUPPLIER, system, owner)
+
+
 def ask_for_copy(systems: Systems, place: PlaceRequest) -> LegRecord:
     """The lender's side: the hold on the copy that was looked up, placed, or adopted by its mark.
 
     Raises Impossible, Unsettled, RemoteStop.
     """
     code, role = place.supplier_system, Role.SUPPLIER
-    library, desk = legs.pickup_at(place, role, systems.settings(code))
+    library, desk = sent_to(systems, place)
+    note = place.note if place.workflow is Workflow.LOCAL else None
+    if place.workflow in _TRAVELLING:
+        note = desk_notes.ship_note(systems, place.fetched_at, place.pickup_library or "")
     wish = HoldWish(
         user_id=legs.user_at(place, role),
         mms_id=place.supplier_mms_id or "",
@@ -145,7 +157,7 @@ def ask_for_copy(systems: Systems, place: PlaceRequest) -> LegRecord:
         pickup_library=library,
         pickup_desk=desk,
         mark=marks.hold_mark(place.pr_id, role),
-        note=place.note if place.workflow is Workflow.LOCAL else None,
+        note=note,
     )
     hold = place_hold(systems.alma(code), wish)
     return LegRecord(

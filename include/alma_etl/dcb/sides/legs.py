@@ -9,7 +9,8 @@ from alma_etl.dcb.machine.vocabulary import Role, Workflow
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides.alma_act import INDEX_LAG, HoldWish, place_hold
 from alma_etl.dcb.sides.marks import hold_mark, virtual_user
-from alma_etl.dcb.sides.virtual_item import VirtualItem, VirtualWish
+from alma_etl.dcb.sides.ports import Impossible
+from alma_etl.dcb.sides.virtual_item import LentCopy, VirtualItem, VirtualWish
 from alma_etl.dcb.store.rows import LegRecord
 
 _FETCHED_AT = {
@@ -48,8 +49,8 @@ def with_copy_of(place: PlaceRequest, supplier: LegRecord | None) -> PlaceReques
     return place.model_copy(update=copy)
 
 
-def wish_of(place: PlaceRequest) -> VirtualWish:
-    """What the virtual item of a request shows."""
+def wish_of(place: PlaceRequest, copy: LentCopy | None = None) -> VirtualWish:
+    """What the virtual item of a request shows; ``copy``: the lender's item as it is there."""
     return VirtualWish(
         pr_id=place.pr_id,
         barcode=place.item_barcode or "",
@@ -57,6 +58,7 @@ def wish_of(place: PlaceRequest) -> VirtualWish:
         title=place.title or "",
         author=place.author,
         isbn=place.isbn,
+        copy=copy,
     )
 
 
@@ -67,14 +69,30 @@ def user_at(place: PlaceRequest, role: Role) -> str:
     return virtual_user(place.borrower_system, place.user_id)
 
 
-def pickup_at(place: PlaceRequest, role: Role, system: SystemSettings) -> tuple[str, str | None]:
-    """Pickup library and desk of the hold of a side.
+def pickup_at(
+    place: PlaceRequest, role: Role, system: SystemSettings, owner: str | None = None
+) -> tuple[str, str | None]:
+    """Pickup library and desk of the hold of a side; ``owner``: the library of the lender's copy, if it is known.
 
     The book is fetched at the pickup library alone: all other holds name the sharing library, where no patron waits.
+    Raises Impossible when that owns the item that is to travel.
     """
     if role is _FETCHED_AT.get(place.workflow):
         return place.pickup_library or "", place.pickup_desk
-    return system.sharing_library or "", system.sharing_desk
+    if place.workflow is Workflow.EXPEDITED:
+        return system.sharing_library or "", system.sharing_desk
+    return shared_at(system, owner if role is Role.SUPPLIER else system.library)
+
+
+def shared_at(system: SystemSettings, owner: str | None, what: str = "The item") -> tuple[str, str | None]:
+    """The sharing library (and desk) to which an item of ``owner`` is sent. Raises Impossible when there is none."""
+    found = system.sharing_place(owner)
+    if found is None:
+        raise Impossible(
+            f"{what} belongs to the sharing library {owner} itself: sent there it would never be in transit. Choose "
+            "another copy, or name an alternative_sharing_library in config/dcb.yaml"
+        )
+    return found
 
 
 def hold_on_virtual_item(

@@ -5,8 +5,10 @@ A virtual patron is made once, extended, never deleted.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from alma_etl.alma import shapes, writes
@@ -15,7 +17,9 @@ from alma_etl.alma.shapes import Json, coded
 from alma_etl.alma.users import User
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides.marks import VIRTUAL_LAST_NAME
-from alma_etl.dcb.sides.ports import Impossible, Unsettled, known, settled
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, describe, known, settled
+
+log = logging.getLogger(__name__)
 
 _KINDS = {
     "USER": "assigned by an operator",
@@ -78,6 +82,7 @@ LASTS = timedelta(days=120)
 RENEWED_BEFORE = timedelta(days=30)
 _A_DAY = timedelta(days=1)
 _TAKEN = "401851"
+_BARCODE = "BARCODE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +93,53 @@ class VirtualPatron:
     outcome: Literal["found", "extended", "created"]
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What another library may know of the patron whom a virtual one stands for: the user group at home, and the
+    barcode of the card, "" where none is to be known. Nothing of it is kept in the store."""
+
+    group: str = ""
+    barcode: str = ""
+
+
+def read_card(alma: AlmaClient, user_id: str) -> Card:
+    """Group and barcode of a user at home. Raises Unsettled, RemoteStop."""
+    user = known(alma.users.read(user_id), "The patron")
+    if user is None:
+        return Card()
+    rows = shapes.listed(user.raw, "user_identifier")
+    barcodes = [
+        shapes.text(row.get("value"))
+        for row in rows
+        if shapes.text(row.get("id_type")) == _BARCODE and shapes.text(row.get("status")) in ("ACTIVE", "")
+    ]
+    return Card(user.user_group, barcodes[0] if barcodes else "")
+
+
 def ensure_virtual_patron(
-    alma: AlmaClient, system: SystemSettings, user_id: str, now: datetime
+    alma: AlmaClient, system: SystemSettings, user_id: str, now: datetime, card: Card = Card()
 ) -> VirtualPatron:
     """Find the virtual patron ``user_id`` (see `marks.virtual_user`), extend one that expires within 30 days by
-    120, or create it. It bears no name.
+    120, or create it. It bears no name. One that is there gets the group (`user_groups`) and the barcode
+    (`barcode_prefix`) that it lacks.
 
     Raises Impossible when it is blocked or inactive, since the lender's loan would be refused, or when Alma does not
     take it; Unsettled when nobody knows, in which case none is created; RemoteStop.
     """
-    state = check_patron(alma, user_id, now)
-    if state is not None:
-        return _usable(alma, state, now)
-    written = writes.create_user(alma, _body(system, user_id, now))
-    if written.error is not None and written.error.code == _TAKEN:  # another run was quicker
+    user = known(alma.users.read(user_id), "The patron")
+    if user is not None:
+        return _usable(alma, system, user, now, card)
+    body = _body(system, user_id, now) | _marked(system, user_id, card, {})
+    written = writes.create_user(alma, body)
+    if (
+        written.error is not None and written.error.code == _TAKEN
+    ):  # another run was quicker, or has the barcode
         user = known(alma.users.read(user_id), "The virtual patron")
         if user is not None:
-            return _usable(alma, state_of(user, now), now)
+            return _usable(alma, system, user, now, card)
+        if body.pop("user_identifier", None):
+            log.warning("another user has the barcode of the virtual patron %s, which gets none", user_id)
+            written = writes.create_user(alma, body)
     made = settled(written, f"The virtual patron {user_id} could not be created")
     return VirtualPatron(made.primary_id, "created")
 
@@ -137,7 +172,9 @@ def outlast(alma: AlmaClient, user_id: str, due: datetime | None, now: datetime)
         extend(alma, user_id, max(now + LASTS, until + RENEWED_BEFORE + _A_DAY))
 
 
-def _usable(alma: AlmaClient, state: PatronState, now: datetime) -> VirtualPatron:
+def _usable(alma: AlmaClient, system: SystemSettings, user: User, now: datetime, card: Card) -> VirtualPatron:
+    state = state_of(user, now)
+    _mark(alma, system, user, card)
     expiring = is_expiring(state, now)
     if expiring:
         extend(alma, state.user_id, now + LASTS)
@@ -151,6 +188,39 @@ def _usable(alma: AlmaClient, state: PatronState, now: datetime) -> VirtualPatro
             f"The virtual patron {state.user_id} cannot be used ({problems}): put it right in Alma"
         )
     return VirtualPatron(state.user_id, "extended" if expiring else "found")
+
+
+def _mark(alma: AlmaClient, system: SystemSettings, user: User, card: Card) -> None:
+    """Give it the group and the barcode that it lacks. It served without them, so a refusal is no reason to stop."""
+    changes = partial(_marked, system, user.primary_id, card)
+    if not changes(user.raw):
+        return
+    written = writes.update_user(alma, user.primary_id, changes, override=["user_group"])
+    if not written.done:
+        log.warning("group and barcode of %s could not be set: %s", user.primary_id, describe(written.error))
+
+
+def _marked(system: SystemSettings, user_id: str, card: Card, user: Json) -> Json:
+    """What a virtual patron lacks, as the fields to send."""
+    fields: Json = {}
+    group = system.user_groups.get(card.group)
+    if group and shapes.text(user.get("user_group")) != group:
+        fields["user_group"] = coded(group)
+    prefix = system.barcode_prefix
+    if prefix:
+        rows = shapes.listed(user, "user_identifier")
+        ours = [row for row in rows if _is_ours(row, prefix)]
+        barcode = prefix + (card.barcode or user_id.rsplit("-", 1)[-1])
+        has = any(shapes.text(row.get("value")).casefold() == barcode.casefold() for row in ours)
+        if not has and (card.barcode or not ours):
+            others = [row for row in rows if row not in ours]
+            new = {"id_type": coded(_BARCODE), "value": barcode, "status": "ACTIVE"}
+            fields["user_identifier"] = [*others, new]
+    return fields
+
+
+def _is_ours(row: Json, prefix: str) -> bool:
+    return shapes.text(row.get("id_type")) == _BARCODE and shapes.text(row.get("value")).startswith(prefix)
 
 
 def _body(system: SystemSettings, user_id: str, now: datetime) -> Json:

@@ -6,7 +6,7 @@ Taken away again is only what is provably ours, and never a book that is out.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,12 +18,29 @@ from alma_etl.alma.items import Item
 from alma_etl.alma.shapes import Json, coded, text
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides import marks
-from alma_etl.dcb.sides.ports import Impossible, Unsettled, gone, known, settled
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, describe, gone, known, settled
+from alma_etl.remote.answers import Unknown, ask
+from alma_etl.remote.errors import RemoteRefused
+
+
+@dataclass(frozen=True, slots=True)
+class LentCopy:
+    """The lender's item as the desk must know it. ``library``: its own, "" where that is not known; ``note``: whose it
+    is and where it is sent back; ``parts``: description, enumeration and chronology by Alma's names, those that it has.
+    """
+
+    library: str
+    note: str
+    parts: Mapping[str, str]
+
+
+PARTS = ("description", *(f"enumeration_{letter}" for letter in "abcdefgh"))
+PARTS += tuple(f"chronology_{letter}" for letter in "ijklm")
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualWish:
-    """What the virtual item shows."""
+    """What the virtual item shows; without ``copy`` a barcode alone can be asked about."""
 
     pr_id: str
     barcode: str
@@ -31,6 +48,7 @@ class VirtualWish:
     title: str
     author: str | None = None
     isbn: str | None = None
+    copy: LentCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +97,31 @@ def check_barcode(alma: AlmaClient, wish: VirtualWish) -> None:
         _refuse_foreign(alma, wish, item)
 
 
+def check_location(alma: AlmaClient, system: SystemSettings) -> None:
+    """The library must have the location of the virtual items. Raises Impossible, Unsettled, RemoteStop."""
+    library, wanted = system.library or "", system.location
+    answer = ask(lambda: alma.conf.locations(library), frozenset())
+    if isinstance(answer, Unknown) and isinstance(answer.error, RemoteRefused):
+        raise Impossible(
+            f"library: Alma does not list the locations of {library!r} ({describe(answer.error)}): look at library in "
+            "config/dcb.yaml"
+        )
+    rows = known(answer, "The list of locations") or []
+    codes = sorted(location.code for location in rows)
+    if wanted not in codes:
+        raise Impossible(
+            f"location: the library {library} has no location {wanted!r}, in which its virtual items are; it has "
+            f"{', '.join(codes)}. Look at location in config/dcb.yaml"
+        )
+
+
 def _by_barcode(alma: AlmaClient, wish: VirtualWish) -> VirtualItem | None:
     item = known(alma.items.by_barcode(wish.barcode), "The barcode")
     if item is None:
         return None
     owner = _refuse_foreign(alma, wish, item)
     if owner == wish.pr_id:
-        return VirtualItem(item.mms_id, item.holding_id, item.pid, item.barcode)
+        return _as_wished(alma, item, wish)
     remove(alma, owner, item.mms_id)
     return None
 
@@ -127,8 +163,23 @@ def _completed(
     items = known(alma.items.list(mms_id, holding_id), "The virtual items") or []
     if not items:
         return _with_item(alma, wish, mms_id, holding_id, system)
-    item = set_barcode(alma, items[0], wish.barcode)
-    return VirtualItem(mms_id, holding_id, item.pid, item.barcode)
+    return _as_wished(alma, items[0], wish)
+
+
+def _as_wished(alma: AlmaClient, item: Item, wish: VirtualWish) -> VirtualItem:
+    """It may show the book of an earlier lender."""
+    fields: Json = {"barcode": wish.barcode, **_shown(wish, all_parts=True)}
+    changed = {name: value for name, value in fields.items() if _noted(item, name) != value}
+    if changed:
+        item = _changed(alma, item, changed, "The virtual item could not be changed")
+    return VirtualItem(item.mms_id, item.holding_id, item.pid, item.barcode)
+
+
+def _shown(wish: VirtualWish, *, all_parts: bool = False) -> dict[str, str]:
+    if wish.copy is None:
+        return {}
+    parts = dict.fromkeys(PARTS, "") if all_parts else {}
+    return {"fulfillment_note": wish.copy.note, **parts, **wish.copy.parts}
 
 
 def _make_holding(
@@ -258,6 +309,8 @@ _SENT = (
     "library",
     "location",
     "internal_note_1",
+    "fulfillment_note",
+    *PARTS,
 )
 """The fields of a virtual item that we send: all that need be sent when it is changed."""
 
@@ -272,6 +325,7 @@ def _item_body(system: SystemSettings, wish: VirtualWish) -> Json:
             "library": coded(system.library or ""),
             "location": coded(system.location or ""),
             "internal_note_1": f"DCB request {wish.pr_id}",
+            **_shown(wish),
         },
     }
 

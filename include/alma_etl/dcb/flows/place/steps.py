@@ -11,8 +11,8 @@ from alma_etl.dcb.conf import PlaceRequest, is_same
 from alma_etl.dcb.flows.place.progress import Placing, Progress, system_of
 from alma_etl.dcb.flows.place.track import undo
 from alma_etl.dcb.machine.vocabulary import Role, Workflow
-from alma_etl.dcb.sides import folio, legs, patrons, virtual_item
-from alma_etl.dcb.sides.copies import ask_for_copy, drop_hold, facts_of, look_up
+from alma_etl.dcb.sides import desk_notes, folio, legs, patrons, virtual_item
+from alma_etl.dcb.sides.copies import ask_for_copy, drop_hold, facts_of, look_up, sent_to
 from alma_etl.dcb.sides.patrons import ensure_virtual_patron as ensure
 from alma_etl.dcb.sides.ports import Impossible, known
 from alma_etl.dcb.store import LegRecord
@@ -87,6 +87,7 @@ def _check_patron(placing: Placing) -> str:
     begun = placing.peek(place)
     chosen = None
     if begun is None or not (begun.supplier or _ASKED in begun.begun):
+        check_locations(placing)
         chosen = _choose(placing, place)
     progress = placing.begin(place)
     progress.user_id = place.user_id
@@ -155,16 +156,23 @@ def ensure_virtual_patron(placing: Placing) -> str:
             code, system = system_of(placing, role)
             if system.kind == "mod_dcb":
                 continue
-            alma = placing.context.systems.alma(code)
             if placing.dry_run:
                 progress.note(name, f"The virtual patron {wanted} would be found or made at {code}.")
                 continue
             placing.check_alone()
-            patron = ensure(alma, system, wanted, placing.context.now())
+            patron = _ensure_at(placing, role, wanted)
             outcome = patron.outcome
             progress.note(name, f"The virtual patron {patron.user_id} was {patron.outcome} at {code}.")
         progress.virtual_user = wanted
     return outcome or "dry run"
+
+
+def _ensure_at(placing: Placing, role: Role, wanted: str) -> patrons.VirtualPatron:
+    context, place = placing.context, placing.place
+    code, system = system_of(placing, role)
+    home, fetches = place.borrower_system, role is Role.PICKUP
+    card = desk_notes.card_for(context.systems, home, place.user_id, system, fetches=fetches)
+    return ensure(context.systems.alma(code), system, wanted, context.now(), card)
 
 
 def place_supplier_request(placing: Placing) -> str:
@@ -175,7 +183,7 @@ def place_supplier_request(placing: Placing) -> str:
             return progress.tracked
         if placing.dry_run:
             place = placing.place
-            library, _ = legs.pickup_at(place, Role.SUPPLIER, system_of(placing, Role.SUPPLIER)[1])
+            library, _ = sent_to(placing.context.systems, place)
             progress.note(
                 name,
                 f"A hold on item {place.supplier_item_pid} of {place.supplier_system} would be placed, for pickup at "
@@ -199,8 +207,7 @@ def place_supplier_request(placing: Placing) -> str:
 
 def _lender_hold(placing: Placing, progress: Progress) -> LegRecord:
     if progress.copy_number and placing.place.workflow is not Workflow.LOCAL:
-        code, system = system_of(placing, Role.SUPPLIER)
-        ensure(placing.context.systems.alma(code), system, progress.virtual_user, placing.context.now())
+        _ensure_at(placing, Role.SUPPLIER, progress.virtual_user)
     return ask_for_copy(placing.context.systems, placing.place)
 
 
@@ -236,10 +243,13 @@ def create_virtual_item(placing: Placing) -> str:
                 )
             elif role not in progress.items:
                 sent_before = _begin(placing, progress, name, role)
+                systems = placing.context.systems
+                assert progress.supplier is not None
+                copy = desk_notes.lent_copy(systems, progress.supplier)
                 item = virtual_item.create(
-                    placing.context.systems.alma(code),
+                    systems.alma(code),
                     system,
-                    legs.wish_of(placing.place),
+                    legs.wish_of(placing.place, copy),
                     placing.context.now(),
                     pauses=_AFTER_A_LOST_ANSWER if sent_before else (),
                 )
@@ -331,3 +341,11 @@ def check_pickup(placing: Placing) -> None:
     )
     fault = f"pickup_library: {code} has no library {wanted!r}" if wanted else "pickup_library is missing"
     raise Impossible(f"{fault}; {code} has {choices}")
+
+
+def check_locations(placing: Placing) -> None:
+    """Where virtual items will be made, their location must exist. Raises Impossible, Unsettled, RemoteStop."""
+    for role in legs.virtual_roles(placing.place):
+        code, system = system_of(placing, role)
+        if system.kind == "alma":
+            virtual_item.check_location(placing.context.systems.alma(code), system)
