@@ -184,7 +184,7 @@ def test_where_alma_fails_at_the_whole_item_our_fields_are_sent_alone(almas):
 
 
 def test_the_material_type_is_that_of_the_system(desk, almas):
-    configure(almas, desk, BORROWER={"material_types": {"BOOK": "SCORE"}})
+    configure(almas, desk, BORROWER={"material_types": {almas.book().material_type: "SCORE"}})
     desk.place(almas.conf())
     assert virtual(almas)["physical_material_type"]["value"] == "SCORE"
 

@@ -158,7 +158,7 @@ _MEANINGS = {
     "60258": "the profile of the API key does not allow this",
     "60308": "Alma does not deliver to a personal address",
     "60340": "the API key is restricted to other libraries",
-    "40166404": "Alma does not take a code or the barcode; look at item_policy and material_type",
+    "40166404": "Alma does not take a code or the barcode; look at item_policy and material_types in config/dcb.yaml",
     "BARCODE_ELSEWHERE": "the barcode belongs to another item",
     "NOT_AS_SENT": "Alma answered, but did not keep what was sent",
 }
