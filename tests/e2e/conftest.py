@@ -12,6 +12,9 @@ from alma_etl.store.bucket import Bucket
 from tests.e2e.running import run_dag, without_repetition
 from tests.stores import sqlite_store
 
+# The scripts of the scenarios assert, too, and what they say is kept for the tests.
+pytest.register_assert_rewrite("tests.e2e.dcb_scenarios", "tests.e2e.dcb_world")
+
 LOGICAL_DATE = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
 

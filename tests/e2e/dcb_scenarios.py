@@ -26,7 +26,8 @@ PARKED = "AWAITING_RETURN CANCELLED FINALISED"
 @dataclass(frozen=True)
 class Scenario:
     """``path``: every status in turn, with a star where nobody saw it. ``flags``: all that were ever raised.
-    ``book_ends``: what the lender's Alma says of the copy in the end (a process type)."""
+    ``book_ends``: what the lender's Alma says of the copy in the end (a process type). ``other``: one more patron
+    who plays a part."""
 
     script: Script
     path: str = WHOLE_WAY
@@ -37,6 +38,7 @@ class Scenario:
     borrower: str = "BORROWER"
     pickup: str = "BORROWER"
     patron: str = ""
+    other: str = ""
     row: str = ""
 
 
@@ -263,6 +265,106 @@ def fetched_at_a_third_library(r: Request) -> Iterator[Status]:
     yield S.FINALISED
 
 
+def patron_cancels_while_it_travels(r: Request) -> Iterator[Status]:
+    r.ship()
+    yield S.PICKUP_TRANSIT
+    r.cancelled_by_patron()
+    yield S.PICKUP_TRANSIT
+    yield S.AWAITING_RETURN
+    r.send_back()
+    yield S.AWAITING_RETURN
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def withdrawn_when_it_had_just_left(r: Request) -> Iterator[Status]:
+    r.ship()  # and nobody has looked since
+    run = r.world.run("dcb_cancel_request", {"pr_id": r.pr_id})
+    assert run.state == "success"
+    assert r.status == S.AWAITING_RETURN
+    yield S.AWAITING_RETURN
+    assert r.world.borrower.made_bibs(r.pr_id), "the pickup library needs the virtual item to know the book"
+    r.send_back()
+    yield S.AWAITING_RETURN
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def leaves_while_its_hold_is_cancelled(r: Request) -> Iterator[Status]:
+    lender = r.world.lender
+    r.cancelled_by_patron()
+    yield S.RPBA
+    path = f"/requests/{r.hold(Role.SUPPLIER)}"
+    lender.fault(kind="server_error", method="DELETE", path=path)
+    yield S.CANCELLED
+    lender.end_faults()
+    r.ship()
+    for _ in range(2):
+        yield S.CANCELLED
+        assert lender.open_holds(r.pr_id) == []
+        assert "CANCELLED_IN_TRANSIT" in r.tracked.state.standing
+        assert r.world.borrower.made_bibs(r.pr_id), "somebody may scan the book where it was to be fetched"
+    r.send_back()
+    assert r.come_home() == ""
+    yield S.FINALISED
+
+
+def travels_for_a_local_patron_first(r: Request) -> Iterator[Status]:
+    lender = r.world.lender
+    hold = {"request_type": "HOLD", "pickup_location_type": "LIBRARY", "pickup_location_library": PICKUP}
+    local = lender.call("POST", f"/users/{r.other}/requests?item_pid={r.book.pid}", hold)
+    lender.control(f"requests/{local['request_id']}", first=True)
+    assert lender.scan(r.barcode, "MAIN") == "TRANSIT"
+    yield S.RPBA  # in transit, and our hold is seen, but waits
+    assert lender.scan(r.barcode, PICKUP) == "HOLDSHELF"
+    yield S.RPBA
+    assert "DISPATCH_ON_WRONG_DESK" not in r.tracked.state.flags
+    lender.lend(r.barcode, PICKUP, r.other)
+    yield S.RPBA
+    assert lender.scan(r.barcode, PICKUP) == "TRANSIT"  # and now for us
+    yield S.PICKUP_TRANSIT
+    r.arrive()
+    yield S.READY_FOR_PICKUP
+    r.borrow()
+    yield S.LOANED
+    yield from _back_home(r)
+
+
+def lost_and_paid_by_the_patron(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    loan = r.world.borrower.active_loan(r.tracked.legs[Role.BORROWER].item_pid or "")
+    r.world.borrower.control(f"loans/{loan.id}", paid=True)
+    for _ in range(2):
+        yield S.LOANED  # the loan has ended, and nothing was returned
+        assert "BORROWER_ITEM_LOST" in r.tracked.state.standing
+    yield from _back_home(r)  # found after all
+
+
+def lost_and_paid_at_the_lender(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    loan = r.world.lender.active_loan(r.book.pid)
+    r.world.lender.control(f"loans/{loan.id}", paid=True)
+    for _ in range(2):
+        yield S.LOANED
+        assert "SUPPLIER_ITEM_LOST" in r.tracked.state.standing
+    yield from _back_home(r)
+
+
+def due_dates_are_moved_in_bulk(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    world = r.world
+    mine = world.borrower.active_loan(r.tracked.legs[Role.BORROWER].item_pid or "")
+    lent = world.lender.active_loan(r.book.pid)
+    for library, loan, days in ((world.lender, lent, -3), (world.borrower, mine, 3)):
+        assert library.control("loans", by_days=days, loans=[loan.id])["changed"] == [loan.id]
+    yield S.LOANED
+    assert "LOAN_DUE_CHANGED" in r.tracked.state.flags
+    virtual = world.borrower.item(mine.item_pid)
+    assert virtual is not None
+    assert virtual.codes["policy"] == "DCB", "nobody wants the book back"
+    yield from _back_home(r)
+
+
 def withdrawn_by_the_dag(r: Request) -> Iterator[Status]:
     run = r.world.run("dcb_cancel_request", {"pr_id": r.pr_id})
     assert run.state == "success"
@@ -341,6 +443,27 @@ SCENARIOS: dict[str, Scenario] = {
     "folio": Scenario(
         in_folio, borrower="FOLIO", pickup="FOLIO", patron="3c1b7a52-5a77-4d0e-8f6a-1d2e3f405162"
     ),
+    "cancelled-travelling": Scenario(
+        patron_cancels_while_it_travels,
+        f"{PLACED} PICKUP_TRANSIT {PARKED}",
+        outcome="CANCELLED",
+    ),
+    "just-left": Scenario(
+        withdrawn_when_it_had_just_left,
+        f"{PLACED} PICKUP_TRANSIT {PARKED}",
+        outcome="CANCELLED",
+        closure="CANCELED",
+    ),
+    "leaves-cancelled": Scenario(
+        leaves_while_its_hold_is_cancelled,
+        f"{PLACED} CANCELLED FINALISED",
+        frozenset({"CANCELLED_IN_TRANSIT"}),
+        outcome="CANCELLED",
+    ),
+    "local-first": Scenario(travels_for_a_local_patron_first, other="patron043"),
+    "lost-and-paid": Scenario(lost_and_paid_by_the_patron, flags=frozenset({"BORROWER_ITEM_LOST"})),
+    "paid-to-lender": Scenario(lost_and_paid_at_the_lender, flags=frozenset({"SUPPLIER_ITEM_LOST"})),
+    "due-dates": Scenario(due_dates_are_moved_in_bulk, flags=frozenset({"LOAN_DUE_CHANGED"})),
     "withdrawn": Scenario(
         withdrawn_by_the_dag,
         f"{PLACED} CANCELLED FINALISED",

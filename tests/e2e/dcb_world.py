@@ -109,6 +109,10 @@ class Library:
         """Have calls go wrong."""
         self.control("faults", **rule)
 
+    def end_faults(self) -> None:
+        """Have nothing go wrong any more."""
+        requests.delete(f"{self.url}/sandbox/faults", timeout=30).raise_for_status()
+
     def set_clock(self, now: datetime) -> None:
         """Tell it the time."""
         self.control("clock", now=(now + self.skew).isoformat(), stopped=True)
@@ -138,6 +142,23 @@ class Library:
             if bib is not None and any(mark in field.all("a") for field in bib.record.data("035"))
         ]
 
+    def post_xml(self, path: str, body: str) -> Any:
+        """A POST of a record."""
+        headers = {
+            "Authorization": f"apikey {self.key}",
+            "Accept": "application/json",
+            "Content-Type": "application/xml",
+        }
+        answer = requests.post(f"{self.url}/almaws/v1{path}", headers=headers, data=body.encode(), timeout=30)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def spare_titles(self, count: int) -> list[str]:
+        """MMS ids of titles that no request is for: the last ones."""
+        catalogue = self.sandbox.catalogue
+        found: list[str] = catalogue.title_ids(catalogue.size - count, catalogue.size)
+        return found
+
     def books(self, count: int) -> list[Item]:
         """Copies in the stacks of MAIN, each of another title."""
         found: list[Item] = []
@@ -165,6 +186,7 @@ class Request:
     patron: str
     borrower: str = "BORROWER"
     pickup: str = "BORROWER"
+    other: str = ""  # another patron, of the lender's or the borrower's, who plays a part
     barcode: str = ""
 
     def __post_init__(self) -> None:

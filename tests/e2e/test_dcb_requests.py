@@ -70,7 +70,8 @@ def _begin(world: World) -> dict[str, Story]:
         scenario = SCENARIOS[name]
         patron = scenario.patron or f"patron{number:03d}"
         stories[name] = Story(
-            scenario, Request(world, f"pr-{name}", book, patron, scenario.borrower, scenario.pickup)
+            scenario,
+            Request(world, f"pr-{name}", book, patron, scenario.borrower, scenario.pickup, scenario.other),
         )
     for story in stories.values():
         run = world.run("dcb_place_request", story.request.conf)

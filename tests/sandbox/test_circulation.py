@@ -404,6 +404,30 @@ def test_an_item_in_transit_for_somebody_else_leaves_the_next_hold_waiting(alma:
     assert item.request(ours)["task_name"] == "Transit Item"
 
 
+def test_staff_put_a_request_first(alma: Caller, item: Copy) -> None:
+    ours, theirs = item.hold(library="LAW"), item.hold("patron002", library="SCI")
+    alma.control("POST", f"requests/{theirs['request_id']}", {"first": True})
+    waiting = item.request(ours)
+    assert (waiting["request_status"], waiting["place_in_queue"]) == ("NOT_STARTED", 2)
+    assert item.request(theirs)["task_name"] == "Pickup From Shelf"
+    assert item.state == ("1", "REQUESTED", True)
+    item.scan()
+    assert item.request(theirs)["task_name"] == "Transit Item"
+    alma.control("POST", f"requests/{ours['request_id']}", {"first": True})
+    assert item.request(ours)["request_status"] == "NOT_STARTED"  # the book travels already
+    item.scan("SCI")
+    alma.control("POST", f"requests/{theirs['request_id']}", {"cancel": "CannotBeFulfilled"})
+    item.scan("SCI")
+    assert item.request(ours)["task_name"] == "Transit Item"
+    other = alma.post(item.items, item_body("copy-2"))["item_data"]["pid"]
+    title = alma.post(f"/users/patron003/requests?mms_id={item.mms_id}", HOLD)
+    last = alma.post(f"/users/patron004/requests?mms_id={item.mms_id}", HOLD)
+    assert title["item_id"] == other
+    alma.control("POST", f"requests/{last['request_id']}", {"first": True})
+    assert item.request(last)["item_id"] == other
+    assert "item_id" not in item.request(title)
+
+
 def test_lists_of_loans_page_and_sort(alma: Caller) -> None:
     for number in range(12):
         Copy(alma, f"many-{number:02d}").lend()

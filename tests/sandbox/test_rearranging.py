@@ -150,7 +150,12 @@ def test_due_dates_in_bulk_leave_recalled_and_lost_loans_alone(alma: Caller) -> 
     assert found["renewed"] == ("2099-01-02T18:00:00Z", "RENEW")
     assert found["recalled"] == (loans["recalled"]["due_date"], "RECALL")
     assert alma.control("POST", "loans", {"by_days": -1, "library": "LAW"})["changed"] == []
-    alma.control("POST", "loans", {"by_days": -1, "library": "MAIN"})
+    chosen = {
+        "by_days": -1,
+        "library": "MAIN",
+        "loans": [loans["plain"]["loan_id"], loans["lost"]["loan_id"]],
+    }
+    assert alma.control("POST", "loans", chosen)["changed"] == [loans["plain"]["loan_id"]]
     path = f"/users/patron001/loans/{loans['plain']['loan_id']}"
     assert alma.get(path)["due_date"] == "2099-01-01T18:00:00Z"
 

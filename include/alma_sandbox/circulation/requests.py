@@ -154,6 +154,20 @@ class Requests:
                 index[new] = sorted([*index.get(new, ()), request], key=lambda each: each.created)
         request.user_id, request.mms_id = user_id or request.user_id, mms_id or request.mms_id
 
+    def put_first(self, request: UserRequest) -> None:
+        """Put a request before all others of its title; an item that is only being fetched is fetched for it."""
+        queue = self._of_title[request.mms_id]
+        queue.remove(request)
+        queue.insert(0, request)
+        for other in self.active(request.mms_id):
+            item = self._sandbox.catalogue.item(other.item_pid) if other.task == PICKUP else None
+            if item is None or other is request or request.status != NOT_STARTED:
+                continue
+            if not request.item_level or request.item_pid == item.pid:
+                other.status, other.task = NOT_STARTED, ""
+                other.item_pid = item.pid if other.item_level else ""
+                self.bind(request, item, IN_PROCESS, PICKUP)
+
     def close(self, request: UserRequest, closed_by: str) -> None:
         """End a request; an item that was only to be fetched is free again."""
         item = self._sandbox.catalogue.item(request.item_pid) if request.item_pid else None

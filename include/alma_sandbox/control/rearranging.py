@@ -118,11 +118,11 @@ def _follow(sandbox: Sandbox, item: Item, before: str) -> None:
 
 
 def change_due_dates(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
-    """Change due dates in bulk: to ``due_date``, or ``by_days``; of the loans of a ``library``, else of all.
+    """Change due dates in bulk: to ``due_date``, or ``by_days``; of a ``library`` or a set of ``loans``, else of all.
 
     As Alma's job: of loans that are active and not recalled.
     """
-    only(body, "due_date", "by_days", "library")
+    only(body, "due_date", "by_days", "library", "loans")
     if ("due_date" in body) == ("by_days" in body):
         raise ValueError("give due_date or by_days")
     if body.get("library", "MAIN") not in LIBRARIES:
@@ -131,7 +131,7 @@ def change_due_dates(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
     for loan in sandbox.loans.by_id.values():
         if loan.status != "ACTIVE" or loan.process_status in _NOT_IN_BULK:
             continue
-        if body.get("library", loan.library) != loan.library:
+        if body.get("library", loan.library) != loan.library or loan.id not in body.get("loans", [loan.id]):
             continue
         if "by_days" in body:
             loan.due_date += timedelta(days=float(body["by_days"]))

@@ -116,14 +116,18 @@ def _pay(sandbox: Sandbox, loan: Loan) -> None:
 
 
 def change_request(sandbox: Sandbox, request_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """End a request as staff or the system do: ``cancel`` with a reason, or ``expire`` on the hold shelf.
+    """End a request as staff or the system do: ``cancel`` with a reason, or ``expire`` on the hold shelf. Or put it
+    ``first`` in the queue for its title.
 
     No webhook reports a request that expires.
     """
-    only(body, "cancel", "expire")
+    only(body, "cancel", "expire", "first")
     request = sandbox.requests.by_id.get(request_id)
     if request is None or not request.active:
         raise ValueError(f"no active request {request_id}")
+    if body.get("first"):
+        sandbox.requests.put_first(request)
+        return {"request_id": request_id, "status": request.status}
     sandbox.requests.close(request, str(body.get("cancel") or "expired"))
     if body.get("cancel"):
         notices.request(staff_call(sandbox), request, "REQUEST_CANCELED", "Request canceled")
