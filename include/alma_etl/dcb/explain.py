@@ -58,6 +58,9 @@ def _heading(tracked: Tracked) -> Iterator[str]:
         read = f"read {_when(leg.last_ok_at)}" if leg.last_ok_at else "not read yet"
         trouble = f", then failed: {leg.last_error}" if leg.last_error else ""
         yield f"  {role} at {leg.system_code}: {named or 'not placed'}; {read}{trouble}"
+        for each in leg.earlier:
+            by = f", by user:{each['by']}" if "by" in each else ", as Alma shows it"
+            yield f"    {each['name']} {each['from']} -> {each['to']} at {each['at']}{by}"
     yield f"  next look: {_when(tracked.next_poll_at) if tracked.next_poll_at else 'none'}"
 
 

@@ -93,6 +93,9 @@ leg_table = Table(
     Column("last_ok_at", UtcTime),
     Column("last_error", Text),
     Column("error_repeat", Integer, nullable=False),
+    Column(
+        "earlier", Json, nullable=False, server_default=text("'[]'")
+    ),  # ids that it had, and what replaced them
     one_of("role", "SUPPLIER", "BORROWER", "PICKUP"),
     one_of("system_kind", "ALMA", "MOD_DCB", "OTHER"),
     Index("ix_dcb_leg_user", "system_code", "user_id"),

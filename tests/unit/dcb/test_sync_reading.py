@@ -101,21 +101,25 @@ def test_a_read_that_fails_says_that_nobody_knows_and_why(kind, placed):
 
 
 def test_another_refusal_is_no_proof_that_a_thing_is_gone(placed):
-    placed.almas.borrower.strike("refuse", "GET", "/requests/", code="401652", message="General Error")
+    side, general = placed.almas.borrower, {"code": "401652", "message": "General Error"}
+    side.strike("refuse", "GET", "/requests", **general)
     seen = reader(placed)
     assert seen.request(leg(placed)).found is None
-    (error,) = seen.errors()
-    assert (error.http_status, error.code) == (400, "401652")
-    placed.almas.borrower.control("DELETE", "faults")
-    placed.almas.borrower.strike("refuse", "GET", "/requests/", status=404, code="499999", message="No")
+    assert {(error.http_status, error.code) for error in seen.errors()} == {(400, "401652")}
+    side.control("DELETE", "faults")
+    side.strike("refuse", "GET", "/requests/", status=404, code="499999", message="No")
+    assert reader(placed).request(leg(placed)).found is True  # the list has it
+    side.control("POST", f"requests/{leg(placed).request_id}", {"cancel": "x"})
     assert reader(placed).request(leg(placed)).found is False
 
 
 def test_a_user_who_is_gone_is_told_apart_from_a_hold_that_is_gone(placed):
-    stranger = replace(leg(placed), user_id="nobody-of-that-id")
+    stranger = replace(leg(placed), user_id="nobody-of-that-id", request_id="19")
     seen = reader(placed)
-    assert seen.request(stranger).found is None
+    assert seen.request(stranger).found is False  # its item, which is asked then, has no such hold
     assert seen.user_seen is False
+    placed.almas.borrower.strike("server_error", "GET", "/items/")
+    assert reader(placed).request(stranger).found is None
     assert seen.patron(stranger) == PatronRead(False)
     assert reader(placed).requests_of("nobody-of-that-id") is None
     assert reader(placed).loans_of("nobody-of-that-id") is None

@@ -282,6 +282,7 @@ def test_a_patron_who_is_gone_is_an_alert_until_seen_again(sync):
     leg = sync.store.get("PR-1").legs[Role.BORROWER]
     rule = {"code": "401890", "message": "User not found."}
     sync.almas.borrower.strike("refuse", "GET", HOLDS, **rule)
+    sync.almas.borrower.strike("server_error", "GET", "/items/[^/]+/requests")
     sync.later()
     assert "PATRON_GONE" in sync.store.get("PR-1").state.standing
     assert leg.user_id not in str(sync.store.open_alerts())

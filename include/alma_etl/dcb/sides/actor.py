@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from alma_etl.alma.items import Item
+from alma_etl.alma.users import NO_USER
 from alma_etl.dcb.conf import read_kept
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, ItemRead, Moment
@@ -16,12 +17,14 @@ from alma_etl.dcb.machine.vocabulary import (
     AckName,
     ActionType,
     Closure,
+    LoanState,
     RequestOutcome,
     Role,
     Status,
 )
 from alma_etl.dcb.settings import CancelCause
 from alma_etl.dcb.sides import alma_act, alma_read, desk_notes, folio, legs, virtual_item
+from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.sides.lending import lend, renew
 from alma_etl.dcb.sides.patrons import ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Done, Impossible, Later, Refused, Unsettled
@@ -110,10 +113,22 @@ def cause_of(tracked: Tracked) -> CancelCause:
 
 
 def cancel(context: ActionContext, leg: LegRecord) -> ActionResult:
-    """The side's hold is cancelled and seen to be gone."""
-    if leg.user_id and leg.request_id:
-        reason = context.settings(leg).reason_for(cause_of(context.tracked))
-        alma_act.cancel_hold(context.alma(leg), leg.user_id, leg.request_id, reason)
+    """The side's hold is cancelled and seen to be gone. Of a user who is not there any more it is looked for at the
+    item: it is gone with its user, or it is another's, into whom that one was merged."""
+    if not leg.user_id or not leg.request_id:
+        return NOTHING_TO_REPORT
+    alma, reason = context.alma(leg), context.settings(leg).reason_for(cause_of(context.tracked))
+    try:
+        alma_act.cancel_hold(alma, leg.user_id, leg.request_id, reason)
+    except Impossible as refusal:
+        if refusal.code not in NO_USER:
+            raise
+        reader = AlmaReader(alma)
+        hold = reader.request(leg)
+        if hold.found is None:
+            raise Unsettled(f"The hold {leg.request_id} could not be looked for at its item") from refusal
+        if hold.found:
+            alma_act.cancel_hold(alma, reader.ids_of(leg)["user_id"], leg.request_id, reason)
     return NOTHING_TO_REPORT
 
 
@@ -130,7 +145,7 @@ def cancel_supplier(context: ActionContext, leg: LegRecord) -> ActionResult:
 
 
 def _lenders_item(context: ActionContext, leg: LegRecord) -> ItemRead:
-    reader = alma_read.AlmaReader(context.alma(leg))
+    reader = AlmaReader(context.alma(leg))
     read = reader.item(leg)
     if read.found is None:
         raise Unsettled(
@@ -190,8 +205,12 @@ def _clean_lender(context: ActionContext, leg: LegRecord) -> None:
         and state.leg(Role.SUPPLIER).lent
         and state.outcome is not RequestOutcome.UNKNOWN
     ):
-        loan = alma_act.find_loan(context.alma(leg), leg.user_id, leg.item_pid)
-        if loan is not None:
+        loan = AlmaReader(context.alma(leg)).loan(leg)
+        if loan.found is None:
+            raise Unsettled(
+                "The lender's loan could not be read: nothing is taken away while the book may be out"
+            )
+        if loan.loan_status == LoanState.ACTIVE:
             raise Unsettled(
                 f"The lender's loan {loan.loan_id} is not over: nothing is taken away while the book is out"
             )

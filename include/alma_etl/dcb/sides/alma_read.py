@@ -6,8 +6,10 @@ Codes are kept as they came, "" for absent, nothing personal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from alma_etl.alma import shapes
 from alma_etl.alma.client import AlmaClient
@@ -24,22 +26,34 @@ from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFou
 from alma_etl.remote.errors import RemoteError, RemoteRefused
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Found[Any] | Absent | Unknown)
+R = TypeVar("R", RequestRead, LoanRead)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_ID = "NO_ID"
 _SHORT_LIST = "SHORT_LIST"
 """The user's list counts more than it names, and what it does not name could not be read singly either."""
 
 
+@dataclass
+class HistoryKept:
+    """Whether an institution keeps closed requests (``should_anonymize_requests``): True until it is seen not to."""
+
+    kept: bool = True
+
+
 class AlmaReader:
     """Implements `ports.SideReader`. One for each thread and question; the client may be shared. ``zone``: in which the
-    institution's days end."""
+    institution's days end; ``history``: what other readers of this Alma have found out."""
 
-    def __init__(self, alma: AlmaClient, zone: tzinfo = UTC) -> None:
+    def __init__(self, alma: AlmaClient, zone: tzinfo = UTC, history: HistoryKept | None = None) -> None:
         self._alma = alma
         self._zone = zone
+        self._history = history or HistoryKept()
         self._failures = Failures()
         self._user_seen: bool | None = None
+        self._user_gone = False
         self._short: set[str] = set()
+        self._ids: dict[tuple[str, str], dict[str, str]] = {}
 
     @property
     def user_seen(self) -> bool | None:
@@ -50,115 +64,214 @@ class AlmaReader:
         """What failed since this was last asked."""
         return self._failures.take()
 
+    def ids_of(self, leg: LegRecord) -> Mapping[str, str]:
+        """The ids of the side by the rows of Alma that were read: those of the item by the item itself, if it was."""
+        rows = (("request", leg.request_id), ("loan", leg.item_pid), ("item", leg.item_pid))
+        found: dict[str, str] = {}
+        for part, key in rows:
+            found |= self._ids.get((part, key or ""), {})
+        return found
+
     # --- holds
 
     def request(self, leg: LegRecord) -> RequestRead:
-        """GET /users/{user_id}/requests/{request_id}: 401694 or HTTP 404 means gone."""
+        """GET /users/{user_id}/requests/{request_id}. Where Alma refuses it, the user's whole list is asked, and then
+        the item: a list that is whole and does not name the hold proves that it is gone."""
         if leg.user_id is None or leg.request_id is None:
             self._failures.add("request", code=_NO_ID)
             return RequestRead(None)
-        answer = self._settled("request", self._alma.requests.read(leg.user_id, leg.request_id))
-        if isinstance(answer, Found):
-            self._user_seen = True
-            return of_request(answer.value, leg.closure_hint, self._zone)
-        return RequestRead(None) if isinstance(answer, Unknown) else gone_hold(leg.closure_hint)
+        mark = self._failures.mark()
+        read = self._known_hold(leg) or self._listed_hold(leg, leg.user_id)
+        return self._forgiving(read, mark)
 
     def requests_of(self, user_id: str) -> Mapping[str, RequestRead] | None:
         """GET /users/{user_id}/requests, all pages; None when it could not be read."""
         rows = self._rows("request", self._alma.requests.of_user(user_id, request_type="HOLD"))
-        return None if rows is None else {row.request_id: of_request(row, zone=self._zone) for row in rows}
+        return None if rows is None else {row.request_id: self._hold(row) for row in rows}
 
     def unnamed_request(self, leg: LegRecord) -> RequestRead:
-        """The hold that a list which was read does not name: gone, if the list is whole; else it is read singly."""
-        if "request" not in self._short:
-            return gone_hold(leg.closure_hint)
-        read = self.request(leg)
-        if read.found is None:
+        """The hold that the list read last does not name: gone, if the list is whole; else it is read singly, and where
+        that is refused, or the user is not there, at its item."""
+        if not self._user_gone and "request" not in self._short:
+            return self._vanished(leg)
+        mark = self._failures.mark()
+        known = None if self._user_gone else self._known_hold(leg)
+        read = known or self._hold_at_item(leg)
+        if read.found is None and "request" in self._short:
             self._failures.add("request", code=_SHORT_LIST)
-        return read
+        return self._forgiving(read, mark)
+
+    def _known_hold(self, leg: LegRecord) -> RequestRead | None:
+        """The hold by its id; None when Alma refuses to show it, be it gone or another user's by now."""
+        answer = self._settled("request", self._alma.requests.read(leg.user_id or "", leg.request_id or ""))
+        if isinstance(answer, Found):
+            self._user_seen = True
+            return self._hold(answer.value, leg.closure_hint)
+        return None if _is_refusal(answer) else RequestRead(None)
+
+    def _listed_hold(self, leg: LegRecord, user_id: str) -> RequestRead:
+        holds = None if self._user_gone else self.requests_of(user_id)
+        named = (holds or {}).get(leg.request_id or "")
+        if named is not None:
+            return named
+        if holds is not None and "request" not in self._short:
+            return self._vanished(leg)
+        if holds is None and not self._user_gone:
+            return RequestRead(None)
+        return self._hold_at_item(leg)
+
+    def _hold_at_item(self, leg: LegRecord) -> RequestRead:
+        """The hold among those of its item, whosever it is: that of a user who was merged into another moved there."""
+        rows, whole = self._at_item("request", leg, self._alma.requests.of_item)
+        ours = next((row for row in rows if row.request_id == leg.request_id), None)
+        self._see_user(ours)
+        if ours is not None:
+            return self._hold(ours, leg.closure_hint)
+        return gone_hold(leg.closure_hint) if whole else RequestRead(None)
+
+    def _vanished(self, leg: LegRecord) -> RequestRead:
+        """The hold is not there. How it ended is asked where the institution keeps that and nobody reported it."""
+        if leg.closure_hint is not None or not self._history.kept:
+            return gone_hold(leg.closure_hint)
+        answer = self._alma.requests.of_user(leg.user_id or "", request_type="HOLD", status="history")
+        if isinstance(answer, Found) and not answer.value:
+            self._history.kept = False  # this user has a closed one for certain
+        row = next((row for row in rows_of(answer) if row.request_id == leg.request_id), None)
+        return gone_hold(None) if row is None else RequestRead(False, closure=_ended(row, None))
+
+    def _hold(self, row: UserRequest, hint: str | None = None) -> RequestRead:
+        self._ids["request", row.request_id] = _ids(row.mms_id, row.holding_id, row.item_pid, row.user_id)
+        return of_request(row, hint, self._zone)
 
     # --- items
 
     def item(self, leg: LegRecord) -> ItemRead:
-        """GET .../items/{pid}. The holding need not be known."""
+        """GET .../items/{pid}. The holding need not be known. One that is not there is looked for by its barcode, since
+        a title that was merged, or an item that was moved, is elsewhere."""
         if leg.mms_id is None or leg.item_pid is None:
             self._failures.add("item", code=_NO_ID)
             return ItemRead(None)
-        answer = self._settled(
-            "item", self._alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
-        )
+        answer = self._item("item", leg, leg.mms_id, leg.item_pid)
         if isinstance(answer, Found):
             return of_item(answer.value, leg)
         return ItemRead(None if isinstance(answer, Unknown) else False)
 
+    def _item(self, part: str, leg: LegRecord, mms_id: str, pid: str) -> Answer[Item]:
+        mark = self._failures.mark()
+        answer = self._settled(part, self._alma.items.read(mms_id, leg.holding_id or "ALL", pid))
+        if leg.barcode and _is_refusal(answer):
+            again = self._settled(part, self._alma.items.by_barcode(leg.barcode))
+            if isinstance(again, Found) and again.value.pid == pid:
+                self._failures.forget(mark)
+                answer = again
+            elif isinstance(again, Unknown):
+                answer = again
+        if isinstance(answer, Found):
+            row = answer.value
+            self._ids["item", pid] = _ids(row.mms_id, row.holding_id, row.pid)
+        return answer
+
+    def _at_item(
+        self, part: str, leg: LegRecord, ask: Callable[[str, str, str], ListAnswer[T]]
+    ) -> tuple[list[T], bool]:
+        """The rows that a list of the item names, and whether those are all.
+
+        That there are none counts only by the item's own title and holding: to others, and to ALL, Alma may answer
+        with an error or with nothing.
+        """
+        if leg.mms_id is None or leg.item_pid is None:
+            self._failures.add(part, code=_NO_ID)
+            return [], False
+        mark = self._failures.mark()
+        place = (leg.mms_id, leg.holding_id or "ALL")
+        answer = self._settled(part, ask(*place, leg.item_pid))
+        if rows_of(answer) or not (isinstance(answer, Found) or _is_refusal(answer)):
+            return rows_of(answer), isinstance(answer, Found)
+        if ("item", leg.item_pid) not in self._ids:
+            item = self._item(part, leg, leg.mms_id, leg.item_pid)
+            if not isinstance(item, Found):
+                return [], isinstance(item, Absent)
+        read = self._ids["item", leg.item_pid]
+        real = (read.get("mms_id", place[0]), read.get("holding_id", place[1]))
+        if real != place:
+            self._failures.forget(mark)
+            answer = self._settled(part, ask(*real, leg.item_pid))
+        return rows_of(answer), not isinstance(answer, Unknown)
+
     # --- loans
 
     def loan(self, leg: LegRecord) -> LoanRead:
-        """The active loan of the item to the user, else the latest complete one: one call while a known loan runs."""
+        """The active loan of the item to the user, else the latest complete one: one call while a known loan runs.
+
+        Where Alma refuses a known one, the user's active loans are asked, and then those of the item.
+        """
         if leg.user_id is None or leg.item_pid is None:
             self._failures.add("loan", code=_NO_ID)
             return LoanRead(None)
+        mark = self._failures.mark()
         known = self._known_loan(leg)
         if known is not None and (known.found is None or known.loan_status == LoanWord.ACTIVE):
             return known
-        active = self.loans_of(leg.user_id)
-        if active is None:
+        active = None if self._user_gone else self.loans_of(leg.user_id)
+        if active is None and not self._user_gone:
             return LoanRead(None)
-        return active.get(leg.item_pid) or self._active_of_item(leg) or known or self._latest_of_item(leg)
+        named = (active or {}).get(leg.item_pid)
+        return self._forgiving(named or self._unlisted_loan(leg, known), mark)
 
     def loans_of(self, user_id: str) -> Mapping[str, LoanRead] | None:
         """GET /users/{user_id}/loans, all pages: the active ones by item; None when it could not be read."""
         rows = self._rows("loan", self._alma.loans.of_user(user_id))
-        return None if rows is None else {loan.item_pid: of_loan(loan) for loan in rows}
+        return None if rows is None else {loan.item_pid: self._loan(loan) for loan in rows}
 
     def ended_loan(self, leg: LegRecord) -> LoanRead:
         """The latest complete loan of the item to the user: by its id where it is known, else by the item's loans.
 
-        Where the list of active ones that was read is not whole, an active one is looked for at the item first.
+        Where the list of active ones that was read is not whole, or the user is not there, an active one is looked for
+        at the item first.
         """
-        return self._known_loan(leg) or self._active_of_item(leg) or self._latest_of_item(leg)
+        mark = self._failures.mark()
+        known = None if self._user_gone else self._known_loan(leg)
+        return self._forgiving(known or self._unlisted_loan(leg, None), mark)
+
+    def _unlisted_loan(self, leg: LegRecord, known: LoanRead | None) -> LoanRead:
+        """The loan that the user's active ones do not name. ``known``: it was seen complete."""
+        active = self._active_of_item(leg) if self._user_gone or "loan" in self._short else None
+        return active or known or self._latest_of_item(leg)
 
     def _active_of_item(self, leg: LegRecord) -> LoanRead | None:
-        """The active loan that the user's list does not name, as the item has it; None when there is none."""
-        if "loan" not in self._short:
-            return None
-        if leg.mms_id is None or leg.item_pid is None or leg.user_id is None:
+        """The active loan as the item has it; None when there is none."""
+        rows, whole = self._at_item("loan", leg, self._alma.loans.of_item)
+        ours = next((row for row in rows if _is_of(row, leg)), None)
+        self._see_user(ours)
+        if ours is not None:
+            return self._loan(ours)
+        if not whole and "loan" in self._short:
             self._failures.add("loan", code=_SHORT_LIST)
-            return LoanRead(None)
-        answer = self._settled(
-            "loan", self._alma.loans.of_item(leg.mms_id, leg.holding_id or "ALL", leg.item_pid)
-        )
-        if isinstance(answer, Unknown):
-            self._failures.add("loan", code=_SHORT_LIST)
-            return LoanRead(None)
-        rows = answer.value if isinstance(answer, Found) else []
-        return next((of_loan(row) for row in rows if _is_of(row, leg.user_id)), None)
+        # The loan of a user whom we do not know may be that of ours, merged into that one.
+        unclear = bool(rows) and self._user_gone and leg.loan_id is None
+        return None if whole and not unclear else LoanRead(None)
 
     def _known_loan(self, leg: LegRecord) -> LoanRead | None:
-        """The loan that was seen before, active or complete; None when Alma does not have it any more."""
+        """The loan that was seen before, active or complete; None when Alma refuses to show it, as one that it made
+        anonymous, or when none was seen."""
         if leg.loan_id is None or leg.user_id is None:
             return None
         answer = self._settled("loan", self._alma.loans.read(leg.user_id, leg.loan_id))
         if isinstance(answer, Found):
             self._user_seen = True
-            return of_loan(answer.value)
-        return LoanRead(None) if isinstance(answer, Unknown) else None
+            return self._loan(answer.value)
+        return None if _is_refusal(answer) else LoanRead(None)
 
     def _latest_of_item(self, leg: LegRecord) -> LoanRead:
-        if leg.mms_id is None or leg.item_pid is None or leg.user_id is None:
-            self._failures.add("loan", code=_NO_ID)
-            return LoanRead(None)
-        answer = self._settled(
-            "loan",
-            self._alma.loans.of_item(
-                leg.mms_id, leg.holding_id or "ALL", leg.item_pid, loan_status="Complete"
-            ),
-        )
-        if isinstance(answer, Unknown):
-            return LoanRead(None)
-        rows = answer.value if isinstance(answer, Found) else []
-        ended = [of_loan(row) for row in rows if _is_of(row, leg.user_id)]
-        return max(ended, key=lambda read: read.loan_date or _EPOCH, default=LoanRead(False))
+        complete = partial(self._alma.loans.of_item, loan_status="Complete")
+        rows, whole = self._at_item("loan", leg, complete)
+        ended = [self._loan(row) for row in rows if _is_of(row, leg)]
+        nothing = LoanRead(False if whole else None)
+        return max(ended, key=lambda read: read.loan_date or _EPOCH, default=nothing)
+
+    def _loan(self, row: Loan) -> LoanRead:
+        self._ids["loan", row.item_pid] = _ids(row.mms_id, row.holding_id, row.item_pid, row.user_id)
+        return of_loan(row)
 
     # --- users
 
@@ -177,12 +290,25 @@ class AlmaReader:
 
     # --- answers
 
-    def _settled(self, part: str, answer: Answer[T]) -> Answer[T]:
+    def _see_user(self, ours: UserRequest | Loan | None) -> None:
+        """A row of ours at the item has a user, be it another one by now than the one who was asked for."""
+        if ours is not None:
+            self._user_seen = True
+        elif self._user_gone:
+            self._user_seen = False
+
+    def _forgiving(self, read: R, mark: int) -> R:
+        """What could be read in another way did not fail."""
+        if read.found is not None:
+            self._failures.forget(mark)
+        return read
+
+    def _settled(self, part: str, answer: A) -> A | Absent:
         """Take note of what failed; HTTP 404 is Alma's word that a thing is not there, whatever the code."""
         if not isinstance(answer, Unknown):
             return answer
         if answer.error.code in NO_USER:
-            self._user_seen = False
+            self._user_seen, self._user_gone = False, True
         elif isinstance(answer.error, RemoteRefused) and answer.error.status == 404:
             return Absent(answer.error)
         self._failures.add(part, answer.error)
@@ -202,12 +328,27 @@ class AlmaReader:
     def _no_list(self, part: str, answer: Absent | Unknown) -> None:
         error: RemoteError | None = answer.error
         if isinstance(answer, Absent):
-            self._user_seen = False
+            self._user_seen, self._user_gone = False, True
         self._failures.add(part, error, code="NO_USER")
 
 
-def _is_of(loan: Loan, user_id: str) -> bool:
-    return loan.user_id.casefold() == user_id.casefold()
+def _is_refusal(answer: Answer[T] | ListAnswer[T]) -> bool:
+    """Whether Alma said no, for whatever reason; not that no answer came."""
+    return isinstance(answer, Absent) or (
+        isinstance(answer, Unknown) and isinstance(answer.error, RemoteRefused)
+    )
+
+
+def _ids(mms_id: str, holding_id: str, item_pid: str, user_id: str = "") -> dict[str, str]:
+    """What a row says of ids. A holding id with asterisks is that of a temporary place, which is none."""
+    places = {"mms_id": mms_id, "holding_id": holding_id, "item_pid": item_pid}
+    found = {name: value for name, value in places.items() if value.isascii() and value.isdigit()}
+    return found | ({"user_id": user_id} if user_id else {})
+
+
+def _is_of(loan: Loan, leg: LegRecord) -> bool:
+    """Whether a loan is that of the side: the very one that was seen before, or one to its user."""
+    return loan.loan_id == leg.loan_id or loan.user_id.casefold() == (leg.user_id or "").casefold()
 
 
 def _stands(block: UserBlock, today: str) -> bool:

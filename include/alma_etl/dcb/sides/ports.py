@@ -34,11 +34,11 @@ class SideReader(Protocol):
         ...
 
     def unnamed_request(self, leg: LegRecord) -> RequestRead:
-        """A hold that the list which was read last does not name."""
+        """A hold that the list which was read last does not name, or could not, since the user is not there."""
         ...
 
     def item(self, leg: LegRecord) -> ItemRead:
-        """The side's item, by its pid, never by its barcode."""
+        """The side's item, by its pid; one with its barcode only where it is the same item."""
         ...
 
     def loan(self, leg: LegRecord) -> LoanRead:
@@ -53,7 +53,7 @@ class SideReader(Protocol):
         ...
 
     def ended_loan(self, leg: LegRecord) -> LoanRead:
-        """The latest complete loan of the item to the user, when no active one was found."""
+        """The latest complete loan of the item to the user, when no active one was found, or the user is not there."""
         ...
 
     def patron(self, leg: LegRecord) -> PatronRead:
@@ -67,6 +67,10 @@ class SideReader(Protocol):
 
     def errors(self) -> Sequence[ReadError]:
         """What failed since this was last asked."""
+        ...
+
+    def ids_of(self, leg: LegRecord) -> Mapping[str, str]:
+        """What the rows read so far show of the side's ids, by the names of `store.rows.FOLLOWED`."""
         ...
 
 
@@ -238,6 +242,14 @@ class Failures:
             return
         name = error.code or type(error).__name__
         self._failed.append(ReadError(part, error.status, name, error.tracking_id or None))
+
+    def mark(self) -> int:
+        """How far it has come, for `forget`."""
+        return len(self._failed)
+
+    def forget(self, mark: int) -> None:
+        """What has failed since then was read in another way."""
+        del self._failed[mark:]
 
     def take(self) -> tuple[ReadError, ...]:
         """What has come together; none is left."""

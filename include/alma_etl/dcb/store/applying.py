@@ -30,6 +30,7 @@ from alma_etl.dcb.store.rows import (
     Tracked,
     UnknownRequest,
     VersionConflict,
+    changed_ids,
 )
 from alma_etl.store.db import StoreRefused
 from alma_etl.store.dcb_models import leg_table, observation_table, request_table, transition_table
@@ -232,7 +233,7 @@ class StepStore(OutboxStore):
     def _keep_legs(self, tracked: Tracked, fresh: Fresh, result: StepResult, now: datetime) -> int:
         """Keep the health of each side that was read, and ids learned; the most failures in a row of any side."""
         most = 0
-        for _, report in fresh:
+        for (_, report), verdict in zip(fresh, result.seen, strict=True):
             seen = report.seen
             if not isinstance(seen, Observation) or seen.role not in tracked.legs:
                 continue
@@ -251,7 +252,9 @@ class StepStore(OutboxStore):
                 values["last_ok_at"] = at
             if result.state.status in (Status.RPSA, Status.CONFIRMED, Status.RPBA, Status.RPPA):
                 learned["item_pid"] = memory.item_id
-            values |= {name: value for name, value in learned.items() if value}
+            if verdict is not SeenAs.STALE:  # else somebody has changed them since
+                learned |= changed_ids(record, report.ids, learned.get("item_pid"))
+            values |= record.changed({name: value for name, value in learned.items() if value}, now)
             most = max(most, values["error_repeat"])
             self._report_unreadable(tracked, record, values, now)
             self._write(

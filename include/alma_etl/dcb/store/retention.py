@@ -59,7 +59,7 @@ class RetentionStore(DcbTables):
     def _anonymise(self, before: datetime) -> int:
         """Replace users' ids of ended requests by digests that differ from request to request."""
         query = (
-            select(_r.pr_id, _r.conf, _l.role, _l.generation, _l.user_id)
+            select(_r.pr_id, _r.conf, _l.role, _l.generation, _l.user_id, _l.earlier)
             .join(leg_table, _l.pr_id == _r.pr_id)
             .where(_r.status.in_(TERMINAL), _r.status_since < before)
             .where(_l.user_id.is_not(None), ~_l.user_id.startswith(HASHED))
@@ -69,7 +69,7 @@ class RetentionStore(DcbTables):
             self._write(
                 update(leg_table)
                 .where(_l.pr_id == row.pr_id, _l.role == row.role, _l.generation == row.generation)
-                .values(user_id=_hashed(row.pr_id, row.user_id))
+                .values(user_id=_hashed(row.pr_id, row.user_id), earlier=_earlier(row.pr_id, row.earlier))
             )
             if row.pr_id not in touched:
                 conf = _without_users(row.pr_id, row.conf)
@@ -80,6 +80,16 @@ class RetentionStore(DcbTables):
 
 def _hashed(pr_id: str, user_id: str) -> str:
     return HASHED + hashlib.sha256(f"{pr_id}|{user_id}".encode()).hexdigest()[:32]
+
+
+def _earlier(pr_id: str, replaced: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The ids that a side had before, without those of users."""
+    return [
+        {**each, **{end: _hashed(pr_id, each[end]) for end in ("from", "to")}}
+        if each["name"] == "user_id"
+        else each
+        for each in replaced
+    ]
 
 
 def _without_users(pr_id: str, value: Any) -> Any:

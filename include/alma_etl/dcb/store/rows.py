@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,6 +16,9 @@ Source = Literal["POLL", "WEBHOOK", "MANUAL", "RECONCILE", "ACK"]
 OutboxKind = Literal["EVENT", "ALMA_ACTION"]
 OutboxState = Literal["PENDING", "SENT", "SUPERSEDED", "FAILED", "DEAD"]
 Severity = Literal["info", "warning", "urgent"]
+
+FOLLOWED = ("user_id", "mms_id", "holding_id", "item_pid")
+"""Ids of a side that follow what rows of Alma say: titles and users are merged, items moved."""
 
 HASHED = "sha256:"
 """What a user's id begins with once it was replaced."""
@@ -31,7 +34,8 @@ ALMA_TARGET = "alma"
 class LegRecord:
     """One side of a request in its system, by ids alone. ``user_id`` is the user of that side's hold.
 
-    ``closure_hint`` is what a webhook reported of how the hold ended.
+    ``closure_hint`` is what a webhook reported of how the hold ended; ``earlier``: the ids that it had before, as
+    `changed` writes them.
     """
 
     role: Role
@@ -54,11 +58,37 @@ class LegRecord:
     last_ok_at: datetime | None = None
     last_error: str | None = None
     error_repeat: int = 0
+    earlier: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_placed(self) -> bool:
         """Whether there is anything to read yet."""
         return self.request_id is not None or self.txn_id is not None
+
+    def changed(self, ids: Mapping[str, Any], at: datetime, by: str | None = None) -> dict[str, Any]:
+        """What is to be kept when ``ids`` take the place of those known: they, and in ``earlier`` what they replace:
+        ``name``, ``from``, ``to``, ``at``, and ``by``: the person who decided it. Of users only here, where the
+        retention finds it."""
+        replaced = [
+            {"name": name, "from": before, "to": after, "at": at.isoformat(timespec="seconds")}
+            | ({"by": by} if by else {})
+            for name, after in ids.items()
+            if name in FOLLOWED and (before := getattr(self, name)) is not None and before != after
+        ]
+        return {**ids, "earlier": [*self.earlier, *replaced]} if replaced else dict(ids)
+
+
+def changed_ids(leg: LegRecord, ids: Mapping[str, str], item_pid: str | None = None) -> dict[str, Any]:
+    """Those ids of user, title and holding that rows of Alma show, and a side does not have. Title and holding only
+    when the rows are of its item, or of ``item_pid``, which becomes its item."""
+    names = ["user_id"]
+    if ids.get("item_pid") in (None, item_pid or leg.item_pid):
+        names += ["mms_id", "holding_id"]
+    return {
+        name: ids[name]
+        for name in names
+        if name in ids and ids[name].casefold() != (getattr(leg, name) or "").casefold()
+    }
 
 
 class HoldTaken(Exception):
@@ -137,11 +167,16 @@ class ReadError:
 
 @dataclass(frozen=True)
 class Report:
-    """Something seen, or what came of an action, on its way into the store. ``seen.at`` must be a time."""
+    """Something seen, or what came of an action, on its way into the store. ``seen.at`` must be a time.
+
+    ``ids``: those of `FOLLOWED` that the side does not have and rows of Alma show; not part of what was seen, which is
+    kept for longer than users' ids.
+    """
 
     seen: Seen
     source: Source = "POLL"
     errors: tuple[ReadError, ...] = ()
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def body(self) -> dict[str, Any]:
@@ -150,12 +185,17 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The form of a run's files, without the source."""
-        return {"seen": self.body, "errors": [error.to_json() for error in self.errors]}
+        return {
+            "seen": self.body,
+            "errors": [error.to_json() for error in self.errors],
+            "ids": dict(self.ids),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
         """What `to_json` made, read by polling. Its body is the one that was written."""
-        report = cls(read_seen(data["seen"]), "POLL", tuple(ReadError(**error) for error in data["errors"]))
+        errors = tuple(ReadError(**error) for error in data["errors"])
+        report = cls(read_seen(data["seen"]), "POLL", errors, data.get("ids", {}))
         vars(report)["body"] = data["seen"]
         return report
 

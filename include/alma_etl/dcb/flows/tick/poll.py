@@ -23,11 +23,12 @@ from alma_etl.dcb.machine.model import ItemRead, LoanRead, Moment, Observation, 
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.plan import Look, Part, ReadCall, Wish, calls_for, is_shipping, parts_wanted
 from alma_etl.dcb.settings import DcbSettings
-from alma_etl.dcb.sides.alma_read import AlmaReader
+from alma_etl.dcb.sides.alma_read import AlmaReader, HistoryKept
 from alma_etl.dcb.sides.folio import FolioReader
 from alma_etl.dcb.sides.ports import SideReader
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report, Tracked
+from alma_etl.dcb.store.rows import changed_ids
 from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.remote.errors import RemoteStop
 from alma_etl.remote.parallel import in_parallel
@@ -146,11 +147,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a call answered of one side: parts of its observation by their names."""
+    """What a call answered of one side: parts of its observation by their names, and the side's ids."""
 
     parts: Mapping[str, Any]
     errors: Sequence[ReadError] = ()
     user_seen: bool | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sources(Protocol):
@@ -177,6 +179,7 @@ class SystemSources:
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems
+        self._histories: dict[str, HistoryKept] = {}
 
     def budget_of(self, system: str) -> str:
         """The connection; for a system that is not in the settings any more, its code."""
@@ -197,9 +200,9 @@ class SystemSources:
         leg = questions[0].leg
         if leg.system_kind == "MOD_DCB":
             return [self._transaction(each.leg) for each in questions]
-        reader: SideReader = AlmaReader(
-            self._systems.alma(leg.system_code), self._systems.settings(leg.system_code).zone
-        )
+        code = leg.system_code
+        history = self._histories.setdefault(self.budget_of(code), HistoryKept())
+        reader: SideReader = AlmaReader(self._systems.alma(code), self._systems.settings(code).zone, history)
         if not listed:
             return [_single(reader, each) for each in questions]
         return _list_of_user(reader, questions)
@@ -222,18 +225,22 @@ def _single(reader: SideReader, question: Question) -> Answered:
         parts["loan"] = reader.loan(leg)
     if question.patron:
         parts["patron"] = reader.patron(leg)
-    return Answered(parts, reader.errors(), reader.user_seen)
+    return Answered(parts, reader.errors(), reader.user_seen, reader.ids_of(leg))
 
 
 def _list_of_user(reader: SideReader, questions: Sequence[Question]) -> list[Answered]:
     user_id, part = questions[0].leg.user_id or "", questions[0].part
     if part is Part.REQUEST:
         holds = reader.requests_of(user_id)
+        if holds is None and reader.user_seen is False:
+            holds = {}  # what a merged user had is another's: each hold is looked for at its item
         shared = reader.errors()
         return [
             _of_list(reader, each, shared, {"request": _hold(reader, holds, each.leg)}) for each in questions
         ]
     loans = reader.loans_of(user_id)
+    if loans is None and reader.user_seen is False:
+        loans = {}
     shared = reader.errors()
     return [_of_list(reader, each, shared, {"loan": _loan(reader, loans, each.leg)}) for each in questions]
 
@@ -242,9 +249,10 @@ def _of_list(
     reader: SideReader, question: Question, shared: Sequence[ReadError], parts: dict[str, Any]
 ) -> Answered:
     """What a list says of one side. ``shared``: what failed of the list; what else has failed is this side's own."""
+    leg = question.leg
     if question.patron:
-        parts["patron"] = reader.patron(question.leg)
-    return Answered(parts, (*shared, *reader.errors()), reader.user_seen)
+        parts["patron"] = reader.patron(leg)
+    return Answered(parts, (*shared, *reader.errors()), reader.user_seen, reader.ids_of(leg))
 
 
 def _hold(reader: SideReader, holds: Mapping[str, RequestRead] | None, leg: LegRecord) -> RequestRead:
@@ -274,12 +282,14 @@ _UNKNOWN: Mapping[Part, Any] = {
 
 @dataclass
 class SideRead:
-    """One side of a request, as far as it was read."""
+    """One side of a request, as far as it was read. ``leg`` has its ids as the rows of this look show them, ``ids`` are
+    those of the rows."""
 
     leg: LegRecord
     seen: Observation | None = None
     errors: list[ReadError] = field(default_factory=list)
     user_seen: bool | None = None
+    ids: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -297,10 +307,14 @@ class Looked:
         """What was read of each side."""
         gone = any(side.user_seen is False for side in self.sides.values())
         return [
-            Report(_with_user(self.tracked, side, gone), "POLL", tuple(side.errors))
+            Report(_with_user(self.tracked, side, gone), "POLL", tuple(side.errors), self._new_ids(side))
             for side in self.sides.values()
             if side.seen is not None
         ]
+
+    def _new_ids(self, side: SideRead) -> dict[str, str]:
+        before = self.tracked.legs[side.leg.role]
+        return {name: value for name, value in side.ids.items() if value != getattr(before, name)}
 
 
 @dataclass
@@ -478,6 +492,8 @@ def _take(looked: Looked, wish: Wish, answer: Timed) -> None:
     # What an answer leaves empty takes nothing away that another one has.
     side.seen = replace(before, **{name: part for name, part in answered.parts.items() if part is not None})
     side.errors += answered.errors
+    side.ids |= answered.ids
+    side.leg = replace(side.leg, **changed_ids(side.leg, answered.ids))
     if side.leg.system_kind != "MOD_DCB" and getattr(side.seen, wish.part) is None:
         # Else the plan would ask for it again, and so without end.
         log.error("%s was asked for the %s of %s and did not answer it", wish.system, wish.part, wish.pr_id)
@@ -496,13 +512,15 @@ def _sides(tracked: Tracked) -> dict[Role, SideRead]:
 
 
 def _with_user(tracked: Tracked, side: SideRead, gone: bool) -> Observation:
-    """Say that the user is not there; and that it is there again, where this side's reads had failed for it."""
+    """Say that the user is not there; and that it is there again, where this side's reads had failed for it, or its
+    hold was gone with it."""
     assert side.seen is not None
     if side.seen.patron is not None:
         return side.seen
     if side.user_seen is False:
         return replace(side.seen, patron=PatronRead(False))
-    failed = tracked.state.leg(side.leg.role).failed & {"request", "loan"}
-    if side.user_seen and failed and not gone and flags.PATRON_GONE in tracked.state.standing:
+    memory = tracked.state.leg(side.leg.role)
+    missed = memory.failed & {"request", "loan"} or memory.gone
+    if side.user_seen and missed and not gone and flags.PATRON_GONE in tracked.state.standing:
         return replace(side.seen, patron=PatronRead(True))
     return side.seen
