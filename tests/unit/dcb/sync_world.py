@@ -108,10 +108,10 @@ class SyncWorld:
         """The lender's hold is placed and the request tracked; the sync places the borrower's side."""
         almas, now = self.almas, self.clock()
         place = almas.place(pr_id, number, user_id=patron)
-        book, user = place.supplier, virtual_user("BORROWER", patron)
+        book, user = almas.book(number), virtual_user("BORROWER", patron)
         ensure_virtual_patron(almas.at_lender, almas.lender_settings, user, now)
         mark = hold_mark(pr_id, Role.SUPPLIER)
-        wish = HoldWish(user, book.mms_id, book.holding_id, book.item_pid, "STOR", None, mark)
+        wish = HoldWish(user, book.mms_id, book.holding_id, book.pid, "STOR", None, mark)
         hold = place_hold(almas.at_lender, wish)
         lender = LegRecord(
             Role.SUPPLIER,
@@ -120,7 +120,7 @@ class SyncWorld:
             request_id=hold.request_id,
             mms_id=book.mms_id,
             holding_id=book.holding_id,
-            item_pid=book.item_pid,
+            item_pid=book.pid,
             barcode=place.item_barcode,
         )
         borrower = LegRecord(Role.BORROWER, "BORROWER", user_id=patron)

@@ -333,8 +333,8 @@ def test_how_a_vanished_hold_ended_is_read_where_the_institution_keeps_it(placed
     alma, calls = history_of([request({**closed, "cancel_reason": {"value": "PatronNotInterested"}})])
     assert AlmaReader(alma).request(known) == RequestRead(False, closure=Closure.CANCELED)
     assert AlmaReader(history_of([request(closed)])[0]).request(known) == RequestRead(False)
-    hinted = replace(known, closure_hint="COMPLETED")  # reported already: nothing to ask
-    assert AlmaReader(alma).request(hinted) == RequestRead(False, closure=Closure.COMPLETED)
+    hinted = replace(known, closure_hint="CANCELED")  # reported already: nothing to ask
+    assert AlmaReader(alma).request(hinted) == RequestRead(False, closure=Closure.CANCELED)
     assert calls.calls == 1
 
 

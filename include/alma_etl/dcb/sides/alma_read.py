@@ -131,7 +131,7 @@ class AlmaReader:
 
     def _vanished(self, leg: LegRecord) -> RequestRead:
         """The hold is not there. How it ended is asked where the institution keeps that and nobody reported it."""
-        if leg.closure_hint is not None or not self._history.kept:
+        if _hinted(leg.closure_hint) is not None or not self._history.kept:
             return gone_hold(leg.closure_hint)
         answer = self._alma.requests.of_user(leg.user_id or "", request_type="HOLD", status="history")
         if isinstance(answer, Found) and not answer.value:
