@@ -43,10 +43,12 @@ def paths() -> dict[str, str]:
     night = f"/alma/runs/{NIGHT[0]}/{NIGHT[1].replace('+', '%2B')}"
     return {
         "overview": "/alma/",
+        "deliveries": "/alma/deliveries",
         "runs of a job": "/alma/jobs/dcb_status_sync",
         "runs of a job, searched": "/alma/jobs/item_creation?search=17.csv",
         "a run": night,
         "a run, one outcome": f"{night}?outcome=bad_marc",
+        "a run, one reason": f"{night}?reason=583c",
         "a run, by title": f"{night}?sort=-label",
         "a run, searched": f"{night}?search=19999",
         "a run, searched in vain": f"{night}?search=nothing+of+the+kind",

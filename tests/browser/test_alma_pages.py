@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 Opened = Callable[..., Page]
 Shoot = Callable[[Page | Locator, str], None]
 
-MENU = {"/alma/": "page-overview"}
+MENU = {"/alma/": "page-overview", "/alma/deliveries": "page-deliveries"}
 """The pages of the menu and the name of each one's picture."""
 PHONE = 390
 

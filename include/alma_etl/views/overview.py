@@ -13,10 +13,10 @@ from alma_etl.jobs.ledger_purge import TICKS
 from alma_etl.jobs.ledger_reading import Attention, JobRun, RunKey, job_run
 from alma_etl.store.ledger_models import run_table
 from alma_etl.views.charts import StackedBars, stacked_bars
+from alma_etl.views.deliveries import JOB as DELIVERIES
 from alma_etl.views.words import ToDo, Tone, outcome
 
 NIGHTS = 14
-DELIVERIES = "west_holdings"
 _RECENTLY = timedelta(days=7)
 _MOST = 20  # of what needs attention, of one kind
 _SERIES: Sequence[Tone] = ("good", "plain", "wait", "bad")

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Integer, Row, func, select
 
 from alma_etl.jobs.ledger_reading import Artefact, JobRun, RunKey, is_run, job_run
 from alma_etl.store.ledger_models import record_table, run_table
+from alma_etl.views.deliveries import JOB as DELIVERIES
+from alma_etl.views.deliveries import by_reason
 from alma_etl.views.listing import Choice, Column, Filter, Listing, contains, equals
 from alma_etl.views.words import ToDo, Tone
 
@@ -55,6 +57,7 @@ def records_of(run: JobRun) -> Listing:
     """The records of a run in their order, to be filtered by outcome."""
     table = record_table.c
     symbols = run.measures.get("symbols")
+    narrower = [by_reason()] if run.job == DELIVERIES else []
     by_symbol = (
         [Filter("symbol", "Symbol", equals(table.symbol), [Choice(each, each) for each in sorted(symbols)])]
         if isinstance(symbols, Mapping) and symbols
@@ -81,6 +84,7 @@ def records_of(run: JobRun) -> Listing:
         filters=(
             Filter("outcome", "Outcome", equals(table.outcome), [Choice(each, each) for each in run.counts]),
             *by_symbol,
+            *narrower,
             Filter("search", "Title, barcode, id or reason", contains(table.label, codes=codes)),
         ),
     )

@@ -26,14 +26,15 @@ def zone() -> tzinfo:
 
 
 def schedules() -> list[Schedule]:
-    """The DAGs with the tag `alma`, by id; one query."""
+    """The DAGs with the tag `alma`, those that start by themselves first; one query."""
     asked = (
         select(DagModel)
         .where(DagModel.is_stale.is_(False), DagModel.tags.any(DagTag.name == TAG))
         .order_by(DagModel.dag_id)
     )
     with create_session() as session:
-        return [_schedule(each) for each in session.scalars(asked)]
+        found = [_schedule(each) for each in session.scalars(asked)]
+    return sorted(found, key=lambda each: (each.when == _BY_HAND, each.dag_id))
 
 
 def _schedule(dag: DagModel) -> Schedule:

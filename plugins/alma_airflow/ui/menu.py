@@ -11,4 +11,7 @@ class MenuEntry:
     path: str
 
 
-MENU = (MenuEntry("Overview", "/"),)
+MENU = (
+    MenuEntry("Overview", "/"),
+    MenuEntry("Deliveries", "/deliveries"),
+)

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
+from alma_airflow.ui.deliveries import sftp_copies
 from alma_airflow.ui.downloads import csv_download, object_download, plain_name
 from alma_airflow.ui.guards import CurrentUser, may_see_runs
 from alma_airflow.ui.ids import possible_ids
@@ -14,6 +15,8 @@ from alma_airflow.ui.rendering import page
 from alma_airflow.ui.run_page import failed_tasks
 from alma_airflow.ui.store_reading import reading
 from alma_etl.jobs.ledger_reading import JobRun, RunKey
+from alma_etl.views.deliveries import JOB as DELIVERIES
+from alma_etl.views.deliveries import reasons_of, symbols_of
 from alma_etl.views.runs import find_artefact, find_run, records_of, run_attention, runs_of
 
 _SHOWN = 20  # failed tasks
@@ -36,6 +39,7 @@ def run(request: Request, user: CurrentUser, dag_id: str, run_id: str) -> HTMLRe
     with reading() as connection:
         found = find_run(connection, RunKey(dag_id, run_id))
         table = None if found is None else records_of(found).page(connection, request.query_params)
+        reasons = reasons_of(connection, found) if found is not None and found.job == DELIVERIES else []
     return page(
         request,
         user,
@@ -47,6 +51,8 @@ def run(request: Request, user: CurrentUser, dag_id: str, run_id: str) -> HTMLRe
         table_page=table,
         failed=failed[:_SHOWN],
         to_do=run_attention(found, [(each.task_id, each.reason) for each in failed[:_SHOWN]]),
+        reasons=reasons,
+        symbols=symbols_of(found.measures, found.artefacts, sftp=sftp_copies()) if found else [],
         urls=record_urls(found.calls if found else {}),
     )
 

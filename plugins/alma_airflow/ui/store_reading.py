@@ -1,6 +1,5 @@
 """The state store as the pages read it: one pool of connections a process."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -8,15 +7,15 @@ from functools import lru_cache
 from sqlalchemy import Connection
 
 from alma_airflow.hooks.store import store_url
+from alma_airflow.ui import connections
+from alma_airflow.ui.connections import this_minute
 from alma_etl.jobs.ledger_reading import LedgerReader
-
-_REMEMBERED = 60.0  # seconds; a changed connection counts after that
 
 
 @contextmanager
 def reading() -> Iterator[Connection]:
     """A transaction of the state store. Raises StoreUnavailable, StoreRefused or InputProblem, one sentence."""
-    with _reader(_url(int(time.monotonic() / _REMEMBERED))).reading() as connection:
+    with _reader(_url(this_minute())).reading() as connection:
         yield connection
 
 
@@ -31,6 +30,7 @@ def _reader(url: str) -> LedgerReader:
 
 
 def forget() -> None:
-    """Look up the store's connection again next time."""
+    """Look up the store's connection, and all others, again next time."""
+    connections.forget()
     _url.cache_clear()
     _reader.cache_clear()

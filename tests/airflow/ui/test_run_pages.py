@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from lxml import html
 
-from alma_airflow.ui import record_urls
+from alma_airflow.ui import connections
 from alma_airflow.ui.downloads import attachment
 from alma_etl.jobs.ledger_reading import Artefact, RunRecord
 from tests.airflow.ui.conftest import HOSTILE, FakeBucket, counted_queries
@@ -181,7 +181,7 @@ def test_the_page_of_a_run_leads_to_airflow_to_its_report_and_to_the_records_in_
     extra = {"record_url": "https://alma.example.org/view?mms={mms_id}&item={item_pid}"}
     connection = {"conn_type": "alma", "host": "http://127.0.0.1:9", "password": "x", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_ALMA_DEFAULT", json.dumps(connection))
-    record_urls._template.cache_clear()
+    connections.forget()
     records = [record(1, item_pid="23/1?"), record(2)]
     ran("item_creation", counts={"created": 2}, records=records, artefacts=[artefact(TABLE)])
     page = shown(server, login, RUN)
@@ -189,7 +189,7 @@ def test_the_page_of_a_run_leads_to_airflow_to_its_report_and_to_the_records_in_
     assert link(page, "The report") == "/alma/report/item_creation/r1"
     targets = page.xpath("//a[@target='_blank']/@href")
     assert targets == ["https://alma.example.org/view?mms=99000001&item=23%2F1%3F"]
-    record_urls._template.cache_clear()
+    connections.forget()
 
 
 @pytest.mark.parametrize(
