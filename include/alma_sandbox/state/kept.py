@@ -6,7 +6,7 @@ values named here are written and read, so that a state file is data and runs no
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -238,6 +238,11 @@ def decode(value: Any) -> Any:
     if kind in _DECODERS:
         return _DECODERS[kind](content)
     record = _RECORDS[kind]
-    if set(content) != {each.name for each in fields(record)}:
+    # A field that has come since, with a value of its own, is one that an older file does not name.
+    names = {each.name for each in fields(record)}
+    needed = {
+        each.name for each in fields(record) if each.default is MISSING and each.default_factory is MISSING
+    }
+    if not needed <= set(content) <= names:
         raise ValueError(f"a {kind} of another version")
     return record(**{name: decode(each) for name, each in content.items()})
