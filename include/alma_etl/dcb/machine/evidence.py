@@ -396,8 +396,8 @@ class Evidence:
 
     @property
     def supplier_unread(self) -> bool:
-        """The lender's hold or item could not be read when last asked for."""
-        return bool(self.supplier.failed & {"request", "item"})
+        """The lender's hold and item are not known from one look: one could not be read, or not since the other was."""
+        return not self._both_read(self.supplier)
 
     @property
     def patron_gone(self) -> Role | None:
