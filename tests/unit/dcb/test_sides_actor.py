@@ -285,17 +285,20 @@ def test_while_a_cancelled_request_leaves_the_lenders_item_in_transit_the_virtua
 
 
 @pytest.mark.parametrize(
-    ("status", "closure", "outcome", "reason"),
+    ("action", "status", "closure", "outcome", "reason"),
     [
-        (S.CANCELLED, Closure.CANCELED, RequestOutcome.CANCELLED, "patron"),
-        (S.CANCELLED, Closure.HOLD_SHELF_EXPIRED, RequestOutcome.CANCELLED, "no_longer_needed"),
-        (S.AWAITING_RETURN, None, None, "patron"),
-        (S.RETURN_TRANSIT, None, None, "no_longer_needed"),
-        (S.COMPLETED, None, RequestOutcome.SUPPLIED, "no_longer_needed"),
-        (S.COMPLETED, None, RequestOutcome.UNKNOWN, "operator"),
+        (A.CANCEL_SUPPLIER_HOLD, S.CANCELLED, Closure.CANCELED, RequestOutcome.CANCELLED, "patron"),
+        (A.CANCEL_SUPPLIER_HOLD, S.AWAITING_RETURN, None, None, "patron"),
+        (A.CANCEL_SUPPLIER_HOLD, S.AWAITING_RETURN, Closure.HOLD_SHELF_EXPIRED, None, "no_longer_needed"),
+        (A.CANCEL_SUPPLIER_HOLD, S.RETURN_TRANSIT, None, None, "no_longer_needed"),
+        (A.VERIFY_SUPPLIER_HOLD_GONE, S.AWAITING_RETURN, Closure.CANCELED, None, "patron"),
+        (A.CLEANUP, S.CANCELLED, Closure.CANCELED, RequestOutcome.CANCELLED, "patron"),
+        (A.CLEANUP, S.NO_ITEMS, Closure.CANCELED, RequestOutcome.NOT_SUPPLIED, "not_supplied"),
+        (A.CLEANUP, S.COMPLETED, None, RequestOutcome.SUPPLIED, "no_longer_needed"),
+        (A.CLEANUP, S.COMPLETED, None, RequestOutcome.UNKNOWN, "operator"),
     ],
 )
-def test_a_hold_is_cancelled_for_its_reason(status, closure, outcome, reason, course, almas, tmp_path):
+def test_a_hold_is_cancelled_for_its_reason(action, status, closure, outcome, reason, course, almas):
     codes = {
         "patron": "CancelledAtPatronRequest",
         "not_supplied": "CannotBeFulfilled",
@@ -311,7 +314,7 @@ def test_a_hold_is_cancelled_for_its_reason(status, closure, outcome, reason, co
     def change(state):
         state.closure, state.outcome = closure, outcome
 
-    course.do(A.CANCEL_SUPPLIER_HOLD, status, change=change)
+    course.do(action, status, change=change)
     (deleted,) = almas.lender.control("GET", "log?method=DELETE")["entries"]
     assert f"reason={codes[reason]}&" in deleted["query"]
 

@@ -8,9 +8,10 @@ import pytest
 from alma_etl.dcb.conf import CancelRequest
 from alma_etl.dcb.flows import cancel
 from alma_etl.dcb.flows.cancel import Cancelling
+from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, ItemRead, LoanRead, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import AckName, Closure, RequestOutcome, Role, Status
-from tests.unit.dcb.sides_desk import ONE, kills
+from tests.unit.dcb.sides_desk import NOTHING, ONE, kills
 from tests.unit.dcb.sides_world import PATRON
 
 pytestmark = pytest.mark.heavy
@@ -172,3 +173,62 @@ def test_a_worker_killed_at_any_action_and_begun_again_cancels_once(desk, almas,
         assert desk.left()["borrower holds"] == 0
         assert "is cancelled: CANCELLED" in desk.page(f"killed-{count}")
     assert count > 4
+
+
+# --- what the lender's desk did meanwhile
+
+
+def act(desk, almas):
+    """Do the actions that are due, one after the other."""
+    store, done = desk.context.store, []
+    while rows := store.lease_outbox("ALMA_ACTION", almas.now, 10, "test"):
+        for row in rows:
+            outcome = almas.actor().perform(row, store.get("PR-1"))
+            store.settle_action(
+                row,
+                "SENT",
+                outcome.reports,
+                settings=desk.context.settings,
+                now=almas.tick(),
+                legs=outcome.legs,
+            )
+            done.append(row.type)
+    return done
+
+
+def test_a_book_that_leaves_between_the_cancellation_and_the_cancelling_of_its_hold_is_seen_to_travel(
+    desk, almas
+):
+    desk.place(almas.conf())
+    assert "is cancelled: CANCELLED" in desk.cancel()
+    book = almas.book()
+    almas.lender.control("POST", "desk", {"pid": book.pid, "library": book.library})
+    later(almas)
+    act(desk, almas)
+    assert almas.lender.contents()["requests"] == {}
+    tracked = desk.context.store.get("PR-1")
+    assert (tracked.status, tracked.state.standing) == (Status.CANCELLED, (flags.CANCELLED_IN_TRANSIT,))
+    assert desk.left() == NOTHING | {"bibs": 1, "items": 1}
+
+
+def test_a_book_that_stayed_on_its_shelf_is_cleaned_up_at_once(desk, almas):
+    desk.place(almas.conf())
+    assert "is cancelled: CANCELLED" in desk.cancel()
+    later(almas)
+    assert act(desk, almas) == ["CANCEL_SUPPLIER_HOLD", "CLEANUP"]
+    assert desk.context.store.get("PR-1").status is Status.FINALISED
+    assert desk.left() == NOTHING
+
+
+def test_the_lender_is_looked_at_only_once_the_patrons_hold_is_gone(desk, almas, monkeypatch):
+    """It is sent at the very moment of the cancellation: the look after it sees that, and the book is waited for."""
+    desk.place(almas.conf())
+    book, cancel_hold = almas.book(), cancel.cancel_hold
+
+    def sent_meanwhile(*args):
+        cancel_hold(*args)
+        almas.lender.control("POST", "desk", {"pid": book.pid, "library": book.library})
+
+    monkeypatch.setattr(cancel, "cancel_hold", sent_meanwhile)
+    later(almas)
+    assert "is cancelled: AWAITING_RETURN_TO_SUPPLIER" in desk.cancel()

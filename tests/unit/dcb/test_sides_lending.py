@@ -120,6 +120,20 @@ def test_a_hold_that_ended_since_it_was_seen_is_left_out_when_alma_refuses_it(co
     assert named == [course.supplier.request_id, None]
 
 
+def test_staff_who_lend_at_the_same_moment_are_no_refusal(course, almas, monkeypatch):
+    loans, create = type(almas.at_lender.loans), type(almas.at_lender.loans).create
+
+    def second(self, user_id, **fields):
+        monkeypatch.setattr(loans, "create", create)
+        create(self, user_id, **fields)
+        return create(self, user_id, **fields)
+
+    monkeypatch.setattr(loans, "create", second)
+    answer = course.do(A.CREATE_SUPPLIER_LOAN, S.LOANED, change=hold_seen)
+    assert acks(answer) == [AckName.SUPPLIER_LOAN_CREATED]
+    assert list(almas.lender.contents()["loans"]) == [answer.reports[0].seen.loan.loan_id]
+
+
 def test_a_refusal_is_believed_while_the_hold_is_there(course, almas, monkeypatch):
     named = named_holds(almas, monkeypatch)
     almas.lender.strike("refuse", "POST", LENT, code="401651", first=1)

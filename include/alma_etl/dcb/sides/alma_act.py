@@ -233,12 +233,12 @@ def lend(alma: AlmaClient, system: SystemSettings, leg: LegRecord, request_id: s
         look_first=False,
     )
     written = create(request_id=request_id)
-    if (
-        request_id is not None
-        and written.outcome is WriteOutcome.REFUSED
-        and not is_open(alma, user_id, request_id)
-    ):
-        written = create()
+    if written.outcome is WriteOutcome.REFUSED:
+        found = find_loan(alma, user_id, item_pid)
+        if found is not None:  # staff were quicker
+            return found
+        if request_id is not None and not is_open(alma, user_id, request_id):
+            written = create()
     return settled(written, "The item could not be lent")
 
 
