@@ -383,6 +383,11 @@ def read_kept(conf: Mapping[str, Any]) -> PlaceRequest:
     return PlaceRequest.model_validate(flattened(conf))
 
 
+def next_systems(conf: Mapping[str, Any]) -> set[str]:
+    """The systems of the further copies that a kept conf names."""
+    return {line.split(" ", 1)[0] for line in conf.get("suppliers") or () if isinstance(line, str)}
+
+
 def is_same(place: PlaceRequest, kept: Mapping[str, Any]) -> bool:
     """Whether a conf asks for what is kept. A field that it leaves empty may have been looked up."""
     try:

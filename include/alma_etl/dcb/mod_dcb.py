@@ -95,6 +95,16 @@ class ModDcb(ServiceClient):
             )
         return Written(WriteOutcome.CREATED, Txn.CREATED.value)
 
+    def change_item(self, txn_id: str, item: Mapping[str, Any]) -> Done | Later | Refused:
+        """Let a transaction that is CREATED be about another item (mod-dcb's DcbUpdateItem): the next supplier's."""
+        answer = self._look(txn_id)
+        if isinstance(answer, Found) and _barcode(answer.value) == item.get("barcode"):
+            return Done()
+        if isinstance(answer, Unknown):
+            return Later(str(answer.error))
+        changed = {name: item.get(name) for name in ("barcode", "materialType", "lendingLibraryCode")}
+        return self._order(txn_id, "", {"item": changed})
+
     def move_to(self, txn_id: str, target: Txn, role: Role) -> Done | Later | Refused:
         """See to it that the transaction stands at ``target`` or beyond; ``role`` is ours of that side.
 
@@ -163,9 +173,9 @@ class ModDcb(ServiceClient):
             return Later(str(failure))
         return Later(f"mod-dcb accepted {target} for the transaction {txn_id}, but does not show it yet")
 
-    def _order(self, txn_id: str, what: str) -> Done | Later | Refused:
+    def _order(self, txn_id: str, what: str, body: Mapping[str, Any] | None = None) -> Done | Later | Refused:
         try:
-            self._service.send("PUT", f"{_path(txn_id)}/{what}")
+            self._service.send("PUT", f"{_path(txn_id)}/{what}".rstrip("/"), body)
         except RemoteRefused as error:
             return Refused(str(error))
         except RemoteTransient as error:

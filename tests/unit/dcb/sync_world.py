@@ -104,10 +104,10 @@ class SyncWorld:
 
     # --- people and books
 
-    def place(self, pr_id: str = "PR-1", number: int = 0, patron: str = "patron003") -> None:
+    def place(self, pr_id: str = "PR-1", number: int = 0, patron: str = "patron003", **conf: Any) -> None:
         """The lender's hold is placed and the request tracked; the sync places the borrower's side."""
         almas, now = self.almas, self.clock()
-        place = almas.place(pr_id, number, user_id=patron)
+        place = almas.place(pr_id, number, user_id=patron, **conf)
         book, user = almas.book(number), virtual_user("BORROWER", patron)
         ensure_virtual_patron(almas.at_lender, almas.lender_settings, user, now)
         mark = hold_mark(pr_id, Role.SUPPLIER)
@@ -124,8 +124,8 @@ class SyncWorld:
             barcode=place.item_barcode,
         )
         borrower = LegRecord(Role.BORROWER, "BORROWER", user_id=patron)
-        conf = place.model_dump(mode="json", exclude_none=True)
-        self.store.add(NewRequest(pr_id, (lender, borrower), conf=conf), now)
+        asked = place.model_dump(mode="json", exclude_none=True)
+        self.store.add(NewRequest(pr_id, (lender, borrower), conf=asked), now)
 
     def barcode(self, number: int = 0) -> str:
         return self.almas.book(number).barcode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -25,8 +26,9 @@ from alma_etl.dcb.machine.vocabulary import (
 from alma_etl.dcb.settings import CancelCause
 from alma_etl.dcb.sides import alma_act, alma_read, desk_notes, folio, legs, virtual_item
 from alma_etl.dcb.sides.alma_read import AlmaReader
+from alma_etl.dcb.sides.copies import ensure_patron_at
 from alma_etl.dcb.sides.lending import lend, renew
-from alma_etl.dcb.sides.patrons import ensure_virtual_patron
+from alma_etl.dcb.sides.next_supplier import resolve_next
 from alma_etl.dcb.sides.ports import Done, Impossible, Later, Refused, Unsettled
 from alma_etl.dcb.sides.systems import NOTHING_TO_REPORT, ActionContext, ActionResult, Systems
 from alma_etl.dcb.sides.virtual_item import remove
@@ -52,22 +54,25 @@ def place_side(context: ActionContext, role: Role) -> ActionResult:
         ) from None
     code = legs.code_of(place, role)
     name = AckName.BORROWER_PLACED if role is Role.BORROWER else AckName.PICKUP_PLACED
-    system = context.systems.settings(code)
+    system, before = context.systems.settings(code), context.tracked.legs.get(role)
     if system.kind == "mod_dcb":
         lender = context.settings(context.leg(Role.SUPPLIER))
-        folio.begin(
-            context.systems.mod_dcb(code), place.pr_id, folio.transaction_body(place, role, system, lender)
-        )
+        body = folio.transaction_body(place, role, system, lender)
+        mod_dcb = context.systems.mod_dcb(code)
+        begin = folio.begin_again if before is not None and before.is_placed else folio.begin
+        begin(mod_dcb, place.pr_id, body)
         return ActionResult((Ack(name, context.moment(), role),), (legs.folio_leg(place, role, code),))
     alma = context.systems.alma(code)
+    wish = legs.wish_of(place, desk_notes.lent_copy(context.systems, context.leg(Role.SUPPLIER)))
+    if before is not None and before.is_placed:
+        # For the next supplier's book: the hold stays, or has gone with the patron's leave, and is not placed again.
+        item = virtual_item.create(alma, system, wish, context.now(), pauses=_AFTER_A_LOST_ANSWER)
+        leg = replace(before, barcode=item.barcode)
+        return ActionResult((Ack(name, context.moment(), role, barcode=item.barcode),), (leg,))
     try:
         user_id = legs.user_at(place, role)
         if role is Role.PICKUP:
-            card = desk_notes.card_for(
-                context.systems, place.borrower_system, place.user_id, system, fetches=True
-            )
-            user_id = ensure_virtual_patron(alma, system, user_id, context.now(), card).user_id
-        wish = legs.wish_of(place, desk_notes.lent_copy(context.systems, context.leg(Role.SUPPLIER)))
+            user_id = ensure_patron_at(context.systems, place, role, context.now()).user_id
         item = virtual_item.create(alma, system, wish, context.now(), pauses=_AFTER_A_LOST_ANSWER)
         hold = legs.hold_on_virtual_item(alma, system, place, role, user_id, item)
     except Impossible:
@@ -300,7 +305,7 @@ def _result(context: ActionContext, action: ActionType) -> ActionResult:
         case A.SYNC_BARCODE:
             return _sync_barcode(context)
         case A.RESOLVE_NEXT_SUPPLIER:
-            return _end_without_supplier(context)
+            return resolve_next(context)
         case A.CLEANUP:
             return clean_up(context)
     role, do = _ON_A_SIDE[action]
@@ -317,13 +322,3 @@ def _sync_barcode(context: ActionContext) -> ActionResult:
         at_folio = leg.system_kind == "MOD_DCB"
         acks += (folio.perform(context, A.SYNC_BARCODE, leg) if at_folio else sync_barcode(context, leg)).acks
     return ActionResult(tuple(acks))
-
-
-def _end_without_supplier(context: ActionContext) -> ActionResult:
-    """No other lender is known here: the patron's holds are cancelled, and the request ends unsupplied."""
-    for leg in context.patron_legs:
-        if leg.system_kind == "MOD_DCB":
-            folio.close(context, leg)
-        elif leg.system_kind == "ALMA":
-            cancel(context, leg)
-    return ActionResult((Ack(AckName.NO_ITEMS, context.moment()),))

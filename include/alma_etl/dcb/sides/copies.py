@@ -5,17 +5,20 @@ Nothing is written by looking one up. A copy that cannot be used raises `Impossi
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from alma_etl.alma import shapes
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
+from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.conf import LOOKED_UP, Copy, PlaceRequest
 from alma_etl.dcb.machine.vocabulary import Role, Workflow
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides import desk_notes, legs, marks, virtual_item
-from alma_etl.dcb.sides.alma_act import HoldWish, cancel_hold, find_hold, place_hold
-from alma_etl.dcb.sides.ports import Impossible, known
+from alma_etl.dcb.sides.alma_act import HoldWish, cancel_hold, find_hold, is_open, place_hold
+from alma_etl.dcb.sides.patrons import VirtualPatron, ensure_virtual_patron
+from alma_etl.dcb.sides.ports import Impossible, Unsettled, known
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store.rows import LegRecord
 
@@ -29,17 +32,21 @@ _TROUBLES = {
 }
 
 
-def look_up(systems: Systems, place: PlaceRequest, copy: Copy) -> PlaceRequest:
+def look_up(
+    systems: Systems, place: PlaceRequest, copy: Copy, *, known_hold: UserRequest | None = None
+) -> PlaceRequest:
     """The request for this copy, with what its lender's Alma knows: ids, barcode, title, author, ISBN, material type;
     what the conf names stays. The copy is in place, and its barcode free where virtual items will be made.
 
+    ``known_hold``: our hold at this lender, if there is one; a copy that has it may be on its way already.
     Raises Impossible with the reason when it cannot be used, Unsettled, RemoteStop.
     """
     system, alma = systems.settings(copy.system), systems.alma(copy.system)
     item = _find(alma, copy)
     what = f"The item {item.pid} of {copy.system}"
     _check_owner(place, system, item, what)
-    _check_place(alma, place, item, what)
+    if known_hold is None or known_hold.item_pid != item.pid:
+        _check_place(alma, place, item, what)
     found = place.model_copy(update=_facts(place, copy, item, what))
     for role in legs.virtual_roles(place):
         code = legs.code_of(place, role)
@@ -139,6 +146,16 @@ def sent_to(systems: Systems, place: PlaceRequest) -> tuple[str, str | None]:
     return legs.pickup_at(place, Role.SUPPLIER, system, owner)
 
 
+def ensure_patron_at(systems: Systems, place: PlaceRequest, role: Role, now: datetime) -> VirtualPatron:
+    """The virtual patron at the lender, or at a third system where the book is fetched. Raises Impossible, Unsettled,
+    RemoteStop."""
+    code, wanted = legs.code_of(place, role), legs.user_at(place, role)
+    system = systems.settings(code)
+    home, fetches = place.borrower_system, role is Role.PICKUP
+    card = desk_notes.card_for(systems, home, place.user_id, system, fetches=fetches)
+    return ensure_virtual_patron(systems.alma(code), system, wanted, now, card)
+
+
 def ask_for_copy(systems: Systems, place: PlaceRequest) -> LegRecord:
     """The lender's side: the hold on the copy that was looked up, placed, or adopted by its mark.
 
@@ -174,10 +191,32 @@ def ask_for_copy(systems: Systems, place: PlaceRequest) -> LegRecord:
     )
 
 
+def ask_next(systems: Systems, place: PlaceRequest, now: datetime) -> LegRecord:
+    """`ask_for_copy` for one that is not the first: its lender may not know the virtual patron, and its lists may still
+    name a hold that was cancelled a moment ago. Raises Impossible, Unsettled, RemoteStop."""
+    code = place.supplier_system
+    alma, user_id = systems.alma(code), legs.user_at(place, Role.SUPPLIER)
+    if place.workflow is not Workflow.LOCAL:
+        ensure_patron_at(systems, place, Role.SUPPLIER, now)
+    hold = hold_at(systems, place, code)
+    if hold is not None and hold.item_pid != place.supplier_item_pid:
+        drop_hold(systems, place)
+    leg = ask_for_copy(systems, place)
+    if leg.request_id is None or not is_open(alma, user_id, leg.request_id):
+        raise Unsettled(f"The list of {code} still names the hold {leg.request_id}, which is cancelled")
+    return leg
+
+
+def hold_at(systems: Systems, place: PlaceRequest, code: str) -> UserRequest | None:
+    """The hold of this request at a lender, by its mark; None when there is none. Raises Unsettled, RemoteStop."""
+    mark = marks.hold_mark(place.pr_id, Role.SUPPLIER)
+    return find_hold(systems.alma(code), legs.user_at(place, Role.SUPPLIER), mark)
+
+
 def drop_hold(systems: Systems, place: PlaceRequest) -> None:
     """Cancel the hold on a copy, if there is one by its mark. Raises Impossible, Unsettled, RemoteStop."""
-    alma, system = systems.alma(place.supplier_system), systems.settings(place.supplier_system)
-    user_id = legs.user_at(place, Role.SUPPLIER)
-    hold = find_hold(alma, user_id, marks.hold_mark(place.pr_id, Role.SUPPLIER))
+    code = place.supplier_system
+    hold = hold_at(systems, place, code)
     if hold is not None:
-        cancel_hold(alma, user_id, hold.request_id, system.reason_for("no_longer_needed"))
+        reason = systems.settings(code).reason_for("no_longer_needed")
+        cancel_hold(systems.alma(code), legs.user_at(place, Role.SUPPLIER), hold.request_id, reason)

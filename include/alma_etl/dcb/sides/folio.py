@@ -12,7 +12,7 @@ from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status, T
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides import marks
-from alma_etl.dcb.sides.ports import Done, Failures, Impossible, Later, Refused, Unsettled, settled
+from alma_etl.dcb.sides.ports import Done, Failures, Impossible, Later, Refused, Unsettled, known, settled
 from alma_etl.dcb.sides.systems import NOTHING_TO_REPORT, ActionContext, ActionResult
 from alma_etl.dcb.store.rows import LegRecord, ReadError
 from alma_etl.remote.answers import Absent, Found
@@ -42,6 +42,14 @@ _ACKS = {
 def begin(mod_dcb: ModDcb, txn_id: str, body: Mapping[str, Any]) -> None:
     """Begin a transaction, or adopt it. Raises Impossible, Unsettled, RemoteUnauthorized."""
     settled(mod_dcb.create(txn_id, body), "The FOLIO transaction could not be begun")
+
+
+def begin_again(mod_dcb: ModDcb, txn_id: str, body: Mapping[str, Any]) -> None:
+    """Let a transaction that has begun be about another book; begin it if it has not. Raises as `begin`."""
+    if known(mod_dcb.status(txn_id), "The FOLIO transaction") is None:
+        begin(mod_dcb, txn_id, body)
+    else:
+        _done(mod_dcb.change_item(txn_id, body["item"]))
 
 
 def move(mod_dcb: ModDcb, txn_id: str, target: Txn, role: Role) -> None:

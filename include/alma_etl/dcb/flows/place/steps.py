@@ -12,8 +12,15 @@ from alma_etl.dcb.flows.place.progress import Placing, Progress, system_of
 from alma_etl.dcb.flows.place.track import undo
 from alma_etl.dcb.machine.vocabulary import Role, Workflow
 from alma_etl.dcb.sides import desk_notes, folio, legs, patrons, virtual_item
-from alma_etl.dcb.sides.copies import ask_for_copy, drop_hold, facts_of, look_up, sent_to
-from alma_etl.dcb.sides.patrons import ensure_virtual_patron as ensure
+from alma_etl.dcb.sides.copies import (
+    ask_for_copy,
+    ask_next,
+    drop_hold,
+    ensure_patron_at,
+    facts_of,
+    look_up,
+    sent_to,
+)
 from alma_etl.dcb.sides.ports import Impossible, known
 from alma_etl.dcb.store import LegRecord
 from alma_etl.errors import InputProblem
@@ -160,19 +167,11 @@ def ensure_virtual_patron(placing: Placing) -> str:
                 progress.note(name, f"The virtual patron {wanted} would be found or made at {code}.")
                 continue
             placing.check_alone()
-            patron = _ensure_at(placing, role, wanted)
+            patron = ensure_patron_at(placing.context.systems, placing.place, role, placing.context.now())
             outcome = patron.outcome
             progress.note(name, f"The virtual patron {patron.user_id} was {patron.outcome} at {code}.")
         progress.virtual_user = wanted
     return outcome or "dry run"
-
-
-def _ensure_at(placing: Placing, role: Role, wanted: str) -> patrons.VirtualPatron:
-    context, place = placing.context, placing.place
-    code, system = system_of(placing, role)
-    home, fetches = place.borrower_system, role is Role.PICKUP
-    card = desk_notes.card_for(context.systems, home, place.user_id, system, fetches=fetches)
-    return ensure(context.systems.alma(code), system, wanted, context.now(), card)
 
 
 def place_supplier_request(placing: Placing) -> str:
@@ -206,9 +205,10 @@ def place_supplier_request(placing: Placing) -> str:
 
 
 def _lender_hold(placing: Placing, progress: Progress) -> LegRecord:
-    if progress.copy_number and placing.place.workflow is not Workflow.LOCAL:
-        _ensure_at(placing, Role.SUPPLIER, progress.virtual_user)
-    return ask_for_copy(placing.context.systems, placing.place)
+    systems = placing.context.systems
+    if progress.copy_number:
+        return ask_next(systems, placing.place, placing.context.now())
+    return ask_for_copy(systems, placing.place)
 
 
 def _go_on_to_next(placing: Placing, progress: Progress, refusal: Impossible) -> None:

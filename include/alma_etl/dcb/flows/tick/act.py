@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from alma_etl.counted import counted
+from alma_etl.dcb.conf import next_systems
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.flows.tick.folder import Deadline, SyncFolder, Worked
 from alma_etl.dcb.machine.model import Ack, Moment
-from alma_etl.dcb.machine.vocabulary import AckName, ActionType
+from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Status
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.actor import role_of
 from alma_etl.dcb.sides.ports import Actor, Done, Later, Refused, Sink
@@ -79,12 +80,14 @@ class _Gate:
 
     def open_for(self, tracked: Tracked) -> None:
         """Make the clients of a request's systems ready; one that cannot be used is closed for this tick."""
-        for leg in tracked.legs.values():
-            code = leg.system_code
+        kinds = {leg.system_code: leg.system_kind for leg in tracked.legs.values()}
+        if tracked.status is Status.NOT_SUPPLIED:
+            kinds |= dict.fromkeys(next_systems(tracked.conf) - kinds.keys(), "ALMA")
+        for code, kind in kinds.items():
             if code in self._opened or code in self._closed:
                 continue
             try:
-                self._open_system(code, leg.system_kind)
+                self._open_system(code, kind)
             except RunStopped as problem:
                 self._closed[code] = str(problem)
             else:
