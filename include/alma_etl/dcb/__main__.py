@@ -1,4 +1,4 @@
-"""`python -m alma_etl.dcb`: replay, check-setup, explain, nudge, adopt, operator, alerts, acknowledge."""
+"""`python -m alma_etl.dcb`: replay, check-setup, explain, nudge, adopt, relink, operator, alerts, acknowledge."""
 
 import argparse
 import json
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             "explain": _explain,
             "nudge": _nudge,
             "adopt": _adopt,
+            "relink": _relink,
             "operator": _operator,
             "alerts": _alerts,
             "acknowledge": _acknowledge,
@@ -69,6 +70,21 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="a copy of your config/dcb.yaml: its systems; without it those of the sandboxes",
     )
+    command = commands.add_parser(
+        "relink", help="give a side the ids that its user, title, holding or item have in Alma by now"
+    )
+    command.add_argument("url", help=_URL)
+    command.add_argument("pr_id", help="the id of the patron request")
+    command.add_argument("role", choices=("SUPPLIER", "BORROWER", "PICKUP"))
+    command.add_argument(
+        "--user", help="primary identifier of the user, as one into whom the patron was merged"
+    )
+    command.add_argument("--mms", help="MMS id of the title")
+    command.add_argument("--holding", help="id of the holding")
+    command.add_argument("--item", help="id (pid) of the item")
+    command.add_argument("--by", required=True, help="your login, for the history")
+    command.add_argument("--reason", help="why, for the history; no names of people")
+    command.add_argument("--config", type=Path, help="a copy of your config/dcb.yaml, as of operator")
     command = commands.add_parser("operator", help="decide about a request; see the runbook dcb_status_sync")
     command.add_argument("url", help=_URL)
     command.add_argument("pr_id", help="the id of the patron request")
@@ -157,6 +173,18 @@ def _settings(given: argparse.Namespace) -> "DcbSettings":
         return shipped_settings().model_copy(update={"mode": "drive"})
     text = check_setup_command.text_of(given.config)
     return read_settings(text, DcbSettings, source=str(given.config))
+
+
+def _relink(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.dcb.decisions import relink
+    from alma_etl.dcb.machine.vocabulary import Role
+
+    ids = {"user_id": given.user, "mms_id": given.mms, "holding_id": given.holding, "item_pid": given.item}
+    settings, now = _settings(given), datetime.now(UTC)
+    role = Role(given.role)
+    sentence = relink(store, settings, given.pr_id, role, ids, by=given.by, now=now, reason=given.reason)
+    sys.stdout.write(f"{sentence}\n")
+    return 0
 
 
 def _operator(store: "DcbStore", given: argparse.Namespace) -> int:

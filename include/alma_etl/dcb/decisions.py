@@ -1,14 +1,15 @@
-"""What people decide about a request, by command: put it back to work, try again, close it."""
+"""What people decide about a request, by command: put it back to work, try again, close it, give a side other ids."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, Moment
-from alma_etl.dcb.machine.vocabulary import AckName
+from alma_etl.dcb.machine.vocabulary import SETTLED, TERMINAL, AckName, Role
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import InputProblem
@@ -53,6 +54,59 @@ def decide(
         return _nothing(f"{pr_id} is {before.status}: {decision} does not fit")
     again = _tried_again(store, pr_id, now) if decision == "rollback" else None
     return f"{pr_id}: {before.status} -> {applied.status}." + (f" {again}" if again else "")
+
+
+_ALMA_ID = re.compile(r"[0-9]{5,20}")
+_USER_ID = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+_REASON = re.compile(r"[^\x00-\x1f\x7f]{1,500}")
+
+
+def relink(
+    store: DcbStore,
+    settings: DcbSettings,
+    pr_id: str,
+    role: Role,
+    ids: Mapping[str, str | None],
+    *,
+    by: str,
+    now: datetime,
+    reason: str | None = None,
+) -> str:
+    """Give a side of a request the ids that its user, title, holding or item have in Alma by now, where no row of Alma
+    shows them; what came of it, in a sentence. ``ids``: by the names of `store.rows.FOLLOWED`, None: stays as it is.
+
+    Raises InputProblem when it cannot be done, or would change nothing.
+    """
+    checked_login(by)
+    given = {name: _checked_id(name, value) for name, value in ids.items() if value is not None}
+    if not given:
+        return _nothing("Give at least one of --user, --mms, --holding, --item")
+    if reason is not None and not _REASON.fullmatch(reason):
+        return _nothing("A reason is one line of at most 500 characters")
+    before = store.get(pr_id)
+    if before is None:
+        raise InputProblem(f"There is no request {pr_id} in the state store")
+    if before.status in SETTLED | TERMINAL:
+        return _nothing(f"{pr_id} is {before.status}: it is over")
+    leg = before.legs.get(role)
+    if leg is None or not leg.is_placed:
+        return _nothing(f"The {role.lower()} side of {pr_id} is not placed")
+    if leg.system_kind != "ALMA":
+        return _nothing(f"The {role.lower()} side of {pr_id} is not in an Alma, and has no such ids")
+    changed = store.relink(pr_id, role, given, by=by, reason=reason, settings=settings, now=now)
+    if not changed:
+        return _nothing(f"The {role.lower()} side of {pr_id} has these ids already")
+    return f"{pr_id}: {', '.join(changed)} of the {role.lower()} side changed. The next tick looks at it."
+
+
+def _checked_id(name: str, value: str) -> str:
+    value = value.strip()
+    if name == "user_id":
+        if not _USER_ID.fullmatch(value):
+            raise InputProblem("--user is the primary identifier of the user in Alma: 1 to 255 characters")
+    elif not _ALMA_ID.fullmatch(value):
+        raise InputProblem("--mms, --holding and --item are ids of Alma, which are 5 to 20 digits")
+    return value
 
 
 def checked_login(by: str) -> str:

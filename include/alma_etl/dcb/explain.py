@@ -60,7 +60,8 @@ def _heading(tracked: Tracked) -> Iterator[str]:
         yield f"  {role} at {leg.system_code}: {named or 'not placed'}; {read}{trouble}"
         for each in leg.earlier:
             by = f", by user:{each['by']}" if "by" in each else ", as Alma shows it"
-            yield f"    {each['name']} {each['from']} -> {each['to']} at {each['at']}{by}"
+            reason = f": {each['reason']}" if "reason" in each else ""
+            yield f"    {each['name']} {each['from']} -> {each['to']} at {each['at']}{by}{reason}"
     yield f"  next look: {_when(tracked.next_poll_at) if tracked.next_poll_at else 'none'}"
 
 
@@ -75,7 +76,9 @@ def _story(history: History) -> Iterator[str]:
             (each for seen in past.observations for each in moved.get(seen.obs_id, ())),
             key=lambda each: each.seq,
         )
-        if not transitions and all(seen.outcome == "UNCHANGED" for seen in past.observations):
+        if not transitions and all(
+            seen.outcome == "UNCHANGED" and seen.source != "MANUAL" for seen in past.observations
+        ):
             quiet += 1
             continue
         if quiet:
@@ -125,7 +128,7 @@ def _words(seen: PastObservation) -> str:
 
 def _value(value: object) -> str:
     if not isinstance(value, Mapping):
-        return str(value)
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if "found" in value and not value["found"]:
         why = f" ({value['closure']})" if value.get("closure") else ""
         return f"not there{why}" if value["found"] is False else "could not be read"

@@ -215,6 +215,7 @@ class Ack:
     ``role``, ``item`` and ``loan``: the side that was written to, as read back. ``action``: of ACTION_DONE and
     ACTION_FAILED. ``force``: an operator closes although the book is out. ``reason``: an operator's own words.
     ``status`` and ``by``, of ADOPTED: the status reported, and who reported it (dcb_service, mod_dcb, list, alma_scan).
+    ``changed``, of OPERATOR_RELINKED: the names of the ids that are other ones now; ``by``: the operator's login.
     """
 
     name: AckName
@@ -228,6 +229,7 @@ class Ack:
     reason: str | None = None
     status: Status | None = None
     by: str | None = None
+    changed: tuple[str, ...] = ()
 
 
 Seen = Observation | Ack
@@ -253,6 +255,7 @@ def read_seen(data: object) -> Seen:
             reason=_text(fields.get("reason")),
             status=_word(Status, status) if status else None,
             by=_text(fields.get("by")),
+            changed=tuple(str(each) for each in fields.get("changed") or ()),
         )
     generation = fields.get("generation")
     if generation is not None and not isinstance(generation, int):
@@ -275,7 +278,7 @@ def write_seen(seen: Seen) -> dict[str, Any]:
     return {
         "ack" if name == "name" else name: _plain(value)
         for name, value in values
-        if value is not None and not (name == "force" and not value)
+        if value is not None and (value or name not in ("force", "changed"))
     }
 
 

@@ -21,6 +21,7 @@ from alma_etl.dcb.machine.model import (
     StepContext,
     StepResult,
 )
+from alma_etl.dcb.machine.relinking import relink
 from alma_etl.dcb.machine.rules import judge, placed_at_borrower, placed_at_pickup, settle
 from alma_etl.dcb.machine.vocabulary import (
     BEFORE_SHIPPING,
@@ -126,6 +127,8 @@ def _take(ctx: StepContext, ack: Ack) -> SeenAs:  # noqa: C901, PLR0912 - a case
             _close(ctx, "CloseLost")
         case AckName.OPERATOR_CLEANUP if _may_be_closed(ctx) or _travels_on(ctx):
             _clean_up_by_hand(ctx, ack)
+        case AckName.OPERATOR_RELINKED if ack.role is not None:
+            relink(ctx, ack, ack.role)
         case _:
             return SeenAs.UNCHANGED
     return SeenAs.APPLIED

@@ -13,9 +13,9 @@ from sqlalchemy import select, update
 from alma_etl.dcb.events import event_id, events_of
 from alma_etl.dcb.machine import adopting
 from alma_etl.dcb.machine.flags import is_item_trouble
-from alma_etl.dcb.machine.model import Ack, Action, Observation, Policy, SeenAs, State, StepResult
+from alma_etl.dcb.machine.model import Ack, Action, Moment, Observation, Policy, SeenAs, State, StepResult
 from alma_etl.dcb.machine.step import FOLLOW_UPS, step
-from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, ActionType, Role, Status
+from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, AckName, ActionType, Role, Status
 from alma_etl.dcb.plan import next_poll
 from alma_etl.dcb.settings import DcbSettings, SinkSettings
 from alma_etl.dcb.store.outbox import OutboxStore, action_row, event_row
@@ -106,6 +106,46 @@ class StepStore(OutboxStore):
                 self.release([pr_id], owner)
             self.close_alert(_failed_step_key(pr_id), now)
         return Applied(pr_id, result.state.status, when, result)
+
+    def relink(
+        self,
+        pr_id: str,
+        role: Role,
+        ids: Mapping[str, str],
+        *,
+        by: str,
+        reason: str | None,
+        settings: DcbSettings,
+        now: datetime,
+    ) -> tuple[str, ...]:
+        """Give a side other ids (of `FOLLOWED`), as the person ``by`` decided; the request is looked at at once. The
+        names of those that differ from before, which stay in the history.
+
+        Raises UnknownRequest, and KeyError when the request has no such side.
+        """
+        with self._transaction():
+            tracked = self._locked(pr_id)
+            if tracked is None:
+                raise UnknownRequest(f"The request {pr_id} is not tracked")
+            leg = tracked.legs[role]
+            new = {name: value for name, value in ids.items() if value != getattr(leg, name)}
+            if not new:
+                return ()
+            values = leg.changed(new, now, by, reason)
+            if "item_pid" in new:
+                values["loan_id"] = None  # that of the item before
+            self._write(
+                update(leg_table)
+                .where(leg_table.c.pr_id == pr_id, leg_table.c.role == role)
+                .where(leg_table.c.generation == leg.generation)
+                .values(values)
+            )
+            ack = Ack(
+                AckName.OPERATOR_RELINKED, Moment.at(now), role, reason=reason, by=by, changed=tuple(new)
+            )
+            self.apply(pr_id, [Report(ack, "MANUAL")], settings=settings, now=now, actor=f"user:{by}")
+            self.nudge([pr_id], now)
+        return tuple(new)
 
     def settle_action(
         self,

@@ -65,13 +65,15 @@ class LegRecord:
         """Whether there is anything to read yet."""
         return self.request_id is not None or self.txn_id is not None
 
-    def changed(self, ids: Mapping[str, Any], at: datetime, by: str | None = None) -> dict[str, Any]:
+    def changed(
+        self, ids: Mapping[str, Any], at: datetime, by: str | None = None, reason: str | None = None
+    ) -> dict[str, Any]:
         """What is to be kept when ``ids`` take the place of those known: they, and in ``earlier`` what they replace:
-        ``name``, ``from``, ``to``, ``at``, and ``by``: the person who decided it. Of users only here, where the
-        retention finds it."""
+        ``name``, ``from``, ``to``, ``at``; ``by`` and ``reason`` where a person decided it. Of users only here, where
+        the retention finds it."""
+        why = {name: value for name, value in (("by", by), ("reason", reason)) if value}
         replaced = [
-            {"name": name, "from": before, "to": after, "at": at.isoformat(timespec="seconds")}
-            | ({"by": by} if by else {})
+            {"name": name, "from": before, "to": after, "at": at.isoformat(timespec="seconds")} | why
             for name, after in ids.items()
             if name in FOLLOWED and (before := getattr(self, name)) is not None and before != after
         ]
