@@ -104,6 +104,14 @@ def test_a_request_that_is_not_tracked_or_over_cannot_be_cancelled(desk, almas):
     assert "is COMPLETED and cannot be cancelled: it is over" in desk.problem
 
 
+@pytest.mark.parametrize("fault", [{"kind": "refuse", "code": "UNAUTHORIZED"}, {"kind": "server_error"}])
+def test_a_key_that_may_not_read_the_code_table_may_cancel_all_the_same(fault, desk, almas):
+    desk.place(almas.conf())
+    almas.borrower.strike(method="GET", path="/conf/code-tables", **fault)
+    assert "is cancelled: CANCELLED" in desk.cancel()
+    assert desk.left()["borrower holds"] == 0
+
+
 def test_a_cancellation_that_alma_refuses_is_told(desk, almas):
     desk.place(almas.conf())
     told = desk.cancel(reason="WHIM")

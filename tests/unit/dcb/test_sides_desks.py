@@ -12,6 +12,7 @@ from alma_etl.dcb.sides.legs import pickup_at, wish_of
 from alma_etl.dcb.sides.patrons import Card, ensure_virtual_patron, read_card
 from alma_etl.dcb.sides.ports import Impossible, Later, Unsettled
 from alma_etl.dcb.sides.systems import Systems
+from alma_etl.dcb.store import LegRecord
 from alma_sandbox import Settings, serve
 from tests.unit.dcb.sides_course import Course, acks
 from tests.unit.dcb.sides_desk import NOTHING, VP, Desk, refused
@@ -86,6 +87,15 @@ def test_the_place_of_a_folio_is_named_by_its_setting_or_its_id(almas):
     configure(almas, FOLIO={"kind": "mod_dcb", "ship_to": {"5c9b7f4e": "Town Library"}})
     assert desk_notes.ship_note(almas.systems, "FOLIO", "5c9b7f4e") == "Ship to Town Library (FOLIO)"
     assert desk_notes.ship_note(almas.systems, "FOLIO", "77") == "Ship to 77 (FOLIO)"
+
+
+def test_a_lender_that_is_no_alma_is_named_by_its_setting_or_its_code(almas):
+    leg = LegRecord(Role.SUPPLIER, "SIERRA", "OTHER")
+    configure(almas, SIERRA={"kind": "other", "host_lms_code": "sierra"})
+    assert desk_notes.lent_copy(almas.systems, leg).note == "Belongs to SIERRA: send it back there."
+    configure(almas, SIERRA={"ship_to": "Town Library"})
+    note = "Belongs to Town Library (SIERRA): send it back there."
+    assert desk_notes.lent_copy(almas.systems, leg) == virtual_item.LentCopy("", note, {})
 
 
 # --- whose it is

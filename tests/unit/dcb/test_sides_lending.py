@@ -65,6 +65,21 @@ def test_a_library_without_a_desk_is_named_with_its_setting(course, almas):
     assert almas.lender.contents()["loans"] == {}
 
 
+@pytest.mark.parametrize(("desks", "desk"), [({"MAIN": "RES_SHARE"}, "RES_SHARE"), ({}, "DEFAULT_CIRC_DESK")])
+def test_a_book_is_scanned_at_the_desk_of_its_own_library(desks, desk, almas):
+    number = next(n for n in range(4) if almas.book(n).library == "MAIN")
+    course = Course(almas, number=number)
+    settings(almas, course, library="LAW", circ_desk="LAW_DESK", desks=desks)
+    assert acks(course.do(A.SUPPLIER_SCAN_IN, S.READY_FOR_PICKUP, "RECEIVED")) == [AckName.SCANNED_IN]
+    (scan,) = [
+        entry
+        for entry in almas.lender.control("GET", "log?method=POST")["entries"]
+        if "op=scan" in entry["query"]
+    ]
+    assert f"circ_desk={desk}" in scan["query"]
+    assert "library=MAIN" in scan["query"]
+
+
 def test_a_loan_that_staff_made_needs_no_desk(course, almas):
     loan = alma_act.lend(almas.at_lender, almas.lender_settings, course.supplier)
     settings(almas, course, library="LAW", desks={})

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def ship_note(systems: Systems, code: str, library: str) -> str:
     """For the lender's desk: the pickup library to which the book is sent."""
-    return f"Ship to {_address(systems, code, library)} ({code})"
+    return f"Ship to {_address(systems, code, library)}"
 
 
 def lent_copy(systems: Systems, supplier: LegRecord) -> LentCopy:
@@ -40,27 +40,25 @@ def lent_copy(systems: Systems, supplier: LegRecord) -> LentCopy:
             lambda: known(systems.alma(code).items.read(*where), "The lender's item"), "The lender's item"
         )
     if item is None:
-        return LentCopy("", _belongs(_address(systems, code, system.library), code), {})
+        return LentCopy("", _belongs(_address(systems, code, system.library)), {})
     data = item.raw["item_data"]
     parts = {name: value for name in PARTS if (value := shapes.text(data.get(name)))}
-    return LentCopy(item.library, _belongs(_address(systems, code, item.library), code), parts)
+    return LentCopy(item.library, _belongs(_address(systems, code, item.library)), parts)
 
 
-def _belongs(address: str, code: str) -> str:
-    return f"Belongs to {address} ({code}): send it back there."
+def _belongs(address: str) -> str:
+    return f"Belongs to {address}: send it back there."
 
 
 def _address(systems: Systems, code: str, library: str | None) -> str:
-    """What a library is called: by `ship_to`, else by its name in Alma, else by its code."""
+    """What a library is called, by `ship_to`, else by its name in Alma, else by its code; and its system's code."""
     system = systems.settings(code)
     words = system.ship_to.get(library or "") or system.ship_to.get(ANY_LIBRARY)
-    if words or not library:
-        return words or code
-    names: dict[str, str] = {}
-    if system.kind == "alma":
+    if words is None and library and system.kind == "alma":
         with suppress(RemoteError):
-            names = {each.code: each.name for each in systems.alma(code).conf.libraries()}
-    return names.get(library) or library
+            words = {each.code: each.name for each in systems.alma(code).conf.libraries()}.get(library)
+    words = words or library
+    return f"{words} ({code})" if words else code
 
 
 def card_for(systems: Systems, home: str, user_id: str, at: SystemSettings, *, fetches: bool) -> Card:
