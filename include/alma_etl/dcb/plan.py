@@ -159,7 +159,8 @@ def parts_wanted(
     if not is_tracked(state.status, state.standing):
         return ()
     leg = state.leg(role)
-    if state.status is S.ERROR or any(flags.is_item_trouble(flag) for flag in state.standing):
+    reported = state.adopted is not None and (leg.at is None or leg.adopted)  # nothing has shown it yet
+    if reported or state.status is S.ERROR or any(flags.is_item_trouble(flag) for flag in state.standing):
         wanted = {Part.REQUEST, Part.ITEM, Part.LOAN}
     elif role is Role.SUPPLIER:
         wanted = _of_supplier(state.status, leg, look, settings)

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from alma_airflow.hooks.alma import AlmaHook, is_known_sandbox
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_etl.alma.client import AlmaClient
+from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings, read_dcb_settings
 from alma_etl.dcb.sides.systems import Systems
@@ -53,6 +54,11 @@ class _Connections:
         from alma_airflow.hooks.http import http_access
 
         return self._stack.enter_context(ModDcb(http_access(conn_id)))
+
+    def dcb_service(self, conn_id: str) -> DcbService:
+        from alma_airflow.hooks.http import http_access
+
+        return self._stack.enter_context(DcbService(http_access(conn_id)))
 
 
 def dcb_settings() -> DcbSettings:

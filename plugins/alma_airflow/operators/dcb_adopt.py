@@ -8,11 +8,9 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from alma_airflow.hooks import dcb as dcb_hooks
-from alma_airflow.hooks.http import http_access
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.operators.base import EtlOperator, errors_for_airflow, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
-from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.adopt.job import (
     AdoptContext,
     AdoptFolder,
@@ -66,7 +64,6 @@ class AdoptOperator(EtlOperator):
                 dcb.store,
                 dcb.systems,
                 dcb.bucket,
-                lambda: DcbService(http_access(dcb.settings.adopt.conn_id)),
                 lambda: dcb_hooks.now(),
             )
 

@@ -108,13 +108,16 @@ class World:
     def mod_dcb(self, conn_id: str) -> ModDcb:
         return ModDcb(HttpAccess(self.url, api_key=self.settings_of.api_key), sleep=lambda _: None)
 
+    def dcb_service(self, conn_id: str) -> DcbService:
+        return self.service()
+
     def service(self) -> DcbService:
         return DcbService(HttpAccess(self.url, **self.access), sleep=lambda _: None)
 
     @property
     def context(self) -> AdoptContext:
         systems = Systems(self.settings, self)
-        return AdoptContext(self.settings, self.store, systems, self.bucket, self.service, lambda: self.now)
+        return AdoptContext(self.settings, self.store, systems, self.bucket, lambda: self.now)
 
     @property
     def folder(self) -> AdoptFolder:

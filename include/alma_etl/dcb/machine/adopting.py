@@ -132,7 +132,7 @@ def weigh(ctx: StepContext, leg: Leg, seen: Observation) -> None:
         loan is LoanState.ACTIVE or (item is ItemState.LOANED and loan is None) or txn is Txn.ITEM_CHECKED_OUT
     ):
         leg.adopted, leg.proof = False, Proof.LOANED
-    elif _has_hold(seen) or txn in _NOT_LENT_YET:
+    elif _has_hold(seen) or item is ItemState.HOLDSHELF or txn in _NOT_LENT_YET:
         leg.adopted = leg.lent = False
         leg.proof = Proof.NOTHING
     elif loan is not None or item is not None or txn is not None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.mod_dcb import ModDcb
@@ -28,6 +29,10 @@ class Connect(Protocol):
         """A client of a FOLIO's mod-dcb."""
         ...
 
+    def dcb_service(self, conn_id: str) -> DcbService:
+        """A client of a dcb-service."""
+        ...
+
 
 class Systems:
     """Clients by the code of their system in ``config/dcb.yaml``, each opened when it is first asked for.
@@ -38,10 +43,12 @@ class Systems:
 
     def __init__(self, settings: DcbSettings, connect: Connect) -> None:
         self._systems: Mapping[str, SystemSettings] = settings.systems
+        self._dcb_conn_id = settings.adopt.conn_id
         self.align_due_date = settings.align_due_date
         self._connect = connect
         self._almas: dict[str, AlmaClient] = {}
         self._folios: dict[str, ModDcb] = {}
+        self._dcb_service: DcbService | None = None
 
     def settings(self, code: str) -> SystemSettings:
         """The settings of a system. Raises InputProblem for a code that is not in the settings (any more)."""
@@ -67,6 +74,12 @@ class Systems:
         if conn_id not in self._folios:
             self._folios[conn_id] = self._connect.mod_dcb(conn_id)
         return self._folios[conn_id]
+
+    def dcb_service(self) -> DcbService:
+        """The client of the dcb-service through which systems of kind ``other`` are read (``adopt.conn_id``)."""
+        if self._dcb_service is None:
+            self._dcb_service = self._connect.dcb_service(self._dcb_conn_id)
+        return self._dcb_service
 
     def budget_of(self, code: str) -> str:
         """Whose calls a system's reads are: the connection, which several codes may share."""

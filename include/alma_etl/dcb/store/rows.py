@@ -63,7 +63,7 @@ class LegRecord:
     @property
     def is_placed(self) -> bool:
         """Whether there is anything to read yet."""
-        return self.request_id is not None or self.txn_id is not None
+        return any(each is not None for each in (self.request_id, self.txn_id, self.item_pid))
 
     def changed(
         self, ids: Mapping[str, Any], at: datetime, by: str | None = None, reason: str | None = None

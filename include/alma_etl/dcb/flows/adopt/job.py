@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from alma_etl.counted import counted
-from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.adopt.request import AdoptedAs, RefusalCode, adopted_as
 from alma_etl.dcb.flows.adopt.sources import (
     LISTS,
@@ -75,13 +74,12 @@ class AdoptPlan(BaseModel):
 
 @dataclass(frozen=True)
 class AdoptContext:
-    """What the steps of one run work with. ``dcb_service`` opens dcb-service's client by the settings ``adopt``."""
+    """What the steps of one run work with."""
 
     settings: DcbSettings
     store: DcbStore
     systems: Systems
     bucket: Bucket
-    dcb_service: Callable[[], DcbService]
     now: Callable[[], datetime]
 
 
@@ -141,8 +139,7 @@ def _read(context: AdoptContext, source: AdoptSource) -> Iterator[Offered]:
     settings = context.settings
     match source:
         case "dcb_service":
-            with context.dcb_service() as service:
-                yield from of_dcb_service(service, settings)
+            yield from of_dcb_service(context.systems.dcb_service(), settings)
         case "list":
             yield from of_lists(context.bucket)
         case "alma_scan":

@@ -28,7 +28,7 @@ from alma_etl.dcb.flows.adopt.request import (
     read_adopted,
 )
 from alma_etl.dcb.machine.model import read_time
-from alma_etl.dcb.machine.vocabulary import HoldState, Status, Txn, Workflow, alma_code, hold_of, txn_of
+from alma_etl.dcb.machine.vocabulary import Status, Txn, Workflow, alma_code, txn_of
 from alma_etl.dcb.settings import ANY_LIBRARY, DcbSettings
 from alma_etl.dcb.sides.marks import request_of_comment
 from alma_etl.dcb.sides.ports import describe
@@ -330,8 +330,8 @@ def _of_holds(code: str, user_id: str, holds: Answer[list[UserRequest]]) -> Iter
             "mms_id": hold.mms_id or None,
             "item_pid": hold.item_pid or None,
         }
-        shipped = hold_of(hold.status) is HoldState.READY or alma_code(hold.status) == "IN_PROCESS"
-        status = Status.PICKUP_TRANSIT if shipped else Status.RPBA
+        travels = alma_code(hold.status) == "IN_PROCESS" and "TRANSIT" in alma_code(hold.task_name)
+        status = Status.PICKUP_TRANSIT if travels else Status.RPBA
         yield _offered(
             pr_id, code, {"pr_id": pr_id, "told": {"status": status, "by": "alma_scan"}, "supplier": side}
         )

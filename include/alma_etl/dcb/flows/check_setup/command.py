@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.check_setup.checks import check_setup
 from alma_etl.dcb.flows.check_setup.report import problems_of, verdict_of
 from alma_etl.dcb.flows.check_setup.trial import read_samples
@@ -85,6 +86,9 @@ class _Named:
     def mod_dcb(self, conn_id: str) -> ModDcb:
         url, key = self._of(conn_id)
         return self._stack.enter_context(ModDcb(HttpAccess(url, api_key=key)))
+
+    def dcb_service(self, conn_id: str) -> DcbService:
+        raise InputProblem(f"{conn_id} is not asked by this command")
 
     def _of(self, conn_id: str) -> tuple[str, str]:
         if conn_id not in self._named:

@@ -25,6 +25,7 @@ from alma_etl.dcb.plan import Look, Part, ReadCall, Wish, calls_for, is_shipping
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.alma_read import AlmaReader, HistoryKept
 from alma_etl.dcb.sides.folio import FolioReader
+from alma_etl.dcb.sides.other import DCB_SERVICE, read_sides
 from alma_etl.dcb.sides.ports import SideReader
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report, Tracked
@@ -138,11 +139,12 @@ class _Meter:
 
 @dataclass(frozen=True)
 class Question:
-    """A part of one side to be read; ``patron``: and its user's blocks with it."""
+    """A part of one side of a request to be read; ``patron``: and its user's blocks with it."""
 
     leg: LegRecord
     part: Part
     patron: bool = False
+    pr_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,8 @@ class SystemSources:
         """Open the system's client."""
         if kind == "MOD_DCB":
             self._systems.mod_dcb(system)
+        elif kind == "OTHER":
+            self._systems.dcb_service()
         else:
             self._systems.alma(system)
 
@@ -200,6 +204,9 @@ class SystemSources:
         leg = questions[0].leg
         if leg.system_kind == "MOD_DCB":
             return [self._transaction(each.leg) for each in questions]
+        if leg.system_kind == "OTHER":
+            sides = [(each.pr_id, each.leg.role) for each in questions]
+            return [Answered(*found) for found in read_sides(self._systems.dcb_service(), sides)]
         code = leg.system_code
         history = self._histories.setdefault(self.budget_of(code), HistoryKept())
         reader: SideReader = AlmaReader(self._systems.alma(code), self._systems.settings(code).zone, history)
@@ -273,6 +280,11 @@ _THREADS = 24
 _SILENCE = frozenset({"RemoteTimeout", "RemoteConnectionError", "RemoteNoConnectionError"})
 _PATRON_ROLES = (Role.BORROWER, Role.PICKUP)
 _NOT_ANSWERED = "NOT_ANSWERED"
+_IDS_FOR: Mapping[Part, tuple[str, ...]] = {
+    Part.REQUEST: ("user_id", "request_id"),
+    Part.ITEM: ("mms_id", "item_pid"),
+    Part.LOAN: ("user_id", "item_pid"),
+}
 _UNKNOWN: Mapping[Part, Any] = {
     Part.REQUEST: RequestRead(None),
     Part.ITEM: ItemRead(None),
@@ -385,9 +397,13 @@ class Gather:
             if side.seen is not None:
                 return None
             return Wish(tracked.pr_id, leg.role, Part.REQUEST, leg.system_code, None)
+        if leg.system_kind == "OTHER":  # all of them by one call
+            return None if side.seen else Wish(tracked.pr_id, leg.role, Part.REQUEST, DCB_SERVICE, "")
         lender = looked.sides.get(Role.SUPPLIER)
         look = Look(began, tracked.nudged, is_shipping(lender.seen if lender else None))
         wanted = parts_wanted(tracked.state, leg.role, look, self._settings, side.seen)
+        if not tracked.is_ours:  # it may have been reported without some ids
+            wanted = tuple(part for part in wanted if all(getattr(leg, name) for name in _IDS_FOR[part]))
         if not wanted:
             return None
         return Wish(tracked.pr_id, leg.role, wanted[0], leg.system_code, leg.user_id)
@@ -479,7 +495,8 @@ def _question(waiting: Mapping[str, Looked], wish: Wish) -> Question:
     # Whether a block stands is asked where our loan was refused, once a look.
     refused = {flags.SUPPLIER_LOAN_FAILED, flags.SUPPLIER_PATRON_BLOCKED} & set(looked.tracked.state.standing)
     first = side.seen is None
-    return Question(side.leg, wish.part, bool(refused) and wish.role is Role.SUPPLIER and first)
+    patron = bool(refused) and wish.role is Role.SUPPLIER and first
+    return Question(side.leg, wish.part, patron, wish.pr_id)
 
 
 def _take(looked: Looked, wish: Wish, answer: Timed) -> None:
@@ -504,11 +521,7 @@ def _take(looked: Looked, wish: Wish, answer: Timed) -> None:
 
 
 def _sides(tracked: Tracked) -> dict[Role, SideRead]:
-    return {
-        role: SideRead(leg)
-        for role, leg in tracked.legs.items()
-        if leg.is_placed and leg.system_kind in ("ALMA", "MOD_DCB")
-    }
+    return {role: SideRead(leg) for role, leg in tracked.legs.items() if leg.is_placed}
 
 
 def _with_user(tracked: Tracked, side: SideRead, gone: bool) -> Observation:
