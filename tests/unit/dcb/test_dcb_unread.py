@@ -81,6 +81,10 @@ HIDES_A_REFUTATION = {"V15": {Status.COMPLETED}}
 """That the book was in its place before the patron returned it is what refutes the return in V15. Who does not see that
 sees V23, where it did come home."""
 
+COUNTS_TOGETHER = {"V24": {Status.CANCELLED}, "cancelled while it was shipped": {Status.CANCELLED}}
+"""Within the gap an item read just before it was shipped counts with the hold read just after. That is what the item
+is read once more for when the lender's hold is cancelled."""
+
 
 def play(story: list[Seen], gap: timedelta) -> list[set[Status]]:
     """The statuses reached so far after each observation. A result of an action that nobody asked for does not come."""
@@ -113,8 +117,8 @@ def blurred(seen: Seen, *, unasked: bool = False) -> Iterator[Seen]:
 
 def _is_never_asked(seen: Seen, state: dict[str, str]) -> bool:
     """Where the hold is gone, the plan asks for the item and the loan, not for the item alone."""
-    gone = "request" in seen and not seen["request"]["found"]
-    return gone and state.get("loan") == "unasked" and state["item"] != "unasked"
+    gone = "request" in seen and seen["request"]["found"] is False
+    return gone and state.get("loan") == "unasked" and state.get("item") != "unasked"
 
 
 def looks(story: list[Seen]) -> list[int]:
@@ -133,7 +137,8 @@ def hidden(name: str, place: int, windows: Iterable[tuple[Seen, ...]], gap: time
             often = play([*before, *[story[place]] * (more + 1), *after], gap)
             shown = [one | other for one, other in zip(once, often, strict=True)]
         for number, seen in enumerate(play([*before, *window, *after], gap)):
-            misled = seen - shown[number] - HIDES_A_REFUTATION.get(name, set())
+            known = HIDES_A_REFUTATION if gap is APART else HIDES_A_REFUTATION | COUNTS_TOGETHER
+            misled = seen - shown[number] - known.get(name, set())
             assert not misled, (number, window, sorted(misled))
         played += 1
     return played
