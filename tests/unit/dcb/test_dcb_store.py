@@ -14,7 +14,7 @@ from alma_etl.dcb.machine.model import Ack, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import AckName, Role, Status
 from alma_etl.dcb.store import DcbStore, LegRecord, ReadError, Report
 from alma_etl.dcb.store.rows import UnknownRequest
-from alma_etl.store.db import StoreUnavailable, open_engine
+from alma_etl.store.db import StoreRefused, StoreUnavailable, open_engine
 from tests.unit.dcb.records import (
     HOUR,
     SETTINGS,
@@ -209,6 +209,31 @@ def test_a_report_without_a_time_is_refused(store: DcbStore) -> None:
         store.apply("PR-1", [Report(Ack(AckName.NO_ITEMS), "ACK")], settings=SETTINGS, now=START)
 
 
+def test_what_is_stamped_ahead_of_the_clock_is_refused_and_not_kept(store: DcbStore, store_url: str) -> None:
+    """It would make everything that is read until then stale."""
+    store.add(new_request(), START)
+    before = dump(store_url)
+    ahead = seen("SUPPLIER", START + timedelta(minutes=5, seconds=1), "NOT_STARTED", "in place")
+    with pytest.raises(StoreRefused, match="ahead of the clock"):
+        store.apply("PR-1", [ahead], settings=SETTINGS, now=START)
+    assert dump(store_url) == before
+    nearly = seen("SUPPLIER", START + timedelta(minutes=5), "NOT_STARTED", "in place")
+    assert store.apply("PR-1", [nearly], settings=SETTINGS, now=START).status is Status.CONFIRMED
+
+
+def test_a_part_that_is_in_doubt_is_no_failure_of_a_look_that_did_not_ask_for_it(store: DcbStore) -> None:
+    store.add(new_request(), START)
+    for hours, report_ in enumerate([seen("SUPPLIER", START + HOUR, "?", "in place"), None], 1):
+        now = START + hours * HOUR
+        each = report_ or seen("SUPPLIER", now, None, "in place")
+        store.apply("PR-1", [each], settings=SETTINGS, now=now)
+    tracked = store.get("PR-1")
+    assert tracked is not None
+    assert tracked.state.leg(Role.SUPPLIER).failed == {"request"}
+    leg = tracked.legs[Role.SUPPLIER]
+    assert (leg.error_repeat, leg.last_ok_at) == (0, START + 2 * HOUR)
+
+
 def test_a_store_that_is_not_there_is_reported_in_a_sentence(tmp_path: object) -> None:
     with (
         DcbStore(f"sqlite:///{tmp_path}/none.db") as store,
@@ -349,6 +374,29 @@ def test_explain_notices_a_history_that_does_not_lead_here(
     engine.dispose()
     assert main(["explain", store_url, "PR-1"]) == 1
     assert "Replay: DIFFERS" in capsys.readouterr().out
+
+
+def test_a_history_of_earlier_rules_may_lead_elsewhere_and_is_no_fault(
+    store: DcbStore, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Version 1 took a transit for a dispatch although the hold was not started."""
+    store.add(new_request(), START)
+    store.apply(
+        "PR-1",
+        [seen("SUPPLIER", START + HOUR, "NOT_STARTED", "in place")],
+        settings=SETTINGS,
+        now=START + HOUR,
+    )
+    tracked = store.get("PR-1")
+    assert tracked is not None
+    old = {name: value for name, value in tracked.state.to_json().items() if name != "rules"}
+    old["legs"]["SUPPLIER"].pop("hold_at")
+    engine = open_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE dcb_request SET state = :state"), {"state": json.dumps(old)})
+    engine.dispose()
+    assert main(["explain", store_url, "PR-1"]) == 0
+    assert "Replay: differs, and may" in capsys.readouterr().out
 
 
 def test_explain_of_a_stranger(store: DcbStore, store_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -274,6 +274,54 @@ def test_a_hint_makes_a_request_due_and_tells_how_its_hold_ended(sync):
     assert sync.store.get("PR-1").state.closure == "CANCELED"
 
 
+def cancelled_by_the_patron(sync):
+    sync.place()
+    sync.tick()
+    hold = sync.store.get("PR-1").legs[Role.BORROWER].request_id
+    sync.almas.borrower.control("POST", "settings", {"closed_requests": "gone"})
+    sync.almas.borrower.control("POST", f"requests/{hold}", {"cancel": "x"})
+    return hold
+
+
+def test_a_hint_that_a_hold_was_closed_does_not_say_how(sync):
+    hold = cancelled_by_the_patron(sync)
+    sync.store.keep_hint(Hint("1", "BORROWER", "REQUEST_CLOSED", request_id=hold), sync.clock())
+    sync.pass_time(timedelta(minutes=1))
+    assert sync.tick().hints == 1  # it makes us look
+    assert sync.status() == "RPBA"  # and one sighting is not enough
+    sync.later()
+    assert sync.status() == "FINALISED"
+    assert sync.store.get("PR-1").state.closure == "UNKNOWN"
+
+
+def test_a_book_shipped_while_its_request_was_cancelled_keeps_its_virtual_item_until_it_is_home(sync):
+    hold = cancelled_by_the_patron(sync)
+    sync.store.keep_hint(Hint("1", "BORROWER", "REQUEST_CANCELED", request_id=hold), sync.clock())
+    sync.pass_time(timedelta(minutes=1))
+    sync.new_run()
+    for number in sync.select():
+        sync.poll(number)
+    sync.apply()
+    sync.ship()
+    pid = sync.store.get("PR-1").legs[Role.SUPPLIER].item_pid
+    sync.almas.lender.control("POST", f"items/{pid}", {"process_type": "TRANSIT"})
+    sync.act()
+    assert (sync.status(), sync.store.get("PR-1").state.standing) == ("CANCELLED", ("CANCELLED_IN_TRANSIT",))
+    assert [alert.code for alert in sync.store.open_alerts()] == ["CANCELLED_IN_TRANSIT"]
+    assert len(sync.almas.borrower.contents()["bibs"]) == 1
+    sync.almas.lender.control("POST", f"items/{pid}", {"process_type": "TRANSIT"})
+    sync.later()
+    assert sync.status() == "CANCELLED"
+    assert sync.store.get("PR-1").next_poll_at is not None
+    sync.almas.lender.control("POST", f"items/{pid}", {"process_type": ""})
+    sync.later()
+    assert (sync.status(), sync.store.open_alerts()) == ("FINALISED", [])
+    assert sync.almas.borrower.contents()["bibs"] == {}
+    cleanups = [row.state for row in sync.history().outbox if row.type == "CLEANUP"]
+    assert cleanups == ["SUPERSEDED", "SENT"]
+    assert explain(sync.store, "PR-1").agrees
+
+
 def test_a_patron_who_is_gone_is_an_alert_until_seen_again(sync):
     sync.place()
     sync.tick()
