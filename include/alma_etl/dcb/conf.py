@@ -285,11 +285,22 @@ def _systems_of(place: PlaceRequest) -> Iterator[tuple[str, str]]:
 def _check_parts(place: PlaceRequest, settings: DcbSettings) -> None:
     """Each system has the kind and the settings that its part in this request needs."""
     for field, code in _systems_of(place):
-        if field in ("supplier_system", "suppliers") and settings.systems[code].kind != "alma":
+        if field not in ("supplier_system", "suppliers"):
+            continue
+        if settings.systems[code].kind == "other":
+            raise InputProblem(
+                f"{field}: {code} is no Alma, and only dcb-service can place a hold there: have it place the request; "
+                "dcb_adopt_requests then follows it"
+            )
+        if settings.systems[code].kind != "alma":
             raise InputProblem(f"{field}: {code} is not an Alma; requests are placed in Alma")
     if place.workflow is Workflow.EXPEDITED and settings.systems[place.borrower_system].kind != "alma":
         raise InputProblem(
             f"workflow: RET-EXP needs a borrower that is an Alma: nobody can lend at {place.borrower_system}"
+        )
+    if place.workflow is Workflow.EXPEDITED and settings.mode != "drive":
+        raise InputProblem(
+            "workflow: RET-EXP lends the book at both sides, which mode: observe of config/dcb.yaml does not allow"
         )
     for code, names in _needs(place).items():
         system = settings.systems[code]

@@ -339,6 +339,14 @@ def test_a_lender_must_be_an_alma() -> None:
         read_place(PLACE | {"suppliers": ["FOLIO 31"]}, read(text))
     borrowed = PLACE | {"borrower_system": "FOLIO", "pickup_library": "Annex"}
     assert read_place(borrowed, read(text)).borrower_system == "FOLIO"
+    text = text.replace("systems:\n", "systems:\n  SIERRA: {kind: other, host_lms_code: SIERRA}\n", 1)
+    for change in ({"supplier_system": "SIERRA"}, {"suppliers": ["SIERRA 31"]}):
+        with pytest.raises(
+            InputProblem, match=r"SIERRA is no Alma, and only dcb-service .* dcb_adopt_requests"
+        ):
+            read_place(PLACE | change, read(text))
+    with pytest.raises(InputProblem, match=r"mode: observe of config/dcb\.yaml does not allow"):
+        read_place(PLACE | {"workflow": "RET-EXP"}, shipped_settings())
     with pytest.raises(InputProblem, match="RET-EXP needs a borrower that is an Alma"):
         read_place(borrowed | {"workflow": "RET-EXP"}, read(text))
 
