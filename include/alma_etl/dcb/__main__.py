@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alma_etl.dcb.store import DcbStore
 
 _URL = "the state store: postgresql+psycopg://... or sqlite:///file"
+_REASON = "why, in your words, for the history; no names of patrons"
 _DECISIONS = ("rollback", "retry", "close-lost", "cleanup")
 
 
@@ -62,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("nudge", help="let the next tick look at requests, at everything of them")
     command.add_argument("url", help=_URL)
     command.add_argument("pr_id", nargs="+", help="ids of patron requests")
+    command.add_argument("--by", help="your login, for the history")
+    command.add_argument("--reason", help=_REASON)
     command = commands.add_parser("adopt", help="watch requests that another service runs: those of a list")
     command.add_argument("url", help=_URL)
     command.add_argument("file", type=Path, help="JSON, JSON lines or a table: docs/schemas/dcb_adopt.json")
@@ -90,18 +93,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("pr_id", help="the id of the patron request")
     command.add_argument("decision", choices=_DECISIONS)
     command.add_argument("--by", required=True, help="your login, for the history")
+    command.add_argument("--reason", help=_REASON)
     command.add_argument("--force", action="store_true", help="close although the book is out")
     command.add_argument(
         "--config",
         type=Path,
         help="a copy of your config/dcb.yaml: its mode and its sinks; without it as in the mode drive",
     )
-    command = commands.add_parser("alerts", help="list what is open, the oldest first")
+    command = commands.add_parser("alerts", help="list what is open and what to do, the oldest first")
     command.add_argument("url", help=_URL)
     command = commands.add_parser("acknowledge", help="somebody is at an alert: it turns no run red any more")
     command.add_argument("url", help=_URL)
     command.add_argument("key", help="the alert's key, as `alerts` lists it")
     command.add_argument("--by", required=True, help="your login")
+    command.add_argument("--reason", help=_REASON)
     return parser
 
 
@@ -129,7 +134,10 @@ def _explain(store: "DcbStore", given: argparse.Namespace) -> int:
 
 
 def _nudge(store: "DcbStore", given: argparse.Namespace) -> int:
-    nudged = store.nudge(given.pr_id, datetime.now(UTC))
+    from alma_etl.dcb.decisions import nudge
+
+    now = datetime.now(UTC)
+    nudged = nudge(store, _settings(given), given.pr_id, now=now, by=given.by, reason=given.reason)
     asked = len(set(given.pr_id))
     sys.stdout.write(f"{nudged} of {counted(asked, 'request')} will be looked at by the next tick.\n")
     if nudged < asked:
@@ -138,16 +146,21 @@ def _nudge(store: "DcbStore", given: argparse.Namespace) -> int:
 
 
 def _alerts(store: "DcbStore", given: argparse.Namespace) -> int:
+    from alma_etl.dcb.store.rows import do_about
+
     for alert in store.open_alerts():
         since = f"{alert.first_seen:%Y-%m-%d %H:%M}" if alert.first_seen else ""
-        sys.stdout.write("\t".join([alert.severity, since, alert.key, alert.acked_by or ""]).rstrip() + "\n")
+        sys.stdout.write(
+            "\t".join([alert.severity, since, alert.key, alert.acked_by or "", do_about(alert)]) + "\n"
+        )
     return 0
 
 
 def _acknowledge(store: "DcbStore", given: argparse.Namespace) -> int:
-    from alma_etl.dcb.decisions import checked_login
+    from alma_etl.dcb.decisions import acknowledge
 
-    if not store.acknowledge(given.key, checked_login(given.by)):
+    now, settings = datetime.now(UTC), _settings(given)
+    if not acknowledge(store, settings, given.key, by=given.by, now=now, reason=given.reason):
         raise InputProblem(f"There is no open alert {given.key}.")
     sys.stdout.write(f"{given.key} is acknowledged until it is over.\n")
     return 0
@@ -169,7 +182,7 @@ def _settings(given: argparse.Namespace) -> "DcbSettings":
     from alma_etl.dcb.settings import DcbSettings, shipped_settings
     from alma_etl.jobs.settings_files import read_settings
 
-    if not given.config:
+    if getattr(given, "config", None) is None:
         return shipped_settings().model_copy(update={"mode": "drive"})
     text = check_setup_command.text_of(given.config)
     return read_settings(text, DcbSettings, source=str(given.config))
@@ -192,8 +205,16 @@ def _operator(store: "DcbStore", given: argparse.Namespace) -> int:
 
     # Where DCB only observes, the next tick leaves what is kept here undone; not keeping it would lose it elsewhere.
     settings = _settings(given)
-    now = datetime.now(UTC)
-    sentence = decide(store, settings, given.pr_id, given.decision, by=given.by, now=now, force=given.force)
+    sentence = decide(
+        store,
+        settings,
+        given.pr_id,
+        given.decision,
+        by=given.by,
+        now=datetime.now(UTC),
+        force=given.force,
+        reason=given.reason,
+    )
     sys.stdout.write(f"{sentence}\n")
     return 0
 

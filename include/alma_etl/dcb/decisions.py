@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -21,6 +21,7 @@ _ACKS = {
     "close-lost": AckName.OPERATOR_CLOSE_LOST,
     "cleanup": AckName.OPERATOR_CLEANUP,
 }
+_LONGEST_REASON = 500
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -33,20 +34,24 @@ def decide(
     by: str,
     now: datetime,
     force: bool = False,
+    reason: str | None = None,
 ) -> str:
-    """Carry out a decision; what came of it, in a sentence. ``by`` is a login and goes into the history.
+    """Carry out a decision; what came of it, in a sentence. ``by``, a login, and ``reason`` go into the history.
 
     ``rollback``: from ERROR to the status before, and the action that failed is tried again. ``retry``: what was given
     up or refused is tried again. ``close-lost``: the book is lost, the request ends. ``cleanup``: it ends for any other
     reason; while the book is out only by ``force``. Raises InputProblem when it cannot be done.
     """
     checked_login(by)
+    reason = checked_reason(reason)
     before = store.get(pr_id)
     if before is None:
         raise InputProblem(f"There is no request {pr_id} in the state store")
     if decision == "retry":
-        return _tried_again(store, pr_id, now) or _nothing(f"Nothing of {pr_id} was given up or refused")
-    ack = Ack(_ACKS[decision], Moment.at(now), force=force)
+        done = _tried_again(store, pr_id, now) or _nothing(f"Nothing of {pr_id} was given up or refused")
+        note(store, settings, pr_id, f"tried again: {reason}" if reason else "tried again", by=by, now=now)
+        return done
+    ack = Ack(_ACKS[decision], Moment.at(now), force=force, reason=reason)
     applied = store.apply(pr_id, [Report(ack, "MANUAL")], settings=settings, now=now, actor=f"user:{by}")
     if applied.result is not None and flags.OPERATOR_CLEANUP_REFUSED in applied.result.flags:
         return _nothing(f"The book of {pr_id} is out ({before.status}): only --force closes the request now")
@@ -58,7 +63,6 @@ def decide(
 
 _ALMA_ID = re.compile(r"[0-9]{5,20}")
 _USER_ID = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
-_REASON = re.compile(r"[^\x00-\x1f\x7f]{1,500}")
 
 
 def relink(
@@ -81,8 +85,6 @@ def relink(
     given = {name: _checked_id(name, value) for name, value in ids.items() if value is not None}
     if not given:
         return _nothing("Give at least one of --user, --mms, --holding, --item")
-    if reason is not None and not _REASON.fullmatch(reason):
-        return _nothing("A reason is one line of at most 500 characters")
     before = store.get(pr_id)
     if before is None:
         raise InputProblem(f"There is no request {pr_id} in the state store")
@@ -93,7 +95,9 @@ def relink(
         return _nothing(f"The {role.lower()} side of {pr_id} is not placed")
     if leg.system_kind != "ALMA":
         return _nothing(f"The {role.lower()} side of {pr_id} is not in an Alma, and has no such ids")
-    changed = store.relink(pr_id, role, given, by=by, reason=reason, settings=settings, now=now)
+    changed = store.relink(
+        pr_id, role, given, by=by, reason=checked_reason(reason), settings=settings, now=now
+    )
     if not changed:
         return _nothing(f"The {role.lower()} side of {pr_id} has these ids already")
     return f"{pr_id}: {', '.join(changed)} of the {role.lower()} side changed. The next tick looks at it."
@@ -116,6 +120,59 @@ def checked_login(by: str) -> str:
             "Give your login by --by: letters, digits, dots, dashes; no name or e-mail, since it is kept"
         )
     return by
+
+
+def checked_reason(reason: str | None) -> str | None:
+    """A reason that may be kept: one line, at most 500 characters. Raises InputProblem for anything else."""
+    words = " ".join((reason or "").split())
+    if len(words) > _LONGEST_REASON or not words.isprintable():
+        raise InputProblem(f"Give the reason by --reason in at most {_LONGEST_REASON} characters")
+    return words or None
+
+
+def note(store: DcbStore, settings: DcbSettings, pr_id: str, words: str, *, by: str, now: datetime) -> None:
+    """Keep in a request's history what somebody did about it; it changes nothing of the request."""
+    ack = Ack(AckName.OPERATOR_NOTED, Moment.at(now), reason=words, by=by)
+    store.apply(pr_id, [Report(ack, "MANUAL")], settings=settings, now=now, actor=f"user:{by}")
+
+
+def nudge(
+    store: DcbStore,
+    settings: DcbSettings,
+    pr_ids: Sequence[str],
+    *,
+    now: datetime,
+    by: str | None = None,
+    reason: str | None = None,
+) -> int:
+    """Let the next tick look at requests; how many of them are polled at all. With ``by`` the history says who asked.
+
+    Raises InputProblem for a reason of nobody.
+    """
+    reason = checked_reason(reason)
+    if by is None and reason:
+        raise InputProblem("Give your login by --by, beside the reason")
+    if by is not None:
+        checked_login(by)
+        for pr_id in sorted(store.get_many(sorted(set(pr_ids)))):
+            note(store, settings, pr_id, f"nudged: {reason}" if reason else "nudged", by=by, now=now)
+    return store.nudge(pr_ids, now)
+
+
+def acknowledge(
+    store: DcbStore, settings: DcbSettings, key: str, *, by: str, now: datetime, reason: str | None = None
+) -> bool:
+    """Somebody is at an open alert; False when it is not open. It stands with the alert while that is open, and in the
+    history of its request."""
+    checked_login(by)
+    reason = checked_reason(reason)
+    said = f": {reason}" if reason else ""
+    if not store.acknowledge(key, f"{by}{said}"):
+        return False
+    pr_id = next((alert.pr_id for alert in store.open_alerts() if alert.key == key), None)
+    if pr_id is not None and store.get(pr_id) is not None:
+        note(store, settings, pr_id, f"acknowledged {key}{said}", by=by, now=now)
+    return True
 
 
 def _tried_again(store: DcbStore, pr_id: str, now: datetime) -> str | None:

@@ -213,6 +213,7 @@ class Stuck(_Part):
     on_shelf_beyond_hold: Span = timedelta(days=2)
     loaned_beyond_due: Span = timedelta(days=14)
     returning: Span = timedelta(days=14)
+    settled: Span = timedelta(days=7)
 
 
 class DcbSettings(_Part):

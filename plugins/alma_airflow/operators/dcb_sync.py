@@ -153,7 +153,13 @@ class WriteSyncReport(SyncOperator):
         with self.ledger.keeping(lambda: report.results_of(folder)):
             try:
                 with dcb_hooks.open_dcb() as dcb:
-                    return report.report(folder, store=dcb.store, settings=dcb.settings, task_states=states)
+                    return report.report(
+                        folder,
+                        store=dcb.store,
+                        settings=dcb.settings,
+                        task_states=states,
+                        now=dcb_hooks.now(),
+                    )
             except InputProblem as problem:  # without settings there is no more to say than that
                 return report.report_problem(folder, str(problem))
 

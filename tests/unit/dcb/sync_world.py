@@ -219,7 +219,13 @@ class SyncWorld:
         )
 
     def report(self, states: Mapping[str, str] | None = None) -> TickSummary:
-        report.report(self.folder(), store=self.store, settings=self.almas.settings, task_states=states or {})
+        report.report(
+            self.folder(),
+            store=self.store,
+            settings=self.almas.settings,
+            task_states=states or {},
+            now=self.clock(),
+        )
         summary = read_summary(self.folder())
         assert summary is not None
         return summary

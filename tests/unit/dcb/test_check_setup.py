@@ -37,7 +37,7 @@ USER = {
 
 def changed(**changes: Any) -> DcbSettings:
     """The settings of the lender alone, changed."""
-    lender = SETTINGS.systems["LENDER"].model_copy(update=changes)
+    lender = SETTINGS.systems["LENDER"].model_copy(update={"desks": {"SCI": "DEFAULT_CIRC_DESK"}, **changes})
     return SETTINGS.model_copy(update={"systems": {"LENDER": lender}})
 
 
@@ -77,7 +77,11 @@ def test_the_sandboxes_are_fit_for_requests(setup: Setup) -> None:
     assert result.having("missing") == []
     assert problems_of(result) == []
     assert {each.check for each in result.having("unknown")} == {"patron_role", "trial"}
-    assert {each.check for each in result.having("warning")} == {"cancel_reason_words"}
+    # STOR is the sharing library, and owns items as well
+    assert {each.check for each in result.having("warning")} == {
+        "cancel_reason_words",
+        "sharing_library_items",
+    }
     for each in result.checks:
         assert (each.outcome == "ok") or (each.where and each.advice), each
 
@@ -323,7 +327,7 @@ def test_warnings_do_not_make_a_run_red(setup: Setup, folder: SetupFolder) -> No
     folder.save(setup.result())
     write_report(folder, {})
     assert check_outcome(folder, {}).startswith(
-        "Nothing that a placing needs is missing; 2 warnings, 4 checks are"
+        "Nothing that a placing needs is missing; 3 warnings, 4 checks are"
     )
     with pytest.raises(NotAcceptable, match="The task check is failed"):
         check_outcome(folder, {"check": "failed"})

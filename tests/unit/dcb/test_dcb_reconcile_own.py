@@ -10,11 +10,11 @@ import pytest
 from alma_etl.dcb.__main__ import main
 from alma_etl.dcb.flows.reconcile.compare import last_run
 from alma_etl.dcb.flows.reconcile.findings import Code
-from alma_etl.dcb.flows.reconcile.own import stuck_since
 from alma_etl.dcb.flows.reconcile.patrons import tonight
 from alma_etl.dcb.flows.reconcile.report import COLUMNS, check_outcome, write_report
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
+from alma_etl.dcb.overdue import stuck_since
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore, Report
 from alma_etl.errors import NotAcceptable
@@ -156,7 +156,7 @@ def test_an_error_is_urgent_at_once_until_somebody_takes_note(
 def test_a_book_on_the_wrong_desk_names_the_desk(nights: Nights) -> None:
     since = follow(nights.store, "V01", 2)
     at = since + HOUR
-    reported(nights.store, seen("SUPPLIER", at, "IN_PROCESS", "HOLDSHELF"), at=at)
+    reported(nights.store, seen("SUPPLIER", at, "ON_HOLD_SHELF", "HOLDSHELF"), at=at)
     deliver_all(nights.store, at)
     (found,) = nights.night(at + HOUR).open
     assert found.code == Code.DISPATCH_ON_WRONG_DESK
@@ -257,7 +257,7 @@ def test_the_table_has_its_columns_and_the_page_the_rest(nights: Nights) -> None
     assert row["legs"] == "BORROWER BORROWER; SUPPLIER LENDER PR-1-S"
     assert row["last_ok_at"]
     assert row["code"] == "STUCK_PICKUP_TRANSIT"
-    assert "search at the lender" in row["suggested_action"]
+    assert "Search for the book at the lender" in row["suggested_action"]
     page = nights.bucket.get(nights.folder().key("report.html")).decode()
     assert "STUCK_PICKUP_TRANSIT" in page
     assert "PR-1" in page

@@ -49,7 +49,7 @@ def told(name: str, text: str | bytes) -> str:
         ("west", WEST + "list_mode: fast", 3, "list_mode: must be batch or exact, not 'fast'"),
         ("item_profiles", ITEMS + "    on_several_holdings: last", 4, "must be first or fail, not 'last'"),
         ("dcb", DCB + "mode: push", 5, "mode: must be observe or drive, not 'push'"),
-        ("dcb", DCB + "    kind: alam", 5, "systems.A.kind: must be alma or mod_dcb, not 'alam'"),
+        ("dcb", DCB + "    kind: alam", 5, "systems.A.kind: must be alma, mod_dcb or other, not 'alam'"),
         # types and bounds
         ("west", WEST + "chunk_size: many", 3, "chunk_size: must be a whole number, not 'many'"),
         ("west", WEST + "chunk_size: 1.5", 3, "chunk_size: must be a whole number, not 1.5"),

@@ -214,6 +214,7 @@ class Ack:
 
     ``role``, ``item`` and ``loan``: the side that was written to, as read back. ``action``: of ACTION_DONE and
     ACTION_FAILED. ``force``: an operator closes although the book is out. ``reason``: an operator's own words.
+    ``by``, of OPERATOR_NOTED: a login; what it notes changes nothing.
     ``status`` and ``by``, of ADOPTED: the status reported, and who reported it (dcb_service, mod_dcb, list, alma_scan).
     ``changed``, of OPERATOR_RELINKED: the names of the ids that are other ones now; ``by``: the operator's login.
     """

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from alma_etl.dcb.events import event_id, events_of
 from alma_etl.dcb.machine import adopting
-from alma_etl.dcb.machine.flags import is_item_trouble
+from alma_etl.dcb.machine.flags import action_failed, is_item_trouble
 from alma_etl.dcb.machine.model import Ack, Action, Moment, Observation, Policy, SeenAs, State, StepResult
 from alma_etl.dcb.machine.step import FOLLOW_UPS, step
 from alma_etl.dcb.machine.vocabulary import ITEM_OF, TERMINAL, AckName, ActionType, Role, Status
@@ -166,7 +166,11 @@ class StepStore(OutboxStore):
         with self._transaction():
             if not self.settle(row.outbox_id, state, now, error=error) or not reports:
                 return None
-            return self.apply(row.pr_id, reports, settings=settings, now=now, legs=legs, run_id=run_id)
+            applied = self.apply(row.pr_id, reports, settings=settings, now=now, legs=legs, run_id=run_id)
+            if state == "FAILED":
+                key = f"{action_failed(ActionType(row.type))}:{row.pr_id}"
+                self._add_detail(key, {"error": error, **self._left(row.pr_id, row.type)})
+            return applied
 
     def note_failed_step(self, pr_id: str, error: str, now: datetime, owner: str | None = None) -> datetime:
         """A step failed by our fault: an alert, which the next step that works closes, and until when the request

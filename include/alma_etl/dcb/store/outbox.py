@@ -19,7 +19,7 @@ from alma_etl.dcb.machine.model import Action
 from alma_etl.dcb.machine.step import is_wanted
 from alma_etl.dcb.machine.vocabulary import ActionType, Status
 from alma_etl.dcb.store.requests import LEASE, RequestStore
-from alma_etl.dcb.store.rows import ALMA_TARGET, Alert, OutboxKind, OutboxRow, OutboxState
+from alma_etl.dcb.store.rows import ALMA_TARGET, Alert, OutboxKind, OutboxRow, OutboxState, what_is_left
 from alma_etl.store.dcb_models import outbox_table, request_table
 from alma_etl.store.locks import Lock, LockBusy, Locks, open_locks
 
@@ -153,11 +153,23 @@ class OutboxStore(RequestStore):
                 return False
             if state == "DEAD":
                 (row,) = self._rows(select(_t.pr_id, _t.type, _t.target).where(_t.outbox_id == outbox_id))
-                detail = {"type": row.type, "target": row.target, "error": error}
+                detail = {
+                    "type": row.type,
+                    "target": row.target,
+                    "error": error,
+                    **self._left(row.pr_id, row.type),
+                }
                 self.open_alert(Alert(key, "OUTBOX_STALLED", "urgent", row.pr_id, detail), now)
             else:
                 self.close_alert(key, now)
         return True
+
+    def _left(self, pr_id: str, action: str) -> dict[str, str]:
+        """What a cleanup that fails may leave, for its alert."""
+        if action != ActionType.CLEANUP:
+            return {}
+        tracked = self.get(pr_id)
+        return {"left": what_is_left(tracked.legs)} if tracked is not None else {}
 
     def postpone(self, outbox_id: str, until: datetime, error: str, *, owner: str | None = None) -> None:
         """Try a row again later. ``owner``: only while the row is leased to it; another's is another's business."""

@@ -92,6 +92,11 @@ class OverviewStore(RequestStore):
         """All requests that have not ended, by id; read page by page, so that it is no snapshot."""
         return self._paged(_r.status.not_in(TERMINAL))
 
+    def long_in(self, limits: Mapping[Status, timedelta], now: datetime) -> Iterator[Tracked]:
+        """Requests that have been in one of these statuses for longer than its limit; read page by page."""
+        past = [(_r.status == status) & (_r.status_since < now - limit) for status, limit in limits.items()]
+        return self._paged(or_(*past))
+
     def ended(self, since: datetime) -> Iterator[Tracked]:
         """All requests that ended since then, by id; read page by page."""
         return self._paged(_r.status.in_(TERMINAL) & (_r.status_since >= since))

@@ -32,11 +32,12 @@ class RetentionStore(DcbTables):
     def thin_out(self, settings: DcbSettings, now: datetime) -> Thinned:
         """Drop what is past its time by the settings `keep_...`.
 
-        An observation stays as long as a transition cites it. A request that lost others can no longer be replayed,
-        which `explain` says.
+        An observation stays as long as a transition cites it, or when it is a person's word. A request that lost others
+        can no longer be replayed, which `explain` says.
         """
         cutoff = now - settings.keep_observations
-        old = observation_table.c.recorded_at < cutoff
+        said = (observation_table.c.source == "MANUAL") & observation_table.c.role.is_(None)
+        old = (observation_table.c.recorded_at < cutoff) & ~said
         cited = exists().where(transition_table.c.obs_id == observation_table.c.obs_id)
         affected = select(observation_table.c.pr_id).where(old, ~cited).distinct()
         with self._transaction():

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from alma_etl.dcb.advice import advice_of
 from alma_etl.dcb.machine.model import Policy, Seen, State, StepResult, read_seen, write_seen
 from alma_etl.dcb.machine.vocabulary import TERMINAL, Role, Status, Workflow
 
@@ -91,6 +92,30 @@ def changed_ids(leg: LegRecord, ids: Mapping[str, str], item_pid: str | None = N
         for name in names
         if name in ids and ids[name].casefold() != (getattr(leg, name) or "").casefold()
     }
+
+
+def do_about(alert: Alert) -> str:
+    """What to do about an alert: what the check that found it said, else what its code says."""
+    said = str(alert.detail.get("do") or "") or advice_of(alert.code)
+    left = alert.detail.get("left")
+    return f"{said} Left: {left}." if left else said
+
+
+def what_is_left(legs: Mapping[Role, LegRecord]) -> str:
+    """What was made for a request on each side, as far as its cleanup may have left it: ids in Alma."""
+    sides = []
+    for role, leg in sorted(legs.items()):
+        ids = (
+            ("hold", leg.request_id),
+            ("loan", leg.loan_id),
+            ("transaction", leg.txn_id),
+            ("virtual title", leg.mms_id if leg.is_virtual else None),
+            ("item", leg.item_pid),
+        )
+        named = ", ".join(f"{name} {value}" for name, value in ids if value)
+        if named:
+            sides.append(f"{role} at {leg.system_code}: {named}")
+    return "; ".join(sides)
 
 
 class HoldTaken(Exception):

@@ -99,6 +99,13 @@ class DcbTables:
         )
         return int(kept.repeat_count)
 
+    def _add_detail(self, key: str, detail: Mapping[str, str | None]) -> None:
+        """More is known of an open alert."""
+        for row in self._rows(select(_t.detail).where(_t.alert_key == key, _t.closed_at.is_(None))):
+            self._write(
+                update(alert_table).where(_t.alert_key == key).values(detail={**row.detail, **detail})
+            )
+
     def close_alert(self, key: str, now: datetime, *, looked_at: datetime | None = None) -> None:
         """A condition is over. ``looked_at``: when that was seen, if not now; one that was seen since holds."""
         query = update(alert_table).where(_t.alert_key == key, _t.closed_at.is_(None))

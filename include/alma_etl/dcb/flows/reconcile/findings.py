@@ -11,7 +11,9 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
+from alma_etl.dcb.advice import STUCK, advice_of
 from alma_etl.dcb.machine.vocabulary import Status
+from alma_etl.dcb.overdue import stuck
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.ports import describe
 from alma_etl.dcb.sides.systems import Systems
@@ -24,8 +26,6 @@ from alma_etl.remote.errors import (
     RemoteUnauthorized,
     RemoteUnreachable,
 )
-
-STUCK = "STUCK_"
 
 
 class Code(StrEnum):
@@ -43,11 +43,6 @@ class Code(StrEnum):
     OUTBOX_STALLED = "OUTBOX_STALLED"
     SUPPLIER_LOAN_MISSING = "SUPPLIER_LOAN_MISSING"
     VOLUME_ANOMALY = "VOLUME_ANOMALY"
-
-
-def stuck(status: Status) -> str:
-    """The code of a request that has been in a status for too long."""
-    return f"{STUCK}{status}"
 
 
 def severity_of(code: str) -> Severity:
@@ -93,8 +88,10 @@ class Finding(BaseModel):
     @property
     def alert(self) -> Alert:
         """As the store keeps it."""
-        detail = {**self.detail, "subject": self.subject} if self.subject else self.detail
-        return Alert(self.key, self.code, self.severity, self.pr_id, detail)
+        more = {"subject": self.subject} if self.subject else {}
+        if self.advice != advice_of(self.code):
+            more["do"] = self.advice
+        return Alert(self.key, self.code, self.severity, self.pr_id, self.detail | more)
 
 
 def _facts(tracked: Tracked) -> dict[str, object]:
@@ -136,7 +133,7 @@ class BookFindings:
     def add(
         self,
         code: str,
-        advice: str,
+        advice: str = "",
         *,
         tracked: Tracked | None = None,
         pr_id: str | None = None,
@@ -148,7 +145,7 @@ class BookFindings:
         over: bool = False,
     ) -> None:
         """Something is wrong: keep it with what is known of its request. ``part`` distinguishes it from others of its
-        code and request."""
+        code and request; ``advice``: more exactly what to do than its code says."""
         about = tracked.pr_id if tracked is not None else pr_id
         found = Finding(
             code=code,
@@ -157,7 +154,7 @@ class BookFindings:
             severity=severity or severity_of(code),
             pr_id=about,
             detail=dict(detail or {}),
-            advice=advice,
+            advice=advice or advice_of(code),
             did=did,
             over=over,
             **(_facts(tracked) if tracked is not None else {}),

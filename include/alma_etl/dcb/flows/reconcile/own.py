@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from alma_etl.counted import counted, verb
-from alma_etl.dcb.flows.reconcile.findings import STUCK, Code, ReconcileContext, stuck
+from alma_etl.dcb.advice import STUCK
+from alma_etl.dcb.flows.reconcile.findings import Code, ReconcileContext
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.vocabulary import TERMINAL, ActionType, Role, Status
-from alma_etl.dcb.plan import patron_due
-from alma_etl.dcb.settings import DcbSettings
+from alma_etl.dcb.overdue import alert_of
 from alma_etl.dcb.store.rows import Tracked
 from alma_etl.store.bucket import Bucket
 
 S = Status
-
-_WITHOUT_DUE = timedelta(days=56)
-"""A loan whose due date nobody knows is taken to be due then."""
 
 _WAITS = timedelta(hours=1)
 _REFUSED_LATELY = timedelta(days=7)
@@ -26,19 +22,6 @@ _FEW = 20
 _HALF = 0.5
 _COUNTS = "dcb/reconcile/counts/"
 _KEPT_DAYS = 40
-
-_DO: Mapping[Status, str] = {
-    S.ERROR: "A action that the request needs failed permanently: fix the reason, then roll it back or close it",
-    S.RPBA: "The lender has not shipped: ask them, or cancel the request",
-    S.RPPA: "The lender has not shipped: ask them, or cancel the request",
-    S.PICKUP_TRANSIT: "The book has not arrived: search at the lender and at the pickup library",
-    S.RECEIVED_AT_PICKUP: "Nobody collected it: look on the hold shelf and send it back",
-    S.READY_FOR_PICKUP: "Nobody collected it: look on the hold shelf and send it back",
-    S.LOANED: "Overdue: remind the patron, or close it as lost",
-    S.RETURN_TRANSIT: "The book has not come home: search on both sides, or close it as lost",
-    S.AWAITING_RETURN: "The book has not come home: search on both sides, or close it as lost",
-}
-_DO_PLACING = "The placing did not get on: look at the request's timeline"
 
 
 def check_requests(context: ReconcileContext) -> None:
@@ -50,46 +33,18 @@ def check_requests(context: ReconcileContext) -> None:
     context.findings.looked((STUCK, Code.SUPPLIER_LOAN_MISSING))
 
 
-def stuck_since(tracked: Tracked, settings: DcbSettings) -> datetime | None:
-    """When the request became overdue in its status, None for a status in which it may stay. ERROR is at once."""
-    limits, since = settings.stuck, tracked.status_since
-    match tracked.status:
-        case S.ERROR:
-            return since
-        case S.RPSA | S.CONFIRMED | S.NOT_SUPPLIED:
-            return since + limits.placing
-        case S.RPBA | S.RPPA:
-            return since + limits.placed
-        case S.PICKUP_TRANSIT:
-            return since + limits.in_transit
-        case S.RECEIVED_AT_PICKUP | S.READY_FOR_PICKUP:
-            return since + _shelf(tracked, settings) + limits.on_shelf_beyond_hold
-        case S.LOANED:
-            due = patron_due(tracked.state) or tracked.state.leg(Role.SUPPLIER).due
-            return (due or since + _WITHOUT_DUE) + limits.loaned_beyond_due
-        case S.RETURN_TRANSIT | S.AWAITING_RETURN:
-            return since + limits.returning
-    return None
-
-
-def _shelf(tracked: Tracked, settings: DcbSettings) -> timedelta:
-    leg = tracked.legs.get(Role.PICKUP) or tracked.legs.get(Role.BORROWER)
-    system = settings.systems.get(leg.system_code) if leg is not None else None
-    return timedelta(days=system.hold_shelf_days if system is not None else 10)
-
-
 def _stuck(context: ReconcileContext, tracked: Tracked) -> None:
-    limit = stuck_since(tracked, context.settings)
-    if limit is None or context.now <= limit:
+    alert = alert_of(tracked, context.settings, context.now)
+    if alert is None:
         return
     polled = tracked.next_poll_at is not None
     if polled:
         context.findings.nudged.add(tracked.pr_id)
     context.findings.add(
-        stuck(tracked.status),
-        _DO.get(tracked.status, _DO_PLACING),
+        alert.code,
         tracked=tracked,
-        detail={"beyond": limit.isoformat(timespec="minutes")},
+        severity=alert.severity,
+        detail=alert.detail,
         did=context.did("is looked at by the next dcb_status_sync") if polled else "",
     )
 
@@ -121,8 +76,6 @@ def _loan_missing(context: ReconcileContext, tracked: Tracked) -> None:
             context.store.revive(rows[-1], context.now)
     context.findings.add(
         Code.SUPPLIER_LOAN_MISSING,
-        "The patron has the book, but the lender's Alma shows no loan: look whether the virtual patron is "
-        "blocked, or lend it by hand",
         tracked=tracked,
         did=did,
     )
@@ -140,9 +93,9 @@ def check_outbox(context: ReconcileContext) -> None:
         waiting = sum((each.pr_id, each.target) == (row.pr_id, row.target) for each in rows)
         context.findings.add(
             Code.OUTBOX_STALLED,
-            "Fix the reason; then have the row tried again"
+            ""
             if row.state != "PENDING"
-            else "It is tried again by itself; fix the reason if it does not get through",
+            else "Fix the reason if it does not get through: it is tried again by itself.",
             tracked=context.store.get(row.pr_id),
             part=row.outbox_id,
             severity="urgent" if row.state == "DEAD" else "warning",

@@ -97,7 +97,7 @@ def _table(compared: Compared) -> bytes:
 
 
 def _cells(found: Finding) -> list[str]:
-    action = found.advice + (f" ({found.did})" if found.did else "")
+    action = found.advice + (f" Done: {found.did}." if found.did else "")
     return [
         found.pr_id or "",
         found.status,

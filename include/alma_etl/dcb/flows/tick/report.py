@@ -12,20 +12,32 @@ from alma_etl.counted import counted, verb
 from alma_etl.dcb.faults import fault_of
 from alma_etl.dcb.flows.tick.folder import Polled, SyncFolder, TickPlan, Worked, reports_of, rows_of
 from alma_etl.dcb.machine.step import step
+from alma_etl.dcb.overdue import judge_overdue
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.store import DcbStore
+from alma_etl.dcb.store.rows import Severity, do_about
 from alma_etl.errors import NotAcceptable
 from alma_etl.jobs.ledger import Results, run_artefacts
 from alma_etl.jobs.pages import render
 
 PAGE = "report.html"
 _SHOWN = 200
+_ALERTS = 50
 
 
 def report(
-    folder: SyncFolder, *, store: DcbStore, settings: DcbSettings, task_states: Mapping[str, str]
+    folder: SyncFolder,
+    *,
+    store: DcbStore,
+    settings: DcbSettings,
+    task_states: Mapping[str, str],
+    now: datetime,
 ) -> dict[str, str]:
-    """Write `summary.json` and `report.html`; return their keys. ``task_states``: tasks that did not succeed."""
+    """Judge what is overdue, write `summary.json` and `report.html`; return their keys. ``task_states``: tasks that did
+    not succeed."""
+    plan = folder.find_plan()
+    if plan is not None and not plan.dry_run:
+        judge_overdue(store, settings, now)
     summary = summed_up(folder, store, settings.mode)
     if summary.dry_run:
         summary = summary.model_copy(update={"would": tuple(_would(folder, store, settings))})
@@ -77,9 +89,24 @@ def _would(folder: SyncFolder, store: DcbStore, settings: DcbSettings) -> Iterat
 SUMMARY = "summary.json"
 
 
+class OpenAlert(BaseModel):
+    """Something that waits for a person. ``do``: what to do about it; ``by``: who is at it, if anybody."""
+
+    model_config = ConfigDict(frozen=True)
+
+    severity: Severity
+    code: str
+    pr_id: str = ""
+    since: datetime | None = None
+    do: str
+    by: str = ""
+
+
 class TickSummary(BaseModel):
     """The result of a tick. ``changed``: (request, from, path); ``actions`` and ``events``: counts by type or target
-    and state; ``waiting``: rows of the outbox still open, by target; ``would``: what a dry run would change."""
+    and state; ``waiting``: rows of the outbox still open, by target; ``would``: what a dry run would change;
+    ``alerts``: those that are open, first what nobody is at, then the urgent, then the newest; ``more_alerts``: how
+    many are not among them."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -108,6 +135,8 @@ class TickSummary(BaseModel):
     skipped: dict[str, str] = {}
     problems: tuple[tuple[str, str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    alerts: tuple[OpenAlert, ...] = ()
+    more_alerts: int = 0
 
 
 def summed_up(folder: SyncFolder, store: DcbStore, mode: str) -> TickSummary:
@@ -125,6 +154,7 @@ def summed_up(folder: SyncFolder, store: DcbStore, mode: str) -> TickSummary:
         by, name = (actions, each.type) if each.kind == "ALMA_ACTION" else (events, each.target)
         states = by.setdefault(name, {})
         states[each.state] = states.get(each.state, 0) + each.rows
+    alerts = _open_alerts(store)
     return TickSummary(
         run_id=plan.run_id,
         dry_run=plan.dry_run,
@@ -150,6 +180,24 @@ def summed_up(folder: SyncFolder, store: DcbStore, mode: str) -> TickSummary:
         skipped={name: worked.skipped for name, worked in steps.items() if worked and worked.skipped},
         problems=tuple(problem for worked in steps.values() if worked for problem in worked.problems),
         remarks=tuple(_remarks(plan, groups, steps)),
+        alerts=alerts[:_ALERTS],
+        more_alerts=max(0, len(alerts) - _ALERTS),
+    )
+
+
+def _open_alerts(store: DcbStore) -> tuple[OpenAlert, ...]:
+    newest = reversed(store.open_alerts())
+    found = sorted(newest, key=lambda alert: (alert.acked_by is not None, alert.severity != "urgent"))
+    return tuple(
+        OpenAlert(
+            severity=alert.severity,
+            code=alert.code,
+            pr_id=alert.pr_id or "",
+            since=alert.first_seen,
+            do=do_about(alert),
+            by=alert.acked_by or "",
+        )
+        for alert in found
     )
 
 
