@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alma_etl.counted import counted
-
 WIDTH, HEIGHT = 640, 150
 _LEFT, _BOTTOM, _TOP = 48, 22, 8
 _LABELS = 8  # below the bars, at most
@@ -49,9 +47,7 @@ class StackedBars:
     base: int = HEIGHT - _BOTTOM
 
 
-def stacked_bars(
-    title: str, series: Sequence[str], bars: Mapping[str, Sequence[int]], noun: str = "record"
-) -> StackedBars:
+def stacked_bars(title: str, series: Sequence[str], bars: Mapping[str, Sequence[int]]) -> StackedBars:
     """A chart of bars by their labels, in order; a bar has a number for each of the series, none below 0."""
     most = max((sum(values) for values in bars.values()), default=0)
     top = _round_up(most)
@@ -65,7 +61,7 @@ def stacked_bars(
             if value:
                 y -= value * scale
                 place = (x + step * 0.1, y, step * 0.8, value * scale)
-                text = f"{label}: {counted(value, noun)} {series[which]}"
+                text = f"{label}, {series[which]}: {value:,}"
                 pieces.append(Piece(which, text, *(round(each, 2) for each in place)))
         if number % every == 0:
             below.append(Tick(round(x + step / 2, 2), label))

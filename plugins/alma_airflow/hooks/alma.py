@@ -75,7 +75,7 @@ class AlmaHook(BaseHook):
         limiter = open_limiter(
             store_url=store_url(),
             redis_url=redis_url(),
-            budget=f"{self.alma_conn_id} {_host(connection)}",
+            budget=budget_name(connection),
             requests_per_second=settings.requests_per_second,
         )
         if longest is not None:
@@ -125,6 +125,16 @@ class AlmaHook(BaseHook):
         if refused:
             sentence += f" It may not read: {', '.join(refused)}."
         return "bibs" in readable, sentence
+
+
+def budget_name(connection: Connection) -> str:
+    """Under which name the limiter keeps the calls of a connection."""
+    return f"{connection.conn_id} {_host(connection)}"
+
+
+def alma_settings(connection: Connection) -> AlmaSettings:
+    """The extra of a connection. Raises InputProblem, one sentence."""
+    return _settings(connection)
 
 
 def is_known_sandbox(alma_conn_id: str) -> bool:

@@ -5,15 +5,20 @@ from zoneinfo import ZoneInfo
 
 from airflow.configuration import conf
 from airflow.jobs.job import Job
+from airflow.models.connection import Connection
 from airflow.models.dag import DagModel, DagTag
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from sqlalchemy import func, select
 
+from alma_etl.jobs.ledger_reading import RunKey
+from alma_etl.views.budget import WaitingTasks
 from alma_etl.views.overview import Heartbeat, Schedule
 
 TAG = "alma"
 """The tag of a DAG that the pages show."""
 _PARTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag processor", "TriggererJob": "triggerer"}
+_WAITING = ("scheduled", "queued", "deferred", "up_for_retry", "up_for_reschedule")
 _BY_HAND = "when somebody starts it"
 
 
@@ -66,3 +71,25 @@ def heartbeats() -> list[Heartbeat]:
     with create_session() as session:
         found = {each.job_type: (each.is_alive(), each.latest_heartbeat) for each in session.scalars(asked)}
     return [Heartbeat(name, *found.get(kind, (False, None))) for kind, name in _PARTS.items()]
+
+
+def alma_connections() -> set[str]:
+    """The ids of the connections of type `alma` in Airflow's database; one query. Others are known by name alone."""
+    with create_session() as session:
+        return set(session.scalars(select(Connection.conn_id).where(Connection.conn_type == "alma")))
+
+
+def waiting_tasks(pool: str = "alma_api") -> list[WaitingTasks]:
+    """Tasks of the pool that wait, by run and state; one query."""
+    asked = (
+        select(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.state, func.count())
+        .where(TaskInstance.pool == pool, TaskInstance.state.in_(_WAITING))
+        .group_by(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.state)
+        .order_by(TaskInstance.dag_id, TaskInstance.run_id)
+        .limit(100)
+    )
+    with create_session() as session:
+        return [
+            WaitingTasks(RunKey(dag_id, run_id), str(state), number)
+            for dag_id, run_id, state, number in session.execute(asked)
+        ]

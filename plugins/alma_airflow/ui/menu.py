@@ -14,4 +14,5 @@ class MenuEntry:
 MENU = (
     MenuEntry("Overview", "/"),
     MenuEntry("Deliveries", "/deliveries"),
+    MenuEntry("API budget", "/budget"),
 )

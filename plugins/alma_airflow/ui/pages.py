@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from alma_airflow.hooks.store import open_bucket
-from alma_airflow.ui import deliveries, overview, runs, static_files
+from alma_airflow.ui import budget, deliveries, overview, runs, static_files
 from alma_airflow.ui.gate import Gate
 from alma_airflow.ui.guards import may_see_runs
 from alma_airflow.ui.ids import possible_ids
@@ -22,7 +22,14 @@ from alma_etl.store.db import StoreRefused, StoreUnavailable
 _log = logging.getLogger(__name__)
 app = FastAPI(title="Alma Airflow", docs_url=None, redoc_url=None, openapi_url=None)
 app.add_middleware(Gate)
-for _router in (webhooks, overview.router, deliveries.router, runs.router, static_files.router):
+for _router in (
+    webhooks,
+    overview.router,
+    deliveries.router,
+    budget.router,
+    runs.router,
+    static_files.router,
+):
     app.include_router(_router)
 
 

@@ -39,7 +39,9 @@ def run(request: Request, user: CurrentUser, dag_id: str, run_id: str) -> HTMLRe
     with reading() as connection:
         found = find_run(connection, RunKey(dag_id, run_id))
         table = None if found is None else records_of(found).page(connection, request.query_params)
-        reasons = reasons_of(connection, found) if found is not None and found.job == DELIVERIES else []
+        # They read every record: not again for each page of the table and each filter.
+        counted = found is not None and found.job == DELIVERIES and not request.query_params
+        reasons = reasons_of(connection, found) if found is not None and counted else []
     return page(
         request,
         user,

@@ -13,7 +13,7 @@ def test_bars_stand_on_each_other_and_within_the_picture():
     assert round(good.height / bad.height, 1) == 3.0
     assert later.y >= 0
     assert later.x + later.width <= WIDTH
-    assert (good.title, bad.title) == ("Mar 1: 30 records good", "Mar 1: 10 records bad")
+    assert (good.title, bad.title) == ("Mar 1, good: 30", "Mar 1, bad: 10")
     assert chart.beside[1].text == "80"
     assert chart.table == [("Mar 1", [30, 10]), ("Mar 2", [0, 0]), ("Mar 3", [0, 80])]
     assert chart.summary == "Nights: 30 good, 90 bad."
@@ -29,7 +29,7 @@ def test_nothing_and_one_can_be_drawn():
 
 def test_many_bars_have_few_labels():
     bars = {str(number): (12_345, 0) for number in range(100)}
-    chart = stacked_bars("Hours", SERIES, bars, noun="call")
+    chart = stacked_bars("Hours", SERIES, bars)
     assert len(chart.below) <= 8
     assert chart.beside[1].text == "13,000"
-    assert chart.pieces[0].title == "0: 12,345 calls good"
+    assert chart.pieces[0].title == "0, good: 12,345"
