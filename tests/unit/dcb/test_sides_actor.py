@@ -143,7 +143,7 @@ def test_an_item_that_is_gone_is_not_tried_for_ever(course, almas):
 
 def test_a_loan_that_nobody_took_back_is_ended(course):
     course.placed()
-    course.desk(library="SCI", lend_to=PATRON)
+    course.desk(library="MAIN", lend_to=PATRON)
     assert course.item().process_type == "LOAN"
     assert acks(course.do(A.BORROWER_CHECK_IN, S.RETURN_TRANSIT)) == [AckName.SCANNED_IN]
     assert course.item().process_type == ""
@@ -355,7 +355,7 @@ def test_what_others_placed_is_theirs_to_take_away(course, almas):
 
 def test_nothing_is_taken_away_while_a_book_is_out(course, almas):
     course.placed()
-    course.desk(library="SCI", lend_to=PATRON)
+    course.desk(library="MAIN", lend_to=PATRON)
     answer = course.do(A.CLEANUP, S.COMPLETED)
     assert isinstance(answer, Later)
     assert "is lent" in answer.reason

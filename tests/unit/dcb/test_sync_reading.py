@@ -17,6 +17,8 @@ from tests.unit.dcb.sync_world import PICKUP
 pytestmark = pytest.mark.heavy
 
 PATRON = "patron003"
+OWN = "MAIN"
+"""Whose desk lends the virtual item while it is not on the hold shelf of the pickup library."""
 
 
 @pytest.fixture
@@ -147,7 +149,7 @@ def test_an_item_is_read_as_it_came_with_nothing_where_alma_writes_nothing(place
 
 
 def lent(world):
-    world.desk("borrower", leg(world).barcode, PICKUP, lend_to=PATRON)
+    world.desk("borrower", leg(world).barcode, OWN, lend_to=PATRON)
 
 
 def test_a_loan_is_found_running_then_known_by_its_id_then_ended(placed):
@@ -177,7 +179,7 @@ def test_a_second_loan_after_the_first_ended_is_not_overlooked(placed):
 
 def test_somebody_elses_loan_of_the_item_is_not_the_patrons(placed):
     placed.almas.borrower.control("POST", f"requests/{leg(placed).request_id}", {"cancel": "x"})
-    placed.desk("borrower", leg(placed).barcode, PICKUP, lend_to="patron009")
+    placed.desk("borrower", leg(placed).barcode, OWN, lend_to="patron009")
     placed.desk("borrower", leg(placed).barcode, PICKUP)
     assert reader(placed).loan(leg(placed)) == LoanRead(False)
 
