@@ -330,6 +330,58 @@ def travels_for_a_local_patron_first(r: Request) -> Iterator[Status]:
     yield from _back_home(r)
 
 
+def patron_is_merged(r: Request) -> Iterator[Status]:
+    """Old ids are gone with the user; the other user has the hold, then the loan."""
+    yield from _to_the_shelf(r)
+    r.world.borrower.control(f"users/{r.patron}", merge_into=r.other)
+    r.patron = r.other
+    yield S.READY_FOR_PICKUP
+    yield S.READY_FOR_PICKUP
+    r.borrow()
+    yield S.LOANED
+    assert r.tracked.legs[Role.BORROWER].user_id == r.other
+    yield from _back_home(r)
+
+
+def patron_is_merged_while_it_is_lent(r: Request) -> Iterator[Status]:
+    """The other user is found by the old ids, too."""
+    yield from _to_the_patron(r)
+    r.world.borrower.control(f"users/{r.patron}", merge_into=r.other, keep_identifiers=True)
+    r.patron = r.other
+    yield S.LOANED
+    yield S.LOANED
+    assert r.tracked.legs[Role.BORROWER].user_id == r.other
+    yield from _back_home(r)
+
+
+def title_is_merged(r: Request) -> Iterator[Status]:
+    r.ship()
+    yield S.PICKUP_TRANSIT
+    (survivor,) = r.world.lender.spare_titles(1)
+    r.world.lender.control(f"bibs/{r.book.mms_id}", merge_into=survivor)
+    yield S.PICKUP_TRANSIT
+    r.arrive()
+    yield S.READY_FOR_PICKUP
+    assert r.tracked.legs[Role.SUPPLIER].mms_id == survivor
+    r.borrow()
+    yield S.LOANED
+    yield from _back_home(r)
+
+
+def item_is_moved(r: Request) -> Iterator[Status]:
+    yield from _to_the_patron(r)
+    lender = r.world.lender
+    holding = lender.call("GET", f"/bibs/{r.book.mms_id}/holdings/{r.book.holding_id}")["anies"][0]
+    made = lender.post_xml(
+        f"/bibs/{r.book.mms_id}/holdings", f"<holding>{holding.partition('?>')[2]}</holding>"
+    )
+    lender.control(f"items/{r.book.pid}", holding_id=made["holding_id"])
+    yield S.LOANED
+    yield S.LOANED
+    assert r.tracked.legs[Role.SUPPLIER].holding_id == made["holding_id"]
+    yield from _back_home(r)
+
+
 def lost_and_paid_by_the_patron(r: Request) -> Iterator[Status]:
     yield from _to_the_patron(r)
     loan = r.world.borrower.active_loan(r.tracked.legs[Role.BORROWER].item_pid or "")
@@ -461,6 +513,10 @@ SCENARIOS: dict[str, Scenario] = {
         outcome="CANCELLED",
     ),
     "local-first": Scenario(travels_for_a_local_patron_first, other="patron043"),
+    "merged-patron": Scenario(patron_is_merged, other="patron041"),
+    "merged-borrower": Scenario(patron_is_merged_while_it_is_lent, other="patron042"),
+    "merged-title": Scenario(title_is_merged),
+    "moved-item": Scenario(item_is_moved),
     "lost-and-paid": Scenario(lost_and_paid_by_the_patron, flags=frozenset({"BORROWER_ITEM_LOST"})),
     "paid-to-lender": Scenario(lost_and_paid_at_the_lender, flags=frozenset({"SUPPLIER_ITEM_LOST"})),
     "due-dates": Scenario(due_dates_are_moved_in_bulk, flags=frozenset({"LOAN_DUE_CHANGED"})),

@@ -347,6 +347,7 @@ def small_world(s3: Any, folder: Any) -> Iterator[World]:
                     institution="01ZY_INST",
                     suffix="4402",
                     hold_shelf_days=4,
+                    request_not_found="401652",  # as the page of that call lists no other code
                     **options,
                 )
             )

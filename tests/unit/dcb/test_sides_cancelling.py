@@ -20,7 +20,9 @@ pytestmark = pytest.mark.heavy
 # --- cancelling
 
 
-def test_before_the_book_is_sent_a_cancellation_ends_the_request(desk, almas):
+@pytest.mark.parametrize("answer", ["401694", "401652"])
+def test_before_the_book_is_sent_a_cancellation_ends_the_request(desk, almas, answer):
+    almas.borrower.control("POST", "settings", {"closed_requests": "gone", "request_not_found": answer})
     desk.place(almas.conf())
     assert "is cancelled: CANCELLED" in desk.cancel()
     assert desk.left()["borrower holds"] == 0

@@ -23,7 +23,7 @@ from alma_etl.dcb.settings import SystemSettings
 from alma_etl.dcb.sides.alma_read import of_loan
 from alma_etl.dcb.sides.ports import Impossible, Unsettled, describe, gone, known, settled
 from alma_etl.dcb.store.rows import LegRecord
-from alma_etl.remote.answers import first_of
+from alma_etl.remote.answers import Unknown, first_of
 from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteTransient
 from alma_etl.remote.safe_write import WriteOutcome
 
@@ -109,7 +109,13 @@ def _check_library(alma: AlmaClient, wanted: str, code: str) -> None:
 
 def is_open(alma: AlmaClient, user_id: str, request_id: str) -> bool:
     """Whether a hold is there and active. Raises Unsettled, RemoteStop."""
-    found = known(alma.requests.read(user_id, request_id), "The hold")
+    answer = alma.requests.read(user_id, request_id)
+    if isinstance(answer, Unknown):
+        # For a hold that is over the page of this call lists no code but the general error. The user's whole list of
+        # open holds is proof.
+        listed = known(alma.requests.of_user(user_id, request_type="HOLD"), "The hold")
+        return any(each.request_id == request_id for each in listed or ())
+    found = known(answer, "The hold")
     return found is not None and found.status != HISTORY
 
 
