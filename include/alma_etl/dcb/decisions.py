@@ -124,9 +124,9 @@ def checked_login(by: str) -> str:
 
 def checked_reason(reason: str | None) -> str | None:
     """A reason that may be kept: one line, at most 500 characters. Raises InputProblem for anything else."""
-    words = " ".join((reason or "").split())
+    words = (reason or "").strip()
     if len(words) > _LONGEST_REASON or not words.isprintable():
-        raise InputProblem(f"Give the reason by --reason in at most {_LONGEST_REASON} characters")
+        raise InputProblem(f"A reason is one line of at most {_LONGEST_REASON} characters")
     return words or None
 
 

@@ -266,7 +266,7 @@ def begun(store: DcbStore, settings: DcbSettings = SETTINGS) -> None:
     [
         (["nudge", "URL", "PR-1", "--by", "ada"], "OPERATOR_NOTED: reason nudged; by ada"),
         (
-            ["nudge", "URL", "PR-1", "--by", "ada", "--reason", "the van  is here"],
+            ["nudge", "URL", "PR-1", "--by", "ada", "--reason", "the van is here"],
             "OPERATOR_NOTED: reason nudged: the van is here; by ada",
         ),
         (

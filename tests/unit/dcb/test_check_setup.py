@@ -37,7 +37,9 @@ USER = {
 
 def changed(**changes: Any) -> DcbSettings:
     """The settings of the lender alone, changed."""
-    lender = SETTINGS.systems["LENDER"].model_copy(update={"desks": {"SCI": "DEFAULT_CIRC_DESK"}, **changes})
+    lender = SETTINGS.systems["LENDER"].model_copy(
+        update={"desks": dict.fromkeys(("SCI", "LAW"), "DEFAULT_CIRC_DESK"), **changes}
+    )
     return SETTINGS.model_copy(update={"systems": {"LENDER": lender}})
 
 
@@ -80,6 +82,7 @@ def test_the_sandboxes_are_fit_for_requests(setup: Setup) -> None:
     # STOR is the sharing library, and owns items as well
     assert {each.check for each in result.having("warning")} == {
         "cancel_reason_words",
+        "desks",
         "sharing_library_items",
     }
     for each in result.checks:
@@ -96,6 +99,7 @@ def test_the_sandboxes_are_fit_for_requests(setup: Setup) -> None:
         ("desk", {"desks": {"SCI": "RES_SHARE"}}, "missing", "SCI has no desk RES_SHARE"),
         ("desk", {"desks": {"SCI": "DEFAULT_CIRC_DESK", "XXX": "A"}}, "missing", "There is no library XXX"),
         ("desk", {"desks": {"MAIN": "RETURNS"}}, "warning", "no hold shelf"),
+        ("desks", {"desks": {"SCI": "DEFAULT_CIRC_DESK"}}, "warning", "No desk is named for LAW: an item"),
         ("location", {"location": "NOWHERE"}, "missing", "MAIN has no location NOWHERE"),
         ("sharing_library", {"sharing_library": "RES_SHARE"}, "missing", "Resource Sharing Library"),
         ("sharing_library", {"sharing_library": "NONE"}, "missing", "There is no library NONE"),
@@ -140,7 +144,7 @@ def test_reasons_that_name_their_causes_are_not_complained_of(setup: Setup) -> N
 @pytest.mark.parametrize(
     ("path", "checks"),
     [
-        ("/conf/libraries$", {"desk", "location", "sharing_library"}),
+        ("/conf/libraries$", {"desk", "desks", "location", "sharing_library"}),
         ("/conf/libraries/MAIN/circ-desks/$|circ-desks/.limit", {"desk", "sharing_library"}),
         ("/circ-desks/DEFAULT_CIRC_DESK", {"desk", "sharing_library"}),
         ("/locations", {"location"}),
@@ -327,7 +331,7 @@ def test_warnings_do_not_make_a_run_red(setup: Setup, folder: SetupFolder) -> No
     folder.save(setup.result())
     write_report(folder, {})
     assert check_outcome(folder, {}).startswith(
-        "Nothing that a placing needs is missing; 3 warnings, 4 checks are"
+        "Nothing that a placing needs is missing; 4 warnings, 4 checks are"
     )
     with pytest.raises(NotAcceptable, match="The task check is failed"):
         check_outcome(folder, {"check": "failed"})

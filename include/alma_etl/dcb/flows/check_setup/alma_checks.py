@@ -48,6 +48,7 @@ class AlmaChecks:
                 self.desk(library, desk)
         if self.system.sharing_library:
             self.sharing()
+            self.other_libraries()
         self.codes()
         self.words()
 
@@ -240,6 +241,24 @@ class AlmaChecks:
         else:
             found = "It has no hold shelf, so that no hold can be delivered to it."
             self.rows.missing("sharing_desk", label, found, at.DESKS, "Tick Has Hold Shelf of this desk.")
+
+    def other_libraries(self) -> None:
+        """An item is lent at a desk of its own library."""
+        label = "Each library that lends has a desk"
+        with self._reading("desks", label):
+            without = [
+                code
+                for code, library in self.conf.libraries().items()
+                if not library.resource_sharing
+                and self.system.desk_of(code) is None
+                and code != self.system.sharing_library
+            ]
+            if without:
+                found = f"No desk is named for {_some(without)}: an item that is there cannot be lent."
+                advice = "Name their desks in desks, unless nothing of theirs is ever lent."
+                self.rows.warn("desks", label, found, at.CONFIG, advice)
+            else:
+                self.rows.ok("desks", label, "Every library has one.")
 
     # --- codes
 
