@@ -9,9 +9,10 @@ from alma_etl.dcb.flows.place.track import track
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.sides.ports import Later
 from alma_etl.dcb.store import LegRecord
+from tests.unit.dcb.merging import merge_users
 from tests.unit.dcb.sides_course import acks
 from tests.unit.dcb.sides_desk import NOTHING, ONE, STEPS, VP, kills
-from tests.unit.dcb.sides_world import row, tracked
+from tests.unit.dcb.sides_world import PATRON, row, tracked
 from tests.unit.dcb.sync_world import SyncWorld
 from tests.unit.dcb.test_sides_folio import folio  # noqa: F401 - a fixture
 
@@ -168,6 +169,13 @@ def test_after_the_last_copy_the_request_ends_unsupplied(refused: SyncWorld, alm
         if body.get("ack") == AckName.NEXT_SUPPLIER
     ]
     assert "is missing" in reason
+
+
+def test_a_patron_who_was_merged_meanwhile_still_gets_another_book(refused: SyncWorld, almas):
+    merge_users(almas.borrower, PATRON, "patron002")
+    until_next(refused, 2)
+    assert [*holds(almas)] == [almas.book(1).pid]
+    assert len(almas.borrower.contents()["requests"]) == 1
 
 
 def test_a_patron_who_has_cancelled_meanwhile_gets_no_other_book(refused: SyncWorld, almas):

@@ -11,10 +11,13 @@ from alma_etl.dcb.flows.cancel import Cancelling
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, ItemRead, LoanRead, Moment, Observation, RequestRead
 from alma_etl.dcb.machine.vocabulary import AckName, Closure, RequestOutcome, Role, Status
+from tests.unit.dcb.merging import delete_user, merge_users
 from tests.unit.dcb.sides_desk import NOTHING, ONE, kills
 from tests.unit.dcb.sides_world import PATRON
 
 pytestmark = pytest.mark.heavy
+
+ANOTHER = "patron002"
 
 
 # --- cancelling
@@ -233,12 +236,28 @@ def test_a_book_that_stayed_on_its_shelf_is_cleaned_up_at_once(desk, almas):
 def test_the_lender_is_looked_at_only_once_the_patrons_hold_is_gone(desk, almas, monkeypatch):
     """It is sent at the very moment of the cancellation: the look after it sees that, and the book is waited for."""
     desk.place(almas.conf())
-    book, cancel_hold = almas.book(), cancel.cancel_hold
+    book, cancel_side = almas.book(), cancel.cancel_side
 
     def sent_meanwhile(*args):
-        cancel_hold(*args)
+        cancel_side(*args)
         almas.lender.control("POST", "desk", {"pid": book.pid, "library": book.library})
 
-    monkeypatch.setattr(cancel, "cancel_hold", sent_meanwhile)
+    monkeypatch.setattr(cancel, "cancel_side", sent_meanwhile)
     later(almas)
     assert "is cancelled: AWAITING_RETURN_TO_SUPPLIER" in desk.cancel()
+
+
+def test_the_hold_of_a_patron_who_was_merged_is_cancelled_as_that_of_the_other(desk, almas):
+    desk.place(almas.conf())
+    merge_users(almas.borrower, PATRON, ANOTHER)
+    later(almas)
+    assert "is cancelled: CANCELLED" in desk.cancel()
+    assert desk.left()["borrower holds"] == 0
+
+
+def test_a_patron_who_was_deleted_has_no_hold_to_cancel(desk, almas):
+    desk.place(almas.conf())
+    delete_user(almas.borrower, PATRON)
+    later(almas)
+    assert "is cancelled: CANCELLED" in desk.cancel()
+    assert desk.left()["borrower holds"] == 0

@@ -78,8 +78,8 @@ def test_a_hold_that_is_gone_is_found_to_be_gone(placed):
 
 def test_a_row_of_the_history_is_no_open_hold_and_takes_what_a_webhook_told(placed):
     placed.almas.borrower.control("POST", f"requests/{leg(placed).request_id}", {"cancel": "x"})
-    read = reader(placed).request(replace(leg(placed), closure_hint="COMPLETED"))
-    assert (read.found, read.request_status, read.closure) == (True, "HISTORY", Closure.COMPLETED)
+    read = reader(placed).request(replace(leg(placed), closure_hint="CANCELED"))
+    assert (read.found, read.request_status, read.closure) == (True, "HISTORY", Closure.CANCELED)
     assert reader(placed).request(leg(placed)).closure is None
 
 

@@ -22,7 +22,7 @@ from alma_etl.dcb.machine.vocabulary import (
     Txn,
 )
 from alma_etl.dcb.sides import folio
-from alma_etl.dcb.sides.alma_act import cancel_hold, check_reason, is_open
+from alma_etl.dcb.sides.alma_act import cancel_side, check_reason, has_hold
 from alma_etl.dcb.sides.alma_read import AlmaReader
 from alma_etl.dcb.sides.folio import FolioReader
 from alma_etl.dcb.sides.ports import Impossible, Unsettled
@@ -220,7 +220,7 @@ def _cancelled(run: Cancelling, leg: LegRecord) -> Report:
         run.note("cancel", f"The FOLIO transaction {what} at {leg.system_code} is cancelled.")
         return Report(Observation(leg.role, at, txn=Txn.CANCELLED), "MANUAL")
     alma = run.context.systems.alma(leg.system_code)
-    cancel_hold(alma, str(leg.user_id), str(leg.request_id), _reason(run, leg))
+    cancel_side(alma, leg, _reason(run, leg))
     at = Moment.at(run.context.now())
     run.note("cancel", f"The hold {what} at {leg.system_code} is cancelled.")
     item, loan = _item_and_loan(run, leg)
@@ -256,7 +256,7 @@ def verify(run: Cancelling) -> str:
             or leg.user_id.startswith("sha256:")
         ):
             continue
-        if is_open(run.context.systems.alma(leg.system_code), leg.user_id, leg.request_id):
+        if has_hold(run.context.systems.alma(leg.system_code), leg):
             raise NotAcceptable(
                 f"The hold {leg.request_id} at {leg.system_code} is there again after it was cancelled: look in Alma"
             )

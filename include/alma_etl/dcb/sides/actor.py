@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from alma_etl.alma.items import Item
-from alma_etl.alma.users import NO_USER
 from alma_etl.dcb.conf import read_kept
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.model import Ack, ItemRead, Moment
@@ -118,22 +117,9 @@ def cause_of(tracked: Tracked) -> CancelCause:
 
 
 def cancel(context: ActionContext, leg: LegRecord) -> ActionResult:
-    """The side's hold is cancelled and seen to be gone. Of a user who is not there any more it is looked for at the
-    item: it is gone with its user, or it is another's, into whom that one was merged."""
-    if not leg.user_id or not leg.request_id:
-        return NOTHING_TO_REPORT
-    alma, reason = context.alma(leg), context.settings(leg).reason_for(cause_of(context.tracked))
-    try:
-        alma_act.cancel_hold(alma, leg.user_id, leg.request_id, reason)
-    except Impossible as refusal:
-        if refusal.code not in NO_USER:
-            raise
-        reader = AlmaReader(alma)
-        hold = reader.request(leg)
-        if hold.found is None:
-            raise Unsettled(f"The hold {leg.request_id} could not be looked for at its item") from refusal
-        if hold.found:
-            alma_act.cancel_hold(alma, reader.ids_of(leg)["user_id"], leg.request_id, reason)
+    """The side's hold is cancelled and seen to be gone."""
+    reason = context.settings(leg).reason_for(cause_of(context.tracked))
+    alma_act.cancel_side(context.alma(leg), leg, reason)
     return NOTHING_TO_REPORT
 
 

@@ -18,9 +18,10 @@ from alma_etl.alma.items import Item
 from alma_etl.alma.loans import Loan
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.user_requests import UserRequest
+from alma_etl.alma.users import NO_USER
 from alma_etl.dcb.machine.vocabulary import HISTORY
 from alma_etl.dcb.settings import SystemSettings
-from alma_etl.dcb.sides.alma_read import of_loan
+from alma_etl.dcb.sides.alma_read import AlmaReader, of_loan
 from alma_etl.dcb.sides.ports import Impossible, Unsettled, describe, gone, known, settled
 from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.remote.answers import Unknown, first_of
@@ -133,6 +134,36 @@ def cancel_hold(alma: AlmaClient, user_id: str, request_id: str, reason: str) ->
         raise
     if is_open(alma, user_id, request_id):
         raise Unsettled(f"The hold {request_id} is still there after it was cancelled")
+
+
+def cancel_side(alma: AlmaClient, leg: LegRecord, reason: str) -> None:
+    """Cancel the hold of a side, and see that it is gone; a side without one is done. Raises as `cancel_hold`.
+
+    Of a user who is not there any more it is looked for at the item: it is gone with its user, or it is another's, into
+    whom that one was merged.
+    """
+    if not leg.user_id or not leg.request_id:
+        return
+    try:
+        cancel_hold(alma, leg.user_id, leg.request_id, reason)
+    except Impossible as refusal:
+        if refusal.code not in NO_USER:
+            raise
+        reader = AlmaReader(alma)
+        if _is_seen(reader, leg):
+            cancel_hold(alma, reader.ids_of(leg)["user_id"], leg.request_id, reason)
+
+
+def has_hold(alma: AlmaClient, leg: LegRecord) -> bool:
+    """Whether the hold of a side is there and active, whosever it is by now. Raises Unsettled, RemoteStop."""
+    return _is_seen(AlmaReader(alma), leg)
+
+
+def _is_seen(reader: AlmaReader, leg: LegRecord) -> bool:
+    hold = reader.request(leg)
+    if hold.found is None:
+        raise Unsettled(f"The hold {leg.request_id} could not be read")
+    return hold.found and hold.request_status != HISTORY
 
 
 _REASONS = "RequestCancellationReasons"

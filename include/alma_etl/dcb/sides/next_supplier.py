@@ -61,8 +61,8 @@ def _copies_left(context: ActionContext, place: PlaceRequest, here: LegRecord) -
 def _patron_waits(context: ActionContext) -> bool:
     """Whether the patron's holds that were placed are still there. Raises Unsettled, RemoteStop."""
     for leg in context.patron_legs:
-        if leg.system_kind == "ALMA" and leg.user_id and leg.request_id:
-            if not alma_act.is_open(context.alma(leg), leg.user_id, leg.request_id):
+        if leg.system_kind == "ALMA" and leg.request_id:
+            if not alma_act.has_hold(context.alma(leg), leg):
                 return False
         elif leg.system_kind == "MOD_DCB" and leg.is_placed:
             answer = context.systems.mod_dcb(leg.system_code).status(leg.txn_id or context.tracked.pr_id)
@@ -73,9 +73,12 @@ def _patron_waits(context: ActionContext) -> bool:
 
 def _let_go(context: ActionContext, here: LegRecord) -> None:
     """The hold that was not supplied is gone, whatever it was concluded from."""
-    if here.system_kind == "ALMA" and here.user_id and here.request_id:
-        reason = context.settings(here).reason_for("not_supplied")
-        alma_act.cancel_hold(context.alma(here), here.user_id, here.request_id, reason)
+    if here.system_kind == "ALMA":
+        _cancel(context, here)
+
+
+def _cancel(context: ActionContext, leg: LegRecord) -> None:
+    alma_act.cancel_side(context.alma(leg), leg, context.settings(leg).reason_for("not_supplied"))
 
 
 def _ask(context: ActionContext, place: PlaceRequest, copy: Copy) -> LegRecord:
@@ -95,7 +98,6 @@ def _end(context: ActionContext, refused: Sequence[str]) -> ActionResult:
     for leg in context.patron_legs:
         if leg.system_kind == "MOD_DCB":
             folio.close(context, leg)
-        elif leg.system_kind == "ALMA" and leg.user_id and leg.request_id:
-            reason = context.settings(leg).reason_for("not_supplied")
-            alma_act.cancel_hold(context.alma(leg), leg.user_id, leg.request_id, reason)
+        elif leg.system_kind == "ALMA":
+            _cancel(context, leg)
     return ActionResult((Ack(AckName.NO_ITEMS, context.moment(), reason=" ".join(refused) or None),))
