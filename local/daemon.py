@@ -22,6 +22,7 @@ from types import FrameType
 import psutil
 
 from .answering import silent_parts
+from .first_runs import start_in_background
 from .folders import write_private
 from .ownership import FolderLock, end_leftovers, mark
 from .ports import PortTakenError
@@ -77,6 +78,7 @@ def run(start: str) -> int:
         return 1
     _forget()
     settings = Settings.read()
+    new = not (FOLDER / "postgres").exists()
     stack = Stack(FOLDER, LOGS, settings, say, own_dags=settings.own_dags)
     try:
         with stopping_in_order():
@@ -84,6 +86,8 @@ def run(start: str) -> int:
                 addresses = stack.start()
                 write_private(ENVIRONMENT, shell_environment(addresses, stack.environment))
                 write_private(STATE, json.dumps({"start": start, "addresses": dataclasses.asdict(addresses)}))
+                if new and not settings.empty:
+                    start_in_background(addresses, stack.api(), say)
                 while True:
                     stack.supervisor.look()
                     sleep(0.5)
@@ -225,6 +229,7 @@ def _print_addresses(addresses: Addresses) -> int:
     print(
         f"""
   Airflow    {addresses.ui}    user {addresses.user}, password {addresses.password}
+  Overview   {addresses.ui}/alma/    what the jobs did; the same login, and Alma in Airflow's navigation
   S3 server  {addresses.s3}    bucket {addresses.bucket}, its page {addresses.s3_page}
              page: user admin, password {addresses.s3_page_password}
              access key {addresses.s3_access_key}, secret key {addresses.s3_secret_key}

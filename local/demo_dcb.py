@@ -49,6 +49,7 @@ def patron_request(demo: Demo) -> None:
         path = seen.until(scene.status)
         demo.say(f"  {monotonic() - demo.begun:4.0f} s  {scene.says:27}  {path}")
     for dag_id, run_id in (("dcb_place_request", placed), ("dcb_status_sync", seen.last_run)):
+        demo.say_page(dag_id, run_id)
         demo.say(f"  {shown(demo.download(f'runs/{dag_id}/{run_id}/report.html'))}")
 
 

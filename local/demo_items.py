@@ -8,6 +8,7 @@ from time import monotonic, sleep
 import requests
 
 from .demo_tools import Demo, DemoFailedError, shown
+from .stack import Addresses
 
 DROPPED = "items/incoming/gifts/march-gifts.txt"
 REPORT_SECONDS = 300.0
@@ -16,11 +17,9 @@ TITLES = 12
 
 def item_file(demo: Demo) -> None:
     """Drops a file as the seed of this job has it, a line `MMSID|BARCODE` a book, with two slips in it."""
-    mms_ids = _some_titles(demo)
-    lines = [f"{mms_id}|39{number:012d}" for number, mms_id in enumerate(mms_ids, start=1)]
-    lines += [lines[0], f"{mms_ids[1]}|"]
-    demo.say(f"\nDropping {DROPPED}: {len(lines)} lines, one of them twice, one without a barcode")
-    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=DROPPED, Body="\r\n".join(lines).encode("utf-8-sig"))
+    body = gifts(some_titles(demo.addresses))
+    demo.say(f"\nDropping {DROPPED}: {body.count(b'|')} lines, one of them twice, one without a barcode")
+    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=DROPPED, Body=body)
     report = _report(demo)
     rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
     demo.say("Loaded from the dropped file:")
@@ -28,17 +27,26 @@ def item_file(demo: Demo) -> None:
         demo.say(f"    {count:6} {outcome}")
     if sum(row["outcome"] == "created" for row in rows) != TITLES:
         raise DemoFailedError(f"Not every good line of {DROPPED} became an item; see {shown(report)}.")
+    for run in demo.api.call("GET", "dags/item_creation/dagRuns")["dag_runs"]:
+        demo.say_page("item_creation", run["dag_run_id"])
     for prefix in ("items/reports/", "items/rejects/", "items/done/"):
         for key in demo.keys(prefix):
             demo.say(f"  {shown(demo.download(key))}")
 
 
-def _some_titles(demo: Demo) -> list[str]:
+def gifts(mms_ids: list[str]) -> bytes:
+    """A file of these titles with a barcode each, as a librarian's Windows saves it, with two slips at its end."""
+    lines = [f"{mms_id}|39{number:012d}" for number, mms_id in enumerate(mms_ids, start=1)]
+    lines += [lines[0], f"{mms_ids[1]}|"]
+    return "\r\n".join(lines).encode("utf-8-sig")
+
+
+def some_titles(addresses: Addresses) -> list[str]:
     """MMS ids of titles that the pretend Alma has, as a librarian would copy them from Alma."""
     answer = requests.get(
-        f"{demo.addresses.sandbox}/almaws/v1/conf/sets/59000000000004401/members",
+        f"{addresses.sandbox}/almaws/v1/conf/sets/59000000000004401/members",
         params={"limit": str(TITLES)},
-        headers={"Authorization": f"apikey {demo.addresses.sandbox_key}", "Accept": "application/json"},
+        headers={"Authorization": f"apikey {addresses.sandbox_key}", "Accept": "application/json"},
         timeout=30,
     )
     answer.raise_for_status()

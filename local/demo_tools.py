@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import quote
 
 from .airflow_api import AirflowApi
 from .process import tail
@@ -58,6 +59,10 @@ class Demo:
         if state != "success":
             raise DemoFailedError(f"{dag_id} ended as {state}.\n{self._why(dag_id, run_id)}")
         return run_id
+
+    def say_page(self, dag_id: str, run_id: str) -> None:
+        """Names the path of a run's page, below Airflow's address."""
+        self.say(f"  /alma/runs/{dag_id}/{quote(run_id, safe='')}    its page in Airflow")
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys of the bucket below a prefix, in order."""

@@ -26,6 +26,7 @@ def west_holdings(demo: Demo) -> None:
             demo.say(f"    {count:6} {outcome}")
         demo.say(f"  s3://{demo.addresses.bucket}/{stem}.mrc")
         demo.say(f"  {shown(records)}\n  {shown(outcomes)}\n  {shown(demo.download(key))}")
+    demo.say_page("west_holdings", run_id)
     for key in demo.keys(f"runs/west_holdings/{run_id}/"):
         if key.endswith("report.html"):
             demo.say(f"  {shown(demo.download(key))}    the report for people")

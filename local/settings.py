@@ -33,12 +33,13 @@ class Settings:
     latency_ms: int = 0
     parallelism: int = 8
     own_dags: Path = ROOT / "own_dags"
+    empty: bool = False  # start nothing by itself in a new folder
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """ALMA_UI_PORT, ALMA_S3_PORT, ALMA_S3_PAGE_PORT, ALMA_SANDBOX_PORT, ALMA_BORROWER_PORT, ALMA_DATABASE_PORT,
-        ALMA_SANDBOX_TITLES (at least 400), ALMA_SANDBOX_PER_SECOND, ALMA_SANDBOX_LATENCY_MS, ALMA_PARALLELISM and
-        ALMA_OWN_DAGS (a folder). Raises SettingError."""
+        ALMA_SANDBOX_TITLES (at least 400), ALMA_SANDBOX_PER_SECOND, ALMA_SANDBOX_LATENCY_MS, ALMA_PARALLELISM,
+        ALMA_OWN_DAGS (a folder) and ALMA_UP_EMPTY (1 or 0). Raises SettingError."""
         return cls(
             ui_port=_port(environ, "ALMA_UI_PORT"),
             s3_port=_port(environ, "ALMA_S3_PORT"),
@@ -51,6 +52,7 @@ class Settings:
             latency_ms=_number(environ, "ALMA_SANDBOX_LATENCY_MS", 0, 0, 60_000),
             parallelism=_number(environ, "ALMA_PARALLELISM", 8, 1, 32),
             own_dags=_folder(environ, "ALMA_OWN_DAGS", ROOT / "own_dags"),
+            empty=bool(_number(environ, "ALMA_UP_EMPTY", 0, 0, 1)),
         )
 
 

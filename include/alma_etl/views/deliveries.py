@@ -61,7 +61,6 @@ def deliveries() -> Listing:
             Column("headline", "What it came to"),
             Column("counts", "Records by outcome", cell=_counts),
             Column("symbols", "Files by symbol", cell=_symbols),
-            Column("run_id", "Run", kind="code"),
         ),
         key=(table.run_id,),
         sort="-started_at",

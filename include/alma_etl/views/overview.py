@@ -78,7 +78,7 @@ def overview(
     ]
     return Overview(
         jobs=lines,
-        attention=[*_of_airflow(heartbeats, schedules), *_of_runs(runs, now)],
+        attention=[*_of_airflow(heartbeats, schedules), *_of_runs(runs, [line.last for line in lines], now)],
         delivery=max(deliveries, key=lambda each: each.started_at, default=None),
         nights=_nights(connection, dag_ids, now.astimezone(zone), zone),
     )
@@ -153,7 +153,7 @@ def _of_airflow(heartbeats: Sequence[Heartbeat], schedules: Sequence[Schedule]) 
     return found
 
 
-def _of_runs(runs: Iterable[JobRun], now: datetime) -> list[ToDo]:
+def _of_runs(runs: Iterable[JobRun], last: Sequence[JobRun | None], now: datetime) -> list[ToDo]:
     found = []
     for run in runs:
         key = RunKey(run.dag_id, run.run_id)
@@ -166,7 +166,7 @@ def _of_runs(runs: Iterable[JobRun], now: datetime) -> list[ToDo]:
                     key,
                 )
             )
-        elif run.state == "failed" and run.started_at > now - _RECENTLY:
+        elif run.state == "failed" and (run in last or run.started_at > now - _RECENTLY):
             said: Sequence[Attention] = run.attention or [
                 {"what": run.headline or "The run failed.", "what_to_do": "See its log."}
             ]

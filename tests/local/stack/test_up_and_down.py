@@ -92,6 +92,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     done = made.run("up")
     try:
         assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{made.addresses().ui}/alma/" in done.stdout
         yield made
     finally:
         made.run("down")
@@ -103,6 +104,24 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
     while not true():
         assert monotonic() < deadline, f"not within {seconds:g} s: {what}"
         sleep(0.1)
+
+
+def test_in_a_new_folder_a_delivery_and_an_item_load_run_by_themselves(running: Checkout) -> None:
+    api = running.api()
+    for dag_id in ("west_holdings", "item_creation"):
+
+        def ended(dag_id: str = dag_id) -> bool:
+            runs = api.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
+            return len(runs) == 1 and runs[0]["state"] == "success"
+
+        until(ended, 600, f"{dag_id} has run")
+    addresses = running.addresses()
+    login = {"username": addresses.user, "password": addresses.password}
+    token = requests.post(f"{addresses.ui}/auth/token", json=login, timeout=60).json()["access_token"]
+    page = requests.get(f"{addresses.ui}/alma/", headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    assert page.status_code == 200
+    assert "ZZMAIN.alma.archived" in page.text
+    assert "Nothing needs attention." in page.text
 
 
 def test_a_second_up_says_where_the_first_one_answers(running: Checkout) -> None:

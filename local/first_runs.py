@@ -1,0 +1,47 @@
+"""What `make up` starts by itself in a new folder: one delivery and one item load, so that the pages show something."""
+
+import threading
+from collections.abc import Callable
+from time import monotonic, sleep
+
+import requests
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .airflow_api import AirflowApi, AirflowRefusedError
+from .demo_items import DROPPED, gifts, some_titles
+from .s3 import s3_client
+from .stack import Addresses
+
+KNOWN_SECONDS = 600.0
+_DAGS = ("west_holdings", "file_intake", "item_creation")
+
+
+def start_in_background(
+    addresses: Addresses, api: AirflowApi, say: Callable[[str], None]
+) -> threading.Thread:
+    """Starts them once Airflow knows the DAGs. What does not work is said, and stops nothing."""
+    thread = threading.Thread(
+        target=start_first_runs, args=(addresses, api, say), name="first runs", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def start_first_runs(addresses: Addresses, api: AirflowApi, say: Callable[[str], None]) -> None:
+    """Waits for the DAGs, triggers the delivery and drops the file."""
+    try:
+        deadline = monotonic() + KNOWN_SECONDS
+        while not all(api.dag(each) for each in _DAGS):
+            if monotonic() > deadline:
+                say(f"The first runs were not started: Airflow does not know all of {', '.join(_DAGS)}.")
+                return
+            sleep(1)
+        api.trigger("west_holdings", {})
+        s3 = s3_client(addresses.s3, addresses.s3_access_key, addresses.s3_secret_key)
+        s3.put_object(Bucket=addresses.bucket, Key=DROPPED, Body=gifts(some_titles(addresses)))
+    except (AirflowRefusedError, requests.RequestException, BotoCoreError, ClientError) as problem:
+        say(f"The first runs could not be started: {problem}")
+        return
+    finally:
+        api.close()
+    say(f"Started a delivery, and dropped {DROPPED}: {addresses.ui}/alma/ shows what becomes of them.")
