@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -93,3 +94,53 @@ def _prepare_file(url: URL) -> None:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     finally:
         engine.dispose()
+
+
+@dataclass(frozen=True)
+class StoreVersion:
+    """At which revision a store is (None: it has no tables yet), and which one this version of the code works with;
+    ``known``: whether this version has the store's revision at all."""
+
+    current: str | None
+    head: str
+    known: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether the store is as the code needs it."""
+        return self.current == self.head
+
+    @property
+    def sentence(self) -> str:
+        """What is to be said of it."""
+        if self.fits:
+            return f"It is at revision {self.current}, the newest that this version knows."
+        if self.current is None:
+            return f"It has no tables yet; this version needs revision {self.head}."
+        if not self.known:
+            return f"It is at revision {self.current}, which a newer version of Alma Airflow made."
+        return f"It is at revision {self.current}; this version needs {self.head}."
+
+    @property
+    def advice(self) -> str:
+        """What puts it right; "" when nothing is to be done."""
+        if self.fits:
+            return ""
+        if self.known:
+            return UPGRADE
+        return "Install the version that upgraded it, or a newer one."
+
+
+UPGRADE = (
+    "Stop the workers, run `python -m alma_airflow.prepare STORE_URL` on one host, and start them again."
+)
+
+
+def store_version(connection: Connection) -> StoreVersion:
+    """Read at which revision the store of a connection is."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    head = str(scripts.get_current_head())
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    current = context.get_current_revision()
+    known = current is None or current in {each.revision for each in scripts.walk_revisions()}
+    return StoreVersion(current, head, known)

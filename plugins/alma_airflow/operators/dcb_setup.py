@@ -13,9 +13,9 @@ from alma_airflow.ui.links import ReportLink
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.check_setup.checks import check_setup
 from alma_etl.dcb.flows.check_setup.report import check_outcome, results_of, write_report
-from alma_etl.dcb.flows.check_setup.rows import SetupFolder
 from alma_etl.dcb.flows.check_setup.trial import read_samples, samples_of
 from alma_etl.jobs.settings_files import refuse_unknown
+from alma_etl.jobs.setup_checks import SetupFolder
 
 
 def _dcb_service(conn_id: str) -> DcbService:

@@ -11,8 +11,7 @@ import pytest
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb import __main__ as dcb_command
 from alma_etl.dcb.flows.check_setup.checks import check_setup
-from alma_etl.dcb.flows.check_setup.report import check_outcome, problems_of, results_of, write_report
-from alma_etl.dcb.flows.check_setup.rows import SetupCheck, SetupFolder, SetupResult
+from alma_etl.dcb.flows.check_setup.report import check_outcome, results_of, write_report
 from alma_etl.dcb.flows.check_setup.trial import Sample, read_samples, samples_of
 from alma_etl.dcb.machine.model import Ack, Moment
 from alma_etl.dcb.machine.vocabulary import AckName, Role
@@ -20,6 +19,8 @@ from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store import DcbStore, LegRecord, NewRequest, Report
 from alma_etl.errors import InputProblem, NotAcceptable
+from alma_etl.jobs.setup_checks import SetupCheck, SetupFolder, SetupResult
+from alma_etl.jobs.setup_report import problems_of
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from tests.unit.dcb.records import SETTINGS
@@ -300,7 +301,7 @@ def test_without_a_sample_the_request_that_ended_last_is_one(store: DcbStore) ->
 
 @pytest.fixture
 def folder(placing_bucket: Bucket, request: pytest.FixtureRequest) -> SetupFolder:
-    return SetupFolder(placing_bucket, request.node.name)
+    return SetupFolder(placing_bucket, request.node.name, "dcb_check_setup")
 
 
 def test_the_report_names_what_is_missing_and_the_ledger_has_a_record_a_check(

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.dcb.flows.check_setup import rows as at
-from alma_etl.dcb.flows.check_setup.alma_conf import SINGLE, AlmaConf, Unread
-from alma_etl.dcb.flows.check_setup.rows import SetupRows
+from alma_etl.dcb.flows.check_setup import menus as at
+from alma_etl.dcb.flows.check_setup.alma_conf import AlmaConf, Unread
 from alma_etl.dcb.flows.reconcile.findings import why
 from alma_etl.dcb.machine.vocabulary import item_of, loan_process_of
 from alma_etl.dcb.settings import CancelCause, SystemSettings
-from alma_etl.remote.errors import RemoteForbidden, RemoteReadOnly, RemoteUnauthorized
+from alma_etl.jobs.setup_checks import SINGLE, UNREAD, SetupRows, check_right
 
 _CAUSES: tuple[CancelCause, ...] = ("patron", "not_supplied", "no_longer_needed", "operator")
 AT_PATRONS_REQUEST = "CancelledAtPatronRequest"
-_AREAS = {"bibs": "Bibs", "users": "Users", "conf": "Configuration"}
+_AREAS = ("bibs", "users", "conf")
 _WRITTEN = ("bibs", "users")
-_UNREAD = "It could not be read: "
 
 
 class AlmaChecks:
@@ -38,9 +36,10 @@ class AlmaChecks:
         """Make all checks. Raises RemoteStop, and Unread when nothing at all can be read."""
         self.institution()
         for area in _AREAS:
-            self.rights(area)
+            writes = area in _WRITTEN and self._drives
+            check_right(self.alma, area, self.rows, writes=writes, why=why)
         if all(row.outcome == "unknown" for row in self.rows.rows):
-            raise Unread(self.rows.rows[0].message.removeprefix(_UNREAD).rstrip("."))
+            raise Unread(self.rows.rows[0].message.removeprefix(UNREAD).rstrip("."))
         self.parts()
         self.home()
         for library, desk in self.system.desks.items():
@@ -57,7 +56,7 @@ class AlmaChecks:
         try:
             yield
         except Unread as problem:
-            self.rows.unknown(check, label, f"{_UNREAD}{problem}.")
+            self.rows.unknown(check, label, f"{UNREAD}{problem}.")
 
     # --- the key
 
@@ -67,33 +66,10 @@ class AlmaChecks:
         try:
             general = self.alma.conf.general()
         except SINGLE as problem:
-            self.rows.unknown("institution", label, f"{_UNREAD}{why(problem)}.")
+            self.rows.unknown("institution", label, f"{UNREAD}{why(problem)}.")
             return
         kind = general.environment_type or "environment not given"
         self.rows.ok("institution", label, f"{general.institution} ({kind}).")
-
-    def rights(self, area: str) -> None:
-        """By Alma's test end points, which change nothing."""
-        writes = area in _WRITTEN and self._drives
-        check, label = (
-            f"rights_{area}",
-            f"The key may {'read and write' if writes else 'read'} {_AREAS[area]}",
-        )
-        key = f"{_AREAS[area]} (Production, {'Read/write' if area in _WRITTEN else 'Read-only'})"
-        try:
-            self.alma.test.read(area)
-            if writes:
-                self.alma.test.write(area)
-        except RemoteReadOnly:
-            advice = "Untick Read-only of this connection, or set mode: observe."
-            self.rows.missing(check, label, "The connection is read-only.", at.CONNECTION, advice)
-        except (RemoteUnauthorized, RemoteForbidden) as problem:
-            advice = f"Give the key the area {key}; its allowed addresses must include this host's."
-            self.rows.missing(check, label, f"Alma refuses: {why(problem)}.", at.KEYS, advice)
-        except SINGLE as problem:
-            self.rows.unknown(check, label, f"{_UNREAD}{why(problem)}.")
-        else:
-            self.rows.ok(check, label, "It may.")
 
     # --- what the settings give
 

@@ -8,11 +8,9 @@ from typing import Any, TypeVar
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.conf import CodeRow, Library
 from alma_etl.dcb.flows.reconcile.findings import why
-from alma_etl.remote.errors import RemoteForbidden, RemoteRefused, RemoteTransient, RemoteUnauthorized
+from alma_etl.jobs.setup_checks import SINGLE
 
 T = TypeVar("T")
-SINGLE = (RemoteRefused, RemoteTransient, RemoteUnauthorized, RemoteForbidden)
-"""What ends one read and not the reading: a key may have one area and not the other."""
 
 
 class Unread(Exception):

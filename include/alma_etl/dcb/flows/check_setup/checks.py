@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from alma_etl.dcb.dcb_service import DcbService
-from alma_etl.dcb.flows.check_setup import rows as at
 from alma_etl.dcb.flows.check_setup.alma_checks import AlmaChecks
-from alma_etl.dcb.flows.check_setup.alma_conf import SINGLE, Unread
-from alma_etl.dcb.flows.check_setup.rows import SetupResult, SetupRows
+from alma_etl.dcb.flows.check_setup.alma_conf import Unread
 from alma_etl.dcb.flows.check_setup.trial import Sample, try_placing
 from alma_etl.dcb.flows.reconcile.findings import why
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.setup_checks import CONNECTION, SINGLE, SetupResult, SetupRows
 from alma_etl.remote.answers import Unknown
 from alma_etl.remote.errors import RemoteStop, RemoteUnauthorized
 
@@ -43,12 +42,10 @@ def check_setup(
             _check(rows, settings, systems, now, (samples or {}).get(code), dcb_service)
         except InputProblem as problem:
             advice = "Create or correct the connection, or the name of it in config/dcb.yaml."
-            rows.missing(
-                "connection", "The connection", f"{str(problem).rstrip('.')}.", at.CONNECTION, advice
-            )
+            rows.missing("connection", "The connection", f"{str(problem).rstrip('.')}.", CONNECTION, advice)
         except (RemoteStop, Unread) as problem:
             unread[code] = why(problem)
-            rows.unknown("reach", "Everything else", f"It could not be read: {unread[code]}.", at.CONNECTION)
+            rows.unknown("reach", "Everything else", f"It could not be read: {unread[code]}.", CONNECTION)
         checked += rows.rows
     return SetupResult(at=now, mode=settings.mode, checks=tuple(checked), unread=unread)
 
@@ -93,8 +90,8 @@ def _reached(rows: SetupRows, name: str, ask: Callable[[], object]) -> None:
         ask()
     except RemoteUnauthorized as problem:
         advice = "Correct login and password (for edge-dcb: the API key) of the connection."
-        rows.missing("reach", label, f"It refuses: {why(problem)}.", at.CONNECTION, advice)
+        rows.missing("reach", label, f"It refuses: {why(problem)}.", CONNECTION, advice)
     except SINGLE as problem:
-        rows.unknown("reach", label, f"It could not be read: {why(problem)}.", at.CONNECTION)
+        rows.unknown("reach", label, f"It could not be read: {why(problem)}.", CONNECTION)
     else:
         rows.ok("reach", label, "It does.")

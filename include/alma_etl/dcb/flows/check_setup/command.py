@@ -11,13 +11,14 @@ from pathlib import Path
 from alma_etl.alma.client import AlmaClient
 from alma_etl.dcb.dcb_service import DcbService
 from alma_etl.dcb.flows.check_setup.checks import check_setup
-from alma_etl.dcb.flows.check_setup.report import problems_of, verdict_of
+from alma_etl.dcb.flows.check_setup.report import WORDS
 from alma_etl.dcb.flows.check_setup.trial import read_samples
 from alma_etl.dcb.mod_dcb import ModDcb
 from alma_etl.dcb.settings import DcbSettings
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.errors import InputProblem
 from alma_etl.jobs.settings_files import read_settings
+from alma_etl.jobs.setup_report import problems_of, verdict_of
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.remote.service import HttpAccess
 
@@ -55,7 +56,7 @@ def run(given: argparse.Namespace) -> int:
         parts = [each.outcome, each.system, each.label, each.message, each.advice, each.where]
         sys.stdout.write("\t".join(part for part in parts if part) + "\n")
     problems = problems_of(result)
-    sys.stdout.write(" ".join(problems or [verdict_of(result)]) + "\n")
+    sys.stdout.write(" ".join(problems or [verdict_of(result, WORDS)]) + "\n")
     return 1 if problems else 0
 
 

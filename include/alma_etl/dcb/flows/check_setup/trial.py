@@ -10,14 +10,13 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
 from alma_etl.alma.shapes import listed, text
 from alma_etl.alma.users import User
-from alma_etl.dcb.flows.check_setup import rows as at
-from alma_etl.dcb.flows.check_setup.alma_conf import SINGLE
-from alma_etl.dcb.flows.check_setup.rows import SetupRows
+from alma_etl.dcb.flows.check_setup import menus as at
 from alma_etl.dcb.flows.reconcile.findings import why
 from alma_etl.dcb.settings import DcbSettings, SystemSettings
 from alma_etl.dcb.sides.patrons import state_of
 from alma_etl.dcb.store import DcbStore, LegRecord
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.setup_checks import SINGLE, SetupRows
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.errors import RemoteError
 

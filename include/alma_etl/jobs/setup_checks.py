@@ -1,35 +1,33 @@
-"""What a check came to, where it is put right, and the working files of a run."""
+"""What a check of the set-up came to, and what to do about it: for every job that checks instead of working."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.alma.client import AlmaClient
 from alma_etl.jobs.folder import RunFiles
-from alma_etl.store.bucket import Bucket
-
-DAG_ID = "dcb_check_setup"
-CheckOutcome = Literal["ok", "warning", "missing", "unknown"]
-"""``missing``: a placing fails without it. ``warning``: placings work, something else does not, or not as people
-expect. ``unknown``: it could not be read, or no API shows it."""
-
-# Where it is put right. Alma's menus begin at the gear (Configuration); the source is Ex Libris' online help.
-CONFIG = "config/dcb.yaml in the bucket"
-CONNECTION = "Airflow: Admin > Connections"
-LIBRARIES = "Alma: Configuration > General > Libraries > Add a Library or Edit Library Information"
-DESKS = "Alma: Configuration > Fulfillment > Library Management > Circulation Desks"
-LOCATIONS = "Alma: Configuration > Fulfillment > Locations > Physical Locations"
-POLICIES = "Alma: Configuration > Fulfillment > Physical Fulfillment > Item Policy"
-RULES = (
-    "Alma: Configuration > Fulfillment > Physical Fulfillment > Fulfillment Units > Fulfillment Unit Rules"
+from alma_etl.remote.errors import (
+    RemoteForbidden,
+    RemoteReadOnly,
+    RemoteRefused,
+    RemoteTransient,
+    RemoteUnauthorized,
 )
-REASONS = "Alma: Configuration > Fulfillment > General > Request Cancellation Reasons"
-GROUPS = "Alma: Configuration > User Management > User Details > User Groups"
-ROLES = "Alma: Configuration > User Management > Roles and Registration > Role Assignment Rules"
-MATERIALS = "Alma: Configuration > Resources, the code table Physical Material Type Descriptions"
+
+CheckOutcome = Literal["ok", "warning", "missing", "unknown"]
+"""``missing``: the work fails without it, or with it as it is. ``warning``: the work goes on, something else does not,
+or not as people expect. ``unknown``: it could not be read, or nothing shows it; never taken for missing."""
+
+SINGLE = (RemoteRefused, RemoteTransient, RemoteUnauthorized, RemoteForbidden)
+"""What ends one read and not the reading: a key may have one area and not the other."""
+
+CONNECTION = "Airflow: Admin > Connections"
 KEYS = "Ex Libris Developer Network: Build > API Keys"
+UNREAD = "It could not be read: "
 
 
 class SetupCheck(BaseModel):
@@ -48,14 +46,15 @@ class SetupCheck(BaseModel):
 
 
 class SetupResult(BaseModel):
-    """What a run found. ``unread``: systems that could not be read (any further), with the reason."""
+    """What a run found. ``unread``: systems that could not be read (any further), with the reason; ``mode``: that of
+    DCB, where that was checked."""
 
     model_config = ConfigDict(frozen=True)
 
     at: datetime
-    mode: str
     checks: tuple[SetupCheck, ...]
     unread: dict[str, str] = {}
+    mode: str = ""
 
     def having(self, outcome: CheckOutcome) -> list[SetupCheck]:
         """The checks that came to this, in their order."""
@@ -63,10 +62,7 @@ class SetupResult(BaseModel):
 
 
 class SetupFolder(RunFiles):
-    """The keys of one run's files, ``runs/dcb_check_setup/{run_id}/``."""
-
-    def __init__(self, bucket: Bucket, run_id: str, dag_id: str = DAG_ID) -> None:
-        super().__init__(bucket, run_id, dag_id)
+    """The keys of one run's files, ``runs/{dag_id}/{run_id}/``."""
 
     def save(self, result: SetupResult) -> None:
         """The checks are made."""
@@ -105,13 +101,51 @@ class SetupRows:
         self.add(check, label, "ok", message)
 
     def missing(self, check: str, label: str, message: str, where: str, advice: str) -> None:
-        """A placing fails without it."""
+        """The work fails without it."""
         self.add(check, label, "missing", message, where, advice)
 
     def warn(self, check: str, label: str, message: str, where: str, advice: str) -> None:
-        """Placings work without it."""
+        """The work goes on without it."""
         self.add(check, label, "warning", message, where, advice)
 
     def unknown(self, check: str, label: str, message: str, where: str = "", advice: str = "") -> None:
         """It could not be read."""
         self.add(check, label, "unknown", message, where, advice)
+
+
+# --- the rights of a key
+
+AREAS: Mapping[str, str] = {
+    "bibs": "Bibs",
+    "users": "Users",
+    "conf": "Configuration",
+    "acq": "Acquisitions",
+}
+"""Areas of the API that a key may be given, as the Developer Network calls them. Items, holdings, requests on titles
+are Bibs; loans and requests of patrons Users; sets, jobs and code tables Configuration."""
+
+
+def check_right(
+    alma: AlmaClient, area: str, rows: SetupRows, *, writes: bool, why: Callable[[Exception], str] = str
+) -> None:
+    """One row: whether the key may read, or read and write, an area, by Alma's test end points, which change nothing.
+
+    ``why``: what to quote of an error. Raises RemoteStop where no further call makes sense.
+    """
+    label = f"The key may {'read and write' if writes else 'read'} {AREAS[area]}"
+    check = f"rights_{area}"
+    try:
+        alma.test.read(area)
+        if writes:
+            alma.test.write(area)
+    except RemoteReadOnly:
+        advice = "Untick Read-only of this connection, or set mode: observe where DCB uses it."
+        rows.missing(check, label, "The connection is read-only.", CONNECTION, advice)
+    except (RemoteUnauthorized, RemoteForbidden) as problem:
+        right = f"{AREAS[area]} (Production, {'Read/write' if writes else 'Read-only'})"
+        advice = f"Give the key the area {right}; its allowed addresses must include this host's."
+        rows.missing(check, label, f"Alma refuses: {why(problem).rstrip('.')}.", KEYS, advice)
+    except SINGLE as problem:
+        rows.unknown(check, label, f"{UNREAD}{why(problem).rstrip('.')}.")
+    else:
+        rows.ok(check, label, "It may.")
