@@ -16,7 +16,12 @@ pytestmark = pytest.mark.timeout(900)
 Opened = Callable[..., Page]
 Shoot = Callable[[Page | Locator, str], None]
 
-MENU = {"/alma/": "page-overview", "/alma/deliveries": "page-deliveries", "/alma/budget": "page-budget"}
+MENU = {
+    "/alma/": "page-overview",
+    "/alma/deliveries": "page-deliveries",
+    "/alma/requests": "page-requests",
+    "/alma/budget": "page-budget",
+}
 """The pages of the menu and the name of each one's picture."""
 PHONE = 390
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -76,9 +76,7 @@ def _story(history: History) -> Iterator[str]:
             (each for seen in past.observations for each in moved.get(seen.obs_id, ())),
             key=lambda each: each.seq,
         )
-        if not transitions and all(
-            seen.outcome == "UNCHANGED" and seen.source != "MANUAL" for seen in past.observations
-        ):
+        if is_quiet(past, moved):
             quiet += 1
             continue
         if quiet:
@@ -93,9 +91,17 @@ def _story(history: History) -> Iterator[str]:
         yield f"    asked at {_when(row.created_at)} for {words}: {row.state}{error}"
 
 
+def is_quiet(past: PastStep, moved: Mapping[str, Sequence[PastTransition]]) -> bool:
+    """Whether a step brought nothing new; ``moved``: the changes of status by observation."""
+    return all(
+        seen.outcome == "UNCHANGED" and seen.source != "MANUAL" and seen.obs_id not in moved
+        for seen in past.observations
+    )
+
+
 def _step_lines(past: PastStep, transitions: list[PastTransition]) -> Iterator[str]:
     for seen in past.observations:
-        yield f"  {_when(seen.observed_at)}  {_words(seen)}"
+        yield f"  {_when(seen.observed_at)}  {words_of(seen)}"
     for each in transitions:
         yield f"    {each.seq}. {each.frm} -> {each.to} ({each.handler}{_how(each)})"
 
@@ -116,8 +122,8 @@ def name_of(reporter: str) -> str:
     return _NAMES.get(reporter, reporter)
 
 
-def _words(seen: PastObservation) -> str:
-    """What was seen, in a line."""
+def words_of(seen: PastObservation) -> str:
+    """What was seen of a side, or came of an action, in a line."""
     body = write_seen(read_seen(seen.body))  # in the order of reading, whatever the database made of it
     name = body.pop("ack", None) or body.pop("role", "")
     parts = [f"{part} {_value(value)}" for part, value in body.items() if part not in ("at", "role", "ack")]

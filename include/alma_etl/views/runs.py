@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Integer, Row, func, select
 
+from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.jobs.ledger_reading import Artefact, JobRun, RunKey, is_run, job_run
 from alma_etl.store.ledger_models import record_table, run_table
 from alma_etl.views.deliveries import JOB as DELIVERIES
@@ -113,8 +114,8 @@ class RecordUrls:
 
     template: str = ""
 
-    def of(self, record: Row[tuple[object, ...]]) -> str | None:
-        """The address of a record of a run."""
+    def of(self, record: Row[tuple[object, ...]] | LegRecord) -> str | None:
+        """The address of a record of a run, or of the book of a side of a request."""
         if not self.template.lower().startswith(("https://", "http://")):
             return None
         url = self.template

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.items.rows import ItemOutcome
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ledger_reading import RunKey
@@ -40,6 +41,25 @@ _RANKS: Mapping[Rank, Tone] = {
     Rank.REFUSED: "wait",
     Rank.OPEN: "bad",
 }
+_REQUESTS: Mapping[str, tuple[Tone, str]] = {
+    Status.RPSA: ("plain", "asked for at the lender"),
+    Status.CONFIRMED: ("plain", "confirmed by the lender"),
+    Status.HANDED_OFF_AS_LOCAL: ("good", "handed over as a local request"),
+    Status.RPBA: ("plain", "placed for the patron, not sent yet"),
+    Status.RPPA: ("plain", "placed at the pickup library, not sent yet"),
+    Status.PICKUP_TRANSIT: ("plain", "on its way to the pickup library"),
+    Status.RECEIVED_AT_PICKUP: ("plain", "arrived at the pickup library"),
+    Status.READY_FOR_PICKUP: ("plain", "on the hold shelf for the patron"),
+    Status.LOANED: ("plain", "lent to the patron"),
+    Status.RETURN_TRANSIT: ("plain", "on its way back to the lender"),
+    Status.COMPLETED: ("good", "back at the lender"),
+    Status.AWAITING_RETURN: ("wait", "cancelled, on its way back to the lender"),
+    Status.CANCELLED: ("plain", "cancelled"),
+    Status.NOT_SUPPLIED: ("wait", "not supplied by this lender"),
+    Status.NO_ITEMS: ("wait", "no copy could be had"),
+    Status.FINALISED: ("good", "over, all is cleaned up"),
+    Status.ERROR: ("bad", "stopped: somebody has to decide"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,12 @@ class Word:
 def state(word: str) -> Word:
     """The state of a run or a file."""
     return Word(word, _STATES.get(word, "plain"))
+
+
+def request_status(word: str) -> Word:
+    """The status of a patron request; its meaning stands beside it on a page."""
+    tone, meaning = _REQUESTS.get(word, ("plain", ""))
+    return Word(word, tone, meaning)
 
 
 def outcome(word: str, job: str = "") -> Word:

@@ -51,6 +51,12 @@ def posted(largest: int = _LARGEST) -> Callable[..., Awaitable[FormData]]:
     return read
 
 
+def field(form: FormData, name: str) -> str:
+    """A field as text without blanks at its ends; "" for one that was not sent, or is a file."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
 def _same_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is None or origin == "null":

@@ -14,5 +14,6 @@ class MenuEntry:
 MENU = (
     MenuEntry("Overview", "/"),
     MenuEntry("Deliveries", "/deliveries"),
+    MenuEntry("Requests", "/requests"),
     MenuEntry("API budget", "/budget"),
 )

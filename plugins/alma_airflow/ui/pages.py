@@ -9,7 +9,15 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from alma_airflow.hooks.store import open_bucket
-from alma_airflow.ui import budget, deliveries, overview, runs, static_files
+from alma_airflow.ui import (
+    budget,
+    deliveries,
+    overview,
+    request_actions,
+    requests,
+    runs,
+    static_files,
+)
 from alma_airflow.ui.gate import Gate
 from alma_airflow.ui.guards import may_see_runs
 from alma_airflow.ui.ids import possible_ids
@@ -26,6 +34,8 @@ for _router in (
     webhooks,
     overview.router,
     deliveries.router,
+    request_actions.router,
+    requests.router,
     budget.router,
     runs.router,
     static_files.router,

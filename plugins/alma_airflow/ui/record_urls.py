@@ -14,6 +14,11 @@ def record_urls(connections: Iterable[str] = ()) -> RecordUrls:
     return RecordUrls(next((each for each in found if each), ""))
 
 
+def urls_of(conn_id: str | None) -> RecordUrls:
+    """The links of one connection; none where it has no template."""
+    return RecordUrls(_template(conn_id) if conn_id else "")
+
+
 def _template(conn_id: str) -> str:
     connection = remembered_connection(conn_id)
     if connection is None or connection.conn_type != "alma":

@@ -72,6 +72,7 @@ def _templates():  # type: ignore[no-untyped-def]
         "menu": MENU,
         "state_word": words.state,
         "outcome_word": words.outcome,
+        "request_word": words.request_status,
         "static": _static,
         "token_field": TOKEN,
         "zone": zone(),

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from alma_airflow.hooks.store import store_url
 from alma_airflow.ui import connections
 from alma_airflow.ui.connections import this_minute
+from alma_etl.dcb.store import DcbStore
 from alma_etl.jobs.ledger_reading import LedgerReader
 
 
@@ -17,6 +18,11 @@ def reading() -> Iterator[Connection]:
     """A transaction of the state store. Raises StoreUnavailable, StoreRefused or InputProblem, one sentence."""
     with _reader(_url(this_minute())).reading() as connection:
         yield connection
+
+
+def dcb_store() -> DcbStore:
+    """The DCB part of the state store. Raises InputProblem where no state store is named."""
+    return _dcb_store(_url(this_minute()))
 
 
 @lru_cache(maxsize=1)
@@ -29,8 +35,14 @@ def _reader(url: str) -> LedgerReader:
     return LedgerReader(url)
 
 
+@lru_cache(maxsize=1)
+def _dcb_store(url: str) -> DcbStore:
+    return DcbStore(url)
+
+
 def forget() -> None:
     """Look up the store's connection, and all others, again next time."""
     connections.forget()
     _url.cache_clear()
     _reader.cache_clear()
+    _dcb_store.cache_clear()

@@ -38,6 +38,12 @@ class DcbTables:
         self._engine.dispose()
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction for several questions of this thread, whose answers so belong together."""
+        with self._transaction():
+            yield
+
+    @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         """One transaction; within one of this thread, that one, so that methods can be made of methods."""
         connection: Connection | None = getattr(self._open, "connection", None)
