@@ -276,6 +276,19 @@ def test_an_answer_for_a_stale_holding_proves_nothing(lent):
     assert reader(lent, S).loan(replace(known, holding_id="2299999999994401")) == LoanRead(None)
 
 
+def test_an_item_that_the_look_has_read_is_not_read_again_for_an_empty_list(placed):
+    placed.ship()
+    placed.later()
+    placed.almas.borrower.control("POST", "settings", {"closed_requests": "gone"})
+    placed.almas.borrower.control("POST", f"requests/{leg(placed).request_id}", {"cancel": "x"})
+    before = len(placed.almas.borrower.calls("GET"))
+    placed.later()
+    asked = placed.almas.borrower.calls("GET")[before:]
+    pid = leg(placed).item_pid
+    assert len([path for path in asked if path.endswith(f"/items/{pid}")]) == 1
+    assert len([path for path in asked if f"/items/{pid}/loans" in path]) == 1
+
+
 # --- a hold's id that is refused
 
 

@@ -1,20 +1,24 @@
 """The next supplier: when the lender cannot supply, the next copy of the list is asked for once, or the end."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from alma_etl.dcb.conf import read_kept
+from alma_etl.dcb.explain import explain
 from alma_etl.dcb.flows.place.track import track
 from alma_etl.dcb.machine.vocabulary import AckName, ActionType, Role, Status
 from alma_etl.dcb.sides.ports import Later
 from alma_etl.dcb.store import LegRecord
+from alma_etl.remote.exchange import Exchange
 from tests.unit.dcb.merging import merge_users
 from tests.unit.dcb.sides_course import acks
 from tests.unit.dcb.sides_desk import NOTHING, ONE, STEPS, VP, kills
 from tests.unit.dcb.sides_world import PATRON, row, tracked
 from tests.unit.dcb.sync_world import SyncWorld
 from tests.unit.dcb.test_sides_folio import folio  # noqa: F401 - a fixture
+from tests.unit.dcb.test_sync_kills import Moment, Reaper, attempt, result
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
@@ -199,6 +203,34 @@ def test_a_patron_who_cancels_after_the_next_copy_was_asked_for_stays_cancelled(
     assert almas.borrower.contents()["requests"] == holds(almas) == {}
 
 
+@pytest.mark.parametrize(("more", "status"), [(1, "RPSA"), (0, "FINALISED")])
+def test_a_kill_after_any_action_of_asking_for_the_next_copy_changes_nothing(
+    more, status, sync: SyncWorld, almas, tmp_path, monkeypatch
+):
+    sync.place(suppliers=lines(almas, 1)[:more], title="A title")
+    sync.tick()
+    give_up(sync, almas)
+    for _ in range(3):
+        sync.pass_time(timedelta(hours=1))
+        sync.new_run()
+        for number in sync.select(["PR-1"]):
+            sync.poll(number)
+        sync.apply()
+        if sync.status() == "NOT_SUPPLIED":
+            break
+    reaper, moment = Reaper(monkeypatch), Moment(sync, tmp_path)
+    attempt(sync, reaper, "act", None)
+    actions, expected = reaper.done, result(sync)
+    assert sync.status() == status
+    assert actions > 10
+    for kill_at in range(1, actions + 1):
+        moment.put_back()
+        assert attempt(sync, reaper, "act", kill_at), f"there is no action {kill_at}"
+        sync.act()
+        assert result(sync) == expected, f"killed after action {kill_at} and begun again"
+        assert explain(sync.store, "PR-1").agrees
+
+
 # --- the action by itself: done again, by two, with lost answers
 
 
@@ -233,6 +265,29 @@ def test_lost_answers_place_one_hold(kind, almas, asked):
         answer = resolve(almas, asked)
     assert acks(answer) == acks(resolve(almas, asked)) == [AckName.NEXT_SUPPLIER]
     assert [*holds(almas)] == [almas.book(1).pid]
+
+
+def test_two_who_ask_for_the_next_copy_at_once_place_one_hold(almas, asked, monkeypatch):
+    """The second does all of it between any two calls of the first."""
+    send, state = Exchange.send, {"calls": 0, "at": 0}
+
+    def meanwhile(target, call, *args, **kwargs):
+        state["calls"] += 1
+        if state["calls"] == state["at"]:
+            state["other"] = resolve(almas, asked)
+        return send(target, call, *args, **kwargs)
+
+    monkeypatch.setattr(Exchange, "send", meanwhile)
+    resolve(almas, asked)
+    for at in range(1, state["calls"] + 1):
+        almas.lender.reset()
+        state |= {"calls": 0, "at": at}
+        answers = (resolve(almas, asked), state["other"])
+        ((request_id, hold),) = almas.lender.contents()["requests"].items()
+        for answer in answers:
+            assert acks(answer) == [AckName.NEXT_SUPPLIER]
+            assert answer.legs[0].request_id == request_id
+        assert hold["item_pid"] == almas.book(1).pid
 
 
 def test_a_copy_that_is_on_its_way_for_us_already_is_not_passed_over(almas, asked):

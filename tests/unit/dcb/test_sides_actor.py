@@ -17,6 +17,7 @@ from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.sides.virtual_item import remove
 from alma_etl.dcb.store import LegRecord
 from alma_etl.remote.errors import RemoteUnauthorized
+from tests.unit.dcb.merging import merge_title, move_item
 from tests.unit.dcb.sides_course import Course, acks
 from tests.unit.dcb.sides_world import NOW, PATRON, row, supplier_leg, tracked
 
@@ -139,6 +140,44 @@ def test_an_item_that_is_gone_is_not_tried_for_ever(course, almas):
     answer = course.do(A.BORROWER_SCAN_IN, S.PICKUP_TRANSIT, "TRANSIT")
     assert isinstance(answer, Refused)
     assert "is not in the Alma of BORROWER any more" in answer.reason
+
+
+@pytest.mark.parametrize("elsewhere", [merge_title, move_item])
+def test_an_item_that_is_elsewhere_by_now_is_found_by_its_barcode(elsewhere, course, almas):
+    elsewhere(almas.lender, course.supplier.item_pid)
+    assert acks(course.do(A.CREATE_SUPPLIER_LOAN, S.LOANED)) == [AckName.SUPPLIER_LOAN_CREATED]
+
+
+def test_another_book_with_its_barcode_is_not_lent(course, almas):
+    merge_title(almas.lender, course.supplier.item_pid)
+    course.supplier = replace(course.supplier, barcode=almas.book(1).barcode)
+    answer = course.do(A.CREATE_SUPPLIER_LOAN, S.LOANED)
+    assert isinstance(answer, Refused)
+    assert "is not in the Alma of LENDER any more" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "args"),
+    [
+        (A.CREATE_SUPPLIER_LOAN, S.LOANED, ()),
+        (A.RENEW_SUPPLIER_LOAN, S.LOANED, ()),
+        (A.SUPPLIER_SCAN_IN, S.READY_FOR_PICKUP, ("RECEIVED",)),
+        (A.CANCEL_SUPPLIER_HOLD, S.CANCELLED, ()),
+    ],
+)
+def test_in_another_library_system_nothing_is_tried(action, status, args, course):
+    course.supplier = replace(course.supplier, system_code="KOHA", system_kind="OTHER")
+    answer = course.do(action, status, *args)
+    assert isinstance(answer, Refused)
+    assert answer.reason.startswith("KOHA is no Alma and no FOLIO")
+    assert f"have {action} done in dcb-service" in answer.reason
+
+
+def test_a_request_with_another_library_system_is_cleaned_up_in_the_almas(course, almas):
+    course.placed()
+    course.supplier = replace(course.supplier, system_code="KOHA", system_kind="OTHER")
+    assert acks(course.do(A.CLEANUP, S.CANCELLED)) == [AckName.CLEANED_UP]
+    assert almas.borrower.contents()["bibs"] == {}
 
 
 def test_a_loan_that_nobody_took_back_is_ended(course):

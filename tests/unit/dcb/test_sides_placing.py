@@ -10,10 +10,13 @@ import pytest
 from lxml import etree
 
 from alma_etl.dcb.conf import nested
+from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.flows.place import steps
 from alma_etl.dcb.flows.place.track import track
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.store.locks import LockLost, Locks
+from tests.unit.dcb.adopting import PR_ID, reported
+from tests.unit.dcb.records import SETTINGS
 from tests.unit.dcb.sides_desk import NOTHING, ONE, STEPS, VP, refused
 from tests.unit.dcb.sides_world import PATRON
 
@@ -294,6 +297,12 @@ def test_a_dry_run_cleared_as_a_real_one_places_and_a_dry_run_between_forgets_no
     assert desk.place(conf, run_id="cleared") == Status.RPBA
     assert desk.left() == ONE
     assert "would be" not in desk.page("cleared")
+
+
+def test_a_request_that_dcb_service_runs_is_not_placed_here(desk, almas):
+    assert adopt(desk.context.store, reported("LOANED"), settings=SETTINGS, now=almas.now) == "created"
+    assert f"{PR_ID} cannot be placed: dcb-service runs it already" in desk.place(almas.conf(PR_ID))
+    assert desk.left() == NOTHING
 
 
 def test_two_tasks_never_work_on_one_request_at_once(desk, almas):

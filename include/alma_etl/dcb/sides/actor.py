@@ -118,8 +118,8 @@ def cause_of(tracked: Tracked) -> CancelCause:
 
 def cancel(context: ActionContext, leg: LegRecord) -> ActionResult:
     """The side's hold is cancelled and seen to be gone."""
-    reason = context.settings(leg).reason_for(cause_of(context.tracked))
-    alma_act.cancel_side(context.alma(leg), leg, reason)
+    alma = context.alma(leg)
+    alma_act.cancel_side(alma, leg, context.settings(leg).reason_for(cause_of(context.tracked)))
     return NOTHING_TO_REPORT
 
 
@@ -186,8 +186,9 @@ def clean_up(context: ActionContext) -> ActionResult:
 
 
 def _clean_lender(context: ActionContext, leg: LegRecord) -> None:
-    if leg.system_kind == "MOD_DCB":
-        # A lender's transaction is closed by its own check-in, and cancelled by CANCEL_SUPPLIER_HOLD.
+    if leg.system_kind != "ALMA":
+        # A lender's transaction is closed by its own check-in, and cancelled by CANCEL_SUPPLIER_HOLD; in other systems
+        # nothing is ours.
         return
     state = context.tracked.state
     if (

@@ -21,7 +21,7 @@ from alma_etl.alma.user_requests import UserRequest
 from alma_etl.alma.users import NO_USER
 from alma_etl.dcb.machine.vocabulary import HISTORY
 from alma_etl.dcb.settings import SystemSettings
-from alma_etl.dcb.sides.alma_read import AlmaReader, of_loan
+from alma_etl.dcb.sides.alma_read import AlmaReader, find_item, of_loan
 from alma_etl.dcb.sides.ports import Impossible, Unsettled, describe, gone, known, settled
 from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.remote.answers import Unknown, first_of
@@ -337,10 +337,11 @@ _ON_ITS_WAY = frozenset({"TRANSIT", "HOLDSHELF", "LOAN"})
 
 
 def read_item(alma: AlmaClient, leg: LegRecord) -> Item:
-    """The side's item by its pid, with its real holding. Raises Impossible when it is gone, Unsettled, RemoteStop."""
+    """The side's item, with its real title and holding (see `alma_read.find_item`). Raises Impossible when it is gone,
+    Unsettled, RemoteStop."""
     if leg.mms_id is None or leg.item_pid is None:
         raise Impossible(f"No item is known at {leg.system_code}")
-    found = known(alma.items.read(leg.mms_id, leg.holding_id or "ALL", leg.item_pid), "The item")
+    found = known(find_item(alma, leg, leg.mms_id, leg.item_pid), "The item")
     if found is None:
         raise Impossible(f"The item {leg.item_pid} is not in the Alma of {leg.system_code} any more")
     return found

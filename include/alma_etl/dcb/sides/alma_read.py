@@ -145,9 +145,13 @@ class AlmaReader:
 
     # --- items
 
+    def item_was_read(self, leg: LegRecord) -> None:
+        """The item was read a moment ago, and the side has its ids: a list that is empty at this place is whole."""
+        if leg.mms_id and leg.item_pid:
+            self._ids["item", leg.item_pid] = _ids(leg.mms_id, leg.holding_id or "", leg.item_pid)
+
     def item(self, leg: LegRecord) -> ItemRead:
-        """GET .../items/{pid}. The holding need not be known. One that is not there is looked for by its barcode, since
-        a title that was merged, or an item that was moved, is elsewhere."""
+        """GET .../items/{pid}, see `find_item`. The holding need not be known."""
         if leg.mms_id is None or leg.item_pid is None:
             self._failures.add("item", code=_NO_ID)
             return ItemRead(None)
@@ -157,15 +161,7 @@ class AlmaReader:
         return ItemRead(None if isinstance(answer, Unknown) else False)
 
     def _item(self, part: str, leg: LegRecord, mms_id: str, pid: str) -> Answer[Item]:
-        mark = self._failures.mark()
-        answer = self._settled(part, self._alma.items.read(mms_id, leg.holding_id or "ALL", pid))
-        if leg.barcode and _is_refusal(answer):
-            again = self._settled(part, self._alma.items.by_barcode(leg.barcode))
-            if isinstance(again, Found) and again.value.pid == pid:
-                self._failures.forget(mark)
-                answer = again
-            elif isinstance(again, Unknown):
-                answer = again
+        answer = self._settled(part, find_item(self._alma, leg, mms_id, pid))
         if isinstance(answer, Found):
             row = answer.value
             self._ids["item", pid] = _ids(row.mms_id, row.holding_id, row.pid)
@@ -304,12 +300,12 @@ class AlmaReader:
         return read
 
     def _settled(self, part: str, answer: A) -> A | Absent:
-        """Take note of what failed; HTTP 404 is Alma's word that a thing is not there, whatever the code."""
+        """Take note of what failed."""
         if not isinstance(answer, Unknown):
             return answer
         if answer.error.code in NO_USER:
             self._user_seen, self._user_gone = False, True
-        elif isinstance(answer.error, RemoteRefused) and answer.error.status == 404:
+        elif isinstance(answer.error, RemoteRefused) and _is_absence(answer):
             return Absent(answer.error)
         self._failures.add(part, answer.error)
         return answer
@@ -330,6 +326,27 @@ class AlmaReader:
         if isinstance(answer, Absent):
             self._user_seen, self._user_gone = False, True
         self._failures.add(part, error, code="NO_USER")
+
+
+def find_item(alma: AlmaClient, leg: LegRecord, mms_id: str, pid: str) -> Answer[Item]:
+    """The item of a side by its pid, with its real title and holding.
+
+    One that Alma does not show there is looked for by its barcode, since a title that was merged, or an item that was
+    moved, is elsewhere; it is the same one only with the same pid.
+    """
+    answer = alma.items.read(mms_id, leg.holding_id or "ALL", pid)
+    if not leg.barcode or not _is_refusal(answer):
+        return answer
+    again = alma.items.by_barcode(leg.barcode)
+    if isinstance(again, Found):
+        return again if again.value.pid == pid else answer
+    return answer if _is_absence(again) else again
+
+
+def _is_absence(answer: Absent | Unknown) -> bool:
+    """HTTP 404 is Alma's word that a thing is not there, whatever the code."""
+    error = answer.error
+    return isinstance(answer, Absent) or (isinstance(error, RemoteRefused) and error.status == 404)
 
 
 def _is_refusal(answer: Answer[T] | ListAnswer[T]) -> bool:

@@ -37,6 +37,10 @@ class SideReader(Protocol):
         """A hold that the list which was read last does not name, or could not, since the user is not there."""
         ...
 
+    def item_was_read(self, leg: LegRecord) -> None:
+        """The item was read a moment ago, by the ids that the side has now."""
+        ...
+
     def item(self, leg: LegRecord) -> ItemRead:
         """The side's item, by its pid; one with its barcode only where it is the same item."""
         ...

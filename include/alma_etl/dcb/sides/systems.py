@@ -120,7 +120,12 @@ class ActionContext:
         return [legs[role] for role in (Role.BORROWER, Role.PICKUP) if role in legs]
 
     def alma(self, leg: LegRecord) -> AlmaClient:
-        """The client of a side."""
+        """The client of a side. Raises Impossible for another library system, where nothing can be done from here."""
+        if leg.system_kind == "OTHER":
+            raise Impossible(
+                f"{leg.system_code} is no Alma and no FOLIO, so that nothing can be done there from here: have "
+                f"{self.row.type} done in dcb-service, or by the staff of {leg.system_code}"
+            )
         return self.systems.alma(leg.system_code)
 
     def settings(self, leg: LegRecord) -> SystemSettings:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from alma_etl.dcb.conf import PlaceRequest, is_same
+from alma_etl.dcb.explain import name_of
 from alma_etl.dcb.flows.place.progress import Placing, Progress, system_of
 from alma_etl.dcb.flows.place.track import undo
 from alma_etl.dcb.machine.vocabulary import Role, Workflow
@@ -81,6 +82,11 @@ def _check_patron(placing: Placing) -> str:
     tracked = placing.context.store.get(placing.place.pr_id)
     place = placing.with_user(find_patron(placing, able=tracked is None))
     if tracked is not None:
+        if not tracked.is_ours:
+            raise InputProblem(
+                f"The request {place.pr_id} cannot be placed: {name_of(tracked.owner)} runs it already, and it is only "
+                "watched here"
+            )
         if not is_same(place, tracked.conf):
             raise InputProblem(
                 f"The request {place.pr_id} cannot be placed: its pr_id was used before, for another one"

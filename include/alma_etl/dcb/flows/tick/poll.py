@@ -139,12 +139,14 @@ class _Meter:
 
 @dataclass(frozen=True)
 class Question:
-    """A part of one side of a request to be read; ``patron``: and its user's blocks with it."""
+    """A part of one side of a request to be read; ``patron``: and its user's blocks with it; ``item_read``: this look
+    has found the item already."""
 
     leg: LegRecord
     part: Part
     patron: bool = False
     pr_id: str = ""
+    item_read: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,9 @@ class SystemSources:
         code = leg.system_code
         history = self._histories.setdefault(self.budget_of(code), HistoryKept())
         reader: SideReader = AlmaReader(self._systems.alma(code), self._systems.settings(code).zone, history)
+        for each in questions:
+            if each.item_read:
+                reader.item_was_read(each.leg)
         if not listed:
             return [_single(reader, each) for each in questions]
         return _list_of_user(reader, questions)
@@ -496,7 +501,8 @@ def _question(waiting: Mapping[str, Looked], wish: Wish) -> Question:
     refused = {flags.SUPPLIER_LOAN_FAILED, flags.SUPPLIER_PATRON_BLOCKED} & set(looked.tracked.state.standing)
     first = side.seen is None
     patron = bool(refused) and wish.role is Role.SUPPLIER and first
-    return Question(side.leg, wish.part, patron, wish.pr_id)
+    item = side.seen.item if side.seen else None
+    return Question(side.leg, wish.part, patron, wish.pr_id, item_read=bool(item and item.found))
 
 
 def _take(looked: Looked, wish: Wish, answer: Timed) -> None:
