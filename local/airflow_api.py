@@ -86,16 +86,26 @@ class AirflowApi:
             if not page["task_instances"] or len(found) >= page["total_entries"]:
                 return found
 
+    def page_status(self, path: str) -> int:
+        """The HTTP status with which a page answers; its path is below the server's address, not below `/api/v2`."""
+        self._log_in()
+        return self._session.get(
+            f"{self.url}{path}", timeout=ANSWER_SECONDS, allow_redirects=False
+        ).status_code
+
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """One call below `/api/v2`; the answer's JSON. Raises AirflowRefusedError for every status but 2xx."""
+        self._log_in()
+        return _checked(
+            self._session.request(method, f"{self.url}/api/v2/{path}", timeout=ANSWER_SECONDS, **options)
+        )
+
+    def _log_in(self) -> None:
         if "Authorization" not in self._session.headers:
             answer = self._session.post(
                 f"{self.url}/auth/token", json=self._credentials, timeout=ANSWER_SECONDS
             )
             self._session.headers["Authorization"] = f"Bearer {_checked(answer)['access_token']}"
-        return _checked(
-            self._session.request(method, f"{self.url}/api/v2/{path}", timeout=ANSWER_SECONDS, **options)
-        )
 
 
 def _checked(answer: requests.Response) -> dict[str, Any]:

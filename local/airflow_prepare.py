@@ -99,9 +99,13 @@ def save(wanted: dict[str, Any], written: WrittenConnections) -> None:
             print(f"The connection {conn_id} was changed by a person ({where}): left as it is.")
             return
         written.add(conn_id, address)
+        before = found.host
         for name in ADDRESS:
             setattr(found, name, wanted.get(name))
         moved = {name: new_extra[name] for name in ADDRESS_IN_EXTRA if name in new_extra}
+        # The stack's own link to records leads to the port of before; a person's leads elsewhere.
+        if "record_url" in new_extra and str(extra_now.get("record_url")).startswith(f"{before}/"):
+            moved["record_url"] = new_extra["record_url"]
         if moved:
             found.set_extra(json.dumps({**extra_now, **moved}))
 

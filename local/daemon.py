@@ -22,7 +22,7 @@ from types import FrameType
 import psutil
 
 from .answering import silent_parts
-from .first_runs import start_in_background
+from .first_runs import mark_new, start_in_background, take_mark
 from .folders import write_private
 from .ownership import FolderLock, end_leftovers, mark
 from .ports import PortTakenError
@@ -78,7 +78,7 @@ def run(start: str) -> int:
         return 1
     _forget()
     settings = Settings.read()
-    new = not (FOLDER / "postgres").exists()
+    mark_new(FOLDER)
     stack = Stack(FOLDER, LOGS, settings, say, own_dags=settings.own_dags)
     try:
         with stopping_in_order():
@@ -86,7 +86,7 @@ def run(start: str) -> int:
                 addresses = stack.start()
                 write_private(ENVIRONMENT, shell_environment(addresses, stack.environment))
                 write_private(STATE, json.dumps({"start": start, "addresses": dataclasses.asdict(addresses)}))
-                if new and not settings.empty:
+                if take_mark(FOLDER) and not settings.empty:
                     start_in_background(addresses, stack.api(), say)
                 while True:
                     stack.supervisor.look()

@@ -73,6 +73,10 @@ def _steps(stack: Stack) -> None:
     addresses = stack.start()
     s3 = s3_client(addresses.s3, addresses.s3_access_key, addresses.s3_secret_key)
     demo = Demo(stack, addresses, stack.api(), s3, DELIVERED, say, begun)
+    say(
+        f"Until its end, the pages of the demo are at {addresses.ui}/alma/ "
+        f"(user {addresses.user}, password {addresses.password})."
+    )
     for step in STEPS:
         step(demo)
     demo.api.close()

@@ -39,6 +39,7 @@ def patron_request(demo: Demo) -> None:
     pr_id = str(uuid.uuid4())
     demo.say(f"\n{PATRON} of the second sandbox asks for a book of the first: request {pr_id}")
     placed = demo.run_dag("dcb_place_request", _conf(pr_id, book), quiet=True)
+    demo.say(f"  {monotonic() - demo.begun:4.0f} s  it is placed in both, with a virtual item and a hold")
     desks = {"lender": demo.addresses.sandbox, "borrower": demo.addresses.borrower}
     seen = _Seen(demo, pr_id)
     for scene in SCENES:

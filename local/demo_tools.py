@@ -9,6 +9,8 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
+import requests
+
 from .airflow_api import AirflowApi
 from .process import tail
 from .settings import ROOT
@@ -61,8 +63,11 @@ class Demo:
         return run_id
 
     def say_page(self, dag_id: str, run_id: str) -> None:
-        """Names the path of a run's page, below Airflow's address."""
-        self.say(f"  /alma/runs/{dag_id}/{quote(run_id, safe='')}    its page in Airflow")
+        """Names the path of a run's page, below Airflow's address. Raises DemoFailedError where it does not answer."""
+        path = f"/alma/runs/{dag_id}/{quote(run_id, safe='')}"
+        if (status := self.api.page_status(path)) != requests.codes.ok:
+            raise DemoFailedError(f"The page {path} answers {status}; see {self.addresses.logs}.")
+        self.say(f"  {path}    its page in Airflow")
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys of the bucket below a prefix, in order."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic, sleep
 
 import requests
@@ -13,7 +14,27 @@ from .s3 import s3_client
 from .stack import Addresses
 
 KNOWN_SECONDS = 600.0
+_MARK = "new"
 _DAGS = ("west_holdings", "file_intake", "item_creation")
+
+
+def mark_new(folder: Path) -> None:
+    """Remembers that nothing has run in the stack's folder yet; called before a start.
+
+    The mark outlives starts that fail. A folder with a database and without the mark has been used: there a connection
+    may lead to a real Alma, for which nothing is started unasked.
+    """
+    if not (folder / "postgres").exists():
+        (folder / _MARK).touch()
+
+
+def take_mark(folder: Path) -> bool:
+    """Whether the folder is new; it is not, once this has been asked."""
+    try:
+        (folder / _MARK).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def start_in_background(

@@ -21,6 +21,7 @@ from .settings import BUCKET, ROOT, USER, Settings
 from .supervisor import Supervisor
 
 UP_SECONDS = 240.0
+LENDER = {"institution": "01ZZ_INST", "suffix": "4401"}
 BORROWER = {"institution": "01ZY_INST", "suffix": "4402"}  # of the second sandbox
 OWN_LOG = "stack.log"
 S = TypeVar("S", bound=Server)
@@ -131,15 +132,15 @@ class Stack:
             name: credentials(prepared(self.folder / name))["password"] for name in ("sandbox", "borrower")
         }
         sandbox = self._server(
-            "Sandbox", lambda: self._start_sandbox("sandbox", ports["sandbox"], keys["sandbox"])
+            "Sandbox", lambda: self._start_sandbox("sandbox", ports["sandbox"], keys["sandbox"], **LENDER)
         )
         borrower = self._server(
             "Second sandbox",
             lambda: self._start_sandbox("borrower", ports["borrower"], keys["borrower"], **BORROWER),
         )
         almas = {
-            "alma_default": (sandbox.url, keys["sandbox"]),
-            "alma_borrower": (borrower.url, keys["borrower"]),
+            "alma_default": (sandbox.url, keys["sandbox"], LENDER["institution"]),
+            "alma_borrower": (borrower.url, keys["borrower"], BORROWER["institution"]),
         }
         env = self.environment = site.environment()
         preparation = site.prepare(postgres, connections(postgres, s3, almas), env)
@@ -254,9 +255,9 @@ class Stack:
 
 
 def connections(
-    postgres: PostgresServer, s3: S3Server, almas: dict[str, tuple[str, str]]
+    postgres: PostgresServer, s3: S3Server, almas: dict[str, tuple[str, str, str]]
 ) -> list[dict[str, Any]]:
-    """The connections of the stack, as the design names them; `almas`: connection id -> (URL, key)."""
+    """The connections of the stack, as the design names them; `almas`: connection id -> (URL, key, institution)."""
     return [
         *(_alma(conn_id, *access) for conn_id, access in almas.items()),
         {
@@ -283,7 +284,8 @@ def connections(
     ]
 
 
-def _alma(conn_id: str, url: str, key: str) -> dict[str, Any]:
+def _alma(conn_id: str, url: str, key: str, institution: str) -> dict[str, Any]:
+    search = "version=1.2&operation=searchRetrieve&recordSchema=marcxml&query=alma.mms_id="
     return {
         "conn_id": conn_id,
         "conn_type": "alma",
@@ -297,5 +299,8 @@ def _alma(conn_id: str, url: str, key: str) -> dict[str, Any]:
             "timeout": 90,
             "environment": "sandbox",
             "read_only": False,
+            "webhook_secret": None,
+            # The sandbox has no pages for people: its SRU shows a record in a browser, and asks for no key.
+            "record_url": f"{url}/view/sru/{institution}?{search}{{mms_id}}",
         },
     }

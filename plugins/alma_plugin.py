@@ -8,7 +8,7 @@ from alma_airflow.ui.test_button import PortlessTest
 
 
 class AlmaPlugin(AirflowPlugin):
-    """The pages under ``/alma/``, the report as a tab of each run, and a fixed Test button of connections."""
+    """The pages under ``/alma/``, also as tabs of DAGs, runs and tasks, and a fixed Test button of connections."""
 
     name = "alma"
     fastapi_apps = [{"app": app, "url_prefix": "/alma", "name": "Alma Airflow"}]  # noqa: RUF012 - Airflow's own form
@@ -35,5 +35,5 @@ class AlmaPlugin(AirflowPlugin):
             "destination": destination,
             "url_route": f"alma-{destination}",
         }
-        for destination in ("dag", "dag_run", "task_instance")
+        for destination in ("dag", "dag_run", "task", "task_instance")
     ]

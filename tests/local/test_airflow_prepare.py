@@ -89,6 +89,24 @@ def test_connections_follow_the_servers_unless_people_pointed_them_elsewhere(tmp
     assert len(stored(tmp_path, "SELECT * FROM connection")) == 2
 
 
+def test_the_stack_s_link_to_records_follows_its_server_and_a_person_s_stays(tmp_path: Path) -> None:
+    def at(port: int) -> list[dict[str, Any]]:
+        host = f"http://127.0.0.1:{port}"
+        extra = {"record_url": f"{host}/view/sru/X?query={{mms_id}}"}
+        return [{**ALMA, "conn_id": name, "host": host, "extra": extra} for name in ("ours", "theirs")]
+
+    prepare(tmp_path, *at(1))
+    theirs = json.dumps({"record_url": "https://alma.example/{mms_id}"})
+    stored(tmp_path, f"UPDATE connection SET extra = '{theirs}' WHERE conn_id = 'theirs'")
+    prepare(tmp_path, *at(11))
+    rows = stored(tmp_path, "SELECT conn_id, host, extra FROM connection")
+    assert {host for _, host, _ in rows} == {"http://127.0.0.1:11"}
+    assert {name: json.loads(extra)["record_url"] for name, _, extra in rows} == {
+        "ours": "http://127.0.0.1:11/view/sru/X?query={mms_id}",
+        "theirs": "https://alma.example/{mms_id}",
+    }
+
+
 def test_what_a_person_changed_stays_and_the_rest_follows_the_servers(tmp_path: Path) -> None:
     """The first runs share one start, since each takes seconds."""
     buckets = {name: {**S3, "conn_id": name} for name in ("theirs", "mixed", "before", "foreign")}

@@ -33,6 +33,9 @@ class FakeApi:
     def run_state(self, dag_id: str, run_id: str) -> str:
         return self.states.pop(0)
 
+    def page_status(self, path: str) -> int:
+        return 404 if path.endswith("other") else 200
+
     def task_states(self, dag_id: str, run_id: str) -> dict[str, Counter[str]]:
         return {"read": Counter(success=1), "write": Counter(running=1, success=2), "later": Counter(none=1)}
 
@@ -82,3 +85,12 @@ def test_a_failed_run_shows_the_logs_of_what_failed(demo: Demo, tmp_path: Path) 
 def test_a_dag_that_cannot_be_loaded_is_told_with_its_error(demo: Demo) -> None:
     with pytest.raises(DemoFailedError, match=r"does not know the DAG broken: known\.py: SyntaxError"):
         demo.run_dag("broken", {})
+
+
+def test_a_path_is_printed_only_of_a_page_that_answers(demo: Demo, told: list[str]) -> None:
+    demo.say_page("known", "manual__2026-01-01T00:00:00+00:00")
+    path = "/alma/runs/known/manual__2026-01-01T00%3A00%3A00%2B00%3A00"
+    assert told == [f"  {path}    its page in Airflow"]
+    with pytest.raises(DemoFailedError, match="The page /alma/runs/known/other answers 404"):
+        demo.say_page("known", "other")
+    assert len(told) == 1

@@ -19,6 +19,10 @@ def test_nothing_set_means_ports_of_its_own_choice_and_400_titles() -> None:
     assert settings.titles == 400
 
 
+def test_a_new_folder_is_left_empty_on_demand() -> None:
+    assert [Settings.read({"ALMA_UP_EMPTY": value}).empty for value in ("", "0", "1")] == [False, False, True]
+
+
 def test_settings_are_read() -> None:
     settings = Settings.read(
         {"ALMA_UI_PORT": " 8081 ", "ALMA_SANDBOX_TITLES": "1000", "ALMA_PARALLELISM": ""}
@@ -34,6 +38,7 @@ def test_settings_are_read() -> None:
         ("ALMA_S3_PORT", "0"),
         ("ALMA_SANDBOX_TITLES", "399"),
         ("ALMA_PARALLELISM", "-1"),
+        ("ALMA_UP_EMPTY", "yes"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:

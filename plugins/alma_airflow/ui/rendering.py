@@ -56,9 +56,10 @@ def run_path(run: RunKey) -> str:
     return f"/runs/{quote(run.dag_id, safe='')}/{quote(run.run_id, safe='')}"
 
 
-def airflow_path(run: RunKey, task_id: str = "") -> str:
-    """The path of a run, or of one of its tasks, in Airflow's own pages, below its prefix."""
+def airflow_path(run: RunKey, task_id: str = "", map_index: int = -1) -> str:
+    """The path of a run, or of the log of one of its tasks, in Airflow's own pages, below its prefix."""
     task = f"/tasks/{quote(task_id, safe='')}" if task_id else ""
+    task += f"/mapped/{map_index}" if map_index >= 0 else ""  # Airflow has no log of a mapped task as a whole
     return f"/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}{task}"
 
 

@@ -20,12 +20,16 @@ _STATES = {"failed": "failed", "up_for_retry": "failed and will be tried again"}
 
 @dataclass(frozen=True)
 class FailedTask:
-    """Tasks of one name that failed for one reason; ``reason`` is "" where the log alone says it."""
+    """Tasks of one name that failed for one reason; ``reason`` is "" where the log alone says it.
+
+    ``map_index`` is that of the first of them, -1 for a task that is not mapped.
+    """
 
     task_id: str
     state: str
     reason: str
     times: int = 1
+    map_index: int = -1
 
 
 def failed_tasks(dag_id: str, run_id: str) -> list[FailedTask]:
@@ -38,17 +42,16 @@ def failed_tasks(dag_id: str, run_id: str) -> list[FailedTask]:
         XComModel.map_index == TaskInstance.map_index,
     )
     asked = (
-        select(TaskInstance.task_id, TaskInstance.state, XComModel.value)
+        select(TaskInstance.task_id, TaskInstance.state, XComModel.value, TaskInstance.map_index)
         .join(XComModel, said, isouter=True)
         .where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.state.in_(_STATES))
         .order_by(TaskInstance.end_date, TaskInstance.map_index)
     )
-    times: dict[tuple[str, str, str], int] = {}
+    indexes: dict[tuple[str, str, str], list[int]] = {}
     with create_session() as session:
-        for task_id, state, value in session.execute(asked):
-            key = task_id, _STATES[str(state)], str(value or "")
-            times[key] = times.get(key, 0) + 1
-    return [FailedTask(*key, number) for key, number in times.items()]
+        for task_id, state, value, map_index in session.execute(asked):
+            indexes.setdefault((task_id, _STATES[str(state)], str(value or "")), []).append(map_index)
+    return [FailedTask(*key, len(found), found[0]) for key, found in indexes.items()]
 
 
 def run_page(

@@ -260,7 +260,7 @@ def test_the_report_is_a_tab_of_each_run(server: TestClient, login: Any, bucket:
 
 def test_dags_runs_and_tasks_have_a_tab_of_ours(server: TestClient, login: Any) -> None:
     tabs = plugin(server, login)["react_apps"]
-    assert {tab["destination"] for tab in tabs} == {"dag", "dag_run", "task_instance"}
+    assert {tab["destination"] for tab in tabs} == {"dag", "dag_run", "task", "task_instance"}
     for tab in tabs:
         script = server.get(tab["bundle_url"], headers=login)
         assert script.headers["content-type"].startswith("text/javascript")

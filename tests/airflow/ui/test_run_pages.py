@@ -11,8 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from lxml import html
 
-from alma_airflow.ui import connections
+from alma_airflow.ui import connections, runs
 from alma_airflow.ui.downloads import attachment
+from alma_airflow.ui.run_page import FailedTask
 from alma_etl.jobs.ledger_reading import Artefact, RunRecord
 from tests.airflow.ui.conftest import HOSTILE, FakeBucket, counted_queries
 
@@ -190,6 +191,21 @@ def test_the_page_of_a_run_leads_to_airflow_to_its_report_and_to_the_records_in_
     targets = page.xpath("//a[@target='_blank']/@href")
     assert targets == ["https://alma.example.org/view?mms=99000001&item=23%2F1%3F"]
     connections.forget()
+
+
+def test_the_page_of_a_run_leads_to_the_logs_of_what_failed(
+    server: TestClient, login: Any, ran: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = [
+        FailedTask("resolve_holdings", "failed", "Alma is away", times=2, map_index=3),
+        FailedTask("check_outcome", "failed", ""),
+    ]
+    monkeypatch.setattr(runs, "failed_tasks", lambda *_: failed)
+    ran("item_creation", "a+b", state="failed")
+    page = shown(server, login, "/alma/runs/item_creation/a%2Bb")
+    tasks = "/dags/item_creation/runs/a%2Bb/tasks"
+    assert link(page, "Log of resolve_holdings [3]") == f"{tasks}/resolve_holdings/mapped/3"
+    assert link(page, "Log of check_outcome") == f"{tasks}/check_outcome"
 
 
 @pytest.mark.parametrize(
