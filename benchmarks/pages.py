@@ -22,7 +22,7 @@ from typing import Any
 from local import folders, servers
 from tests import airflow_home
 
-RECORDS, FILES = 200_000, 2_000
+RECORDS, FILES, REQUESTS, LOOKS = 200_000, 2_000, 5_000, 300
 TICKS_A_DAY, DAYS, FILES_A_DAY = 288, 30, 60
 MOST_MS = 300.0
 TIMES = 15
@@ -47,6 +47,11 @@ def paths() -> dict[str, str]:
         "API budget": "/alma/budget",
         "runs of a job": "/alma/jobs/dcb_status_sync",
         "runs of a job, searched": "/alma/jobs/item_creation?search=17.csv",
+        "requests": "/alma/requests",
+        "requests, searched": "/alma/requests?search=3100000123",
+        "requests, by title": "/alma/requests?sort=title",
+        "requests, stuck": "/alma/requests?needs=stuck",
+        "a request": "/alma/requests/PR-00017",
         "a run": night,
         "a run, one outcome": f"{night}?outcome=bad_marc",
         "a run, one reason": f"{night}?reason=583c",
@@ -81,6 +86,7 @@ def fill(url: str) -> None:
 
     upgrade(url)
     fill_ledger(url)
+    fill_requests(url)
     analyse(url)
 
 
@@ -157,6 +163,35 @@ def fill_ticks(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(run_table.insert(), rows)
     engine.dispose()
+
+
+def fill_requests(url: str) -> None:
+    """5,000 patron requests with both sides, one in ten with an open alert; one of them with a long history."""
+    from alma_etl.dcb import decisions
+    from alma_etl.dcb.machine.vocabulary import Role
+    from alma_etl.dcb.settings import shipped_settings
+    from alma_etl.dcb.store import Alert, DcbStore, LegRecord, NewRequest
+
+    now, settings = datetime.now(UTC), shipped_settings()
+    with DcbStore(url) as store, store.together():
+        for number in range(REQUESTS):
+            pr_id, barcode = f"PR-{number:05}", f"3100000{number:05}"
+            title = f"Annals of the history of libraries, series {number}"
+            legs = tuple(
+                LegRecord(role, code, request_id=f"{role}-{number}", barcode=barcode, item_pid=f"23{number}")
+                for role, code in ((Role.SUPPLIER, "LENDER"), (Role.BORROWER, "BORROWER"))
+            )
+            began = now - timedelta(minutes=number)
+            store.add(NewRequest(pr_id, legs, conf={"title": title, "item_barcode": barcode}), began)
+            if number % 10 == 0:
+                code = "STUCK_LOANED" if number % 20 else "SIDE_UNREADABLE"
+                store.open_alert(
+                    Alert(f"{code}:{pr_id}", code, "warning", pr_id, {"system": "LENDER"}), began
+                )
+        for number in range(LOOKS):
+            decisions.note(
+                store, settings, "PR-00017", f"look {number}", by="staff", now=now + timedelta(minutes=number)
+            )
 
 
 def analyse(url: str) -> None:

@@ -124,7 +124,7 @@ def cancel(request: Request, user: CurrentUser, form: PostedForm, pr_id: Request
             )
         start_run(user, CANCEL, {**conf, "dry_run": field(form, "dry_run") == "yes"}, run_id=run_id)
 
-    return _done(request, user, pr_id, do, run=run_id)
+    return _done(request, user, pr_id, do, cancelling=run_id)
 
 
 def _done(request: Request, user: BaseUser, pr_id: str, do: Callable[[], None], **asked: str) -> Response:

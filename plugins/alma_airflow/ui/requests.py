@@ -61,17 +61,20 @@ def as_csv(request: Request) -> Response:
 
 
 @router.get(f"{HERE}/{{pr_id}}")
-def one(request: Request, user: CurrentUser, pr_id: RequestPath, run: _RunId = "") -> HTMLResponse:
-    """A request: its sides, what is open, its timeline, and what can be done. ``run``: that of a placing or a
-    cancellation which was started a moment ago."""
-    return request_page(request, user, pr_id, run)
+def one(
+    request: Request, user: CurrentUser, pr_id: RequestPath, placing: _RunId = "", cancelling: _RunId = ""
+) -> HTMLResponse:
+    """A request: its sides, what is open, its timeline, and what can be done. ``placing``, ``cancelling``: the run
+    that was started for it a moment ago."""
+    started = RunKey(CANCEL, cancelling) if cancelling else RunKey(PLACE, placing) if placing else None
+    return request_page(request, user, pr_id, started)
 
 
 def request_page(
     request: Request,
     user: CurrentUser,
     pr_id: str,
-    started: str = "",
+    started: RunKey | None = None,
     *,
     status: int = 200,
     problem: str = "",
@@ -82,16 +85,15 @@ def request_page(
     if story is None:
         with reading() as connection:
             runs = runs_about(connection, pr_id)
-        known = bool(runs or started)
         return page(
             request,
             user,
             "request_unknown.html",
             here=HERE,
-            status=status if known else 404,
+            status=status if runs or started else 404,
             pr_id=pr_id,
             runs=runs,
-            started=RunKey(PLACE, started) if started else None,
+            started=started,
             problem=problem,
         )
     systems = remembered_systems()
@@ -103,7 +105,7 @@ def request_page(
         status=status,
         story=story,
         links={each.leg.role: _link(systems, each.leg) for each in story.sides},
-        started=RunKey(CANCEL, started) if started else None,
+        started=started,
         problem=problem,
         form_id=uuid.uuid4().hex,
         reasons=_reasons(systems, story),

@@ -142,7 +142,7 @@ def test_a_request_that_nobody_knows_is_not_there(server: TestClient, login: Any
 def test_a_request_that_is_being_placed_or_was_refused_says_so(
     server: TestClient, login: Any, ran: Any
 ) -> None:
-    assert "It is being placed by this run" in text(shown(server, login, f"{PAGE}/PR-9?run=page__1"))
+    assert "It is being placed by this run" in text(shown(server, login, f"{PAGE}/PR-9?placing=page__1"))
     ran(
         "dcb_place_request",
         "page__1",
@@ -249,7 +249,7 @@ def test_cancel_starts_a_run_once_however_often_it_is_sent(
     assert status == 303
     assert [each[:3] for each in started] == [("staff", "dcb_cancel_request", conf)] * 2
     (run_id,) = {each[3] for each in started}
-    assert to == f"{PAGE}/PR-1?run={run_id}"
+    assert to == f"{PAGE}/PR-1?cancelling={run_id}"
     assert "A cancellation was started: its run" in text(shown(server, login, to))
 
 

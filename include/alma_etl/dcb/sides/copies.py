@@ -5,11 +5,13 @@ Nothing is written by looking one up. A copy that cannot be used raises `Impossi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from alma_etl.alma import shapes
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.conf import Library
 from alma_etl.alma.items import Item
 from alma_etl.alma.user_requests import UserRequest
 from alma_etl.dcb.conf import LOOKED_UP, Copy, PlaceRequest
@@ -21,6 +23,7 @@ from alma_etl.dcb.sides.patrons import VirtualPatron, ensure_virtual_patron
 from alma_etl.dcb.sides.ports import Impossible, Unsettled, known
 from alma_etl.dcb.sides.systems import Systems
 from alma_etl.dcb.store.rows import LegRecord
+from alma_etl.remote.answers import ask
 
 _TRAVELLING = (Workflow.STANDARD, Workflow.PICKUP_ANYWHERE)
 _TROUBLES = {
@@ -30,6 +33,40 @@ _TROUBLES = {
     "REQUESTED": "is requested by somebody",
     "MISSING": "is missing",
 }
+
+
+@dataclass(frozen=True)
+class CopyPreview:
+    """A copy as its lender's Alma has it, for a person who is about to ask for it. ``trouble``: why it cannot be sent,
+    None for one that is in place."""
+
+    system: str
+    barcode: str
+    title: str
+    author: str
+    library: str
+    trouble: str | None
+
+
+def preview(systems: Systems, copy: Copy) -> CopyPreview:
+    """What a copy is and whether it is in place; two calls. Raises Impossible where there is none, Unsettled,
+    RemoteStop."""
+    item = _find(systems.alma(copy.system), copy)
+    bib: dict[str, Any] = item.raw.get("bib_data") or {}
+    library = shapes.desc((item.raw.get("item_data") or {}).get("library"))
+    return CopyPreview(
+        copy.system,
+        item.barcode,
+        _tidy(bib, "title"),
+        _tidy(bib, "author"),
+        f"{item.library} ({library})" if library and library != item.library else item.library,
+        _trouble(item),
+    )
+
+
+def libraries_of(systems: Systems, code: str) -> list[Library]:
+    """The libraries of an Alma; one call. Raises Unsettled, RemoteStop."""
+    return known(ask(systems.alma(code).conf.libraries, frozenset()), "The list of libraries") or []
 
 
 def look_up(
@@ -94,14 +131,22 @@ def _check_owner(place: PlaceRequest, system: SystemSettings, item: Item, what: 
 
 def _check_place(alma: AlmaClient, place: PlaceRequest, item: Item, what: str) -> None:
     """It is on its shelf, or requested by this very request. Raises Impossible, Unsettled, RemoteStop."""
-    if not item.process_type and item.base_status != "0":
+    trouble = _trouble(item)
+    if trouble is None:
         return
     rows = known(alma.requests.of_item(item.mms_id, item.holding_id, item.pid), "The item's requests") or []
     mark = marks.hold_mark(place.pr_id, Role.SUPPLIER)
     if item.process_type == "REQUESTED" and any(mark in row.comment for row in rows):
         return
+    raise Impossible(f"{what} {trouble}: choose another copy")
+
+
+def _trouble(item: Item) -> str | None:
+    """Why an item cannot be sent, None for one that is in place."""
+    if not item.process_type and item.base_status != "0":
+        return None
     usual = f"is not in place ({item.process_type or 'no reason given'})"
-    raise Impossible(f"{what} {_TROUBLES.get(item.process_type, usual)}: choose another copy")
+    return _TROUBLES.get(item.process_type, usual)
 
 
 def _facts(place: PlaceRequest, copy: Copy, item: Item, what: str) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from alma_etl.dcb.sides.copies import (
     drop_hold,
     ensure_patron_at,
     facts_of,
+    libraries_of,
     look_up,
     sent_to,
 )
-from alma_etl.dcb.sides.ports import Impossible, known
+from alma_etl.dcb.sides.ports import Impossible
 from alma_etl.dcb.store import LegRecord
 from alma_etl.errors import InputProblem
-from alma_etl.remote.answers import ask
 
 log = logging.getLogger(__name__)
 
@@ -338,8 +338,7 @@ def check_pickup(placing: Placing) -> None:
         if wanted is None:
             raise Impossible(f"pickup_library is missing: the UUID of a service point of {code}")
         return
-    alma = placing.context.systems.alma(code)
-    libraries = known(ask(alma.conf.libraries, frozenset()), "The list of libraries") or []
+    libraries = libraries_of(placing.context.systems, code)
     if wanted in [library.code for library in libraries]:
         return
     choices = ", ".join(
