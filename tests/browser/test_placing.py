@@ -61,7 +61,8 @@ def test_a_request_is_placed_with_six_fields_and_its_page_shows_what_was_looked_
     shoot(page, "place-form")
     form.get_by_role("button", name="Trigger").click()
     page.wait_for_url(re.compile(rf"/dags/{DAG}/runs/"))
-    (run,) = stack.api.call("GET", f"dags/{DAG}/dagRuns")["dag_runs"]
+    runs = stack.api.call("GET", f"dags/{DAG}/dagRuns")["dag_runs"]
+    (run,) = (each for each in runs if each["conf"].get("pr_id") == PR_ID)
     written = {name: value for name, value in run["conf"].items() if value}
     assert written == {**given, "workflow": "RET-STD"}
     assert stack.wait_for_end(DAG, run["dag_run_id"]) == "success"

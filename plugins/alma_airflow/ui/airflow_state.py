@@ -1,5 +1,6 @@
 """What Airflow's own database says of the jobs: schedules, pauses, and whether its parts run."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -93,3 +94,10 @@ def waiting_tasks(pool: str = "alma_api") -> list[WaitingTasks]:
             WaitingTasks(RunKey(dag_id, run_id), str(state), number)
             for dag_id, run_id, state, number in session.execute(asked)
         ]
+
+
+def paused_dags(dag_ids: Sequence[str]) -> set[str]:
+    """Those of the DAGs that are paused; one query."""
+    asked = select(DagModel.dag_id).where(DagModel.dag_id.in_(dag_ids), DagModel.is_paused.is_(True))
+    with create_session() as session:
+        return set(session.scalars(asked))

@@ -16,7 +16,7 @@ from alma_airflow.ui.forms import PostedForm
 from alma_airflow.ui.forms import field as field_of
 from alma_airflow.ui.guards import CurrentUser, can_start_runs, may_see_runs, may_start_runs
 from alma_airflow.ui.rendering import page
-from alma_airflow.ui.request_actions import request_address, run_id_of
+from alma_airflow.ui.request_actions import refuse_paused, request_address, run_id_of
 from alma_airflow.ui.requests import HERE, PLACE
 from alma_airflow.ui.start_runs import start_run
 from alma_airflow.ui.store_reading import dcb_store
@@ -104,6 +104,7 @@ def _send(user: BaseUser, form: FormData, values: Mapping[str, str], settings: D
         raise InputProblem(
             f"pr_id: the request {place.pr_id} is there already; leave it empty for one of its own"
         )
+    refuse_paused(PLACE)
     conf = {**given, "pr_id": place.pr_id, "dry_run": field_of(form, "dry_run") == "yes"}
     run = start_run(user, PLACE, conf, run_id=run_id_of(form))
     return RedirectResponse(request_address(place.pr_id, placing=run.run_id), 303)

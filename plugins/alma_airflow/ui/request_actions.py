@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData
 
 from alma_airflow.hooks import dcb as dcb_hooks
+from alma_airflow.ui.airflow_state import paused_dags
 from alma_airflow.ui.forms import PostedForm, field
 from alma_airflow.ui.guards import CurrentUser, may_start_runs
 from alma_airflow.ui.links import airflow_prefix
@@ -122,6 +123,7 @@ def cancel(request: Request, user: CurrentUser, form: PostedForm, pr_id: Request
             raise InputProblem(
                 f"It is run by {name_of(tracked.owner)} and only watched here: cancel it there"
             )
+        refuse_paused(CANCEL)
         start_run(user, CANCEL, {**conf, "dry_run": field(form, "dry_run") == "yes"}, run_id=run_id)
 
     return _done(request, user, pr_id, do, cancelling=run_id)
@@ -153,6 +155,15 @@ def login_of(user: BaseUser) -> str:
         if _LOGIN.fullmatch(each):
             return each
     raise InputProblem("Your login in Airflow cannot be kept in the history: it may be a name or an address")
+
+
+def refuse_paused(dag_id: str) -> None:
+    """Raises InputProblem for a DAG that is paused: its run would wait, and nobody would know why."""
+    if paused_dags([dag_id]):
+        raise InputProblem(
+            f"{dag_id} is paused in Airflow, so that nothing was started: switch it on at the top of its page, and "
+            "send the form again"
+        )
 
 
 def run_id_of(form: FormData) -> str:

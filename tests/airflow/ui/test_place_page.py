@@ -191,6 +191,17 @@ def test_an_id_that_is_used_is_refused(
     assert started[0][1]["pr_id"] == "PR-2"
 
 
+def test_where_the_dag_is_paused_nothing_is_sent(
+    server: TestClient, login: Any, almas: Almas, started: Any, dags: Any
+) -> None:
+    dags("dcb_place_request", paused=True)
+    page = send(server, login, opened(server, login), 200, **FIND, item_barcode=almas.book().barcode)
+    page = send(server, login, page, 422, do="send", user_id=PATRON, pickup_library="SCI")
+    assert "dcb_place_request is paused in Airflow" in text(page)
+    assert page.xpath("//input[@name='user_id']/@value") == [PATRON], "what was filled in stays"
+    assert started == []
+
+
 def test_without_settings_the_page_says_what_to_make(
     server: TestClient, login: Any, almas: Almas, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,12 +254,16 @@ def test_cancel_starts_a_run_once_however_often_it_is_sent(
 
 
 def test_what_cannot_be_started_is_a_sentence(
-    server: TestClient, login: Any, dcb: DcbStore, monkeypatch: pytest.MonkeyPatch
+    server: TestClient, login: Any, dcb: DcbStore, dags: Any
 ) -> None:
     add(dcb)
     status, answer, _ = send(server, login, shown(server, login, f"{PAGE}/PR-1"), "/cancel")
     assert status == 409
     assert "Airflow does not know the DAG dcb_cancel_request" in text(answer)
+    dags("dcb_cancel_request", paused=True)
+    status, answer, _ = send(server, login, shown(server, login, f"{PAGE}/PR-1"), "/cancel")
+    assert status == 409
+    assert "dcb_cancel_request is paused in Airflow, so that nothing was started" in text(answer)
 
 
 def test_a_request_of_others_is_only_watched(server: TestClient, login: Any, dcb: DcbStore) -> None:
