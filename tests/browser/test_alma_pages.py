@@ -20,6 +20,7 @@ MENU = {
     "/alma/": "page-overview",
     "/alma/deliveries": "page-deliveries",
     "/alma/requests": "page-requests",
+    "/alma/files": "page-files",
     "/alma/budget": "page-budget",
 }
 """The pages of the menu and the name of each one's picture."""

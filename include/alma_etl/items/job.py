@@ -39,6 +39,7 @@ class ItemCreation(FileJob[ItemProfile]):
     """Makes an item in Alma for every row, and a holding where the title has none at that place."""
 
     things = "items"
+    takes = "Lines MMS_ID|BARCODE, or CSV, TSV or Excel (.xlsx) with a header that has at least mms_id and barcode."
     title = "Items"
     outcomes = ItemOutcome
     columns = COLUMNS

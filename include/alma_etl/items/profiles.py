@@ -68,6 +68,30 @@ class ItemProfile(JobProfile):
                 raise ValueError(problem)
         return value
 
+    def sentences(self) -> list[str]:
+        given = {**self.values(date.min), **({"arrival_date": TODAY} if self.arrival_date == TODAY else {})}
+        values = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in given.items())
+        several = {
+            "first": "the one with the lowest id is taken",
+            "fail": "its rows are refused",
+        }[self.on_several_holdings]
+        found = [
+            f"Every row makes an item. What the row does not say: {values}."
+            if values
+            else "Every row makes an item.",
+            "A title without a holding at its place gets one."
+            if self.create_holding
+            else "Rows of a title without a holding at their place are refused.",
+            f"Where a title has several holdings at the place, {several}.",
+        ]
+        if self.create_holding and self.call_number_from:
+            found.append(
+                f"The call number of a new holding is from {', '.join(self.call_number_from)} of the bib."
+            )
+        if self.barcode_pattern != BARCODE_PATTERN:
+            found.append(f"Barcodes match {self.barcode_pattern}.")
+        return [*found, *self.dry_run_sentence()]
+
     def values(self, today: date) -> dict[str, str]:
         """What the profile gives to every row, by column."""
         arrival = today.isoformat() if self.arrival_date == TODAY else self.arrival_date

@@ -155,6 +155,7 @@ class FileJob(ABC, Generic[ProfileT]):
 
     unit: ClassVar[str] = "row"  # what one of its records is called
     things: ClassVar[str]  # what a file is a list of
+    takes: ClassVar[str] = ""  # the forms of a file, for people who upload one
     title: ClassVar[str]  # of the report's sheet
     outcomes: ClassVar[type[RowOutcome]]
     columns: ClassVar[tuple[str, ...]]  # of the report; `outcome` and `message` among them

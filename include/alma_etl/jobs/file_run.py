@@ -3,14 +3,16 @@
 The bytes that a run reads are kept in its folder: what happens to the dropped file afterwards changes nothing.
 """
 
+import hashlib
 import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
@@ -49,11 +51,12 @@ class RunSource(BaseModel):
     size: int
     stem: str
     extension: str
+    sha256: str = ""  # of the bytes; "" in the run of a version of this package that did not compute it
 
     def file_version(self, area: Area) -> FileVersion:
         """Return the file as the ledger keeps it."""
         arrived_at = datetime.fromisoformat(self.version.rpartition("@")[2])
-        return Arrival(area, self.key, self.etag, arrived_at, self.size).file
+        return replace(Arrival(area, self.key, self.etag, arrived_at, self.size).file, sha256=self.sha256)
 
 
 class FilePlan(BaseModel, Generic[ProfileT]):
@@ -160,9 +163,12 @@ class FileRun(PlannedRun[FilePlan[Any]]):
         check_size(info)
         try:
             with self.bucket.writer(self.key(INPUT)) as kept:
-                self.bucket.download(info, kept)
+                hashed = _Hashed(kept)
+                self.bucket.download(info, hashed)  # type: ignore[arg-type]
         except NoSuchObject as error:
             raise InputProblem(f"{error}: drop it again when it is complete") from error
+        source = source.model_copy(update={"sha256": hashed.sha256.hexdigest()})
+        self.write_model("source.json", source)
         return source
 
     @contextmanager
@@ -213,6 +219,18 @@ class FileRun(PlannedRun[FilePlan[Any]]):
         is_other = source is not None and source.version != _version(area, info)
         if is_other or not self.bucket.delete_version(key, info.etag):
             log.info("%s was replaced while it was loaded; the new version stays", printable(key))
+
+
+class _Hashed:
+    """A stream that is written to, with the SHA-256 of what was."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+
+    def write(self, part: bytes) -> int:
+        self.sha256.update(part)
+        return self._stream.write(part)
 
 
 def names_of(area: Area, key: str) -> tuple[str, str]:

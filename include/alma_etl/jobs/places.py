@@ -49,7 +49,7 @@ class Area:
 
 
 ITEMS = Area("items", "item_creation")
-AREAS = (ITEMS,)  # a further job that loads dropped files adds its own
+AREAS = (ITEMS,)  # a further job that loads dropped files adds its own, and itself to `FILE_JOBS`
 
 
 @dataclass(frozen=True)

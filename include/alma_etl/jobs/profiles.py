@@ -15,6 +15,16 @@ class JobProfile(BaseModel):
 
     dry_run: bool = False
 
+    def sentences(self) -> list[str]:
+        """What the profile does, for people who choose one: all its settings, unless a job has better words."""
+        given = self.model_dump(mode="json", exclude={"dry_run"}, exclude_none=True)
+        found = [f"{name}: {value}" for name, value in given.items() if value not in ("", [], {})]
+        return [*found, *self.dry_run_sentence()]
+
+    def dry_run_sentence(self) -> list[str]:
+        """That the profile writes nothing, where it does not."""
+        return ["A dry run: nothing is written, the report says what would be."] if self.dry_run else []
+
 
 OneProfile = TypeVar("OneProfile", bound=JobProfile)
 

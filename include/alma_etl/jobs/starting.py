@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from alma_etl.store.bucket import Bucket
 
 log = logging.getLogger(__name__)
+
+DRY_RUN = "dry-run"
+"""The remark with a dropped object by which its first run is a dry run, whatever the profile says."""
 
 
 class Start(TypedDict):
@@ -58,7 +61,7 @@ def new_starts(
         )
     for arrival in waiting[:at_most]:
         log.info("%s (%s): run %s", printable(arrival.key), counted(arrival.size, "byte"), arrival.run_id)
-    return [_start(arrival) for arrival in waiting[:at_most]]
+    return [_start(arrival, bucket.remarks(arrival.key)) for arrival in waiting[:at_most]]
 
 
 def counts_of(states: Sequence[str]) -> dict[str, int]:
@@ -88,11 +91,12 @@ def note_starts(bucket: Bucket, starts: Sequence[Start], states: Sequence[str]) 
     return f"{counted(len(good) - already, 'run')} started, {already} {verb(already, 'was', 'were')} there already."
 
 
-def _start(arrival: Arrival) -> Start:
+def _start(arrival: Arrival, remarks: Mapping[str, str]) -> Start:
+    dry_run = {"dry_run": True} if DRY_RUN in remarks else {}
     return Start(
         trigger_dag_id=arrival.area.dag_id,
         trigger_run_id=arrival.run_id,
-        conf={"key": arrival.key, "version": arrival.version},
+        conf={"key": arrival.key, "version": arrival.version, **dry_run},
         note=_note(arrival),
     )
 

@@ -21,6 +21,7 @@ logging.getLogger("smart_open").setLevel(logging.WARNING)
 
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed"}
+_AT_ONCE = {"409", "ConditionalRequestConflict"}  # somebody else writes it at this moment
 _DELETE_AT_ONCE = 1_000  # S3's limit for one DeleteObjects call
 _PART_SIZE = 8 << 20  # bytes held in memory while an object is written as a stream
 
@@ -63,6 +64,50 @@ class Bucket:
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Write a small object in one call: it appears whole or not at all."""
         self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
+
+    def put_beside(
+        self,
+        key: str,
+        stream: IO[bytes],
+        content_type: str,
+        *,
+        instead_of: str | None,
+        remarks: Mapping[str, str],
+    ) -> bool:
+        """Write an object where none lies that the writer does not know of; whether it was written.
+
+        ``instead_of``: the entity tag of the object that it replaces, None where there is to be none. ``remarks`` go
+        with the object; see `remarks`. A server that cannot write on a condition writes without one: look just before.
+        """
+        condition: dict[str, Any] = (
+            {"IfNoneMatch": "*"} if instead_of is None else {"IfMatch": f'"{instead_of}"'}
+        )
+        given: dict[str, Any] = {
+            "Bucket": self.name,
+            "Key": key,
+            "ContentType": content_type,
+            "Metadata": dict(remarks),
+        }
+        try:
+            self.client.put_object(Body=stream, **given, **condition)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code in _GONE | _REPLACED | _AT_ONCE:
+                return False
+            if code != "NotImplemented":
+                raise
+            stream.seek(0)
+            self.client.put_object(Body=stream, **given)
+        return True
+
+    def remarks(self, key: str) -> Mapping[str, str]:
+        """What the writer of an object left with it; nothing where there is no object."""
+        try:
+            return self.client.head_object(Bucket=self.name, Key=key)["Metadata"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _GONE:
+                return {}
+            raise
 
     def info(self, key: str) -> ObjectInfo | None:
         """Size, entity tag and time of one object, or None when there is none."""

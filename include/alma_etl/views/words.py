@@ -8,15 +8,15 @@ from functools import cache
 from typing import Literal
 
 from alma_etl.dcb.machine.vocabulary import Status
-from alma_etl.items.rows import ItemOutcome
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.jobs.outcomes import RowOutcome
+from alma_etl.views.file_jobs import FILE_JOBS
 from alma_etl.west.outcomes import MEANING, Outcome
 
 Tone = Literal["good", "plain", "wait", "bad"]
 
-OF_FILES: Mapping[str, type[RowOutcome]] = {"item_creation": ItemOutcome}
+OF_FILES: Mapping[str, type[RowOutcome]] = {job.area.dag_id: job.outcomes for job in FILE_JOBS.values()}
 """The outcomes of every job on dropped files that ships, by the job's word."""
 
 _STATES: Mapping[str, Tone] = {
@@ -29,6 +29,15 @@ _STATES: Mapping[str, Tone] = {
     "superseded": "plain",
     "ignored": "plain",
 }
+FILE_STATES: Mapping[str, str] = {
+    "arrived": "not loaded yet",
+    "started": "being loaded",
+    "done": "loaded",
+    "failed": "nothing could be loaded",
+    "superseded": "a newer version came first",
+    "ignored": "set aside",
+}
+"""What each state of a dropped file means, in the order in which they are shown."""
 _WEST: Mapping[Outcome, Tone] = {
     Outcome.DELIVERED: "good",
     Outcome.BAD_MARC: "wait",

@@ -14,6 +14,7 @@ class MenuEntry:
 MENU = (
     MenuEntry("Overview", "/"),
     MenuEntry("Deliveries", "/deliveries"),
+    MenuEntry("Files", "/files"),
     MenuEntry("Requests", "/requests"),
     MenuEntry("API budget", "/budget"),
 )

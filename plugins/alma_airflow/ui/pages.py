@@ -12,6 +12,7 @@ from alma_airflow.hooks.store import open_bucket
 from alma_airflow.ui import (
     budget,
     deliveries,
+    files,
     overview,
     placing,
     request_actions,
@@ -38,6 +39,7 @@ for _router in (
     placing.router,
     request_actions.router,
     requests.router,
+    files.router,
     budget.router,
     runs.router,
     static_files.router,

@@ -74,6 +74,8 @@ def _templates():  # type: ignore[no-untyped-def]
         "state_word": words.state,
         "outcome_word": words.outcome,
         "request_word": words.request_status,
+        "file_states": words.FILE_STATES,
+        "run_path_of": lambda dag_id, run_id: run_path(RunKey(dag_id, run_id)),
         "static": _static,
         "token_field": TOKEN,
         "zone": zone(),

@@ -18,7 +18,7 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, delete, event
 
-from alma_airflow.ui import downloads, pages, store_reading
+from alma_airflow.ui import downloads, files, pages, store_reading
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.store.bucket import NoSuchObject
@@ -74,7 +74,7 @@ class FakeBucket:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> FakeBucket:
     found = FakeBucket()
-    for module in (pages, downloads):
+    for module in (pages, downloads, files):
         monkeypatch.setattr(module, "open_bucket", lambda: found)
     return found
 

@@ -1,5 +1,6 @@
 """Which dropped files get a run, how it is called, and which keys are accepted."""
 
+import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from alma_etl.jobs.places import (
     run_mark,
     safe_stem,
 )
-from alma_etl.jobs.starting import new_starts, note_starts
+from alma_etl.jobs.starting import DRY_RUN, new_starts, note_starts
 
 NOW = timedelta(0)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -284,6 +285,25 @@ def test_what_was_started_is_not_offered_again_and_is_forgotten_when_the_file_ha
     left = settled(bucket, settle=NOW)
     assert not_started(bucket, left) == []
     assert len(started & set(bucket.get(STARTED).decode().replace('"', " ").replace(",", " ").split())) == 2
+
+
+def test_an_object_may_ask_for_a_dry_run_first(bucket):
+    wanted = {"instead_of": None, "remarks": {DRY_RUN: "yes"}}
+    assert bucket.put_beside("items/incoming/g/a.txt", io.BytesIO(b"1"), "text/plain", **wanted)
+    assert not bucket.put_beside("items/incoming/g/a.txt", io.BytesIO(b"2"), "text/plain", **wanted)
+    bucket.put("items/incoming/g/b.txt", b"1")
+    asked = {
+        start["conf"]["key"]: start["conf"].get("dry_run")
+        for start in new_starts(bucket, at_most=9, settle=NOW)
+    }
+    assert asked == {"items/incoming/g/a.txt": True, "items/incoming/g/b.txt": None}
+    first = bucket.info("items/incoming/g/a.txt")
+    again = {"instead_of": first.etag, "remarks": {}}
+    assert bucket.put_beside(first.key, io.BytesIO(b"2"), "text/plain", **again)
+    assert not bucket.put_beside(first.key, io.BytesIO(b"3"), "text/plain", **again)
+    assert bucket.get(first.key) == b"2"
+    assert bucket.remarks(first.key) == {}
+    assert bucket.remarks("items/incoming/g/gone.txt") == {}
 
 
 def test_a_file_dropped_again_is_new(bucket, monkeypatch):

@@ -3,8 +3,10 @@
 import ast
 from pathlib import Path
 
+from alma_etl.jobs.places import AREAS
 from alma_etl.store.ledger_models import file_table, run_table
 from alma_etl.views import words
+from alma_etl.views.file_jobs import FILE_JOBS
 
 ETL = Path(words.__file__).parents[1]
 
@@ -36,3 +38,10 @@ def test_every_state_has_a_colour():
         (check,) = (each for each in table.constraints if "state" in str(each.name))
         for word in str(check.sqltext).partition("(")[2].rstrip(")").split(", "):
             assert word.strip("'") in words._STATES, word
+            if table is file_table:
+                assert words.FILE_STATES[word.strip("'")]
+
+
+def test_every_area_has_its_job():
+    assert [job.area for job in FILE_JOBS.values()] == list(AREAS)
+    assert all(area == job.area.folder for area, job in FILE_JOBS.items())
