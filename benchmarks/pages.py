@@ -48,6 +48,7 @@ def paths() -> dict[str, str]:
         "files": "/alma/files",
         "files, searched": "/alma/files?search=17",
         "files, by name": "/alma/files?sort=key&state=arrived",
+        "set-up": "/alma/set-up",
         "runs of a job": "/alma/jobs/dcb_status_sync",
         "runs of a job, searched": "/alma/jobs/item_creation?search=17.csv",
         "requests": "/alma/requests",

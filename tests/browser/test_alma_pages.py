@@ -22,6 +22,7 @@ MENU = {
     "/alma/requests": "page-requests",
     "/alma/files": "page-files",
     "/alma/budget": "page-budget",
+    "/alma/set-up": "page-set-up",
 }
 """The pages of the menu and the name of each one's picture."""
 PHONE = 390
@@ -197,3 +198,17 @@ def test_a_page_can_be_used_by_keyboard(stack: RealStack, watched: Opened, deliv
     expect(page.get_by_role("link", name="To the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
+
+
+def test_a_check_of_the_set_up_is_run_from_its_page(stack: RealStack, watched: Opened) -> None:
+    page = watched()
+    page.goto(address(stack, "/alma/set-up"))
+    checked = page.locator("section", has=page.get_by_role("heading", name="Health of the installation"))
+    checked.get_by_role("button", name="Check now").click()
+    expect(page.get_by_role("status")).to_contain_text("alma_health_check was started")
+    runs = stack.api.call("GET", "dags/alma_health_check/dagRuns")["dag_runs"]
+    ended = {stack.wait_for_end("alma_health_check", each["dag_run_id"]) for each in runs}
+    page.goto(address(stack, "/alma/set-up"))
+    assert ended == {"success"}, checked.inner_text()
+    expect(checked.get_by_role("row", name=re.compile("alma_default.*answers.*SANDBOX"))).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^alma_default healthy"))).to_be_visible()

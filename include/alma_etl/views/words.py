@@ -16,6 +16,16 @@ from alma_etl.west.outcomes import MEANING, Outcome
 
 Tone = Literal["good", "plain", "wait", "bad"]
 
+
+@dataclass(frozen=True)
+class Word:
+    """A state or an outcome: `tone` is how it looks, `meaning` what it says where the word alone does not."""
+
+    word: str
+    tone: Tone
+    meaning: str = ""
+
+
 OF_FILES: Mapping[str, type[RowOutcome]] = {job.area.dag_id: job.outcomes for job in FILE_JOBS.values()}
 """The outcomes of every job on dropped files that ships, by the job's word."""
 
@@ -44,6 +54,18 @@ _WEST: Mapping[Outcome, Tone] = {
     Outcome.NOT_FOUND: "wait",
     Outcome.FAILED: "bad",
 }
+CHECKED: Mapping[str, Word] = {
+    "ok": Word("ok", "good", "as it should be"),
+    "warning": Word("warning", "wait", "half-configured: it works, something else does not"),
+    "missing": Word("missing", "bad", "broken: the work fails without it, or with it as it is"),
+    "unknown": Word("unknown", "wait", "it could not be read; never taken for missing"),
+}
+"""What a check of `alma_health_check` or `dcb_check_setup` came to."""
+CHECKS: Mapping[str, str] = {
+    "alma_health_check": "Health of the installation",
+    "dcb_check_setup": "Set-up of DCB",
+}
+"""The jobs that check instead of working, with what they check."""
 _RANKS: Mapping[Rank, Tone] = {
     Rank.MADE: "good",
     Rank.SETTLED: "good",
@@ -71,15 +93,6 @@ _REQUESTS: Mapping[str, tuple[Tone, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Word:
-    """A state or an outcome: `tone` is how it looks, `meaning` what it says where the word alone does not."""
-
-    word: str
-    tone: Tone
-    meaning: str = ""
-
-
 def state(word: str) -> Word:
     """The state of a run or a file."""
     return Word(word, _STATES.get(word, "plain"))
@@ -100,6 +113,8 @@ def outcome(word: str, job: str = "") -> Word:
 def _outcomes(job: str) -> Mapping[str, Word]:
     if job == "west_holdings":
         return {each.value: Word(each.value, _WEST.get(each, "plain"), MEANING[each]) for each in Outcome}
+    if job in CHECKS:
+        return CHECKED
     if job in OF_FILES:
         kind = OF_FILES[job]
         return {each.value: Word(each.value, _RANKS[each.weight.rank], each.meaning) for each in kind}

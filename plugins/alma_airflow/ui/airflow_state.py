@@ -8,13 +8,17 @@ from airflow.configuration import conf
 from airflow.jobs.job import Job
 from airflow.models.connection import Connection
 from airflow.models.dag import DagModel, DagTag
+from airflow.models.dagrun import DagRun
+from airflow.models.pool import Pool
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
 from sqlalchemy import func, select
 
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.views.budget import WaitingTasks
 from alma_etl.views.overview import Heartbeat, Schedule
+from alma_etl.views.set_up import PoolSlots
 
 TAG = "alma"
 """The tag of a DAG that the pages show."""
@@ -101,3 +105,29 @@ def paused_dags(dag_ids: Sequence[str]) -> set[str]:
     asked = select(DagModel.dag_id).where(DagModel.dag_id.in_(dag_ids), DagModel.is_paused.is_(True))
     with create_session() as session:
         return set(session.scalars(asked))
+
+
+def pool_slots(name: str) -> PoolSlots | None:
+    """A pool, with the tasks that hold a slot of it and those that wait for one; None when there is none; one query."""
+    states = {
+        "used": (TaskInstanceState.RUNNING, TaskInstanceState.QUEUED),
+        "waiting": (TaskInstanceState.SCHEDULED,),
+    }
+    counts = [
+        select(func.count())
+        .where(TaskInstance.pool == Pool.pool, TaskInstance.state.in_(wanted))
+        .scalar_subquery()
+        for wanted in states.values()
+    ]
+    with create_session() as session:
+        row = session.execute(select(Pool.slots, *counts).where(Pool.pool == name)).one_or_none()
+    return None if row is None else PoolSlots(name, *row)
+
+
+def is_under_way(dag_id: str) -> bool:
+    """Whether a run of a DAG waits to begin or runs; one query."""
+    going = select(func.count()).where(
+        DagRun.dag_id == dag_id, DagRun.state.in_((DagRunState.QUEUED, DagRunState.RUNNING))
+    )
+    with create_session() as session:
+        return bool(session.scalar(going))

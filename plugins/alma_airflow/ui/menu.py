@@ -17,4 +17,5 @@ MENU = (
     MenuEntry("Files", "/files"),
     MenuEntry("Requests", "/requests"),
     MenuEntry("API budget", "/budget"),
+    MenuEntry("Set-up", "/set-up"),
 )

@@ -18,6 +18,7 @@ from alma_airflow.ui import (
     request_actions,
     requests,
     runs,
+    set_up,
     static_files,
 )
 from alma_airflow.ui.gate import Gate
@@ -41,6 +42,7 @@ for _router in (
     requests.router,
     files.router,
     budget.router,
+    set_up.router,
     runs.router,
     static_files.router,
 ):
