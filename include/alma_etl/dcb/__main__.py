@@ -174,6 +174,8 @@ def _adopt(store: "DcbStore", given: argparse.Namespace) -> int:
     counts, refused = adopt_file(store, given.file, settings=_settings(given), now=datetime.now(UTC))
     sys.stdout.write(", ".join(f"{number} {outcome}" for outcome, number in counts.items()) + ".\n")
     sys.stderr.writelines(f"{message}\n" for message in refused)
+    if not any(counts.values()):
+        raise InputProblem(f"{given.file} holds no request.")
     return 1 if counts["refused"] == sum(counts.values()) else 0
 
 

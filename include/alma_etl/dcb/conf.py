@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,13 +26,26 @@ from alma_etl.errors import InputProblem
 from alma_etl.identifiers import read_characters
 from alma_etl.jobs.settings_files import Form, sentence_of
 
+
+def _one_line(value: object) -> object:
+    """A text in one line. Neither XML nor PostgreSQL takes what else cannot be printed."""
+    line = " ".join(value.split()) if isinstance(value, str) else value
+    if isinstance(line, str) and any(unicodedata.category(each) in ("Cc", "Cs") for each in line):
+        raise ValueError("holds characters that cannot be printed: type it anew")
+    return line
+
+
 # Ids go into paths of URLs and into the marker of the hold's comment.
+Stripped = StringConstraints(strip_whitespace=True)
 RequestId = Annotated[
-    str, Form(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "letters, digits, . _ and -, at most 64 of them")
+    str,
+    Stripped,
+    Form(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "letters, digits, . _ and -, at most 64 of them"),
 ]
-AlmaId = Annotated[str, Form(r"^[0-9]{5,20}$", "an id of Alma, which is 5 to 20 digits")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+AlmaId = Annotated[str, Stripped, Form(r"^[0-9]{5,20}$", "an id of Alma, which is 5 to 20 digits")]
+OneLine = BeforeValidator(_one_line)
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), OneLine]
 
 
 def _visible(value: object) -> object:
@@ -47,7 +61,7 @@ def _visible(value: object) -> object:
 Barcode = Annotated[
     str,
     BeforeValidator(_visible),
-    StringConstraints(strip_whitespace=True),
+    Stripped,
     Form(r"^[^\x00-\x1f\x7f]{1,100}$", "a barcode of 1 to 100 characters that can be printed"),
 ]
 
@@ -58,6 +72,14 @@ def _given(value: object) -> object:
 
 
 IfGiven = BeforeValidator(_given)
+
+
+def _stripped(value: object) -> object:
+    return _given(value.strip() if isinstance(value, str) else value)
+
+
+def _usual(value: object) -> object:
+    return _stripped(value) or Workflow.STANDARD
 
 
 def _lines(value: object) -> object:
@@ -73,7 +95,7 @@ def _spaced(value: object) -> object:
 CopyLine = Annotated[
     str,
     BeforeValidator(_spaced),
-    StringConstraints(strip_whitespace=True),
+    Stripped,
     Form(
         r"^[A-Za-z0-9_.-]{1,40} [^\x00-\x1f\x7f]{1,100}$",
         "the code of a system, a blank and a barcode, such as LENDER 31000000000000",
@@ -160,7 +182,11 @@ class PlaceRequest(_ConfPart):
         None, description="Alma code of the physical material type. Empty: that of the lender's item"
     )
     note: Annotated[Line | None, IfGiven] = Field(None, description="For the staff of the pickup library")
-    workflow: Annotated[Workflow, WithJsonSchema({"type": "string", "enum": [*map(str, Workflow)]})] = Field(
+    workflow: Annotated[
+        Workflow,
+        BeforeValidator(_usual),
+        WithJsonSchema({"type": "string", "enum": [*map(str, Workflow)]}),
+    ] = Field(
         Workflow.STANDARD,
         description="RET-STD: picked up at a library of the borrower's; RET-PUA: at a third system's; RET-EXP: the "
         "patron stands at the lender's desk with the book; RET-LOCAL: a book of the patron's own system, handed over "
@@ -209,9 +235,12 @@ class PlaceRequest(_ConfPart):
             )
         local = self.workflow is Workflow.LOCAL
         lenders = {copy.system for copy in self.copies}
+        others = {copy.system for copy in self.copies[1:]}
         if local and lenders != {self.borrower_system}:
             yield "RET-LOCAL is for a book of the patron's own system: supplier_system must be borrower_system"
-        if not local and self.borrower_system in lenders:
+        if not local and self.borrower_system in others:
+            yield f"suppliers: {self.borrower_system} is the borrower's system; copies of other libraries are tried"
+        if not local and self.borrower_system == self.supplier_system:
             yield (
                 "supplier_system and borrower_system are the same: that is a local request, which needs RET-LOCAL"
             )
@@ -233,7 +262,7 @@ class CancelRequest(_ConfPart):
     """The conf of `dcb_cancel_request`."""
 
     pr_id: RequestId = Field(description="Id of the patron request")
-    reason: Name | None = Field(
+    reason: Annotated[Name | None, IfGiven] = Field(
         None, description="Code of a request cancellation reason in Alma; else that of config/dcb.yaml"
     )
 
@@ -262,14 +291,21 @@ def read_place(conf: Mapping[str, Any] | None, settings: DcbSettings, *, own_id:
     known = ", ".join(sorted(settings.systems))
     missing = [name for name in ("supplier_system", "borrower_system") if not _given(given.get(name))]
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise InputProblem(
-            f"The request cannot be placed as given: {' and '.join(missing)}: is missing; the systems of "
+            f"The request cannot be placed as given: {' and '.join(missing)}: {verb} missing; the systems of "
             f"config/dcb.yaml are {known}"
         )
-    place = _read(given, PlaceRequest, "placed")
-    for field, code in _systems_of(place):
-        if code not in settings.systems:
+    for field in ("supplier_system", "borrower_system", "pickup_system"):
+        code = given[field] = _stripped(given.get(field))
+        if isinstance(code, str) and code not in settings.systems:
             raise InputProblem(f"{field}: there is no system {code!r} in config/dcb.yaml; known are {known}")
+    place = _read(given, PlaceRequest, "placed")
+    for copy in place.copies[1:]:
+        if copy.system not in settings.systems:
+            raise InputProblem(
+                f"suppliers: there is no system {copy.system!r} in config/dcb.yaml; known are {known}"
+            )
     _check_parts(place, settings)
     return place
 

@@ -173,7 +173,8 @@ def _check(tracked: Tracked, history: History) -> tuple[bool | None, str]:
             False,
             f"Replay: DIFFERS: the same transitions, but another memory at the end ({state.status}).",
         )
-    return True, f"Replay: {counted(len(history.steps), 'step')} lead to the same state."
+    verb = "leads" if len(history.steps) == 1 else "lead"
+    return True, f"Replay: {counted(len(history.steps), 'step')} {verb} to the same state."
 
 
 def _when(moment: datetime | None) -> str:

@@ -291,7 +291,8 @@ def _said(fault: ErrorDetails, model: type[BaseModel]) -> str:
         return "is missing"
     if kind == "extra_forbidden":
         parent = _model_at(model, fault["loc"][:-1])
-        return unknown(str(fault["loc"][-1]), parent.model_fields if parent else ())
+        fields = parent.model_fields if parent else {}
+        return unknown(str(fault["loc"][-1]), [each.alias or name for name, each in fields.items()])
     if kind in ("string_type", "invalid_key"):
         # A secret may stand in the wrong place: what was given is not repeated.
         unquoted = isinstance(given, int | float | date)
@@ -325,6 +326,8 @@ _WANTED = {
     "bool": "true or false",
     "dict": "settings of the form `name: value`",
     "model": "settings of the form `name: value`",
+    "datetime": "a time like 2026-11-02T10:00:00Z",
+    "timezone": "a time with its zone, like 2026-11-02T10:00:00Z",
     "list": "a list, such as [a, b]",
     "tuple": "a list, such as [a, b]",
     "set_type": "a list, such as [a, b]",

@@ -195,8 +195,8 @@ def _header_problem(headings: Sequence[str], names: Sequence[str | None], column
 def no_table(columns: Columns) -> InputProblem:
     """The error for a file in which no row looks like a row."""
     pair = "|".join(name.upper() for name in columns.headless)
-    forms = f"lines of the form {pair}, nor " if columns.headless else ""
+    forms = f"neither lines of the form {pair}, nor" if columns.headless else "not"
     return InputProblem(
-        f"The file has neither {forms}a header with the columns {', '.join(columns.required)}: "
+        f"The file has {forms} a header with the columns {', '.join(columns.required)}: "
         "docs/files.md shows the forms that are read"
     )

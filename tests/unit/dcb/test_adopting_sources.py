@@ -390,6 +390,35 @@ def test_the_command_adopts_a_file(world: World, tmp_path: Path, capsys: pytest.
 # --- a run
 
 
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ({"note": "x"}, "note: is not known here. Known are"),
+        ({"told": {"status": "LOANED", "since": "yesterday"}}, "told.since: must be a time like 2026-"),
+        ({"told": {"status": "LOANED", "since": "2026-11-02T10:00:00"}}, "must be a time with its zone"),
+    ],
+)
+def test_the_command_names_what_is_wrong_as_the_list_names_it(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: dict[str, Any], sentence: str
+) -> None:
+    path = tmp_path / "list.jsonl"
+    path.write_text(json.dumps({"pr_id": "x", "supplier": {"system": "LENDER"}, **row}), "utf-8")
+    assert main(["adopt", world.store_url, str(path)]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "reported" not in said
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\n"])
+def test_a_list_of_nothing_is_said_to_be_one(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(text, "utf-8")
+    assert main(["adopt", world.store_url, str(path)]) == 1
+    assert capsys.readouterr().err == f"{path} holds no request.\n"
+
+
 def test_a_dry_run_keeps_nothing_and_says_what_it_would(world: World) -> None:
     world.shows()
     assert world.run(dry_run=True) == only("created")

@@ -142,7 +142,7 @@ def test_nor_when_the_loan_was_renewed_once_and_its_date_of_renewal_stays() -> N
 
 def test_a_recall_that_ends_lets_the_patron_renew_again() -> None:
     story = loaned().see("S", None, "LOAN", "Active/RECALL", due="2026-02-20", other_requests=1)
-    assert story.actions == [["PREVENT_RENEWAL_AT_BORROWER"]] * 2  # recalled, and somebody waits
+    assert story.actions == [["PREVENT_RENEWAL_AT_BORROWER"]]  # for two reasons, once
     for loan, waiting in (("Active", 1), ("Active/RECALL", 0), ("?", 0), ("Active/OVERDUENOTIFICATION", 0)):
         story.see("S", None, "LOAN", loan, other_requests=waiting)
         assert ["RESTORE_RENEWAL_AT_BORROWER"] not in story.actions, (loan, waiting)
@@ -154,6 +154,21 @@ def test_a_recall_that_ends_lets_the_patron_renew_again() -> None:
     assert story.actions == []
     story.see("S", None, "LOAN", "Active/RECALL", other_requests=0)
     assert (story.flags, story.actions) == (["RECALLED"], [["PREVENT_RENEWAL_AT_BORROWER"]])
+
+
+@pytest.mark.parametrize(("loan", "waiting"), [("Active/RECALL", 0), ("Active", 1)])
+def test_a_recall_that_began_before_the_patron_had_the_book_counts_once_it_is_lent(
+    loan: str, waiting: int
+) -> None:
+    story = on_shelf().see("S", None, "LOAN", loan, other_requests=waiting)
+    assert (story.flags, story.actions) == ([], [])
+    assert story.see("B", "gone", "LOAN", "Active").path == ["LOANED"]
+    story.see("S", None, "LOAN", loan, other_requests=waiting)
+    assert (story.flags, story.actions) == (["RECALLED"], [["PREVENT_RENEWAL_AT_BORROWER"]])
+    for again in ("Active/OVERDUENOTIFICATION", "Active/RECALL"):
+        assert story.see("S", None, "LOAN", again, other_requests=waiting).actions == []
+    story.see("S", None, "LOAN", "Active", other_requests=0)
+    assert story.actions == [["RESTORE_RENEWAL_AT_BORROWER"]]
 
 
 def test_nothing_is_restored_that_was_not_prevented_or_once_the_book_is_back() -> None:
@@ -209,10 +224,27 @@ def test_and_is_not_over_while_the_item_does_not_show_it(item: str | None) -> No
     assert story.path == ["COMPLETED"]
 
 
-def test_a_loan_that_was_never_seen_to_run_cannot_be_forgotten() -> None:
-    story = returned().see("S", None, "TRANSIT", "none")
+def lent_at(made: str) -> Story:
+    story = Story().see("S", "IN_PROCESS", "TRANSIT", at=iso(1)).ack("BORROWER_PLACED", at=iso(2))
+    story.see("B", "gone", "LOAN", "Active", at=iso(3))
+    return story.ack("SUPPLIER_LOAN_CREATED", at=made)
+
+
+def test_a_loan_of_ours_may_end_and_be_forgotten_before_anybody_looked() -> None:
+    story = lent_at(iso(4)).see("S", None, "in place", "none", at=iso(10))
+    assert (story.path, story.flags) == (["RETURN_TRANSIT*", "COMPLETED"], ["RETURNED_DIRECT_TO_SUPPLIER"])
+    assert lent_at(iso(4)).see("S", None, "MISSING", "none", at=iso(10)).path == []
+    assert returned().see("S", None, "TRANSIT", "none").path == ["COMPLETED"]
+
+
+def test_and_a_list_that_is_as_old_as_the_loan_shows_no_end() -> None:
+    story = lent_at(iso(4)).see("S", None, "TRANSIT", "none", at=iso(4, 9))
     assert story.path == []
-    assert story.see("S", None, "in place", "none").path == ["COMPLETED"]  # by the item, as ever
+    story.see("S", None, "in place", "none", at=iso(4, 10))
+    assert story.path == ["RETURN_TRANSIT*", "COMPLETED"]
+    story = lent_at(iso(4)).see("S", None, "TRANSIT", "none", at=iso(4, 9))
+    story.see("S", None, "LOAN", "Active", at=iso(5)).see("S", None, "in place", "none", at=iso(5, 1))
+    assert story.path == ["RETURN_TRANSIT*", "COMPLETED"]
 
 
 def test_an_earlier_loan_of_the_same_item_does_not_hide_that_ours_was_forgotten() -> None:

@@ -197,7 +197,7 @@ IDS = ("supplier_mms_id", "supplier_holding_id", "supplier_item_pid")
     [
         (
             None,
-            "supplier_system and borrower_system: is missing; the systems of config/dcb.yaml are BORROWER, LENDER",
+            "supplier_system and borrower_system: are missing; the systems of config/dcb.yaml are BORROWER, LENDER",
         ),
         (
             without("supplier_system"),
@@ -235,7 +235,9 @@ IDS = ("supplier_mms_id", "supplier_holding_id", "supplier_item_pid")
         ),
         (PLACE | {"suppliers": "LENDER"}, "suppliers"),
         (PLACE | {"suppliers": ["LENDER 31", "ELSEWHERE 32"]}, "suppliers: there is no system 'ELSEWHERE'"),
-        (PLACE | {"suppliers": ["BORROWER 31"]}, "that is a local request"),
+        (PLACE | {"suppliers": ["BORROWER 31"]}, "suppliers: BORROWER is the borrower's system"),
+        (PLACE | {"pickup_system": "borrower"}, "pickup_system: there is no system 'borrower'"),
+        (PLACE | {"title": "A\x00title"}, "title: holds characters that cannot be printed"),
     ],
 )
 def test_a_faulty_conf_is_reported_by_its_field(conf: dict[str, Any] | None, reported: str) -> None:
@@ -255,6 +257,16 @@ def test_what_a_form_leaves_empty_is_not_given() -> None:
     bare = without(*IDS, "title") | {"pr_id": "X-1"}
     assert place == read_place(bare, shipped_settings())
     assert (place.pr_id, place.suppliers, place.fetched_at) == ("X-1", (), "BORROWER")
+    assert read_place(PLACE | {"workflow": " "}, shipped_settings()).workflow == "RET-STD"
+    assert read_cancel({"pr_id": "X-1", "reason": ""}).reason is None
+
+
+def test_blanks_that_came_along_with_a_pasted_value_are_not_part_of_it() -> None:
+    pasted = {name: f" {value}\n" for name, value in PLACE.items()} | {"workflow": "RET-STD "}
+    assert read_place(pasted, shipped_settings()) == read_place(PLACE, shipped_settings())
+    assert read_place(PLACE | {"title": "A title\nin two lines"}, shipped_settings()).title == (
+        "A title in two lines"
+    )
 
 
 @pytest.mark.parametrize(

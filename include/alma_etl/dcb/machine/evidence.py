@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from alma_etl.dcb.machine import flags
 from alma_etl.dcb.machine.adopting import weigh, with_other_ids
-from alma_etl.dcb.machine.loans import end_recall, outvotes, recall, take_loan
+from alma_etl.dcb.machine.loans import outvotes, take_loan, watch_recall
 from alma_etl.dcb.machine.memory import AFTER_LENDING, UNFIT, miss_hold, place_item, prove, see_hold
 from alma_etl.dcb.machine.model import (
     ItemRead,
@@ -65,7 +65,7 @@ def project(ctx: StepContext, seen: Observation) -> SeenAs:
     if seen.loan is not None:
         take_loan(ctx, seen, leg, seen.loan, where)
     if seen.role is Role.SUPPLIER:
-        end_recall(ctx, seen, leg)
+        watch_recall(ctx, seen, leg)
     if seen.txn is not None:
         _txn(ctx, seen, leg, seen.txn)
     if seen.patron is not None:
@@ -120,7 +120,8 @@ def _item(ctx: StepContext, seen: Observation, leg: Leg, read: ItemRead) -> Item
         ctx.stand(flags.UNKNOWN_PROCESS_TYPE, word is None)
         leg.raw_base, leg.raw_process = read.base_status, read.process_type
         _barcode(ctx, seen.role, leg, read.barcode)
-        _others(ctx, seen.role, leg, read.other_requests)
+        if read.other_requests is not None:
+            leg.other_requests = read.other_requests
     else:
         word = _missing(ctx, leg, seen.at)
     if word is None:
@@ -167,14 +168,6 @@ def _barcode(ctx: StepContext, role: Role, leg: Leg, barcode: str | None) -> Non
     elif barcode != ctx.state.leg(Role.SUPPLIER).barcode:
         # The virtual item's barcode follows the lender's; any other change is somebody's doing.
         ctx.flag(flags.barcode_changed(role))
-
-
-def _others(ctx: StepContext, role: Role, leg: Leg, count: int | None) -> None:
-    if count is None:
-        return
-    before, leg.other_requests = leg.other_requests, count
-    if role is Role.SUPPLIER and count and not before:
-        recall(ctx, leg)
 
 
 def _trouble(ctx: StepContext, role: Role, leg: Leg) -> None:

@@ -44,6 +44,8 @@ def take_loan(ctx: StepContext, seen: Observation, leg: Leg, read: LoanRead, whe
     """
     if read.found is None:
         return
+    if not read.found and _just_made(ctx, leg, seen.at):
+        return
     word = loan_of(read.loan_status)
     leg.raw_loan, leg.raw_loan_process = read.loan_status, read.process_status
     ctx.stand(flags.UNKNOWN_LOAN_STATUS, read.found and word is None)
@@ -66,6 +68,13 @@ def take_loan(ctx: StepContext, seen: Observation, leg: Leg, read: LoanRead, whe
         leg.loan_id = read.loan_id or leg.loan_id
 
 
+def _just_made(ctx: StepContext, leg: Leg, at: Moment | None) -> bool:
+    """A loan that we made a moment ago and nobody has seen yet: a list without it may be older than the loan."""
+    if leg.loan is not LoanState.ACTIVE or leg.raw_loan is not None or leg.loan_at is None or at is None:
+        return False
+    return not at.is_apart_from(leg.loan_at, ctx.policy.gap)
+
+
 # --- active
 
 
@@ -74,9 +83,6 @@ def _active(ctx: StepContext, role: Role, leg: Leg, read: LoanRead) -> None:
     ctx.stand(flags.UNKNOWN_LOAN_PROCESS_STATUS, read.process_status is not None and process is None)
     if ctx.status is Status.LOANED and leg.loan is LoanState.ACTIVE:
         _watch_due(ctx, role, leg, read, process)
-    recalled = process is LoanProcess.RECALL and leg.loan_process is not LoanProcess.RECALL
-    if recalled and role is Role.SUPPLIER:
-        recall(ctx, leg)
     leg.loan, leg.loan_process = LoanState.ACTIVE, process
     leg.due = read.due_date or leg.due
     leg.renewed = read.last_renew_date or leg.renewed
@@ -108,20 +114,29 @@ def _is_renewed(leg: Leg, read: LoanRead, process: LoanProcess | None) -> bool:
     return process is LoanProcess.RENEW and (leg.loan_process is not LoanProcess.RENEW or later)
 
 
-def recall(ctx: StepContext, leg: Leg) -> None:
-    """The lender wants the book back, or somebody there waits for it: the patron shall not renew any more."""
-    if ctx.status is Status.LOANED:
+def watch_recall(ctx: StepContext, seen: Observation, leg: Leg) -> None:
+    """The lender wants the book back, or somebody there waits for it: the patron shall not renew any more, until that
+    is over. It counts whenever it began: perhaps before the patron had the book."""
+    if ctx.status is not Status.LOANED:
+        return
+    recalled = leg.loan is LoanState.ACTIVE and leg.loan_process is LoanProcess.RECALL
+    if leg.recalled:
+        _end_recall(ctx, seen, leg)
+    elif recalled or (seen.item is not None and seen.item.other_requests):
         leg.recalled = True
         ctx.flag(flags.RECALLED)
         ctx.do(ActionType.PREVENT_RENEWAL_AT_BORROWER)
 
 
-def end_recall(ctx: StepContext, seen: Observation, leg: Leg) -> None:
+def _end_recall(ctx: StepContext, seen: Observation, leg: Leg) -> None:
     """The lender's loan is recalled no more and nobody waits for the book: the patron may renew again."""
     loan, item = seen.loan, seen.item
-    if not (leg.recalled and ctx.status is Status.LOANED and leg.loan is LoanState.ACTIVE):
-        return
-    if loan is None or not loan.found or alma_code(loan.process_status) not in _CALM:
+    if (
+        leg.loan is not LoanState.ACTIVE
+        or loan is None
+        or not loan.found
+        or alma_code(loan.process_status) not in _CALM
+    ):
         return
     counted = item is not None and item.other_requests is not None
     if leg.other_requests is None or (counted and not leg.other_requests):
@@ -165,9 +180,8 @@ def _is_in_hand(where: ItemState | None) -> bool:
 
 
 def _not_there(ctx: StepContext, role: Role, leg: Leg, where: ItemState | None, *, ran: bool) -> None:
-    """There is no loan. One of ours that was seen to run is over where the item is elsewhere: Alma may forget a loan
-    when it ends. As long as the item does not show that, nothing is known to have changed.
-    """
+    """There is no loan. One of ours that ran is over where the item is elsewhere: Alma may forget a loan when it ends.
+    As long as the item does not show that, nothing is known to have changed."""
     ran = ran or leg.relent is not None
     if not (ran and leg.lent and ctx.status in AFTER_LENDING):
         leg.loan, leg.loan_process = LoanState.NONE, None

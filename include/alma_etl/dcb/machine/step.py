@@ -149,7 +149,7 @@ def _lent(ctx: StepContext, ack: Ack, role: Role) -> None:
         # on the shelf must be seen once more to prove a return.
         leg.lent, leg.away, leg.back = True, True, None
         return
-    leg.at, leg.loan_at = ack.at or leg.at, None  # made, and not yet seen
+    leg.at, leg.loan_at, leg.raw_loan = ack.at or leg.at, ack.at, None  # made, and not yet seen
     leg.lent, leg.loan, leg.loan_process, leg.closed_in = True, LoanState.ACTIVE, None, None
     if ack.loan is not None:
         leg.due = ack.loan.due_date or leg.due
