@@ -439,10 +439,11 @@ class Leg:
         return self.hold_alive and started
 
 
-RULES = 2
+RULES = 3
 """The version of what the machine concludes; another one whenever histories kept before may lead elsewhere.
 
-1: up to 2026-11; 2: what follows from two reads needs both, and a loan that ended needs the item beside it.
+1: up to 2026-11; 2: what follows from two reads needs both, and a loan that ended needs the item beside it; 3: a recall
+counts whenever it began, and a loan of ours may be forgotten before it was seen.
 """
 
 
