@@ -195,8 +195,8 @@ def _header_problem(headings: Sequence[str], names: Sequence[str | None], column
 def no_table(columns: Columns) -> InputProblem:
     """The error for a file in which no row looks like a row."""
     pair = "|".join(name.upper() for name in columns.headless)
-    forms = f"neither lines of the form {pair}, nor" if columns.headless else "not"
+    forms = f"neither lines of the form {pair}, nor a" if columns.headless else "no"
     return InputProblem(
-        f"The file has {forms} a header with the columns {', '.join(columns.required)}: "
+        f"The file has {forms} header with the columns {', '.join(columns.required)}: "
         "docs/files.md shows the forms that are read"
     )
