@@ -30,13 +30,17 @@ HOME, CANCEL, SEND_BACK = Request.come_home, Request.cancelled_by_patron, Reques
 LEND = (SHIP, ARRIVE, BORROW, RETURN, HOME)
 # By the status in which it is adopted: what people do with the book, and how much of it before the adoption.
 COURSES: dict[Status, tuple[tuple[Step, ...], int]] = {
+    S.CONFIRMED: (LEND, 0),
     S.RPBA: (LEND, 0),
     S.PICKUP_TRANSIT: (LEND, 1),
+    S.RECEIVED_AT_PICKUP: (LEND, 2),
     S.READY_FOR_PICKUP: (LEND, 2),
     S.LOANED: (LEND, 3),
     S.RETURN_TRANSIT: (LEND, 4),
     S.AWAITING_RETURN: ((SHIP, ARRIVE, CANCEL, SEND_BACK, HOME), 3),
 }
+# dcb-service passes these on its way, and reports them before it has looked again.
+REPORTED_LATE = {S.CONFIRMED: S.RPBA, S.RECEIVED_AT_PICKUP: S.READY_FOR_PICKUP}
 BEFORE = 6  # ticks: a hold that vanished has to be missed twice
 
 
@@ -99,7 +103,7 @@ def _play(found: Adopted, url: str, patch: pytest.MonkeyPatch) -> None:
         found.states.append(world.run("dcb_status_sync").state)
     with patch.context() as of_watcher:
         of_watcher.setenv("AIRFLOW_CONN_ALMA_ETL_DB", url)
-        _report(found)
+        _report(found, late=True)
         _watch(found, "dcb_adopt_requests", {"source": "dcb_service"})
         _compare(found)
         _watch(found, "dcb_status_sync")
@@ -122,9 +126,9 @@ def _play(found: Adopted, url: str, patch: pytest.MonkeyPatch) -> None:
         _compare(found)
 
 
-def _report(found: Adopted) -> None:
-    """dcb-service's GraphQL shows what dcb-service has."""
-    for request in found.requests.values():
+def _report(found: Adopted, *, late: bool = False) -> None:
+    """dcb-service's GraphQL shows what dcb-service has, or in some a status that it had before."""
+    for status, request in found.requests.items():
         tracked = request.tracked
         lender, borrower = tracked.legs[Role.SUPPLIER], tracked.legs[Role.BORROWER]
         supplier = {
@@ -137,7 +141,7 @@ def _report(found: Adopted) -> None:
             "virtualPatron": {"localId": lender.user_id},
         }
         body = {
-            "status": tracked.status,
+            "status": status if late else tracked.status,
             "activeWorkflow": "RET-STD",
             "currentStatusTimestamp": found.world.clock.now().isoformat(),
             "patronHostlmsCode": borrower.system_code,
@@ -175,8 +179,9 @@ def test_every_run_succeeded(adopted: Adopted) -> None:
 @pytest.mark.parametrize("status", COURSES)
 def test_it_is_adopted_in_its_state_and_watched_to_its_end(adopted: Adopted, status: Status) -> None:
     course = adopted.statuses[status]
-    assert course[:2] == [(status, status)] * 2
-    for there, here in course[:-1]:
+    seen = REPORTED_LATE.get(status, status)
+    assert course[:2] == [(seen, status), (seen, seen)]
+    for there, here in course[1:-1]:
         # What dcb-service has cleaned up is over here, too, when the nightly comparison finds nothing of it.
         assert here == there or (there, here) in [(S.FINALISED, S.COMPLETED), (S.FINALISED, S.CANCELLED)]
     assert course[-1] == (S.FINALISED, S.FINALISED)
