@@ -339,7 +339,8 @@ def small_world(s3: Any, folder: Any) -> Iterator[World]:
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         options: dict[str, Any] = {"per_second": 0, "titles": 200, "closed_requests": "gone"}
-        lender = stack.enter_context(serve(Settings(api_key=KEYS["LENDER"], **options)))
+        # The lender anonymises: a loan that has ended is answered no more.
+        lender = stack.enter_context(serve(Settings(api_key=KEYS["LENDER"], ended_loans="gone", **options)))
         borrower = stack.enter_context(
             serve(
                 Settings(
