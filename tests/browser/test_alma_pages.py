@@ -133,6 +133,7 @@ def test_the_theme_is_the_one_that_airflow_was_given(
     ("path", "heading"),
     [
         ("/dags/west_holdings", "Runs of west_holdings"),
+        ("/dags/west_holdings/tasks/check_outcome", "Runs of west_holdings"),
         ("/dags/west_holdings/runs/{run}", "west_holdings"),
         ("/dags/west_holdings/runs/{run}/tasks/check_outcome", "west_holdings"),
     ],
