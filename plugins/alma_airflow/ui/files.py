@@ -290,6 +290,8 @@ def _file(
 ) -> HTMLResponse:
     found = _known(user, key, version)
     job = FILE_JOBS[found.file.area]
+    may_act = can_start_runs(user, job.area.dag_id)
+    ended = found.file.state in ("done", "failed")
     return page(
         request,
         user,
@@ -299,7 +301,8 @@ def _file(
         view=found,
         file=found.file,
         job=job,
-        may_act=can_start_runs(user, job.area.dag_id),
+        may_act=may_act,
+        place=_place(user, job) if ended and may_act else None,
         problem=problem,
         to_do=_paused({job.area.folder: job}) if found.file.state == "arrived" else [],
         file_path=file_path,
@@ -323,18 +326,19 @@ def _sandbox(conn_id: str, minute: int) -> bool:
 
 
 def _places(user: BaseUser, jobs: Mapping[str, FileJob[Any]]) -> list[UploadPlace]:
-    found = []
-    for job in jobs.values():
-        may_act = can_start_runs(user, job.area.dag_id)
-        try:
-            found.append(UploadPlace(job, may_act, settings_of(job)))
-        except InputProblem as problem:
-            found.append(UploadPlace(job, may_act, job.settings.model(profiles={}), f"{problem}."))
-        except (OSError, BotoCoreError, ClientError) as problem:
-            _log.warning("The profiles cannot be read: %s", problem)
-            away = "The bucket does not answer: nothing can be uploaded now."
-            found.append(UploadPlace(job, may_act, job.settings.model(profiles={}), away))
-    return found
+    return [_place(user, job) for job in jobs.values()]
+
+
+def _place(user: BaseUser, job: FileJob[Any]) -> UploadPlace:
+    may_act = can_start_runs(user, job.area.dag_id)
+    try:
+        return UploadPlace(job, may_act, settings_of(job))
+    except InputProblem as problem:
+        return UploadPlace(job, may_act, job.settings.model(profiles={}), f"{problem}.")
+    except (OSError, BotoCoreError, ClientError) as problem:
+        _log.warning("The profiles cannot be read: %s", problem)
+        away = "The bucket does not answer: nothing can be uploaded now."
+        return UploadPlace(job, may_act, job.settings.model(profiles={}), away)
 
 
 def _seen(user: BaseUser) -> dict[str, FileJob[Any]]:

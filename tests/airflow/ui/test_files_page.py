@@ -445,6 +445,48 @@ def loaded(ledger: Ledger, bucket: Bucket, key: str = "items/incoming/gifts/marc
     return found
 
 
+def test_corrected_rejects_are_loaded_again_from_the_page_of_their_file(
+    server: TestClient, login: Any, lying: Bucket, ledger: Ledger
+) -> None:
+    failed = loaded(ledger, lying)
+    address = f"/alma{files.file_path(failed.key, failed.version)}"
+    page = shown(server, login, address)
+    (form,) = page.xpath("//form[contains(@action, '/files/items/upload')]")
+    given = {each.get("name"): each.get("value") for each in form.xpath(".//input[@type='hidden']")}
+    (profile,) = form.xpath(".//option[@selected]/@value")
+    assert (given["corrects"], profile) == (failed.key, "gifts")
+    answer = server.post(
+        f"{PAGE}/items/upload",
+        headers={**login, **ORIGIN},
+        data={**given, "profile": profile},
+        files={"file": ("march.m.rejected.csv", b"mms_id,barcode\n990000000000104401,31166000000009\n")},
+    )
+    assert answer.status_code == 303, answer.text
+    assert "Corrects items/incoming/gifts/march.csv" in text(shown(server, login, answer.headers["location"]))
+    (correction,) = ledger.files(state="arrived")
+    assert correction.corrects == failed.key
+    assert "Corrected by" in text(shown(server, login, address))
+
+
+def test_a_viewer_and_a_file_under_way_get_no_form_to_correct(
+    server: TestClient, login: Any, lying: Bucket, ledger: Ledger
+) -> None:
+    failed = loaded(ledger, lying)
+    address = f"/alma{files.file_path(failed.key, failed.version)}"
+    assert not shown(server, headers_of("VIEWER"), address).xpath("//form")
+    ledger.start(failed, RunKey("item_creation", "again"))
+    assert not shown(server, login, address).xpath("//form[contains(@action, '/upload')]")
+
+
+def test_what_corrects_a_file_that_nobody_knows_is_refused(
+    server: TestClient, login: Any, lying: Bucket, ledger: Ledger
+) -> None:
+    answer = upload(server, login, corrects="items/incoming/gifts/never.csv")
+    assert answer.status_code == 422
+    assert "is not known" in answer.text
+    assert not ledger.files()
+
+
 def test_a_version_that_was_replaced_is_not_downloaded_as_the_other(
     server: TestClient, login: Any, lying: Bucket, ledger: Ledger
 ) -> None:
