@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from airflow.api.common.delete_dag import delete_dag
 from airflow.api_fastapi.app import create_app, get_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.jobs.job import Job
@@ -16,7 +17,7 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.utils import db
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, delete, event
+from sqlalchemy import Engine, delete, event, select
 
 from alma_airflow.ui import downloads, files, pages, store_reading
 from alma_etl.jobs.ledger import About, Ledger, Results
@@ -33,8 +34,14 @@ ROLES = ("VIEWER", "USER", "OP", "ADMIN")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TestClient]:
-    """Airflow's API server with the plugin, as it is started; an error that it would answer with 500 is raised."""
+    """Airflow's API server with the plugin, as it is started; an error that it would answer with 500 is raised.
+
+    It knows no DAG yet, whatever other tests of this process ran.
+    """
     db.initdb()
+    with create_session() as session:
+        for dag_id in session.scalars(select(DagModel.dag_id)).all():
+            delete_dag(dag_id, session=session)
     purge_cached_app()
     yield TestClient(create_app(apps="core"), base_url="http://localhost:8080", follow_redirects=False)
     purge_cached_app()
