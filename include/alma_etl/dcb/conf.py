@@ -31,7 +31,7 @@ def _one_line(value: object) -> object:
     """A text in one line. Neither XML nor PostgreSQL takes what else cannot be printed."""
     line = " ".join(value.split()) if isinstance(value, str) else value
     if isinstance(line, str) and any(unicodedata.category(each) in ("Cc", "Cs") for each in line):
-        raise ValueError("holds characters that cannot be printed: type it anew")
+        raise ValueError("holds characters that cannot be printed: type it again")
     return line
 
 

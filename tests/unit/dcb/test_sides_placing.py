@@ -301,7 +301,7 @@ def test_a_dry_run_cleared_as_a_real_one_places_and_a_dry_run_between_forgets_no
 
 def test_a_request_that_dcb_service_runs_is_not_placed_here(desk, almas):
     assert adopt(desk.context.store, reported("LOANED"), settings=SETTINGS, now=almas.now) == "created"
-    assert f"{PR_ID} cannot be placed: dcb-service runs it already" in desk.place(almas.conf(PR_ID))
+    assert f"{PR_ID} cannot be placed: it is run by dcb-service already" in desk.place(almas.conf(PR_ID))
     assert desk.left() == NOTHING
 
 

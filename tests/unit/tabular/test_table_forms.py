@@ -235,7 +235,7 @@ def with_entity(body):
         (zipped(xl__workbook_xml="<a/>"), "cannot be read"),
         (zipped(xl__workbook_xml="<a/>", xl__big_xml=b" " * 30_000_000), "would unpack to"),
         (with_entity(workbook(["mms_id", "barcode"], ["991", "1"])), "declares a document type"),
-        (workbook(["title", "author"], ["x", "y"]), "neither"),
+        (workbook(["title", "author"], ["x", "y"]), "no header with the columns"),
         (b"Dear colleague,\nhere is the list.\n", "neither"),
         (b"991,1\n991,2\n", "neither lines of the form MMS_ID|BARCODE, nor a header with"),
         (b"991|" + b"1" * (MAX_LINE + 1), "is longer than"),

@@ -261,7 +261,7 @@ def test_a_workbook_whose_only_list_is_on_a_hidden_sheet_has_none(opened):
     book = openpyxl.load_workbook(io.BytesIO(one_cell("barcode", "A1")))
     book.create_sheet("seen")
     book.worksheets[0].sheet_state = "veryHidden"
-    with pytest.raises(InputProblem, match="neither"):
+    with pytest.raises(InputProblem, match="no header with the columns"):
         opened(saved(book))
 
 

@@ -84,7 +84,7 @@ def _check_patron(placing: Placing) -> str:
     if tracked is not None:
         if not tracked.is_ours:
             raise InputProblem(
-                f"The request {place.pr_id} cannot be placed: {name_of(tracked.owner)} runs it already, and it is only "
+                f"The request {place.pr_id} cannot be placed: it is run by {name_of(tracked.owner)} already, and only "
                 "watched here"
             )
         if not is_same(place, tracked.conf):
