@@ -96,6 +96,7 @@ def test_a_killed_process_holds_nothing_and_stalls_nobody(store: str, crew: Crew
     assert most_in_a_second(workers.permits()) <= 20
 
 
+@pytest.mark.parametrize("store", ["postgres_store", "valkey"], indirect=True)
 def test_a_stopped_process_stalls_nobody_and_does_not_catch_up_in_a_burst(store: str, crew: Crews) -> None:
     """Stopped again and again at any point of its work, also in the middle of an exchange with the store."""
     workers = crew(store, 3, 50, threads=10, busy=0.0)
@@ -108,6 +109,21 @@ def test_a_stopped_process_stalls_nobody_and_does_not_catch_up_in_a_burst(store:
         victim.signal(signal.SIGCONT)
         continued = time.monotonic()
         workers.wait_until(lambda: victim.permits(after=continued))  # noqa: B023
+    workers.end()
+    assert most_in_a_second(workers.permits()) <= 50
+
+
+def test_on_sqlite_all_go_on_when_a_stopped_process_does(sqlite_store: str, crew: Crews) -> None:
+    """There the process itself writes: one that is stopped amid a statement keeps the file locked for the others."""
+    workers = crew(sqlite_store, 3, 50, threads=10, busy=0.0)
+    workers.work(0.5)
+    victim = workers.workers[0]
+    for _ in range(6):
+        victim.signal(signal.SIGSTOP)
+        workers.work(0.3)
+        victim.signal(signal.SIGCONT)
+        continued = time.monotonic()
+        workers.wait_until(lambda: all(worker.permits(after=continued) for worker in workers.workers))  # noqa: B023
     workers.end()
     assert most_in_a_second(workers.permits()) <= 50
 

@@ -1,7 +1,9 @@
 """The limiter's budget as one row of the state store, in PostgreSQL or SQLite.
 
-Each exchange is a single statement that commits by itself: a process that is stopped or cut off at any point
-holds no lock. It first locks the row, then reads the clock, so that waiting for the lock skews nothing.
+Each exchange is a single statement that commits by itself: on PostgreSQL a process that is stopped or cut off at any
+point holds no lock. (SQLite's statements run in the process itself: one that is stopped amid one, not killed, keeps
+the file locked until it goes on, and the others end with `LimiterUnavailable` when that takes longer than their
+retries.) It first locks the row, then reads the clock, so that waiting for the lock skews nothing.
 The rules are those of `alma_etl.remote.limiter_budget`.
 """
 
