@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from lxml import etree
+from pydantic import BeforeValidator
 
 if TYPE_CHECKING:
     from pymarc import Field, Record
@@ -32,6 +33,26 @@ SCHEMES = {
 }
 NO_SCHEME = " "
 _DEWEY = ("082", "092")
+
+
+def _tag(value: object) -> str:
+    """A tag as it was meant: YAML reads an unquoted 050 as the octal number 40."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = next((tag for tag in (f"{value:03o}", f"{value:03d}") if tag in SCHEMES), str(value))
+    if value not in SCHEMES:
+        raise ValueError(f"{value!r} is no field with a call number; known are {', '.join(SCHEMES)}")
+    return str(value)
+
+
+def _tags(value: object) -> object:
+    if value is None or value == "none":
+        return ()
+    tags = [value] if isinstance(value, str | int) else value
+    return tuple(_tag(tag) for tag in tags) if isinstance(tags, list | tuple) else value
+
+
+Tags = Annotated[tuple[str, ...], BeforeValidator(_tags)]
+"""Fields with a call number, in the order in which a profile wants them tried; `none` and [] are no field."""
 
 
 @dataclass(frozen=True)

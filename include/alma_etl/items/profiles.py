@@ -2,11 +2,11 @@
 
 import re
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import field_validator
 
-from alma_etl.inventory.call_numbers import SCHEMES
+from alma_etl.inventory.call_numbers import Tags
 from alma_etl.inventory.item_fields import FIELDS, as_date, field_problem
 from alma_etl.items.rows import BARCODE_PATTERN
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
@@ -26,7 +26,7 @@ class ItemProfile(JobProfile):
     arrival_date: str | None = None
     create_holding: bool = True
     on_several_holdings: Literal["first", "fail"] = "first"
-    call_number_from: tuple[str, ...] = ()
+    call_number_from: Tags = ()
     barcode_pattern: str = BARCODE_PATTERN
     fields: dict[str, Code] = {}  # noqa: RUF012 - pydantic copies it
 
@@ -38,14 +38,6 @@ class ItemProfile(JobProfile):
         if isinstance(value, str) and value != TODAY and as_date(value) is None:
             raise ValueError("write a date of the form 2026-08-01, or today")
         return value
-
-    @field_validator("call_number_from", mode="before")
-    @classmethod
-    def _tags(cls, value: object) -> object:
-        if value is None or value == "none":
-            return ()
-        tags = [value] if isinstance(value, str | int) else value
-        return tuple(_tag(tag) for tag in tags) if isinstance(tags, list | tuple) else value
 
     @field_validator("barcode_pattern")
     @classmethod
@@ -110,12 +102,3 @@ class ItemProfile(JobProfile):
 ItemProfiles = JobProfiles[ItemProfile]
 SETTINGS = SettingsFile("config/item_profiles.yaml", ItemProfiles, "alma_etl.items")
 GIVES = "your library, location and item policy"
-
-
-def _tag(value: Any) -> str:
-    """A tag as it was meant: YAML reads an unquoted 050 as the octal number 40."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = next((tag for tag in (f"{value:03o}", f"{value:03d}") if tag in SCHEMES), str(value))
-    if value not in SCHEMES:
-        raise ValueError(f"{value!r} is no field with a call number; known are {', '.join(SCHEMES)}")
-    return str(value)

@@ -46,7 +46,8 @@ class RowOutcome(StrEnum):
 
 
 def end_of(row: Row, columns: Sequence[str], outcome: RowOutcome, message: str = "", **values: object) -> End:
-    """Return the end of a row as the `columns` of a report; its message names what was `cleaned` in the row, too."""
+    """Return the end of a row as the `columns` of a report; its message names what was `cleaned` in the row, and its
+    `remarks`, too."""
     cells = {column: row.get(column, "") for column in columns}
-    message = "; ".join(part for part in (message, row.get("cleaned", "")) if part)
+    message = "; ".join(part for part in (message, *row.get("remarks", ()), row.get("cleaned", "")) if part)
     return {"line": row["line"], **cells, **values, "outcome": outcome.value, "message": message}
