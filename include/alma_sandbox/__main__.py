@@ -18,6 +18,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=7, help="chooses the invented catalogue (default 7)")
     parser.add_argument("--titles", type=int, default=400, help="titles in the catalogue (default 400)")
     parser.add_argument(
+        "--aleph-items", type=int, default=600, help="items that the pretend Aleph at /X has (default 600)"
+    )
+    parser.add_argument(
         "--api-key",
         help='key with all rights (default: that of the environment, ALMA_SANDBOX_API_KEY, or "sandbox")',
     )

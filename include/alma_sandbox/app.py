@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alma_sandbox.aleph import xserver
 from alma_sandbox.control import surface as control
 from alma_sandbox.gateway.endpoint import endpoint, query_without_key
 from alma_sandbox.http import errors
@@ -41,6 +42,7 @@ class _Front:
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start":
                 trace.status = message["status"]
+            if message["type"] == "http.response.start" and scope["path"] != xserver.PATH:
                 headers = [
                     (b"server", b"Layer7-API-Gateway"),
                     (b"x-request-id", f"{trace.number:010d}".encode()),
@@ -72,7 +74,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     ]
     pages = {404: _pages(errors.unknown_path), 405: _pages(errors.wrong_method)}
     app = Starlette(
-        routes=[*routes, *sru.routes(sandbox), *control.routes(sandbox)], exception_handlers={**pages}
+        routes=[*routes, *sru.routes(sandbox), *xserver.routes(sandbox), *control.routes(sandbox)],
+        exception_handlers={**pages},
     )
     app.router.redirect_slashes = False
     app.add_middleware(_Front, sandbox=sandbox)

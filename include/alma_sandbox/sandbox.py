@@ -7,6 +7,7 @@ from alma_sandbox.administration.events import Events
 from alma_sandbox.administration.jobs import Jobs
 from alma_sandbox.administration.po_lines import PoLines
 from alma_sandbox.administration.sets import Sets
+from alma_sandbox.aleph.world import AlephWorld
 from alma_sandbox.catalogue.records import Holding
 from alma_sandbox.catalogue.store import Catalogue
 from alma_sandbox.circulation.loans import Loans
@@ -47,6 +48,7 @@ class Sandbox:
         self.loans = Loans(self)
         self.jobs = Jobs(self)
         self.po_lines = PoLines(self)
+        self.aleph = AlephWorld(self)
         self.events.clear()
         self.locks: set[str] = set()  # bibs that somebody has open in the editor
         self.in_house_uses: dict[str, int] = {}  # item pid -> uses that scan-in registered

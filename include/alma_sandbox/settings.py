@@ -20,9 +20,9 @@ class RouteLatency(BaseModel):
 class Settings(BaseModel):
     """How this sandbox behaves.
 
-    ``seed``, ``titles``, ``institution`` and ``suffix`` choose the catalogue and are fixed at the start; all
-    the rest may be changed at run time by ``POST /sandbox/settings``. ``api_key`` gives full rights; ``<api_key>-ro``
-    reads only; ``<api_key>-bibs`` has rights in the area Bibs and nowhere else.
+    ``seed``, ``titles``, ``aleph_items``, ``institution`` and ``suffix`` choose the data and are fixed at the start;
+    all the rest may be changed at run time by ``POST /sandbox/settings``. ``api_key`` gives full rights;
+    ``<api_key>-ro`` reads only; ``<api_key>-bibs`` has rights in the area Bibs and nowhere else.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -83,6 +83,38 @@ class Settings(BaseModel):
     webhook_copies: int = Field(default=1, ge=1, le=10, description="how often each event is delivered")
     webhook_secret: str = Field(default="sandbox", description="signs webhooks; not a secret of anybody")
 
+    aleph_items: int = Field(
+        default=600, ge=0, le=1_000_000, description="items that Aleph has at first, one for each Alma item"
+    )
+    aleph_library: str = Field(default="USM50", pattern=r"^[A-Za-z0-9]{1,5}$", description="its ADM library")
+    aleph_access: Literal["open", "refused", "refused_200", "off"] = Field(
+        default="open",
+        description="refused: this host is not allowed, an HTML page of status 403 (refused_200: of status 200); "
+        "off: the X-Server is switched off",
+    )
+    aleph_users: dict[str, list[str]] = Field(
+        default={"WWW-X": ["UPD-ITEM", "READ-ITEM", "CREATE-ITEM"], "READER": ["READ-ITEM"]},
+        description="users, whose passwords are their names, and what of WWW-X each may do",
+    )
+    aleph_session_s: float = Field(default=3600, ge=0, description="how long a session can be used")
+    aleph_padding: Literal["padded", "bare"] = Field(
+        default="padded", description="numbers in answers: 000000051 and 00010, or 51 and 10"
+    )
+    aleph_temp_location: Literal["letter", "word"] = Field(
+        default="letter", description="z30-temp-location with translate=N: Y and N, or Yes and No"
+    )
+    aleph_barcode_checksum: Literal["off", "correct", "generate"] = Field(
+        default="off",
+        description="correct: the last digit of a barcode that is sent is put right; generate: besides, an item whose "
+        "XML has no barcode gets a new one",
+    )
+    aleph_barcode_parameter: Literal["item_barcode", "barcode", "both"] = Field(
+        default="item_barcode", description="what read-item calls a barcode"
+    )
+    aleph_status_moves: dict[str, str] = Field(
+        default={}, description="process statuses that have become others by the next read-item"
+    )
+
     @field_validator("webhook_url")
     @classmethod
     def _is_local(cls, value: str | None) -> str | None:
@@ -92,7 +124,7 @@ class Settings(BaseModel):
 
     def fixed(self) -> dict[str, object]:
         """The settings that choose the data and cannot change while the sandbox runs."""
-        return self.model_dump(include={"seed", "titles", "api_key", "institution", "suffix"})
+        return self.model_dump(include={"seed", "titles", "aleph_items", "api_key", "institution", "suffix"})
 
     def place(self) -> Institution:
         """The institution whose Alma this is."""

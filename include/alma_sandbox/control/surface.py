@@ -16,7 +16,7 @@ from alma_sandbox.catalogue.holdings import count
 from alma_sandbox.catalogue.marc import to_element
 from alma_sandbox.catalogue.records import Bib, Holding
 from alma_sandbox.catalogue.variants import CYCLE, GOOD, VARIANTS, variant_of
-from alma_sandbox.control import rearranging, staff
+from alma_sandbox.control import aleph, rearranging, staff
 from alma_sandbox.control.common import Work, common_routes, mapping, routes_at
 from alma_sandbox.routes.jobs import publish_ended
 from alma_sandbox.sandbox import Sandbox
@@ -67,6 +67,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
     return [
         *common_routes(sandbox, clock_moved=lambda: publish_ended(sandbox)),
+        *aleph.routes(sandbox),
         *routes_at("counts", get=read_counts),
         *routes_at("state", get=read_state),
         *routes_at("variants", get=variants),
@@ -127,6 +128,11 @@ def snapshot(sandbox: Sandbox) -> dict[str, Any]:
         "loans": {key: _plain(found) for key, found in sandbox.loans.by_id.items()},
         "jobs": {key: _plain(found) for key, found in sandbox.jobs.by_id.items()},
         "po_lines": {key: _plain(found) for key, found in sorted(sandbox.po_lines.by_number.items())},
+        "aleph_items": {
+            key: None if item is None else asdict(item) for key, item in sorted(sandbox.aleph.changed.items())
+        },
+        "aleph_bookings": {key: asdict(found) for key, found in sorted(sandbox.aleph.bookings.items())},
+        "aleph_ill": dict(sorted(sandbox.aleph.ill_barcodes.items())),
         "in_house_uses": dict(sorted(sandbox.in_house_uses.items())),
         "letters": dict(enumerate(sandbox.letters)),
     }

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from alma_sandbox.gateway.admission import key_name, may, rights_of
-from alma_sandbox.gateway.faults import FaultRule, spoilt
+from alma_sandbox.gateway.faults import ONLY_ALEPH, FaultRule, spoilt
 from alma_sandbox.gateway.log import Entry
 from alma_sandbox.http.answers import JSON_TYPE, XML_TYPE, Answer, Plain, as_json, as_xml
 from alma_sandbox.http.call import BASE, Call, RouteEntry, asks_for_json
@@ -92,12 +92,15 @@ async def _serve(
     trace.fault = ",".join(rule.kind for rule in rules)
     await _wait(latency(sandbox, target) + _slowness(rules, after=False))
     spoiler = next((rule for rule in rules if rule.kind != "slow"), None)
+    if spoiler is not None and spoiler.kind in ONLY_ALEPH:
+        spoiler = None
     if spoiler is not None and not spoiler.strikes_after:
         await _wait(_slowness(rules, after=True))
         return spoilt(sandbox, spoiler, trace, None, json=wants_json)
-    response = _apply(sandbox, entry, request, query, body, wants_json, trace)
+    ignored = frozenset() if spoiler is None else spoiler.ignored
+    response = _apply(sandbox, entry, request, query, body, wants_json, trace, ignored)
     await _wait(_slowness(rules, after=True))
-    if spoiler is not None:
+    if spoiler is not None and spoiler.kind != "ignore":
         return spoilt(sandbox, spoiler, trace, response, json=wants_json)
     return response
 
@@ -127,10 +130,13 @@ def _apply(
     body: bytes,
     wants_json: bool,
     trace: Entry,
+    ignored: frozenset[str],
 ) -> Response:
     """Run the handler and render what it returns, or the error that it raises."""
     base = f"{request.url.scheme}://{request.headers.get('host', '127.0.0.1')}{BASE}"
-    call = Call(sandbox, request.method, request.path_params, query, request.headers, body, wants_json, base)
+    call = Call(
+        sandbox, request.method, request.path_params, query, request.headers, body, wants_json, base, ignored
+    )
     try:
         found = entry.handlers["GET" if request.method == "HEAD" else request.method](call)
     except Refusal as refusal:

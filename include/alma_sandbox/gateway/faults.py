@@ -33,11 +33,24 @@ if TYPE_CHECKING:
 Kind = Literal[
     "refuse", "per_second", "daily", "server_error", "bad_gateway", "maintenance", "xml_error", "drop",
     "truncated", "malformed", "slow", "charset", "huge", "body",
-    "short", "miscount",
+    "short", "miscount", "ignore", "aleph_error", "login", "other_key",
 ]  # fmt: skip
 
 # Kinds that spoil the answer of a call that took effect; the others strike before any effect.
-_AFTER = {"drop", "truncated", "malformed", "slow", "charset", "huge", "short", "miscount"}
+_AFTER = {
+    "drop",
+    "truncated",
+    "malformed",
+    "slow",
+    "charset",
+    "huge",
+    "short",
+    "miscount",
+    "ignore",
+    "other_key",
+}
+ONLY_ALEPH = frozenset({"aleph_error", "login", "other_key"})
+"""Kinds that the X-Server alone knows; a call of Alma that one of them matches is answered as ever."""
 _CHUNK = 1 << 20
 
 
@@ -56,7 +69,10 @@ class FaultRule(BaseModel):
     ``ms``), ``charset`` (the body in ``encoding`` while the header says UTF-8), ``huge`` (a body of ``bytes``),
     ``body`` (``text`` with ``status`` and ``content_type``), ``short`` (a list without its last ``rows`` rows, or
     without those that hold ``text``, its count left as it is), ``miscount`` (a list that counts ``by`` more than it
-    names, or fewer when negative). Per-second and daily refusals strike before any
+    names, or fewer when negative), ``ignore`` (a write is answered as done and leaves ``fields`` as they were, ``*``
+    all of them). Of the X-Server alone: ``aleph_error`` (the ``messages`` are its ``<error>`` texts; with ``applied``
+    they stand before its own), ``login`` (root ``<login>`` with ``message``; a session that was used is over),
+    ``other_key`` (the answer names another document). Per-second and daily refusals strike before any
     effect; ``applied`` overrides when a kind strikes: true = the call takes effect, only its answer is spoilt.
     """
 
@@ -82,6 +98,8 @@ class FaultRule(BaseModel):
     text: str = ""
     rows: int = Field(default=1, ge=1)
     by: int = 1
+    fields: list[str] = []
+    messages: list[str] = ["Failed to update the item "]
     content_type: str | None = None
 
     @field_validator("path")
@@ -110,6 +128,11 @@ class FaultRule(BaseModel):
         if len(chosen) > 1:
             raise ValueError(f"give one of nth, first, every and probability, not {' and '.join(chosen)}")
         return self
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """The fields that a write leaves as they were."""
+        return frozenset(self.fields) if self.kind == "ignore" else frozenset()
 
     @property
     def strikes_after(self) -> bool:

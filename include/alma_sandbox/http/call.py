@@ -29,6 +29,7 @@ class Call:
     body: bytes
     json: bool
     base: str  # scheme://host/almaws/v1 as the caller wrote it
+    ignored: frozenset[str] = frozenset()  # fields that a write leaves as they were, by a fault
 
     @property
     def catalogue(self) -> Catalogue:

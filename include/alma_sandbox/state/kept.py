@@ -16,6 +16,8 @@ from alma_sandbox.administration.events import Events
 from alma_sandbox.administration.jobs import JOBS, Instance, Job, Jobs
 from alma_sandbox.administration.po_lines import PoLine, PoLines
 from alma_sandbox.administration.sets import AlmaSet, Sets
+from alma_sandbox.aleph.records import Booking, StoredZ30
+from alma_sandbox.aleph.world import AlephWorld
 from alma_sandbox.catalogue.ids import Counter
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record
 from alma_sandbox.catalogue.records import Bib, Holding, Item
@@ -44,6 +46,7 @@ KEPT: dict[type, tuple[str, ...]] = {
         "bibs", "holdings", "items", "_holdings_of", "_items_of", "_barcodes", "_barcode_of", "_network_numbers",
         "_oclc",
     ),
+    AlephWorld: ("changed", "_owners", "bookings", "ill_barcodes", "documents"),
     Counter: ("_first", "_next"),
     Sets: ("by_id",),
     Users: ("by_id", "passwords", "modified", "edited_by_hand", "_ids"),
@@ -67,6 +70,7 @@ LEFT: dict[type, dict[str, str]] = {
     Sandbox: {"settings": "by the rule of ``settings_now``", "_initial": "the command line's"},
     Consortium: {"settings": "by the rule of ``settings_now``", "_initial": "the command line's"},
     Catalogue: dict.fromkeys(("seed", "size", "institution", "suffix"), "the settings give it"),
+    AlephWorld: dict.fromkeys(("sessions", "_number"), "a restart of Aleph ends every session"),
     Counter: {"_suffix": "the settings give it", "taken": "of this process"},
     Events: {"_pool": "threads of this process"},
     SlidingSecond: dict.fromkeys(("_now", "_admitted"), "calls of the last second"),
@@ -77,6 +81,8 @@ LEFT: dict[type, dict[str, str]] = {
         "what this process was asked",
     ),
 }  # fmt: skip
+ADDED = frozenset({"aleph"})
+"""Parts that came later: an older file does not have them, and they are as at the start."""
 SECRETS = ("api_key", "client_id", "client_secret")
 """Settings that are given at each start and stand in no file."""
 
@@ -84,7 +90,7 @@ _RECORDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
         Bib, Holding, Item, Record, ControlField, DataField, AlmaSet, UserRequest, Loan, Instance, PoLine, Transaction,
-        PatronRequest,
+        PatronRequest, StoredZ30, Booking,
     )
 }  # fmt: skip
 _TAG = "!"
@@ -97,7 +103,7 @@ def parts(world: World) -> dict[str, Any]:
         return {"consortium": world, **{name: getattr(world, name) for name in names}}
     names = (
         "clock", "tracking", "second", "daily", "faults", "log", "catalogue", "sets", "users", "requests", "loans",
-        "jobs", "po_lines", "events",
+        "jobs", "po_lines", "events", "aleph",
     )  # fmt: skip
     found = {name: getattr(world, name) for name in names}
     return {"sandbox": world, **found, "counter": world.catalogue.counter}
@@ -123,6 +129,7 @@ def restore(world: World, kept: dict[str, Any]) -> None:
                 for attribute in KEPT[type(part)]
             }
             for name, part in parts(world).items()
+            if name in kept["parts"] or name not in ADDED
         }
         for name, part in parts(world).items():
             for attribute in REFERENCES.get(type(part), ()):
@@ -131,9 +138,10 @@ def restore(world: World, kept: dict[str, Any]) -> None:
         settings = settings_now(world._initial, kept["settings"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    for name, part in parts(world).items():
-        for attribute, value in read[name].items():
-            setattr(part, attribute, value)
+    found = parts(world)
+    for name, values in read.items():
+        for attribute, value in values.items():
+            setattr(found[name], attribute, value)
     world.settings = settings
     world.log.resize(settings.log_size)
 
