@@ -73,6 +73,15 @@ class TextFile:
                 if not block:
                     return ends + (last not in ("", "\r", "\n"))
 
+    def encoded(self, text: str, like: bytes) -> bytes:
+        """A text as a line of this file, in the encoding and with the end of the line `like`, from whose bytes the same
+        text is read."""
+        if self._encoding != "latin-1":
+            old = like.decode(self._encoding, "replace")
+            return (text + old[len(old.rstrip("\r\n")) :]).encode(self._encoding, "replace")
+        end = like[len(like.rstrip(b"\r\n")) :]
+        return (_in_the_encoding_of(like, text) or text.encode("utf-8", "replace")) + end
+
     def _line(self, number: int, piece: str) -> Line:
         raw = piece.encode(self._encoding, "replace")
         text = piece if self._encoding != "latin-1" else _decoded(raw)
@@ -84,3 +93,13 @@ def _decoded(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("cp1252", "replace")
+
+
+def _in_the_encoding_of(like: bytes, text: str) -> bytes | None:
+    """The text in Windows-1252 if these bytes are that, and are read as it again; else None."""
+    try:
+        like.decode("utf-8")
+    except UnicodeDecodeError:
+        raw = text.encode("cp1252", "replace")
+        return raw if _decoded(raw) == text else None
+    return None

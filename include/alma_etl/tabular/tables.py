@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 from alma_etl.errors import InputProblem
 from alma_etl.tabular.cells import Holds, is_blank, read_cell, without_marks
@@ -71,7 +71,43 @@ class Table(Protocol):
         ...
 
 
-def open_table(path: Path, columns: Columns) -> Table:
+@dataclass(frozen=True)
+class RawRow:
+    """A row as it stands in its file: its cells by place, nothing cleaned, as few or many as there are.
+
+    `certain`: whether they are what the row is read as. They are not where their number is another than the header's, a
+    quotation mark is never closed, or the sheet hides the row or merges cells of it.
+    """
+
+    line: int
+    cells: Sequence[str]
+    certain: bool = True
+
+
+@runtime_checkable
+class EditableTable(Table, Protocol):
+    """A table of which somebody can correct rows.
+
+    `headings`: those of the file, or the names of the columns where it has none. `header_line`: where they stand, 0
+    where they do not; `header_problem`: why they cannot be used, or "".
+    """
+
+    headings: Sequence[str]
+    header_line: int
+    header_problem: str
+
+    def raw_rows(self) -> Iterator[RawRow]:
+        """The rows that `rows` gives, as they stand."""
+        ...
+
+    def rewrite(self, rows: Mapping[int, Sequence[str] | None], stream: IO[bytes]) -> None:
+        """Write the table with other cells in the rows of these lines, of which one can be the header's; None leaves a
+        row out. All else stays as it came, also a cell that says what it said. Raises InputProblem for a cell that this
+        form of a table cannot hold."""
+        ...
+
+
+def open_table(path: Path, columns: Columns) -> EditableTable:
     """Find out what a file is and how to read it, by its content alone.
 
     Raises InputProblem, one sentence, for what is not a table with these columns.
@@ -93,6 +129,7 @@ class Header:
         cleaned = [without_marks(heading) for heading in headings]
         while cleaned and not cleaned[-1]:  # spreadsheets write more columns than were filled
             cleaned.pop()
+        self.headings = cleaned
         self.names: list[str | None] = [columns.named(heading) for heading in cleaned]
         self.problem = _header_problem(cleaned, self.names, columns, line)
         self._columns = [(name, columns.kind(name) if name else Holds.TEXT) for name in self.names]

@@ -4,7 +4,7 @@ import datetime as dt
 import math
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,7 @@ from alma_etl.identifiers import EXACT_DIGITS
 from alma_etl.tabular.cells import Holds, is_blank
 from alma_etl.tabular.number_formats import shown_decimal, shown_text, shown_whole
 from alma_etl.tabular.sheets import SheetCell, SheetRow, damaged, sheet_rows, visible_sheets
-from alma_etl.tabular.tables import Columns, Header, SourceRow, no_table
+from alma_etl.tabular.tables import Columns, Header, RawRow, SourceRow, no_table
 
 MAX_UNPACKED = 1_000_000_000  # bytes of all parts together
 MAX_RATIO = 500  # unpacked to packed; a list of ids comes to about 10
@@ -36,12 +36,14 @@ class Workbook:
     def __init__(self, path: Path, columns: Columns) -> None:
         self._path = path
         _refuse_bombs(path)
-        self._sheet, self._start, self._header = self._find_header(columns)
+        self._sheet, self.header_line, self._header = self._find_header(columns)
+        self.headings: Sequence[str] = self._header.headings
+        self.header_problem = self._header.problem
 
     def rows(self) -> Iterator[SourceRow]:
         """See `Table`. A line is a row of the sheet, counted from 1 as Excel shows it."""
         for row in sheet_rows(self._path, self._sheet):
-            if row.number > self._start:
+            if row.number > self.header_line:
                 read = self._row(row)
                 if read is not None:
                     yield read
@@ -72,18 +74,61 @@ class Workbook:
 
     def excerpt(self, lines: Collection[int], stream: IO[bytes]) -> None:
         """See `Table`: a workbook of one sheet with the same cells, hidden and merged as they were."""
+        self._write(
+            stream, lambda row: row if row.number in lines or row.number == self.header_line else None
+        )
+
+    def raw_rows(self) -> Iterator[RawRow]:
+        """See `EditableTable`: as the sheet shows them."""
+        for row in sheet_rows(self._path, self._sheet):
+            if row.number > self.header_line and self._row(row) is not None:
+                shown = self._shown(row)
+                certain = self._header.fits(shown) and not row.hidden and not row.merged
+                yield RawRow(row.number, shown, certain)
+
+    def rewrite(self, rows: Mapping[int, Sequence[str] | None], stream: IO[bytes]) -> None:
+        """See `EditableTable`: another text is a cell of text; rows with other cells are neither hidden nor merged."""
+
+        def written(row: SheetRow) -> SheetRow | None:
+            if row.number not in rows:
+                return row
+            cells = rows[row.number]
+            return None if cells is None else self._with(row, cells)
+
+        self._write(stream, written)
+
+    def _write(self, stream: IO[bytes], written: Callable[[SheetRow], SheetRow | None]) -> None:
         book = openpyxl.Workbook(write_only=True)
         sheet = book.create_sheet(self._sheet[:31])
-        written = 0
+        number = 0
         for row in sheet_rows(self._path, self._sheet):
-            if row.number == self._start or (row.number > self._start and row.number in lines):
-                written += 1
-                if row.hidden:
-                    sheet.row_dimensions[written].hidden = True
-                for first, last in row.merged:
-                    sheet.merged_cells.add(CellRange(None, first, written, last, written))
-                sheet.append([_same_cell(sheet, cell) for cell in row.cells])
+            kept = written(row) if row.number >= self.header_line else None
+            if kept is None:
+                continue
+            number += 1
+            if kept.hidden:
+                sheet.row_dimensions[number].hidden = True
+            for first, last in kept.merged:
+                sheet.merged_cells.add(CellRange(None, first, number, last, number))
+            sheet.append([_same_cell(sheet, cell) for cell in kept.cells])
         book.save(stream)
+
+    def _shown(self, row: SheetRow) -> list[str]:
+        """What the sheet shows in each cell, "" in those that are left out at its end."""
+        is_header = row.number == self.header_line
+        shown = [
+            _read(cell, Holds.TEXT if is_header else self._header.kind(index))[0]
+            for index, cell in enumerate(row.cells)
+        ]
+        return shown + [""] * (len(self._header.names) - len(shown))
+
+    def _with(self, row: SheetRow, cells: Sequence[str]) -> SheetRow:
+        old = dict(enumerate(zip(self._shown(row), row.cells, strict=False)))
+        same = ((old.get(index, ("", None)), cell) for index, cell in enumerate(cells))
+        return SheetRow(
+            row.number,
+            [was if cell == text else SheetCell(_escaped(cell), "s", "@") for (text, was), cell in same],
+        )
 
     def _find_header(self, columns: Columns) -> tuple[str, int, Header]:
         for name in visible_sheets(self._path):
@@ -128,6 +173,7 @@ _AS_TEXT = "format the column as text and enter the values again"
 _ESCAPED = re.compile(
     "_x([0-9A-Fa-f]{4})_"
 )  # how a workbook writes what XML cannot hold (ECMA-376 part 1, 22.9.2.19)
+_TO_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def _read(cell: SheetCell | None, holds: Holds) -> tuple[str, str]:
@@ -192,6 +238,11 @@ def _number(value: float, number_format: str, holds: Holds) -> tuple[str, str]:
             f"which cannot be reproduced exactly: {_AS_TEXT}"
         )
     return shown, ""
+
+
+def _escaped(text: str) -> str:
+    """A text as a workbook writes it, from which `_read` makes the same text."""
+    return _TO_ESCAPE.sub(lambda char: f"_x{ord(char[0]):04X}_", text)
 
 
 def _same_cell(sheet: Any, cell: SheetCell | None) -> Any:

@@ -6,10 +6,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, tuple_
+from sqlalchemy import Connection, Row, and_, not_, or_, select, tuple_
 
 from alma_etl.jobs.arrivals import Arrival
-from alma_etl.jobs.ledger_reading import FileRow, FileVersion, JobRun, RunKey, file_row, is_file, job_run
+from alma_etl.jobs.ledger_reading import (
+    Artefact,
+    FileRow,
+    FileVersion,
+    JobRun,
+    RunKey,
+    file_row,
+    is_file,
+    job_run,
+)
 from alma_etl.jobs.uploads import load_run_id
 from alma_etl.store.ledger_models import file_table, record_table, run_table
 from alma_etl.views.file_jobs import FILE_JOBS
@@ -35,6 +44,17 @@ class DroppedFileView:
             each for each in self.runs if (each.dag_id, each.run_id) == (self.file.dag_id, self.file.run_id)
         )
         return next(own, self.runs[0] if self.runs else None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a run is over with the file, so that what it refused can be corrected."""
+        return self.file.state in ("done", "failed")
+
+    @property
+    def rejects(self) -> Artefact | None:
+        """The rows that its run refused, in the form in which they came."""
+        made = self.run.artefacts if self.run and self.ended else []
+        return next((each for each in made if each["role"] == "rejects"), None)
 
     @property
     def can_be_loaded(self) -> bool:
@@ -139,7 +159,11 @@ def file_view(connection: Connection, key: str, version: str) -> DroppedFileView
     found = [job_run(each) for each in runs]
     corrections = connection.execute(
         select(file_table)
-        .where(file_table.c.corrects == key, file_table.c.arrived_at >= file.arrived_at)
+        .where(
+            file_table.c.corrects == key,
+            file_table.c.arrived_at >= file.arrived_at,
+            not_(is_file(key, version)),  # corrected rejects have the name of their file
+        )
         .order_by(file_table.c.arrived_at.desc())
         .limit(_CORRECTIONS)
     )

@@ -123,7 +123,7 @@ def one(request: Request, user: CurrentUser, key: Key = "", version: Key = "") -
 @router.get("/files/download")
 def download(user: CurrentUser, key: Key = "", version: Key = "") -> Response:
     """The file itself, where this version of it lies now."""
-    found = _known(user, key, version).file
+    found = known_file(user, key, version).file
     if found.filed_key:
         return object_download(
             found.filed_key, found.filed_key.rpartition("/")[2], "application/octet-stream"
@@ -141,9 +141,9 @@ def download(user: CurrentUser, key: Key = "", version: Key = "") -> Response:
 @router.post("/files/{area}/upload")
 def upload(request: Request, user: CurrentUser, area: str, form: PostedUpload) -> Response:
     """Take a file into the folder of a profile, or ask about it first."""
-    job = _acting(user, area)
+    job = acting_job(user, area)
     chosen = RefusedUpload(
-        area, "", _text(form, "profile"), _text(form, "dry_run") == "yes", _text(form, "corrects")
+        area, "", sent(form, "profile"), sent(form, "dry_run") == "yes", sent(form, "corrects")
     )
     given = form.get("file")
     try:
@@ -159,7 +159,7 @@ def upload(request: Request, user: CurrentUser, area: str, form: PostedUpload) -
 @router.get("/files/{area}/asked/{held}")
 def asked(request: Request, user: CurrentUser, area: str, held: str) -> HTMLResponse:
     """What is to be confirmed of an upload."""
-    job = _acting(user, area)
+    job = acting_job(user, area)
     bucket = open_bucket()
     wanted = HeldUploads(bucket).find(held, user.get_name())
     if wanted is None:
@@ -184,15 +184,15 @@ def asked(request: Request, user: CurrentUser, area: str, held: str) -> HTMLResp
 @router.post("/files/{area}/confirm")
 def confirm(request: Request, user: CurrentUser, area: str, form: PostedForm) -> Response:
     """Somebody was asked about an upload and wants it."""
-    job = _acting(user, area)
-    held, waiting = _text(form, "held"), HeldUploads(open_bucket())
+    job = acting_job(user, area)
+    held, waiting = sent(form, "held"), HeldUploads(open_bucket())
     wanted = waiting.find(held, user.get_name())
     if wanted is None:
         raise HTTPException(404, _GONE)
-    if _text(form, "answer") != "yes":
+    if sent(form, "answer") != "yes":
         waiting.drop(held)
         return _redirect("/files")
-    wanted = wanted.model_copy(update={"asked_about": (_text(form, "same"), _text(form, "name"))})
+    wanted = wanted.model_copy(update={"asked_about": (sent(form, "same"), sent(form, "name"))})
     try:
         with local_file(lambda stream: waiting.read(held, stream)) as path:
             return _bring(job, path, wanted, held)
@@ -203,9 +203,9 @@ def confirm(request: Request, user: CurrentUser, area: str, form: PostedForm) ->
 @router.post("/files/{area}/load")
 def load(request: Request, user: CurrentUser, area: str, form: PostedForm) -> Response:
     """Load a file that a dry run left where it was dropped."""
-    job = _acting(user, area)
-    key, version = _text(form, "key"), _text(form, "version")
-    found = _known(user, key, version)
+    job = acting_job(user, area)
+    key, version = sent(form, "key"), sent(form, "version")
+    found = known_file(user, key, version)
     if found.file.area != area:
         raise HTTPException(404)
     if not found.can_be_loaded:
@@ -288,10 +288,9 @@ def _files(
 def _file(
     request: Request, user: BaseUser, key: str, version: str, *, status: int = 200, problem: str = ""
 ) -> HTMLResponse:
-    found = _known(user, key, version)
+    found = known_file(user, key, version)
     job = FILE_JOBS[found.file.area]
     may_act = can_start_runs(user, job.area.dag_id)
-    ended = found.file.state in ("done", "failed")
     return page(
         request,
         user,
@@ -302,7 +301,7 @@ def _file(
         file=found.file,
         job=job,
         may_act=may_act,
-        place=_place(user, job) if ended and may_act else None,
+        place=place_of(user, job) if found.ended and may_act else None,
         problem=problem,
         to_do=_paused({job.area.folder: job}) if found.file.state == "arrived" else [],
         file_path=file_path,
@@ -326,10 +325,11 @@ def _sandbox(conn_id: str, minute: int) -> bool:
 
 
 def _places(user: BaseUser, jobs: Mapping[str, FileJob[Any]]) -> list[UploadPlace]:
-    return [_place(user, job) for job in jobs.values()]
+    return [place_of(user, job) for job in jobs.values()]
 
 
-def _place(user: BaseUser, job: FileJob[Any]) -> UploadPlace:
+def place_of(user: BaseUser, job: FileJob[Any]) -> UploadPlace:
+    """The profiles of a job for this user, or why they cannot be read."""
     may_act = can_start_runs(user, job.area.dag_id)
     try:
         return UploadPlace(job, may_act, settings_of(job))
@@ -347,7 +347,8 @@ def _seen(user: BaseUser) -> dict[str, FileJob[Any]]:
     return {area: job for area, job in FILE_JOBS.items() if job.area.dag_id in allowed}
 
 
-def _acting(user: BaseUser, area: str) -> FileJob[Any]:
+def acting_job(user: BaseUser, area: str) -> FileJob[Any]:
+    """The job of an area, for somebody who may start its runs. 404, or 403 for anybody else."""
     job = FILE_JOBS.get(area)
     if job is None:
         raise HTTPException(404)
@@ -356,7 +357,8 @@ def _acting(user: BaseUser, area: str) -> FileJob[Any]:
     return job
 
 
-def _known(user: BaseUser, key: str, version: str) -> DroppedFileView:
+def known_file(user: BaseUser, key: str, version: str) -> DroppedFileView:
+    """A file that this user may see. 404 for any other."""
     found = None
     if "\0" not in key + version and key.isprintable() and version.isprintable():
         with reading() as connection:
@@ -390,7 +392,8 @@ def _version_of(file: FileRow) -> tuple[str, str]:
     return file.key, file.version
 
 
-def _text(form: FormData, name: str) -> str:
+def sent(form: FormData, name: str) -> str:
+    """A field as it was sent, blanks included; "" for one that was not, or is a file."""
     value = form.get(name)
     return value if isinstance(value, str) else ""
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from alma_airflow.hooks.store import open_bucket
 from alma_airflow.ui import (
     budget,
+    correcting,
     deliveries,
     files,
     overview,
@@ -41,6 +42,7 @@ for _router in (
     request_actions.router,
     requests.router,
     files.router,
+    correcting.router,
     budget.router,
     set_up.router,
     runs.router,

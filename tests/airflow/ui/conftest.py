@@ -1,5 +1,6 @@
 """Airflow's API server with the pages, in this process; who asks; and a state store and a bucket that a test fills."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,10 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, delete, event, select
 
-from alma_airflow.ui import downloads, files, pages, store_reading
+from alma_airflow.ui import connections, correcting, downloads, files, pages, store_reading
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey
-from alma_etl.store.bucket import NoSuchObject
+from alma_etl.store.bucket import Bucket, NoSuchObject
 from tests.stores import sqlite_store
 
 NOW = datetime.now(UTC)
@@ -81,9 +82,26 @@ class FakeBucket:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> FakeBucket:
     found = FakeBucket()
-    for module in (pages, downloads, files):
+    for module in (pages, correcting, downloads, files):
         monkeypatch.setattr(module, "open_bucket", lambda: found)
     return found
+
+
+@pytest.fixture
+def lying(s3: Any, store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """The bucket that the pages use, beside a sandbox, whose shipped profiles apply."""
+    found = Bucket(s3.client(), s3.name)
+    for module in (correcting, files, downloads):
+        monkeypatch.setattr(module, "open_bucket", lambda: found)
+    connection = {"conn_type": "alma", "host": "http://127.0.0.1:9", "password": "sandbox"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ALMA_DEFAULT", json.dumps({**connection, "extra": {"environment": "sandbox"}})
+    )
+    connections.forget()
+    files._sandbox.cache_clear()
+    yield found
+    connections.forget()
+    files._sandbox.cache_clear()
 
 
 @pytest.fixture

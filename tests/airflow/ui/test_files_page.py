@@ -2,9 +2,7 @@
 
 import csv
 import io
-import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from fastapi.testclient import TestClient
 from lxml import html
 from sqlalchemy import create_engine, update
 
-from alma_airflow.ui import connections, downloads, files, store_reading
+from alma_airflow.ui import files, store_reading
 from alma_etl.jobs.arrivals import settled
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import Artefact, FileRow, FileVersion, RunKey, RunRecord
@@ -25,23 +23,6 @@ from tests.airflow.ui.conftest import HOSTILE, NOW, counted_queries, headers_of
 PAGE = "/alma/files"
 ORIGIN = {"Origin": "http://localhost:8080"}
 LIST = b"mms_id,barcode\n990000000000104401,31166000000001\n"
-
-
-@pytest.fixture
-def lying(s3: Any, store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """The bucket that the pages use, beside a sandbox, whose shipped profiles apply."""
-    found = Bucket(s3.client(), s3.name)
-    for module in (files, downloads):
-        monkeypatch.setattr(module, "open_bucket", lambda: found)
-    connection = {"conn_type": "alma", "host": "http://127.0.0.1:9", "password": "sandbox"}
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_ALMA_DEFAULT", json.dumps({**connection, "extra": {"environment": "sandbox"}})
-    )
-    connections.forget()
-    files._sandbox.cache_clear()
-    yield found
-    connections.forget()
-    files._sandbox.cache_clear()
 
 
 def shown(server: TestClient, login: Any, path: str = PAGE) -> html.HtmlElement:
