@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from alma_sandbox.catalogue import ids
+from alma_sandbox.catalogue.records import ITEM_CODES, ITEM_TEXTS
 from tests.sandbox.caller import Caller
 from tests.sandbox.records import DESK, HOLD, item_body
 
@@ -254,3 +255,126 @@ def test_withdrawing_the_last_item_can_take_holding_and_bib_along(alma: Caller) 
     made = alma.post(path, item_body("last"))
     assert alma.call("DELETE", f"{path_of(made)}?holdings=delete&bib=delete").status_code == 204
     assert alma.refusal("GET", f"/bibs/{title['mms_id']}") == (400, "402203")
+
+
+# One value for each field that a client may write, other than what the item has at first.
+_TEXTS = {name: f"new {name}" for name in ITEM_TEXTS} | {
+    "issue_date": "2020-01-02Z", "arrival_date": "2020-01-03Z", "expected_arrival_date": "2020-01-04Z",
+    "inventory_date": "2020-01-05Z", "weeding_date": "2020-01-06Z", "pieces": "7", "po_line": "POL-1001",
+}  # fmt: skip
+_CODES = {
+    "physical_material_type": "MAP", "policy": "02", "provenance": "GIFT", "break_indicator": "G", "pattern_type": "1",
+    "alternative_call_number_type": "8", "physical_condition": "BRITTLE", "committed_to_retain": "true",
+    "retention_reason": "WEST",
+}  # fmt: skip
+_HOLDING_DATA = {
+    "copy_id": "9", "in_temp_location": True, "temp_library": {"value": "MAIN"}, "temp_location": {"value": "reserves"},
+    "temp_call_number": "QA1", "temp_call_number_type": {"value": "8"}, "temp_call_number_source": "own",
+    "temp_policy": {"value": "03"},
+}  # fmt: skip
+
+
+def value_of(field: object) -> object:
+    return field.get("value", "") if isinstance(field, dict) else field
+
+
+def changed_everywhere(item: dict[str, Any]) -> dict[str, Any]:
+    """The item with another value in every field that can be written."""
+    changed = copy.deepcopy(item)
+    changed["item_data"] |= {**_TEXTS, "barcode": "written", "is_magnetic": True}
+    changed["item_data"] |= {name: {"value": value} for name, value in _CODES.items()}
+    changed["holding_data"] |= _HOLDING_DATA
+    return changed
+
+
+def test_every_writable_field_is_kept_and_emptied_when_it_is_left_out(
+    alma: Caller, first: dict[str, Any]
+) -> None:
+    wanted = changed_everywhere(first)
+    answer = alma.put(path_of(first), wanted)
+    for found in (answer, alma.get(path_of(first))):
+        for part in ("item_data", "holding_data"):
+            names = {*_TEXTS, *_CODES, "barcode", "is_magnetic", *_HOLDING_DATA} & set(wanted[part])
+            names -= {"type_of_unit"}  # Alma's own
+            assert {name: value_of(found[part][name]) for name in names} == {
+                name: value_of(wanted[part][name]) for name in names
+            }
+    emptied = alma.put(path_of(first), {"item_data": {"barcode": "written"}})
+    left = {name for name in _TEXTS if emptied["item_data"].get(name)}
+    assert left == {"pieces"}  # 1 when it is left out
+    assert not any(value_of(emptied["item_data"][name]) for name in _CODES)
+    assert emptied["holding_data"]["temp_call_number_source"] == ""
+
+
+def test_what_alma_writes_itself_is_not_looked_at_though_the_answer_is_200(
+    alma: Caller, first: dict[str, Any]
+) -> None:
+    sent = copy.deepcopy(first)
+    sent["item_data"] |= {
+        "pid": "23123", "creation_date": "1999-01-01Z", "modification_date": "1999-01-01Z", "requested": True,
+        "base_status": {"value": "0"}, "process_type": {"value": "MISSING"}, "awaiting_reshelving": True,
+        "type_of_unit": "box", "work_order_type": {"value": "Binding"},
+    }  # fmt: skip
+    sent["holding_data"] |= {
+        "holding_id": ids.holding_id(9, 0), "permanent_call_number": "ZZ9", "call_number": "ZZ9",
+        "permanent_call_number_type": {"value": "8"}, "accession_number": "1",
+    }  # fmt: skip
+    sent["bib_data"] |= {"title": "Another", "mms_id": ids.mms_id(9)}
+    answer = alma.put(path_of(first), sent)
+    for item in (answer, first):
+        item["item_data"].pop("modification_date")
+    assert answer == first
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        (["public_note", "policy"], {"public_note", "policy"}),
+        (["barcode", "library", "temp_policy"], {"barcode", "temp_policy"}),
+        (["*"], {"public_note", "policy", "barcode", "temp_policy", "copy_id"}),
+    ],
+)
+def test_a_put_that_changes_nothing_of_some_fields_on_demand(
+    alma: Caller, first: dict[str, Any], fields: list[str], kept: set[str]
+) -> None:
+    alma.fault(kind="ignore", method="PUT", path="/items/", fields=fields, times=1)
+    sent = changed_everywhere(first)
+    sent["item_data"]["location"] = {"value": "microform"}
+    sent["item_data"]["library"] = {"value": "STOR"}
+    answer = alma.put(path_of(first), sent)
+    flat = {**first["holding_data"], **first["item_data"]}
+    got, wanted = (
+        {**answer["holding_data"], **answer["item_data"]},
+        {**sent["holding_data"], **sent["item_data"]},
+    )
+    for name in ("public_note", "policy", "barcode", "temp_policy", "copy_id"):
+        assert value_of(got[name]) == value_of(flat[name] if name in kept else wanted[name]), name
+    stays = bool({"library", "*"} & set(fields))
+    assert (got["holding_id"] == flat["holding_id"]) is stays
+    assert alma.get(path_of(answer)) == answer
+
+
+def test_a_holding_that_a_put_makes_is_missing_in_lists_for_a_while(
+    alma: Caller, first: dict[str, Any]
+) -> None:
+    """So that a client that looks into the list alone makes a second one."""
+    alma.settings(list_lag_s=60)
+    first["item_data"] |= {"library": {"value": "STOR"}, "location": {"value": "microform"}}
+    moved = alma.put(path_of(first), first)["holding_data"]["holding_id"]
+    assert alma.call("GET", f"{BIB}/holdings/{moved}").status_code == 200
+    assert moved not in {row["holding_id"] for row in alma.get(f"{BIB}/holdings")["holding"]}
+    alma.control("POST", "clock", {"advance_s": 61})
+    assert moved in {row["holding_id"] for row in alma.get(f"{BIB}/holdings")["holding"]}
+
+
+def test_every_coded_field_has_its_code_table_and_no_other_codes(alma: Caller, first: dict[str, Any]) -> None:
+    named = {**ITEM_CODES, "temp_policy": "ItemPolicy", "temp_call_number_type": "CallNumberType"}
+    for name, table in named.items():
+        codes = {row["code"] for row in alma.get(f"/conf/code-tables/{table}")["row"]}
+        part = "holding_data" if name.startswith("temp_") else "item_data"
+        body = copy.deepcopy(first)
+        for value in sorted(codes):
+            body[part][name] = {"value": value}
+            assert value_of(alma.put(path_of(first), body)[part][name]) == value
+        body[part][name] = {"value": "no such code"}
+        assert alma.refusal("PUT", path_of(first), body=body) == (400, "40166404"), name

@@ -6,12 +6,12 @@ from alma_sandbox.catalogue.marc import Record
 
 # Fields of item_data that a client may write, besides the coded ones, in Alma's order (section 5.4).
 ITEM_TEXTS = (
-    "description", "pages", "pieces", "arrival_date", "expected_arrival_date", "year_of_issue",
+    "description", "pages", "pieces", "issue_date", "arrival_date", "expected_arrival_date", "year_of_issue",
     "enumeration_a", "enumeration_b", "enumeration_c", "enumeration_d", "enumeration_e", "enumeration_f",
     "enumeration_g", "enumeration_h", "chronology_i", "chronology_j", "chronology_k", "chronology_l",
     "chronology_m", "linking_number", "type_of_unit", "receiving_operator", "inventory_number",
-    "inventory_date", "inventory_price", "receive_number", "alternative_call_number", "storage_location_id",
-    "public_note", "fulfillment_note", "internal_note_1", "internal_note_2", "internal_note_3",
+    "inventory_date", "inventory_price", "replacement_cost", "receive_number", "alternative_call_number",
+    "alt_number_source", "storage_location_id", "public_note", "fulfillment_note", "internal_note_1", "internal_note_2", "internal_note_3",
     "statistics_note_1", "statistics_note_2", "statistics_note_3", "retention_note", "po_line", "weeding_number",
     "weeding_date",
 )  # fmt: skip
@@ -27,6 +27,11 @@ ITEM_CODES = {
     "committed_to_retain": "YesNo",
     "retention_reason": "RetentionReason",
 }
+# Fields of holding_data that say where an item is for a time.
+TEMPORARY = (
+    "temp_library", "temp_location", "temp_call_number", "temp_call_number_type", "temp_call_number_source",
+    "temp_policy",
+)  # fmt: skip
 
 
 @dataclass
@@ -110,6 +115,7 @@ class Item:
     temp_location: str = ""
     temp_call_number: str = ""
     temp_call_number_type: str = ""
+    temp_call_number_source: str = ""
     temp_policy: str = ""
     process_type: str = ""
     awaiting_reshelving: bool = False

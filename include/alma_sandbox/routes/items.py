@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from alma_sandbox.catalogue.conf_data import CODE_TABLES, LIBRARIES, location_of
 from alma_sandbox.catalogue.marc import DataField
-from alma_sandbox.catalogue.records import ITEM_CODES, ITEM_TEXTS, Holding, Item
+from alma_sandbox.catalogue.records import ITEM_CODES, ITEM_TEXTS, TEMPORARY, Holding, Item
 from alma_sandbox.circulation import scan
 from alma_sandbox.circulation.scan import home
 from alma_sandbox.http import bodies
@@ -144,7 +144,7 @@ def by_barcode(call: Call) -> Plain:
     return Plain(302, location=f"{host}{BASE}{target}{'?' + urlencode(passed) if passed else ''}")
 
 
-_DATE_FIELDS = ("arrival_date", "expected_arrival_date", "inventory_date", "weeding_date")
+_DATE_FIELDS = ("issue_date", "arrival_date", "expected_arrival_date", "inventory_date", "weeding_date")
 # Alma writes these; what a caller sends for them is not looked at.
 _OUTPUT_ONLY = ("type_of_unit",)
 
@@ -206,13 +206,17 @@ def _fill_temporary(item: Item, data: Payload) -> None:
     policy = bodies.text(data.get("temp_policy"))
     if away and location_of(library, location) is None:
         raise _invalid("temp_location", f"{library} {location}")
+    call_number_type = bodies.text(data.get("temp_call_number_type"))
     if policy and policy not in CODE_TABLES["ItemPolicy"]:
         raise _invalid("temp_policy", policy)
+    if call_number_type and call_number_type not in CODE_TABLES["CallNumberType"]:
+        raise _invalid("temp_call_number_type", call_number_type)
     item.in_temp_location = away
     item.temp_library, item.temp_location = (library, location) if away else ("", "")
     item.temp_policy = policy
     item.temp_call_number = bodies.text(data.get("temp_call_number"))
-    item.temp_call_number_type = bodies.text(data.get("temp_call_number_type"))
+    item.temp_call_number_type = call_number_type
+    item.temp_call_number_source = bodies.text(data.get("temp_call_number_source"))
 
 
 def _invalid(field: str, value: str, more: str = "") -> Refusal:
@@ -257,11 +261,13 @@ def update(call: Call) -> Answer:
     library = bodies.text(data.get("library")) or holding.library
     location = bodies.text(data.get("location")) or holding.location
     moved = (library, location) != (holding.library, holding.location)
+    moved = moved and not call.ignored & {"library", "location", "*"}
     if moved and location_of(library, location) is None:
         raise _invalid("location", f"{library} {location}")
     _fill(call, item, body)
     if call.flag("generate_description", False):
         item.texts["description"] = _description(item)
+    item = _but_for(item, stored, call.ignored)
     if item.process_type == "ACQ" and item.texts["arrival_date"]:
         item.process_type = ""
     if moved:
@@ -269,6 +275,16 @@ def update(call: Call) -> Answer:
     else:
         call.catalogue.keep_item(item)
     return shown(call, item)
+
+
+def _but_for(item: Item, stored: Item, ignored: frozenset[str]) -> Item:
+    """The changed item, of which the ignored fields are as they were: what a fault makes of a PUT."""
+    every = "*" in ignored
+    texts = {name: stored.texts.get(name, "") for name in item.texts if every or name in ignored}
+    codes = {name: stored.codes.get(name, "") for name in item.codes if every or name in ignored}
+    own = ("barcode", "is_magnetic", "copy_id", "in_temp_location", *TEMPORARY)
+    kept = {name: getattr(stored, name) for name in own if every or name in ignored}
+    return replace(item, texts=item.texts | texts, codes=item.codes | codes, **kept)
 
 
 def _holding_at(call: Call, source: Holding, library: str, location: str) -> Holding:
@@ -291,6 +307,7 @@ def _holding_at(call: Call, source: Holding, library: str, location: str) -> Hol
         suppressed=False,
         created_by="exl_api",
         created_date=call.sandbox.clock.date(),
+        made_at=call.sandbox.clock.time(),
     )
     made.record.set_control("001", made.holding_id)
     made.record.set_control("004", made.mms_id)

@@ -16,6 +16,9 @@ from alma_sandbox.state.clock import timestamp
 
 # Fields of item_data that Alma leaves out when they are empty.
 _ONLY_WHEN_SET = {
+    "alt_number_source",
+    "issue_date",
+    "replacement_cost",
     "expected_arrival_date",
     "inventory_date",
     "receive_number",
@@ -215,7 +218,7 @@ def _holding_data(call: Call, found: Item, holding: Holding) -> Payload:
         else {},
         "temp_call_number_type": code(temp_kind, description("CallNumberType", temp_kind)),
         "temp_call_number": found.temp_call_number,
-        "temp_call_number_source": "",
+        "temp_call_number_source": found.temp_call_number_source,
         "temp_policy": code(found.temp_policy, description("ItemPolicy", found.temp_policy)),
         "link": call.link(f"/bibs/{found.mms_id}/holdings/{holding.holding_id}"),
     }
