@@ -6,14 +6,14 @@ from alma_sandbox.catalogue.marc import Record
 
 # Fields of item_data that a client may write, besides the coded ones, in Alma's order (section 5.4).
 ITEM_TEXTS = (
-    "description", "pages", "pieces", "issue_date", "arrival_date", "expected_arrival_date", "year_of_issue",
-    "enumeration_a", "enumeration_b", "enumeration_c", "enumeration_d", "enumeration_e", "enumeration_f",
-    "enumeration_g", "enumeration_h", "chronology_i", "chronology_j", "chronology_k", "chronology_l",
-    "chronology_m", "linking_number", "type_of_unit", "receiving_operator", "inventory_number",
-    "inventory_date", "inventory_price", "replacement_cost", "receive_number", "alternative_call_number",
-    "alt_number_source", "storage_location_id", "public_note", "fulfillment_note", "internal_note_1", "internal_note_2", "internal_note_3",
-    "statistics_note_1", "statistics_note_2", "statistics_note_3", "retention_note", "po_line", "weeding_number",
-    "weeding_date",
+    "description", "pages", "pieces", "issue_date", "arrival_date", "expected_arrival_date",
+    "year_of_issue", "enumeration_a", "enumeration_b", "enumeration_c", "enumeration_d", "enumeration_e",
+    "enumeration_f", "enumeration_g", "enumeration_h", "chronology_i", "chronology_j", "chronology_k",
+    "chronology_l", "chronology_m", "linking_number", "type_of_unit", "receiving_operator",
+    "inventory_number", "inventory_date", "inventory_price", "replacement_cost", "receive_number",
+    "alternative_call_number", "alt_number_source", "storage_location_id", "public_note",
+    "fulfillment_note", "internal_note_1", "internal_note_2", "internal_note_3", "statistics_note_1",
+    "statistics_note_2", "statistics_note_3", "retention_note", "po_line", "weeding_number", "weeding_date",
 )  # fmt: skip
 # Coded fields of item_data and the code table that explains each.
 ITEM_CODES = {
