@@ -1,8 +1,9 @@
-"""Standard numbers in MARC fields: ISSN and OCLC numbers."""
+"""Standard numbers in MARC fields: ISBN, ISSN and OCLC numbers."""
 
 import re
 
-_OCLC = re.compile(r"^\(OCoLC\)\s*(?:ocm|ocn|on)?\s*(\d+)$", re.IGNORECASE | re.ASCII)
+_OCLC = re.compile(r"^\(OCoLC\)\s*(?:ocm|ocn|on)?\.?\s*(\d+)$", re.IGNORECASE | re.ASCII)
+_ISBN = re.compile(r"(97[89]\d{9}\d|\d{9}[\dX])", re.ASCII)
 
 
 def is_oclc(value: str) -> bool:
@@ -28,3 +29,23 @@ def issn_is_valid(value: str) -> bool:
     weighted = sum(int(digit) * weight for digit, weight in zip(compact[:7], range(8, 1, -1), strict=True))
     check = (11 - weighted % 11) % 11
     return compact[7] == ("X" if check == 10 else str(check))
+
+
+def isbn_13(value: str) -> str | None:
+    """The 13 digits of an ISBN of 10 or 13 signs, with or without hyphens; None where its check digit is wrong.
+
+    Rule: ISO 2108, modulus 11 for 10 signs and modulus 10 for 13.
+    """
+    compact = value.strip().upper().replace("-", "").replace(" ", "")
+    if not _ISBN.fullmatch(compact):
+        return None
+    if len(compact) == 10:
+        digits = [10 if sign == "X" else int(sign) for sign in compact]
+        if sum(digit * weight for digit, weight in zip(digits, range(10, 0, -1), strict=True)) % 11:
+            return None
+        return f"978{compact[:9]}{_check_13('978' + compact[:9])}"
+    return compact if compact[12] == _check_13(compact[:12]) else None
+
+
+def _check_13(digits: str) -> str:
+    return str(-sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(digits)) % 10)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alma_etl.marc.numbers import is_oclc, issn_is_valid, oclc_number
+from alma_etl.marc.numbers import is_oclc, isbn_13, issn_is_valid, oclc_number
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,21 @@ def test_what_claims_to_be_an_oclc_number():
     assert is_oclc(" (ocolc)1")
     assert not is_oclc("1 (OCoLC)")
     assert not is_oclc("(OCoLC-I)1")
+
+
+@pytest.mark.parametrize(
+    ("value", "isbn"),
+    [
+        ("0-306-40615-2", "9780306406157"),
+        ("978-0-306-40615-7", "9780306406157"),
+        ("080442957x", "9780804429573"),
+        ("0306406153", None),
+        ("9780306406158", None),
+        ("97803064061", None),
+        ("X306406152", None),
+        ("9770306406157", None),
+        ("", None),
+    ],
+)
+def test_an_isbn_is_13_digits_or_none(value, isbn):
+    assert isbn_13(value) == isbn

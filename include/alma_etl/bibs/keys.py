@@ -1,0 +1,156 @@
+"""The numbers by which a bibliographic record is known again, in one normal form whatever their spelling.
+
+A number that is only like one of OCLC's is none: `(OCoLC)TGPSM11-B2267` holds digits, and they name another book.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pymarc import Field, Record
+
+from alma_etl.identifiers import is_mms_id
+from alma_etl.marc.numbers import isbn_13, issn_is_valid, oclc_number
+
+LONGEST_OCLC = 12  # digits without zeros in front; what is longer is the number of something else
+_BARE = re.compile(r"(?:ocm|ocn|on)\.?\s*\d+", re.IGNORECASE | re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_PREFIXED = re.compile(r"\(([^()]+)\)\s*(\S.*)")
+_ISBN_FIRST = re.compile(r"\s*([0-9][0-9 -]{8,16}[0-9Xx]|[0-9]{9}[0-9Xx])(?![0-9])", re.ASCII)
+# Numbers of a whole set stand in the records of its volumes, too.
+_OF_A_SET = re.compile(r"\b(?:sets?|gesamtwerk|gesamtausgabe)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class BibKeys:
+    """The keys of one record, each without repetition and in the order of its fields.
+
+    `oclc`: of 035 `$a`, of 001 where 003 is OCoLC and there is none; the first is the record's own number.
+    `oclc_former`: of 035 `$z` and 019 `$a`, numbers that were merged into another. `isbn` and `issn` are of `$a`,
+    `isbn_cancelled` of `$z`: these never match each other. `system`: numbers of other systems, `(Prefix)number`.
+    """
+
+    oclc: tuple[str, ...] = ()
+    oclc_former: tuple[str, ...] = ()
+    mms_id: str = ""
+    isbn: tuple[str, ...] = ()
+    isbn_cancelled: tuple[str, ...] = ()
+    issn: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+
+    @property
+    def all_oclc(self) -> frozenset[str]:
+        """The OCLC numbers of the record, present and former."""
+        return frozenset((*self.oclc, *self.oclc_former))
+
+
+def keys_of(record: Record) -> BibKeys:
+    """Read all keys of a record, of a dropped file or of Alma."""
+    control = _control(record, "001")
+    system_numbers = record.get_fields("035")
+    own = own_oclc_number(record)
+    former = _oclc_of(system_numbers, "z")
+    former += [oclc_control_number(value) for value in _values(record, "019", "a")]
+    oclc = _distinct([own, *_oclc_of(system_numbers, "a")])
+    return BibKeys(
+        oclc=oclc,
+        oclc_former=tuple(each for each in _distinct(former) if each not in oclc),
+        mms_id=control if is_mms_id(control) else "",
+        isbn=_distinct(_isbns(record, "a")),
+        isbn_cancelled=_distinct(_isbns(record, "z")),
+        issn=_distinct(_issn(value) for value in _values(record, "022", "a")),
+        system=_distinct([*_system_numbers(system_numbers), own_system_number(record)]),
+    )
+
+
+def is_oclc_source(source: str) -> bool:
+    """Whether a 003 says that the 001 is OCLC's."""
+    return source.strip().upper() == "OCOLC"
+
+
+def oclc_035(value: str) -> str | None:
+    """The digits of an OCLC number in 035: `(OCoLC)ocm00123`, `(OCoLC)on. 123`, `ocm00123` give `123`. None for all
+    else, above all for bare digits and for a prefix that is followed by anything but a number."""
+    value = value.strip()
+    return _plausible(oclc_number(f"(OCoLC){value}" if _BARE.fullmatch(value) else value))
+
+
+def oclc_control_number(value: str) -> str | None:
+    """The digits of an OCLC number where the field says that it is one (019, 001 with 003 OCoLC): bare ones too."""
+    value = value.strip()
+    return _plausible(oclc_number(f"(OCoLC){value}")) if _DIGITS.fullmatch(value) else oclc_035(value)
+
+
+def is_oclc_035(field: Field) -> bool:
+    """Whether a field is a 035 of OCLC: its `$a` is an OCLC number, or it has none and its `$z` is; and no vendor has
+    marked it as its own by a 9 in an indicator."""
+    if field.tag != "035" or "9" in tuple(field.indicators or ()):
+        return False
+    return any(map(oclc_035, field.get_subfields("a") or field.get_subfields("z")))
+
+
+def own_oclc_number(record: Record) -> str | None:
+    """The record's own OCLC number: the first of 035 `$a` that no vendor has marked, else its 001 where 003 is
+    OCoLC."""
+    numbers = _oclc_of(filter(is_oclc_035, record.get_fields("035")), "a")
+    if not numbers and is_oclc_source(_control(record, "003")):
+        return oclc_control_number(_control(record, "001"))
+    return next(iter(numbers), None)
+
+
+def own_system_number(record: Record) -> str | None:
+    """The number `(003)001` of a record of another system than OCLC or this Alma; None without a 003: a bare 001
+    repeats between the products of one vendor."""
+    control, source = _control(record, "001"), _control(record, "003")
+    if not control or not source or is_oclc_source(source) or is_mms_id(control):
+        return None
+    return f"({source}){control}"
+
+
+def system_number(value: str) -> str | None:
+    """A number of another system in 035, `(Prefix)number` without blanks around either; None for all else."""
+    found = _PREFIXED.fullmatch(value.strip())
+    if found is None or oclc_035(value):
+        return None
+    return f"({found[1].strip()}){found[2].strip()}"
+
+
+def _plausible(number: str | None) -> str | None:
+    return number if number and len(number) <= LONGEST_OCLC else None
+
+
+def _oclc_of(fields: Iterable[Field], code: str) -> list[str | None]:
+    numbers = (oclc_035(value) for field in fields for value in field.get_subfields(code))
+    return [number for number in numbers if number]
+
+
+def _system_numbers(fields: Iterable[Field]) -> Iterator[str | None]:
+    for field in fields:
+        yield from map(system_number, field.get_subfields("a"))
+
+
+def _isbns(record: Record, code: str) -> Iterator[str | None]:
+    for field in record.get_fields("020"):
+        qualifiers = field.get_subfields("q")
+        for value in field.get_subfields(code):
+            if not any(map(_OF_A_SET.search, (value, *qualifiers))):
+                found = _ISBN_FIRST.match(value)
+                yield isbn_13(found[1]) if found else None
+
+
+def _issn(value: str) -> str | None:
+    compact = value.strip().upper()[:9]
+    return f"{compact[:4]}-{compact[-4:]}" if issn_is_valid(compact) else None
+
+
+def _control(record: Record, tag: str) -> str:
+    return next((str(field.data or "").strip() for field in record.get_fields(tag)), "")
+
+
+def _values(record: Record, tag: str, code: str) -> Iterator[str]:
+    for field in record.get_fields(tag):
+        yield from field.get_subfields(code)
+
+
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
