@@ -50,6 +50,7 @@ class Part:
 
     @property
     def tag(self) -> str:
+        """The field's own tag."""
         return self.field.tag
 
     def content(self) -> Content:
