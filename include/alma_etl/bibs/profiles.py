@@ -1,0 +1,154 @@
+"""Profiles of bibliographic imports: how records find their title, and what then becomes of both."""
+
+import codecs
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
+
+from alma_etl.bibs.brief_level import BriefLevelRule
+from alma_etl.bibs.field_patterns import FieldPattern
+from alma_etl.bibs.merging import OVERLAY, MergeRule
+from alma_etl.jobs.profiles import JobProfile, JobProfiles
+from alma_etl.jobs.settings_files import Code, SettingsFile
+
+CATALOG = "catalog"
+LONGEST_LOCK = 60  # minutes: Alma frees a title itself an hour after its cataloguer has left
+Method = Literal["oclc", "019", "mms_id", "isbn", "issn", "system"]
+WEAK: frozenset[Method] = frozenset(("isbn", "issn", "system"))
+"""Methods by numbers that other publications carry too: a match has to agree in carrier and OCLC number."""
+NEEDS_SRU: frozenset[Method] = frozenset(("isbn", "issn"))
+"""Methods that Alma's REST API cannot look up."""
+
+_WORDS: Mapping[Method, str] = {
+    "oclc": "the OCLC number (035 $a, or 001 where 003 is OCoLC)",
+    "019": "former OCLC numbers (019, 035 $z)",
+    "mms_id": "the MMS id in 001",
+    "isbn": "ISBN",
+    "issn": "ISSN",
+    "system": "numbers of other systems (035)",
+}
+
+
+def _is_pattern(text: str) -> str:
+    FieldPattern.parse(text)
+    return text
+
+
+Patterns = tuple[Annotated[Code, AfterValidator(_is_pattern)], ...]
+
+
+class BibProfile(JobProfile):
+    """One profile; the comments of the shipped file explain each setting. The defaults are those of `catalog`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    zone: Literal["iz", "nz"] = "iz"
+    match: tuple[Method, ...] = ("oclc", "019", "mms_id")
+    on_match: Literal["merge", "overlay", "skip"] = "merge"
+    on_no_match: Literal["create", "skip"] = "create"
+    on_refused: Literal["report", "create"] = "report"
+    search_first: bool = False
+    protect: Patterns = ("9XX", "XXX$9")
+    replace: Patterns = ("LDR", "XXX")
+    add: Patterns = ("035",)
+    check_005: bool = True
+    brief_level: BriefLevelRule | None = BriefLevelRule()
+    lock_wait_minutes: Annotated[int, Field(ge=0, le=LONGEST_LOCK)] = LONGEST_LOCK
+    normalization: Code | None = None
+    validates: Annotated[bool, Field(alias="validate")] = True
+    override_warning: bool = True
+    suppress: bool = False
+    sync_with_oclc: Literal["NONE", "BIBS", "HOLDINGS"] | None = None
+    encoding: Code | None = None
+
+    @field_validator("match", mode="before")
+    @classmethod
+    def _methods(cls, value: Any) -> Any:
+        methods = [value] if isinstance(value, str) else value
+        if not isinstance(methods, list | tuple):
+            return value
+        if len(set(map(str, methods))) < len(methods):
+            raise ValueError("it names a method twice")
+        if not methods:
+            raise ValueError(f"name at least one of {', '.join(_WORDS)}")
+        return methods
+
+    @field_validator("brief_level", mode="before")
+    @classmethod
+    def _or_none(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_codec(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            known = codecs.lookup(value)._is_text_encoding
+        except LookupError:
+            known = False
+        if not known:
+            raise ValueError(
+                f"there is no encoding {value!r}; write it as in Python: cp1252, latin-1, iso8859-2"
+            )
+        return value
+
+    @property
+    def rule(self) -> MergeRule:
+        """How a record becomes part of a title."""
+        if self.on_match == "overlay":
+            return OVERLAY
+        return MergeRule.of(protect=self.protect, replace=self.replace, add=self.add)
+
+    def sentences(self) -> list[str]:
+        found = [f"A record is matched by {', then '.join(_WORDS[each] for each in self.match)}."]
+        found.append(
+            {
+                "merge": f"It is merged into the title that it matches: replaced are {_listed(self.replace)}, kept are "
+                f"{_listed(self.protect)} and fields marked as local, added are {_listed(self.add)}.",
+                "overlay": "It overlays the title that it matches, but for fields with $9.",
+                "skip": "A title that it matches is left as it is.",
+            }[self.on_match]
+        )
+        found.append(
+            f"A record without a title becomes a new one{', suppressed' if self.suppress else ''}."
+            if self.on_no_match == "create"
+            else "A record without a title is reported."
+        )
+        if self.search_first:
+            found.append("Titles that have inventory are reported and not changed.")
+        refused = [
+            *(["is briefer than its title"] if self.brief_level else []),
+            *(["is older than its title by 005"] if self.check_005 else []),
+            "finds its title open in the metadata editor",
+        ]
+        what = "is added as a new title" if self.on_refused == "create" else "is not added"
+        found.append(f"A record that {', or '.join(refused)} {what}.")
+        return [*found, *self.dry_run_sentence()]
+
+
+BibProfiles = JobProfiles[BibProfile]
+SETTINGS = SettingsFile("config/bib_profiles.yaml", BibProfiles, "alma_etl.bibs")
+GIVES = "how records are matched and merged"
+
+
+def completed(shipped: BibProfiles, found: BibProfiles | None) -> BibProfiles:
+    """Return the profiles that hold: the shipped ones, by name those of the bucket instead; a key that one of these
+    leaves out has the value that `catalog` has, and so have the bounds for all of them."""
+    if found is None:
+        return shipped
+    given = {**shipped.profiles, **found.profiles}
+    base = shipped.profiles[CATALOG]
+    catalog = _over(base, given[CATALOG])
+    profiles = {name: _over(catalog, profile) for name, profile in given.items()}
+    bounds = {name: getattr(found, name) for name in found.model_fields_set}
+    return shipped.model_copy(update={**bounds, "profiles": profiles})
+
+
+def _over(base: BibProfile, profile: BibProfile) -> BibProfile:
+    return base.model_copy(update={name: getattr(profile, name) for name in profile.model_fields_set})
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    return ", ".join(patterns) or "none"
