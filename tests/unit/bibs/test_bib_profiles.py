@@ -90,32 +90,30 @@ def test_a_profile_says_what_it_does(profile):
 
 
 def test_the_outcomes_are_those_of_the_contract():
-    assert {each.value for each in BibOutcome} == set(
-        [
-            "created",
-            "merged",
-            "overlaid",
-            "unchanged",
-            "multi_match",
-            "no_key",
-            "not_added_brief",
-            "not_added_locked",
-            "not_added_old",
-            "duplicate_in_file",
-            "already_owned",
-            "delete_requested",
-            "linked_cz",
-            "linked_nz",
-            "conflict",
-            "not_applied",
-            "invalid_record",
-            "invalid_order",
-            "unconfirmed",
-            "failed",
-            "would_create",
-            "would_merge",
-            "would_overlay",
-        ]
-    )
+    assert {each.value for each in BibOutcome} == {
+        "created",
+        "merged",
+        "overlaid",
+        "unchanged",
+        "multi_match",
+        "no_key",
+        "not_added_brief",
+        "not_added_locked",
+        "not_added_old",
+        "duplicate_in_file",
+        "already_owned",
+        "delete_requested",
+        "linked_cz",
+        "linked_nz",
+        "conflict",
+        "not_applied",
+        "invalid_record",
+        "invalid_order",
+        "unconfirmed",
+        "failed",
+        "would_create",
+        "would_merge",
+        "would_overlay",
+    }
     assert [each.value for each in BibOutcome if not each.weight.acceptable] == ["unconfirmed", "failed"]
     assert COLUMNS == ("record", "key", "title", "mms_id", "outcome", "reasons", "message")
