@@ -42,7 +42,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Part:
+class UnitField:
     """One field of a unit."""
 
     field: Field
@@ -71,13 +71,13 @@ def units_of(fields: Iterable[Field]) -> list[Unit]:
     return sorted(units, key=lambda unit: order[id(unit.fields[0])])
 
 
-def parts_of(units: Iterable[Unit], fields: Sequence[Field]) -> list[Part]:
+def parts_of(units: Iterable[Unit], fields: Sequence[Field]) -> list[UnitField]:
     """Return those of the fields that are in the units, in the order of ``fields``."""
     by_field = {id(field): unit for unit in units for field in unit.fields}
-    return [Part(field, by_field[id(field)]) for field in fields if id(field) in by_field]
+    return [UnitField(field, by_field[id(field)]) for field in fields if id(field) in by_field]
 
 
-def numbered(parts: Sequence[Part]) -> list[Field]:
+def numbered(parts: Sequence[UnitField]) -> list[Field]:
     """Return the fields as new ones, linked pairs counted from 01 in the order of their first field. What is linked
     with a field that is not there gets 00, so that it is not taken for the counterpart of another one."""
     numbers: dict[int, int] = {}

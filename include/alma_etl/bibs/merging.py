@@ -18,7 +18,16 @@ from pymarc import Field, Indicators, Record, Subfield
 
 from alma_etl.bibs.field_patterns import LEADER, FieldPattern
 from alma_etl.bibs.keys import is_oclc_035, oclc_035, own_oclc_number, own_system_number
-from alma_etl.bibs.linked_fields import ALTERNATE, Content, Part, Unit, copied, numbered, parts_of, units_of
+from alma_etl.bibs.linked_fields import (
+    ALTERNATE,
+    Content,
+    UnitField,
+    Unit,
+    copied,
+    numbered,
+    parts_of,
+    units_of,
+)
 
 ALMAS = ("001", "003", "005")  # written by Alma, or by whom Alma had the title from
 _FIXED_LEADER = "22", "4500"
@@ -191,7 +200,9 @@ def _slots(unit: Unit) -> set[str]:
     return {tag for tag in tags if tag in _ONCE} | ({"1XX"} if tags & _MAIN_ENTRY else set())
 
 
-def _placed(kept: Sequence[Part], added: Sequence[Part], taken: Sequence[Part]) -> list[Part]:
+def _placed(
+    kept: Sequence[UnitField], added: Sequence[UnitField], taken: Sequence[UnitField]
+) -> list[UnitField]:
     """Put what stays and what is added among what is taken: behind the fields of the same tag, each list in its
     order."""
     placed = list(taken)
@@ -205,12 +216,12 @@ def _placed(kept: Sequence[Part], added: Sequence[Part], taken: Sequence[Part]) 
     return placed
 
 
-def _in_known_order(placed: list[Part], before: Sequence[Field], kept: set[int]) -> list[Part]:
+def _in_known_order(placed: list[UnitField], before: Sequence[Field], kept: set[int]) -> list[UnitField]:
     """Give fields of a tag the order that Alma has them in, where some stay and all of them are known there."""
     known: dict[str, list[Content]] = {}
     for part in parts_of(units_of(before), before):
         known.setdefault(part.tag, []).append(part.content())
-    now: dict[str, list[Part]] = {}
+    now: dict[str, list[UnitField]] = {}
     for part in placed:
         now.setdefault(part.tag, []).append(part)
     for tag, parts in now.items():
@@ -222,7 +233,7 @@ def _in_known_order(placed: list[Part], before: Sequence[Field], kept: set[int])
     return [next(order[part.tag]) for part in placed]
 
 
-def _pop(parts: list[Part], content: Content) -> Part:
+def _pop(parts: list[UnitField], content: Content) -> UnitField:
     return parts.pop(next(at for at, part in enumerate(parts) if part.content() == content))
 
 
