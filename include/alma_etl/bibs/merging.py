@@ -21,8 +21,8 @@ from alma_etl.bibs.keys import is_oclc_035, oclc_035, own_oclc_number, own_syste
 from alma_etl.bibs.linked_fields import (
     ALTERNATE,
     Content,
-    UnitField,
     Unit,
+    UnitField,
     copied,
     numbered,
     parts_of,
