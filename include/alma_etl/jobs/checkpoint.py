@@ -118,6 +118,10 @@ class Checkpoint:
     def add_all(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record rows that were finished together, as one part."""
         self._unsaved += [dict(row) for row in rows]
+        self.save()
+
+    def save(self) -> None:
+        """Make all rows safe that were added."""
         if self._unsaved:
             self._save()
 
@@ -125,8 +129,8 @@ class Checkpoint:
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
-        if raised and self._unsaved:
-            self._save()
+        if raised:
+            self.save()
 
     def complete(self, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Put the step's whole result into one object; returns these rows as they count now, in the same order."""

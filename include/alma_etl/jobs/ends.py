@@ -1,15 +1,19 @@
-"""What attempts leave of a chunk's rows: the record of what was sent, and the ends that the rows came to.
+"""What attempts leave of a chunk's rows: the record of what was sent, what was there before, and the ends that the rows
+came to.
 
-The record names the rows that an attempt is about to send, before it sends them: after a kill nobody knows more.
+The record names the rows that an attempt is about to send, before it sends them: after a kill nobody knows more. Of a
+row that changes what is there already, the values that were first read are kept before they are overwritten.
 """
 
 import json
 import sqlite3
+import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from alma_etl.jobs.checkpoint import Rank, digest
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 ENDS = "results.jsonl"
 FOLDER = "announced/"  # a name that runs under way have
+FIRST_READ = "first_read/"
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,64 @@ def _records(folder: RunFiles, number: int, scope: str | None) -> dict[str, dict
                 line: Sent(day, frozenset(ids)) for line, ids in zip(each["lines"], places, strict=True)
             }
     return found
+
+
+class FirstRead:
+    """What the rows of a chunk were first found to have, by line: kept before anything is overwritten, and as long as
+    the run's files are, so that any later attempt knows its own values and those of others from it.
+
+    ``target``: the system that is written to, by address and institution. Safe for many threads; what several threads
+    keep at the same time goes into one object of the bucket.
+    """
+
+    def __init__(self, folder: RunFiles, number: int, target: str) -> None:
+        self._folder = folder
+        self._number = number
+        self._scope = digest(target)
+        self._mutex = threading.Lock()
+        self._writing = threading.Lock()
+        self._waiting: dict[int, dict[str, str]] = {}
+
+    @cached_property
+    def _kept(self) -> dict[int, dict[str, str]]:
+        """By line; of several that were kept of one row the first counts. Read when it is first asked for."""
+        kept: dict[int, dict[str, str]] = {}
+        listed = self._folder.bucket.list(self._folder.chunk_key(self._number, FIRST_READ))
+        for part in sorted(listed, key=lambda each: (each.last_modified, each.key)):
+            for row in self._folder.bucket.read_rows(part.key):
+                if row["target"] == self._scope:
+                    kept.setdefault(row["line"], row["values"])
+        return kept
+
+    def of(self, line: int) -> Mapping[str, str] | None:
+        """Return what was kept of a row; None when nothing was, so that nothing was sent for it either."""
+        with self._mutex:
+            return self._kept.get(line)
+
+    def keep(self, line: int, values: Mapping[str, str]) -> None:
+        """Keep what a row was found to have, unless something is kept of it; it is in the bucket when this returns."""
+        with self._mutex:
+            if line in self._kept:
+                return
+            self._waiting[line] = dict(values)
+        with self._writing:
+            with self._mutex:
+                together, self._waiting = self._waiting, {}
+            if not together:
+                return  # another thread took it along
+            try:
+                self._put(together)
+            except BaseException:
+                with self._mutex:  # who waits for it tries again
+                    self._waiting = together | self._waiting
+                raise
+            with self._mutex:
+                self._kept.update({line: each for line, each in together.items() if line not in self._kept})
+
+    def _put(self, values: Mapping[int, Mapping[str, str]]) -> None:
+        key = self._folder.chunk_key(self._number, f"{FIRST_READ}{uuid.uuid4().hex}.jsonl")
+        rows = ({"target": self._scope, "line": line, "values": each} for line, each in values.items())
+        self._folder.bucket.put(key, b"".join(map(json_line, rows)), "application/x-ndjson")
 
 
 class _Unsure:

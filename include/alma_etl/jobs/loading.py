@@ -8,10 +8,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from alma_etl.counted import counted
-from alma_etl.jobs.ends import Sent, SentRecord
+from alma_etl.jobs.checkpoint import Rank
+from alma_etl.jobs.ends import FirstRead, Sent, SentRecord
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.remote.errors import RemoteStop
@@ -34,7 +35,16 @@ class RowWriter(ABC):
 
     `look_for`, `send` and `dry_run` are called by many threads; rows of one turn are never sent at the same time.
     They raise RemoteStop to end the work; anything that concerns one row is that row's end.
+
+    ``in_order``: whether the rows of one turn change the same thing, so that a row is sent only when it is known, and
+    saved, how those before it ended. ``first_read``: what the rows were found to have, for those that overwrite it.
     """
+
+    in_order: ClassVar[bool] = False
+    first_read: FirstRead
+
+    def begin(self, rows: Sequence[Row]) -> None:  # noqa: B027 - most need none
+        """Get ready for the rows that no attempt has finished, before any of them is asked about."""
 
     def known_end(self, row: Row) -> End | None:
         """Return the end of a row that need not be sent; None when it is to be."""
@@ -97,10 +107,12 @@ class _Writing:
         self._dry_run = run.plan().dry_run
         self._checkpoint = job.ends_of(run, number, target)
         self._sent = SentRecord(run, number, target)
+        writer.first_read = FirstRead(run, number, target)
         self._rows = list(run.rows(number))
         self._done: dict[int, End] = {}
         self._noted: set[int] = set()  # lines that this attempt was about to send
         self._tried: set[int] = set()  # those of them that it may have sent
+        self._open: dict[Hashable, int] = {}  # turns, each with its first line whose end is not known
 
     def run(self) -> list[End]:
         settled = self._checkpoint.settled()
@@ -112,6 +124,7 @@ class _Writing:
             log.info("%s: %s done before", self._chunk, counted(len(self._done), self._job.unit))
         try:
             with self._checkpoint:
+                self._writer.begin([row for row in self._rows if row["line"] not in self._done])
                 self._look_for_sent()
                 to_send = list(self._without_sending())
                 if to_send and not self._dry_run:
@@ -156,11 +169,28 @@ class _Writing:
     def _send(self, rows: Sequence[Row]) -> None:
         finished = 0
         for turn in _turns(rows, self._writer.turn_of):
-            for row, end in self._writer.in_parallel(self._send_one, self._noting(turn)):
+            for row, end in self._writer.in_parallel(self._send_one, self._noting(self._in_order(turn))):
                 self._keep(row, end)
                 finished += 1
                 if finished % PROGRESS_EVERY == 0:
                     log.info("%s: %d of %s sent", self._chunk, finished, counted(len(rows), self._job.unit))
+            if self._writer.in_order:
+                self._checkpoint.save()
+
+    def _in_order(self, turn: Sequence[Row]) -> list[Row]:
+        """The rows of a turn that may be sent: not those behind one whose end is not known, which would change what
+        that one may still have to change."""
+        if not self._writer.in_order:
+            return list(turn)
+        may_go = []
+        for row in turn:
+            open_line = self._open.get(self._writer.turn_of(row))
+            if open_line is None:
+                may_go.append(row)
+            else:
+                message = f"not sent, since line {open_line} is for the same thing and has to come first"
+                self._keep(row, self._job.end(row, self._job.failed, message))
+        return may_go
 
     def _send_one(self, row: Row) -> End:
         self._tried.add(row["line"])
@@ -173,6 +203,8 @@ class _Writing:
 
     def _keep(self, row: Row, end: End) -> None:
         self._done[row["line"]] = end
+        if self._writer.in_order and self._job.rank_of(end) is Rank.OPEN:
+            self._open.setdefault(self._writer.turn_of(row), row["line"])
         if not self._job.outcome_of(end).weight.acceptable:
             log.warning("%s: %s: %s", self._writer.name_of(row), end["outcome"], end["message"])
         self._checkpoint.add(end)
