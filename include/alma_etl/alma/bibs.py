@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lxml import etree
 
@@ -43,6 +43,9 @@ class AvailabilityRow:
 class Bib:
     """`record` is the serialised <record> in UTF-8, without the fields that `expand` adds (AVA, AVE, AVD),
     None when Alma sent none. `availability` has the rows of this very bib; rows of related bibs are left out.
+    `brief_level`: 01 to 10, "" where Alma states none. `linked_to`: the zone whose record it is, "CZ" or "NZ", "" for
+    one of its own. `warnings`: of a write that Alma made in spite of them. `whole`: the serialised <bib> as
+    `Bibs.update` wants it back, where it was asked for.
     """
 
     mms_id: str
@@ -50,6 +53,10 @@ class Bib:
     suppressed: bool
     record: bytes | None = field(repr=False)
     availability: tuple[AvailabilityRow, ...]
+    brief_level: str = ""
+    linked_to: str = ""
+    warnings: tuple[str, ...] = ()
+    whole: bytes | None = field(default=None, repr=False)
 
     @property
     def names_all_holdings(self) -> bool:
@@ -99,13 +106,18 @@ class Bibs(Resource):
         return self._client.call(Call("GET", path("bibs", mms_id), expand, accept=XML), _one)
 
     def by_system_number(self, number: str) -> ListAnswer[Bib]:
-        """GET /bibs?other_system_id=: the bibs with exactly this value in a 035 $a, for example (OCoLC)123.
-        An empty list when there are none. A record made a moment ago may not be found yet."""
+        """GET /bibs?other_system_id=: the bibs with exactly this value in a 035 $a, for example (OCoLC)123, each with
+        its `whole`. An empty list when there are none. A record made a moment ago may not be found yet."""
         call = Call("GET", "/bibs", params(other_system_id=number, view="full"), accept=XML)
         return ask_list(
-            lambda: whole(call.name, lambda: self._client.call(call, _bibs), lambda each: each.mms_id),
+            lambda: whole(call.name, lambda: self._client.call(call, _whole_bibs), lambda each: each.mms_id),
             frozenset(),
         )
+
+    def read_to_change(self, mms_id: str) -> Answer[Bib]:
+        """GET /bibs/{mms_id}: the bib with its `whole`. Absent as by `read`."""
+        call = Call("GET", path("bibs", mms_id), params(view="full"), accept=XML)
+        return ask(lambda: self._client.call(call, _one_whole), NO_BIB)
 
     def whole(self, mms_id: str) -> Answer[bytes]:
         """GET /bibs/{mms_id}: the serialised <bib> as it must be sent back by `update`."""
@@ -174,6 +186,10 @@ def _one(reply: Reply) -> Bib:
     return bib(xml.named(reply.xml(tolerant=True), "bib"))
 
 
+def _one_whole(reply: Reply) -> Bib:
+    return _with_whole(xml.named(reply.xml(), "bib"))
+
+
 def _whole(reply: Reply) -> bytes:
     return xml.serialise(xml.named(reply.xml(), "bib"))
 
@@ -183,6 +199,18 @@ def _bibs(reply: Reply) -> Page[Bib]:
     rows = [bib(element) for element in xml.children(root, "bib")]
     name = "total_record_count"
     return Page(rows, shapes.total({name: root.get(name)}, least=len(rows)))
+
+
+def _whole_bibs(reply: Reply) -> Page[Bib]:
+    root = xml.named(reply.xml(), "bibs")
+    rows = [_with_whole(element) for element in xml.children(root, "bib")]
+    name = "total_record_count"
+    return Page(rows, shapes.total({name: root.get(name)}, least=len(rows)))
+
+
+def _with_whole(element: etree._Element) -> Bib:
+    whole = xml.serialise(element)
+    return replace(bib(element), whole=whole)
 
 
 def bib(element: etree._Element) -> Bib:
@@ -203,7 +231,32 @@ def bib(element: etree._Element) -> Bib:
         suppressed=xml.flag(element, "suppress_from_publishing"),
         record=xml.serialise(record) if record is not None else None,
         availability=tuple(row for row in rows if row.mms_id == mms_id),
+        brief_level=xml.text(element, "brief_level"),
+        linked_to=_zone(element, record),
+        warnings=tuple(_warnings(element)),
     )
+
+
+def _zone(element: etree._Element, record: etree._Element | None) -> str:
+    """The zone that a bib is linked to: by its own element, else by the 035 that Alma adds to linked records."""
+    linked = xml.child(element, "linked_record_id")
+    if linked is not None and (linked.text or "").strip():
+        return (linked.get("type") or "").strip().upper()
+    for each in () if record is None else record:
+        if each.get("tag") == "035":
+            numbers = [(sub.text or "").strip() for sub in each if sub.get("code") == "a"]
+            for prefix, zone in (("(EXLCZ)", "CZ"), ("(EXLNZ-", "NZ")):
+                if any(number.startswith(prefix) for number in numbers):
+                    return zone
+    return ""
+
+
+def _warnings(element: etree._Element) -> Iterator[str]:
+    root = xml.child(element, "warnings")
+    for warning in () if root is None else root:
+        message = xml.text(warning, "message") or (warning.text or "").strip()
+        if message:
+            yield message
 
 
 def _availability(row: etree._Element) -> AvailabilityRow:

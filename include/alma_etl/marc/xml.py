@@ -50,6 +50,21 @@ def record_from_xml(xml: bytes) -> Record:
     return record
 
 
+def xml_from_record(record: Record) -> bytes:
+    """Serialise a record as a plain <record>, as Alma takes it: what `record_from_xml` reads."""
+    root = etree.Element("record")
+    etree.SubElement(root, "leader").text = str(record.leader)
+    for field in record.fields:
+        if field.is_control_field():
+            etree.SubElement(root, "controlfield", tag=field.tag).text = field.data or ""
+            continue
+        first, second = field.indicators or (" ", " ")
+        element = etree.SubElement(root, "datafield", tag=field.tag, ind1=first, ind2=second)
+        for code, value in field.subfields:
+            etree.SubElement(element, "subfield", code=code).text = value
+    return etree.tostring(root, encoding="utf-8", xml_declaration=False)
+
+
 def fields_from_xml(xml: bytes, tags: Collection[str]) -> tuple[list[Field], list[str]]:
     """The data fields of these tags in a serialised ``<record>``, and a sentence for each that cannot be read.
 

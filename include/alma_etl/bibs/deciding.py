@@ -1,0 +1,140 @@
+"""What is to become of a record, by the profile and by what Alma has: pure, the first that fits.
+
+The order is that of the report's contract. That nothing would change is asked before levels and dates are compared: by
+a second drop of the same file Alma's 005 is newer, and that is no reason to refuse anything.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pymarc import Record
+
+from alma_etl.bibs.field_diff import FieldChange, changes
+from alma_etl.bibs.keys import BibKeys
+from alma_etl.bibs.matching import Matched, Title, numbers_of
+from alma_etl.bibs.merging import differs, merge, prepared
+from alma_etl.bibs.profiles import BibProfile
+from alma_etl.bibs.rows import BibOutcome
+from alma_etl.bibs.versions import is_older
+
+WEAK_MATCH, NO_005 = "WEAK_MATCH", "NO_005"  # codes of the report's `reasons`
+_DELETED = "d"
+
+Action = Literal["none", "create", "change"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a record is to end: `outcome` is what it comes to, once its `action` is done. `record`: what is sent.
+    `title`: the one that is changed, or that stands against it."""
+
+    outcome: BibOutcome
+    action: Action = "none"
+    message: str = ""
+    reasons: tuple[str, ...] = ()
+    record: Record | None = field(default=None, repr=False)
+    title: Title | None = None
+
+    @property
+    def changes(self) -> list[FieldChange]:
+        """What the title gains and loses; nothing where no title is changed."""
+        if self.action != "change" or self.title is None or self.record is None:
+            return []
+        return changes(self.title.record, self.record)
+
+
+def decide_alone(record: Record, keys: BibKeys, profile: BibProfile) -> Decision | None:
+    """Return what becomes of a record that needs no look-up; None for one that does."""
+    titles = (value for each in record.get_fields("245") for value in each.get_subfields("a", "b", "k"))
+    if not any(value.strip() for value in titles):
+        return Decision(BibOutcome.INVALID_RECORD, message="it has no title (245)")
+    if str(record.leader)[5:6] == _DELETED:
+        message = "its leader/05 is d: nothing was deleted, created or changed"
+        return Decision(BibOutcome.DELETE_REQUESTED, message=message)
+    if next(numbers_of(keys, profile.match), None) is None:
+        return Decision(
+            BibOutcome.NO_KEY,
+            message=f"it has no number that the profile matches by ({', '.join(profile.match)})",
+        )
+    return None
+
+
+def decide(
+    record: Record, keys: BibKeys, profile: BibProfile, matched: Matched, *, is_owned: bool = False
+) -> Decision:
+    """Return what becomes of a record whose titles are known. ``is_owned``: the one title has inventory."""
+    if not matched.titles:
+        return _without_title(record, profile, matched)
+    if len(matched.titles) > 1:
+        decision = _several(record, profile, matched)
+    else:
+        decision = _one(record, profile, matched.titles[0], is_owned)
+    return decision
+
+
+def _without_title(record: Record, profile: BibProfile, matched: Matched) -> Decision:
+    message, reasons = "; ".join(matched.remarks), (WEAK_MATCH,) if matched.remarks else ()
+    if profile.on_no_match == "skip":
+        message = "; ".join(["no title has its numbers, and the profile creates none", *matched.remarks])
+        return Decision(BibOutcome.NO_KEY, message=message, reasons=reasons)
+    return Decision(BibOutcome.CREATED, "create", message, reasons, prepared(record))
+
+
+def _several(record: Record, profile: BibProfile, matched: Matched) -> Decision:
+    named = "; ".join(f"{title.mms_id} by {title.how()}" for title in matched.titles)
+    refused = Decision(BibOutcome.MULTI_MATCH, message=named)
+    if profile.on_refused == "report":
+        return refused
+    for title in matched.titles:  # one of them may be what an earlier drop of this record added
+        if not differs(title.record, merge(title.record, record, profile.rule)):
+            message = f"it is the title {title.mms_id} already; matched are {named}"
+            return Decision(BibOutcome.UNCHANGED, message=message, title=title)
+    return _added_all_the_same(record, refused)
+
+
+def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> Decision:
+    how = f"{title.mms_id} by {title.how()}"
+    if title.bib.linked_to == "CZ":
+        message = f"{how} is linked to the community zone, whose titles cannot be changed"
+        return Decision(BibOutcome.LINKED_CZ, message=message, title=title)
+    if title.bib.linked_to == "NZ" and profile.zone == "iz":
+        message = f"{how} is linked to the network zone, where alone it can be changed"
+        return Decision(BibOutcome.LINKED_NZ, message=message, title=title)
+    if profile.search_first and is_owned:
+        return Decision(BibOutcome.ALREADY_OWNED, message=f"{how} has inventory", title=title)
+    if profile.on_match == "skip":
+        message = f"{how} is there, and the profile leaves it as it is"
+        return Decision(BibOutcome.UNCHANGED, message=message, title=title)
+    merged = merge(title.record, record, profile.rule)
+    if not differs(title.record, merged):
+        return Decision(BibOutcome.UNCHANGED, title=title)
+    refused, remark = _refused(record, profile, title)
+    if refused is not None:
+        return refused if profile.on_refused == "report" else _added_all_the_same(record, refused)
+    outcome = BibOutcome.OVERLAID if profile.on_match == "overlay" else BibOutcome.MERGED
+    return Decision(outcome, "change", remark, (NO_005,) if remark else (), merged, title)
+
+
+def _refused(record: Record, profile: BibProfile, title: Title) -> tuple[Decision | None, str]:
+    """Why a record is not added to the title that it matches, and a remark where that could not be compared."""
+    if profile.brief_level is not None:
+        ours = profile.brief_level.level_of(record)
+        theirs = profile.brief_level.level_in_alma(title.bib.brief_level, title.record)
+        if ours.value < theirs.value:
+            message = (
+                f"{ours.value:02d} < {theirs.value:02d}: the record is {ours}, {title.mms_id} is {theirs}"
+            )
+            return Decision(BibOutcome.NOT_ADDED_BRIEF, message=message, title=title), ""
+    if not profile.check_005:
+        return None, ""
+    older, remark = is_older(record, title.record)
+    if older:
+        times = [next(iter(each.get_fields("005"))).data for each in (record, title.record)]
+        message = f"the record is of {times[0]}, {title.mms_id} of {times[1]} (005)"
+        return Decision(BibOutcome.NOT_ADDED_OLD, message=message, title=title), ""
+    return None, remark
+
+
+def _added_all_the_same(record: Record, refused: Decision) -> Decision:
+    message = f"added as a title of its own, to be merged by hand: {refused.outcome.value}, {refused.message}"
+    return Decision(BibOutcome.CREATED, "create", message, (refused.outcome.value.upper(),), prepared(record))

@@ -1,0 +1,215 @@
+"""Which titles of Alma a record is: looked up by its numbers in the order of the profile, verified on what is found.
+
+An index answers with more than was asked (it is broader than a field) and with less (it lags, and knows one spelling):
+a title counts only if the number is in its own record. Titles that loads made are also known from what was remembered.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pymarc import Record
+
+from alma_etl.alma.bibs import Bib, Bibs
+from alma_etl.bibs.carrier import disagreements
+from alma_etl.bibs.keys import BibKeys, keys_of
+from alma_etl.bibs.profiles import WEAK, BibProfile, Method
+from alma_etl.marc.xml import record_from_xml
+from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, rows_of
+from alma_etl.remote.errors import RemoteError, RemoteMalformed
+
+_OCLC: frozenset[Method] = frozenset(("oclc", "019"))
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a record by which titles are looked up: the method, its place in the record, its normal form."""
+
+    method: Method
+    place: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.value}"
+
+
+@dataclass(frozen=True)
+class Title:
+    """A title of Alma that a record matches, and by which of its numbers."""
+
+    bib: Bib
+    record: Record = field(repr=False)
+    keys: BibKeys = field(repr=False)
+    numbers: tuple[Number, ...]
+
+    @property
+    def mms_id(self) -> str:
+        """The title's MMS id."""
+        return self.bib.mms_id
+
+    def how(self) -> str:
+        """By which numbers it matches, for people."""
+        return ", ".join(f"{number}{self._where(number)}" for number in self.numbers)
+
+    def _where(self, number: Number) -> str:
+        former = number.method in _OCLC and number.value not in self.keys.oclc
+        return " (its own 035 $z or 019)" if former else ""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What was found for a record: its titles, and sentences about those that have a number of it and are none."""
+
+    titles: tuple[Title, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+class Finder(Protocol):
+    """What is asked for titles."""
+
+    def find(self, number: Number) -> ListAnswer[Bib]:
+        """Titles that may have a number, each with its `whole`. None are left out but those that an index does not
+        know yet."""
+        ...
+
+
+class RestFinder:
+    """Alma's REST API: one call a number, two where an OCLC number is not found as `(OCoLC)` and digits.
+
+    ``remembered``: the MMS ids of titles that loads made for a number; asked where Alma's index finds none.
+    """
+
+    def __init__(self, bibs: Bibs, remembered: Callable[[Number], Sequence[str]] = lambda number: ()) -> None:
+        self._bibs = bibs
+        self._remembered = remembered
+
+    def find(self, number: Number) -> ListAnswer[Bib]:
+        if number.method == "mms_id":
+            return _as_list(self._bibs.read_to_change(number.value))
+        for spelling in _spellings(number):
+            answer = self._bibs.by_system_number(spelling)
+            if not isinstance(answer, Found) or answer.value:
+                return answer
+        found: list[Bib] = []
+        for mms_id in self._remembered(number):
+            match self._bibs.read_to_change(mms_id):
+                case Found(bib):
+                    found.append(bib)
+                case Unknown() as unknown:
+                    return unknown
+        return Found(found)
+
+
+def numbers_of(keys: BibKeys, methods: Iterable[Method]) -> Iterator[list[Number]]:
+    """Yield the numbers of a record that are looked up together, in the order of the methods that it has numbers of.
+
+    Present and former OCLC numbers are looked up together: of two titles that have one each, a look-up that ends at
+    the first would take one in silence."""
+    methods = list(methods)
+    joined = _OCLC.intersection(methods)
+    done: set[Method] = set()
+    for method in methods:
+        together = [each for each in methods if each in joined] if method in joined else [method]
+        numbers = [number for each in together if each not in done for number in _numbers(keys, each)]
+        done.update(together)
+        if numbers:
+            yield numbers
+
+
+def match(record: Record, keys: BibKeys, profile: BibProfile, finder: Finder) -> Matched | Unknown:
+    """Find the titles of a record: those of the first method by which there are any. Unknown where a look-up failed."""
+    remarks: list[str] = []
+    for numbers in numbers_of(keys, profile.match):
+        found: dict[str, Title] = {}
+        for number in numbers:
+            answer = finder.find(number)
+            if not isinstance(answer, Found):
+                return answer if isinstance(answer, Unknown) else Unknown(_no_list(number, answer))
+            for bib in rows_of(answer):
+                title = _verified(bib, number, found.get(bib.mms_id))
+                if isinstance(title, Unknown):
+                    return title
+                if title is not None:
+                    found[bib.mms_id] = title
+        titles = []
+        for title in found.values():
+            against = (
+                disagreements(record, title.record, keys, title.keys) if numbers[0].method in WEAK else []
+            )
+            if against:
+                remarks.append(f"{title.mms_id} has {title.how()} and is no match: {'; '.join(against)}")
+            else:
+                titles.append(title)
+        if titles:
+            return Matched(tuple(sorted(titles, key=lambda title: title.mms_id)), tuple(remarks))
+    return Matched(remarks=tuple(remarks))
+
+
+def _numbers(keys: BibKeys, method: Method) -> list[Number]:
+    places: dict[Method, list[tuple[str, Sequence[str]]]] = {
+        "oclc": [("035 $a", keys.oclc)],
+        "019": [("035 $z or 019", keys.oclc_former)],
+        "mms_id": [("001", [keys.mms_id] if keys.mms_id else [])],
+        "isbn": [("020 $a", keys.isbn), ("020 $z", keys.isbn_cancelled)],
+        "issn": [("022 $a", keys.issn)],
+        "system": [("035 $a", keys.system)],
+    }
+    return [Number(method, place, value) for place, values in places[method] for value in values]
+
+
+def _verified(bib: Bib, number: Number, known: Title | None) -> Title | Unknown | None:
+    """The bib as a title of this number, with the numbers by which it is ``known`` already; None when its record does
+    not have the number."""
+    if bib.record is None:
+        return Unknown(_unreadable(bib, "it has no record"))
+    if known is not None:
+        title = Title(bib, known.record, known.keys, (*known.numbers, number))
+    else:
+        try:
+            record = record_from_xml(bib.record)
+        except ValueError as error:
+            return Unknown(_unreadable(bib, str(error)))
+        title = Title(bib, record, keys_of(record), (number,))
+    return title if _has(title.keys, bib.mms_id, number) else known
+
+
+def _has(keys: BibKeys, mms_id: str, number: Number) -> bool:
+    match number.method:
+        case "oclc" | "019":
+            return number.value in keys.all_oclc
+        case "mms_id":
+            return number.value == mms_id
+        case "isbn":
+            return number.value in (keys.isbn if number.place.endswith("$a") else keys.isbn_cancelled)
+        case "issn":
+            return number.value in keys.issn
+        case "system":
+            return number.value in keys.system
+
+
+def _spellings(number: Number) -> list[str]:
+    """How a number stands in 035: as everybody writes it now, then as OCLC did."""
+    if number.method not in _OCLC:
+        return [number.value]
+    digits = number.value
+    prefixed = f"ocm{digits:0>8}" if len(digits) < 9 else f"{'ocn' if len(digits) == 9 else 'on'}{digits}"
+    return [f"(OCoLC){digits}", f"(OCoLC){prefixed}"]
+
+
+def _as_list(answer: Answer[Bib]) -> ListAnswer[Bib]:
+    match answer:
+        case Found(bib):
+            return Found([bib])
+        case Absent():
+            return Found([])
+        case _:
+            return answer
+
+
+def _unreadable(bib: Bib, why: str) -> RemoteError:
+    return RemoteMalformed(f"GET /bibs/{bib.mms_id}", 200, "", f"the title's record cannot be read: {why}")
+
+
+def _no_list(number: Number, answer: ListAnswer[Bib]) -> RemoteError:
+    error = answer.error if isinstance(answer, Absent) else None
+    return error or RemoteMalformed("GET /bibs", None, "", f"{number} could not be looked up")
