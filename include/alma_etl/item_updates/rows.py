@@ -19,7 +19,8 @@ than the item's is `invalid_row`, since the key of an item cannot be changed.
 
 from collections.abc import Mapping
 
-from alma_etl.jobs.outcomes import DONE, MADE, OPEN, REFUSED, End, Row, RowOutcome, end_of
+from alma_etl.jobs.outcomes import DONE, MADE, OPEN, End, Row, RowOutcome, end_of
+from alma_etl.jobs.outcomes import REFUSED as NOT_TAKEN  # one of the words below is REFUSED
 
 Changes = Mapping[str, tuple[str, str]]
 
@@ -30,22 +31,22 @@ class ItemUpdateOutcome(RowOutcome):
     UPDATED = "updated", "the item has the values of the row now", MADE
     WOULD_UPDATE = "would_update", "the item would be changed; this was a dry run", DONE
     UNCHANGED = "unchanged", "the item had these values already; nothing was written", DONE
-    NOT_FOUND = "not_found", "there is no such item", REFUSED
+    NOT_FOUND = "not_found", "there is no such item", NOT_TAKEN
     INVALID_ROW = (
         "invalid_row",
         "the row cannot be read, names no item, or would change an item's key",
-        REFUSED,
+        NOT_TAKEN,
     )
-    REFUSED = "refused", "the system does not take these values for this item; nothing was written", REFUSED
+    REFUSED = "refused", "the system does not take these values for this item; nothing was written", NOT_TAKEN
     CONFLICT = (
         "conflict",
         "somebody else changed the item since it was first read; nothing was written",
-        REFUSED,
+        NOT_TAKEN,
     )
     NOT_APPLIED = (
         "not_applied",
         "the system said that it had written, and the item does not have all of the values",
-        REFUSED,
+        NOT_TAKEN,
     )
     UNCONFIRMED = (
         "unconfirmed",

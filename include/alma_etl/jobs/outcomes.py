@@ -38,6 +38,8 @@ class RowOutcome(StrEnum):
     weight: Weight
 
     def __new__(cls, word: str, meaning: str = "", weight: Weight = REFUSED) -> Self:
+        if not isinstance(weight, Weight):  # a word of the class that has the name of a weight hides it
+            raise TypeError(f"the outcome {word} has no weight: {weight!r}")
         outcome = str.__new__(cls, word)
         outcome._value_ = word
         outcome.meaning = meaning
