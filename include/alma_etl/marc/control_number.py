@@ -8,10 +8,13 @@ import re
 from dataclasses import dataclass
 
 from alma_etl.counted import counted, verb
+from alma_etl.marc.directory import (
+    FIELD_TERMINATOR,
+    LEADER_LENGTH,
+    RECORD_TERMINATOR,
+    Entry,
+)
 
-LEADER_LENGTH = 24
-FIELD_TERMINATOR = b"\x1e"
-RECORD_TERMINATOR = b"\x1d"
 _ENTRY = re.compile(rb"([0-9A-Za-z]{3})(\d{4})(\d{5})")
 _FIRST_ENTRY = re.compile(rb"001\d{4}00000")
 
@@ -31,7 +34,7 @@ class _Directory:
     """The entries (tag, length, start), where the data begins, and how many fields there are; of a garbled
     directory, of which only the size is known, the first entry or none."""
 
-    entries: list[tuple[bytes, int, int]]
+    entries: list[Entry]
     base: int
     fields: int
 
@@ -92,16 +95,16 @@ def _leader_of_other_length(data: bytes, end: int) -> int:
     return found.start() if found and found.start() <= 2 * LEADER_LENGTH else LEADER_LENGTH
 
 
-def _entries(text: bytes) -> list[tuple[bytes, int, int]] | None:
+def _entries(text: bytes) -> list[Entry] | None:
     found = [_ENTRY.fullmatch(text, at, at + 12) for at in range(0, len(text), 12)]
     if any(each is None for each in found):
         return None
     return [(each[1], int(each[2]), int(each[3])) for each in found if each is not None]
 
 
-def _contiguous(data: bytes, at: int) -> list[tuple[bytes, int, int]]:
+def _contiguous(data: bytes, at: int) -> list[Entry]:
     """The entries from `at` on of which each begins where the one before it ends, as everybody writes them."""
-    entries: list[tuple[bytes, int, int]] = []
+    entries: list[Entry] = []
     expected = 0
     while (each := _ENTRY.match(data, at)) is not None and int(each[3]) == expected:
         entries.append((each[1], int(each[2]), expected))
@@ -116,7 +119,7 @@ def _holds_more(data: bytes, directory: _Directory) -> bool:
     return data.count(FIELD_TERMINATOR) > directory.fields + 1 and named != len(data)
 
 
-def _value(data: bytes, directory: _Directory, entry: tuple[bytes, int, int]) -> bytes | None:
+def _value(data: bytes, directory: _Directory, entry: Entry) -> bytes | None:
     _, length, start = entry
     begin, end = directory.base + start, directory.base + start + length - 1
     if length > 0 and _is_field(data, directory.base, begin, end):

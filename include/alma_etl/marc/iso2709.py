@@ -19,6 +19,7 @@ _PADDING = re.compile(rb"(?:[\r\n\x00 \x1a]|\xef\xbb\xbf)*")
 # A leader at any place: the record's length, the fixed indicator and subfield counts, base address, entry map. With
 # the first entry of a directory after it, it is one beyond doubt.
 _LEADER = re.compile(rb"(?=(\d{5})[\x20-\x7e]{5}22\d{5}[\x20-\x7e]{3}4500([0-9A-Za-z]{3}\d{4}00000)?)")
+_BLANK_LENGTH = re.compile(rb" {5}[\x21-\x7e][\x20-\x7e]{4}22\d{5}[\x20-\x7e]{3}4500")
 # The beginning of a directory whose leader is damaged.
 _DIRECTORY = re.compile(rb"(?=001\d{4}00000(?:[0-9A-Za-z]{3}\d{9}|\x1e))")
 _LEADER_LENGTH = 24
@@ -154,7 +155,9 @@ def _begins(piece: bytes) -> bool:
 
 def _after_padding(piece: bytes) -> int:
     padding = _PADDING.match(piece)
-    return padding.end() if padding else 0
+    start = padding.end() if padding else 0
+    # The blanks may be the length of a record whose leader has none.
+    return start - 5 if start >= 5 and _BLANK_LENGTH.match(piece, start - 5) else start
 
 
 def _parts(piece: bytes) -> Iterator[tuple[int, int]]:
@@ -162,8 +165,10 @@ def _parts(piece: bytes) -> Iterator[tuple[int, int]]:
     start, end = _after_padding(piece), len(piece)
     if start == end:
         return
+    # A length that outgrew its place is one digit longer: the leader seems to begin at its second digit, too.
+    least = start + 1 if piece[start : start + 6].isdigit() else start
     for begin in _inner_begins(piece, start):
-        if begin <= start:
+        if begin <= least:
             continue
         if piece[start : start + 5] == b"%05d" % (end - start):
             break

@@ -64,7 +64,7 @@ def _strictly(body: bytes, charset: str) -> str:
 
 
 # everything but what the production Char of XML 1.0 allows
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _REFERENCE = re.compile("&#(x[0-9A-Fa-f]+|[0-9]+);")
 
 
@@ -87,7 +87,7 @@ def parse_text(text: str) -> etree._Element:
 def without_illegal(text: str) -> str:
     """The text without the characters that XML cannot hold, such as an escape that a migration left in a record,
     be they written plainly or as references."""
-    return _REFERENCE.sub(lambda found: found[0] if _is_legal(found[1]) else "", _ILLEGAL.sub("", text))
+    return _REFERENCE.sub(lambda found: found[0] if _is_legal(found[1]) else "", ILLEGAL.sub("", text))
 
 
 def _is_legal(reference: str) -> bool:
@@ -95,7 +95,7 @@ def _is_legal(reference: str) -> bool:
     if len(digits) > 8:
         return False
     number = int(digits, 16 if len(digits) < len(reference) else 10)
-    return number <= 0x10FFFF and _ILLEGAL.match(chr(number)) is None
+    return number <= 0x10FFFF and ILLEGAL.match(chr(number)) is None
 
 
 def parse(body: bytes, header_charset: str = "") -> etree._Element:

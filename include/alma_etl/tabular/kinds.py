@@ -6,23 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from alma_etl.errors import InputProblem
+from alma_etl.signatures import ZIP, signature
 
 _HEAD = 65_536
 _SAVE_AS_TEXT = "save the list as text with a | between the columns, as CSV, or as an Excel workbook (.xlsx)"
-_STRANGERS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file (.xls, .doc), or a protected workbook"),
-    (b"{\\rtf", "an RTF document"),
-    (b"\x1f\x8b", "compressed with gzip"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"GIF8", "a picture"),
-    (b"SQLite format 3", "a database"),
-    (b"\x7fELF", "a program"),
-    (b"MZ\x90", "a program"),
-)
 _MARKUP = re.compile(rb"\s*<(\?xml|!doctype|html|[a-z]+[ >:])", re.IGNORECASE)
 _UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 
@@ -44,11 +31,11 @@ def kind_of(path: Path) -> Kind:
         if path.stat().st_size > _HEAD:
             raise InputProblem(f"The file begins with nothing but blanks: {_SAVE_AS_TEXT}")
         raise InputProblem("The file is empty: there is nothing to load")
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ZIP):
         return _zipped(path)
-    for start, name in _STRANGERS:
-        if head.startswith(start):
-            raise InputProblem(f"The file is {name}, whatever its name says: {_SAVE_AS_TEXT}")
+    name = signature(head)
+    if name:
+        raise InputProblem(f"The file is {name}, whatever its name says: {_SAVE_AS_TEXT}")
     if head.startswith(_UTF32):
         raise InputProblem("The file is text in UTF-32: save it as UTF-8")
     wide = _wide(head)

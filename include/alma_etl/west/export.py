@@ -1,7 +1,6 @@
 """The MMS ids of a MARC21 file exported from Alma: the 001 of every record (the first of the WEST steps)."""
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -10,7 +9,9 @@ from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.identifiers import is_mms_id
 from alma_etl.marc.control_number import ControlNumber, control_number
+from alma_etl.marc.files import is_xml
 from alma_etl.marc.iso2709 import RawRecord, Readable, split_records
+from alma_etl.signatures import ZIP, signature
 from alma_etl.store.bucket import Bucket, NoSuchObject
 from alma_etl.west.id_index import IdIndex
 from alma_etl.west.run import BadInputRecord, InputCounts
@@ -18,7 +19,6 @@ from alma_etl.west.run import BadInputRecord, InputCounts
 log = logging.getLogger(__name__)
 
 REPORTED_BAD_RECORDS = 100  # more of the same kind would only make the report long
-_XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[?!A-Za-z]|\xff\xfe<\x00|\xfe\xff\x00<")
 
 
 @dataclass
@@ -108,13 +108,14 @@ class _Checked:
 def _not_marc(head: bytes) -> str | None:
     if not head.strip():
         return "is empty: export the set again"
-    if head.startswith(b"\x1f\x8b"):
-        return "is compressed with gzip: unpack it and copy the .mrc file to west/exports/"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ZIP):
         return "is a zip archive: unpack it and copy the .mrc file to west/exports/"
-    if _XML.match(head):
+    if is_xml(head):
         return "is XML: export the set as MARC21 Binary, not as MARCXML"
-    if head.startswith(b"%PDF"):
-        return "is a PDF document, not a MARC21 file: export the set as MARC21 Binary"
+    name = signature(head)
+    if name.startswith("compressed"):
+        return f"is {name}: unpack it and copy the .mrc file to west/exports/"
+    if name:
+        return f"is {name}, not a MARC21 file: export the set as MARC21 Binary"
     # Anything else is read: the first record may be damaged and the others good.
     return None
