@@ -174,8 +174,12 @@ def _add_fields(builder: RecordBuilder, record: etree._Element) -> str:
         elif name == "controlfield" and _DATA_TAG.fullmatch(tag):
             builder.leave_out(tag, _text_of(element))
         elif name == "datafield" and _DATA_TAG.fullmatch(tag):
-            signs = (element.get("ind1") or " ") + (element.get("ind2") or " ")
-            builder.add_data(tag, signs, [_part(tag, each) for each in element if local(each) == "subfield"])
+            signs = [element.get(name) or " " for name in ("ind1", "ind2")]
+            if max(map(len, signs)) > 1:
+                raise UnusableRecord(f"the field {tag} has the indicators {signs}: each is one character")
+            builder.add_data(
+                tag, "".join(signs), [_part(tag, each) for each in element if local(each) == "subfield"]
+            )
         elif name in ("controlfield", "datafield"):
             raise UnusableRecord(f"a {name} has the tag {tag!r}, which is none of that kind")
         else:
