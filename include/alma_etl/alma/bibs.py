@@ -129,6 +129,7 @@ class Bibs(Resource):
         record: bytes,
         *,
         suppressed: bool,
+        sync_with_oclc: str | None = None,
         normalization: str | None = None,
         validate: bool | None = None,
         override_warning: bool | None = None,
@@ -140,6 +141,8 @@ class Bibs(Resource):
         record."""
         body = etree.Element("bib")
         etree.SubElement(body, "suppress_from_publishing").text = str(suppressed).lower()
+        if sync_with_oclc is not None:
+            etree.SubElement(body, "sync_with_oclc").text = sync_with_oclc
         body.append(xml.named(xml.parse(record), "record"))
         call = xml_call(
             "POST",
@@ -175,6 +178,28 @@ class Bibs(Resource):
             validate=validate,
         )
         return self._client.call(call, _whole)
+
+    def replace(
+        self,
+        mms_id: str,
+        whole: bytes,
+        *,
+        normalization: str | None = None,
+        validate: bool | None = None,
+        override_warning: bool | None = None,
+    ) -> Bib:
+        """PUT /bibs/{mms_id} as `update` does by default; returns the bib as it is now, with the warnings of Alma."""
+        call = xml_call(
+            "PUT",
+            path("bibs", mms_id),
+            whole,
+            stale_version_check=True,
+            override_lock=False,
+            normalization=normalization,
+            validate=validate,
+            override_warning=override_warning,
+        )
+        return self._client.call(call, _one_whole)
 
     def delete(self, mms_id: str, *, override: bool = False) -> Answer[None]:
         """DELETE /bibs/{mms_id}. Refused while it has holdings or items, which `override` deletes with it

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -19,7 +19,6 @@ from alma_etl.store.db import open_engine, parse_url, store_problem
 from alma_etl.store.models import LoadedItem, MadeHolding
 
 _AT_ONCE = 500
-_PURPOSE = "to find out what was loaded before"
 
 
 @dataclass(frozen=True)
@@ -74,29 +73,47 @@ class LoadedItems(Protocol):
         ...
 
 
-class SqlLoadedItems:
-    """The memory in the state store at `url`; `alma` names gateway and institution. `formerly`: the name under which
-    the versions before kept the items, the connection's id; they are looked up there, too, and may be another Alma's.
+class StoreMemory:
+    """A memory in the state store at `url`; `alma` names gateway and institution.
 
     Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """
 
-    def __init__(self, url: str, alma: str, *, formerly: str = "") -> None:
+    purpose: ClassVar[str] = "to find out what was loaded before"
+
+    def __init__(self, url: str, alma: str) -> None:
         self._url = parse_url(url)
-        self._alma = alma
-        self._names = [name for name in (formerly, alma) if name]
+        self.alma = alma
         self._engine = open_engine(self._url)
 
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
 
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of the store, for the block."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as problem:
+            raise store_problem(problem, self._url, self.purpose) from problem
+
+
+class SqlLoadedItems(StoreMemory):
+    """The memory in the state store. `formerly`: the name under which the versions before kept the items, the
+    connection's id; they are looked up there, too, and may be another Alma's."""
+
+    def __init__(self, url: str, alma: str, *, formerly: str = "") -> None:
+        super().__init__(url, alma)
+        self._names = [name for name in (formerly, alma) if name]
+
     def find(self, barcodes: Sequence[str]) -> dict[str, KnownItem]:
         table = cast(Table, LoadedItem.__table__)
         columns = table.c.barcode, table.c.mms_id, table.c.holding_id, table.c.item_pid
-        current_last = case((table.c.alma == self._alma, 1), else_=0)
+        current_last = case((table.c.alma == self.alma, 1), else_=0)
         found: dict[str, KnownItem] = {}
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for part in _parts(barcodes):
                 query = select(*columns).where(table.c.alma.in_(self._names), table.c.barcode.in_(part))
                 query = query.order_by(current_last)
@@ -114,7 +131,7 @@ class SqlLoadedItems:
         )
         rows = [
             {
-                "alma": self._alma,
+                "alma": self.alma,
                 "barcode": item.barcode,
                 "mms_id": item.mms_id,
                 "holding_id": item.holding_id,
@@ -127,21 +144,21 @@ class SqlLoadedItems:
         rows.sort(key=lambda row: row["barcode"])
         if not rows:
             return
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(statement, rows)
 
     def find_holding(self, place: HoldingPlace) -> KnownHolding | None:
         table = cast(Table, MadeHolding.__table__)
         query = select(table.c.holding_id, table.c.sender).where(*self._at(place))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else KnownHolding(*row)
 
     def keep_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
         values = asdict(holding)
         statement = insert(cast(Table, MadeHolding.__table__))
-        statement = statement.values(alma=self._alma, **asdict(place), **values)
-        with self._transaction() as connection:
+        statement = statement.values(alma=self.alma, **asdict(place), **values)
+        with self.transaction() as connection:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["alma", *asdict(place)], set_=values)
             )
@@ -149,20 +166,12 @@ class SqlLoadedItems:
     def forget_holding(self, place: HoldingPlace, holding: KnownHolding) -> None:
         table = cast(Table, MadeHolding.__table__)
         same = (table.c.holding_id == holding.holding_id, table.c.sender == holding.sender)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(delete(table).where(*self._at(place), *same))
 
     def _at(self, place: HoldingPlace) -> list[ColumnElement[bool]]:
         columns = cast(Table, MadeHolding.__table__).c
-        return [columns[name] == value for name, value in {"alma": self._alma, **asdict(place)}.items()]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as problem:
-            raise store_problem(problem, self._url, _PURPOSE) from problem
+        return [columns[name] == value for name, value in {"alma": self.alma, **asdict(place)}.items()]
 
 
 def _parts(barcodes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -63,13 +63,17 @@ def write(
     guarded: bool,
     look_first: bool = False,
     attempts: int = 3,
+    pauses: tuple[float, ...] = SETTLE,
+    absence_counts: bool = True,
 ) -> Written[T]:
     """POST by `attempt` until it is known to be done, at most `attempts` times.
 
     `look` asks whether it is there: Found (it is adopted), Absent, Unknown; it may raise RemoteRefused
     when it finds that the wish cannot be fulfilled. `guarded`: the service itself refuses a second one, so that a
-    single "not there" is enough to try again. `look_first`: an earlier run may have done it. Raises RemoteStop
-    only while nothing is seen of it; its `effect_unknown` says whether something was sent before."""
+    single "not there" is enough to try again. `look_first`: an earlier run may have done it. `pauses`: seconds before
+    each look, where the service would not refuse a second one. `absence_counts`: whether "not there", said every time,
+    means so; else the end is UNCONFIRMED, and `attempts` is 1. Raises RemoteStop only while nothing is seen of it; its
+    `effect_unknown` says whether something was sent before."""
     lost: RemoteError | None = None
     if look_first:
         answer = look()
@@ -84,7 +88,7 @@ def write(
             if lost is None:
                 return Written(WriteOutcome.REFUSED, error=refusal)
             # perhaps because the first attempt took effect after the look
-            return _looked(look, SETTLE, pause, lost) or Written(WriteOutcome.REFUSED, error=refusal)
+            return _looked(look, pauses, pause, lost) or Written(WriteOutcome.REFUSED, error=refusal)
         except RemoteTransient as error:
             if not error.effect_unknown:
                 return Written(WriteOutcome.FAILED, error=error)
@@ -93,10 +97,10 @@ def write(
             # one look is enough to try again, not to know: the call that was given up may still be at work
             stop.effect_unknown = lost is not None
             raise
-        found = _looked(look, SETTLE[:1] if guarded and left else SETTLE, pause, lost)
+        found = _looked(look, pauses[:1] if guarded and left else pauses, pause, lost)
         if found is not None:
             return found
-    return Written(WriteOutcome.FAILED, error=lost)
+    return Written(WriteOutcome.FAILED if absence_counts else WriteOutcome.UNCONFIRMED, error=lost)
 
 
 def _looked(

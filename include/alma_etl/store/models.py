@@ -96,6 +96,19 @@ class LoadedItem(Base):
     run_id: Mapped[str] = mapped_column(Text)
 
 
+class LoadedBib(Base):
+    """The title that imports last made for a number (`key`: `oclc:900`), or were about to send (`mms_id` "") when
+    nothing was known of the answer. `sender` is who sent it, at `sent_at`."""
+
+    __tablename__ = "loaded_bibs"
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    mms_id: Mapped[str] = mapped_column(Text)
+    sender: Mapped[str] = mapped_column(Text)
+    sent_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class MadeHolding(Base):
     """A holding that a load made, or was about to send (`holding_id` "") and nothing is known of the answer."""
 

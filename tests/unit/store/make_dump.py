@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.dcb.store.rows import Alert
+from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
@@ -60,6 +61,10 @@ def fill_items(url: str) -> None:
     items.keep_holding(HoldingPlace("991", "MAIN", "stacks"), KnownHolding("221", "run-1"))
     items.keep_holding(HoldingPlace("992", "MAIN", "stacks"), KnownHolding("", "run-1"))
     items.close()
+    bibs = SqlLoadedBibs(url, ALMA)
+    bibs.note(["oclc:900", "oclc:700"], KnownBib("991", "run-1 line 1", START))
+    bibs.note(["oclc:901"], KnownBib("", "run-1 line 2", START))
+    bibs.close()
 
 
 def fill_dcb(url: str) -> None:

@@ -18,6 +18,7 @@ from alma_etl.dcb.explain import explain
 from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
+from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey, RunRecord
@@ -97,10 +98,23 @@ def check(url: str, revision: str) -> None:
     if revision >= "0003":
         check_dcb(url, revision)
     check_ledger(url, revision)
+    check_bibs(url, revision)
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(json.dumps(row, default=str, sort_keys=True) for row in rows)
+
+
+def check_bibs(url: str, revision: str) -> None:
+    bibs = SqlLoadedBibs(url, ALMA)
+    made = {
+        "oclc:900": KnownBib("991", "run-1 line 1", START),
+        "oclc:901": KnownBib("", "run-1 line 2", START),
+    }
+    assert bibs.find(made) == (made if revision >= "0011" else {})
+    bibs.forget(made, "run-1 line 2")
+    assert "oclc:901" not in bibs.find(made)
+    bibs.close()
 
 
 def check_limiter(url: str) -> None:
