@@ -214,6 +214,7 @@ class Stack:
             latency_ms=self.settings.latency_ms,
             api_key=key,
             state=str(self.folder / name / "state.json"),
+            sru="on",  # the links of the pages lead there
             **institution,
         )
         for line in server.log.read_text(errors="replace").splitlines()[1:]:  # after its address

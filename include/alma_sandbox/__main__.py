@@ -33,6 +33,9 @@ def _arguments() -> argparse.ArgumentParser:
         "--per-second", type=int, default=25, help="calls in any second; 0 = no limit (default 25)"
     )
     parser.add_argument("--daily", type=int, default=500_000, help="calls a day (default 500000)")
+    parser.add_argument(
+        "--sru", choices=("on", "off"), default="off", help="whether the institution has SRU (default off)"
+    )
     parser.add_argument("--state", type=Path, help="file that keeps the state over restarts (default: none)")
     return parser
 

@@ -8,7 +8,8 @@ from alma_sandbox.administration.jobs import Jobs
 from alma_sandbox.administration.po_lines import PoLines
 from alma_sandbox.administration.sets import Sets
 from alma_sandbox.aleph.world import AlephWorld
-from alma_sandbox.catalogue.records import Holding
+from alma_sandbox.catalogue.marc import Record
+from alma_sandbox.catalogue.records import Bib, Holding
 from alma_sandbox.catalogue.store import Catalogue
 from alma_sandbox.circulation.loans import Loans
 from alma_sandbox.circulation.requests import Requests
@@ -51,6 +52,9 @@ class Sandbox:
         self.aleph = AlephWorld(self)
         self.events.clear()
         self.locks: set[str] = set()  # bibs that somebody has open in the editor
+        self.editors: dict[
+            str, list[str]
+        ] = {}  # of these: by whom, since when, until when (empty: until unlocked)
         self.in_house_uses: dict[str, int] = {}  # item pid -> uses that scan-in registered
         self.letters: list[dict[str, str]] = []  # what patrons were mailed
 
@@ -73,6 +77,33 @@ class Sandbox:
             return True
         age = self.clock.now() - datetime.fromisoformat(holding.made_at)
         return age.total_seconds() >= self.settings.list_lag_s
+
+    def sru_sees(self, bib: Bib) -> Record | None:
+        """A bib as SRU's index has it."""
+        return bib.in_index(self.clock.now(), self.settings.sru_lag_s)
+
+    def numbers_see(self, bib: Bib) -> Record | None:
+        """A bib as look-ups by number and matching see it."""
+        return bib.in_index(self.clock.now(), self.settings.number_lag_s)
+
+    def note_saving(self, bib: Bib, before: Record | None) -> None:
+        """Keep what an index still has of a bib that is saved now, where one lags; ``before`` is None for a new bib."""
+        lag = max(self.settings.sru_lag_s, self.settings.number_lag_s)
+        if not lag:
+            bib.saved_at, bib.before = "", None
+            return
+        if before is None or not bib.saved_at or bib.in_index(self.clock.now(), lag) is bib.record:
+            bib.before = before
+        bib.saved_at = self.clock.time()
+
+    def lock_of(self, mms_id: str) -> list[str] | None:
+        """By whom, since when and until when a bib is open in the editor; None when it is not (any more)."""
+        if mms_id not in self.locks:
+            return None
+        found = self.editors.get(mms_id, ["", "", ""])
+        if found[2] and datetime.fromisoformat(found[2]) <= self.clock.now():
+            return None
+        return found
 
     def calls_left(self) -> int:
         """Calls that today's allowance still has."""

@@ -83,6 +83,33 @@ class Settings(BaseModel):
     webhook_copies: int = Field(default=1, ge=1, le=10, description="how often each event is delivered")
     webhook_secret: str = Field(default="sandbox", description="signs webhooks; not a secret of anybody")
 
+    sru: bool = Field(default=False, description="whether the institution has switched SRU on")
+    sru_lag_s: float = Field(
+        default=0, ge=0, description="seconds for which SRU does not find a bib as a call has saved it"
+    )
+    number_lag_s: float = Field(
+        default=0, ge=0, description="seconds for which other_system_id and check_match do not, either"
+    )
+    lock_code: str = Field(
+        default="40166489",
+        pattern=r"^[0-9]{5,8}$",
+        description="errorCode for a record that is open in the editor: no document names it",
+    )
+    lock_says: bool = Field(default=True, description="whether the message says by whom and since when")
+    brief_level_rule: Literal["carli", "csu", "sent"] = Field(
+        default="carli",
+        description="by which table LDR/17 becomes the brief level; sent: what the caller sends",
+    )
+    cataloging_levels: bool = Field(
+        default=True, description="off: cataloger_level and cataloging_level are refused with 4022040"
+    )
+    cz_update: Literal["refused", "local_fields"] = Field(
+        default="refused",
+        description="PUT of a bib linked to the community zone: 40166454, or 200 as for the network",
+    )
+    warnings: list[str] = Field(
+        default=[], description="warnings that validate=true finds in every bib besides"
+    )
     aleph_items: int = Field(
         default=600, ge=0, le=1_000_000, description="items that Aleph has at first, one for each Alma item"
     )

@@ -8,6 +8,7 @@ from lxml import etree
 from alma_sandbox import Running
 
 KEY = "sandbox"
+SRW = "{http://www.loc.gov/zing/srw/}"
 
 
 class Caller:
@@ -82,6 +83,25 @@ class Caller:
     def variant(self, name: str) -> dict[str, Any]:
         """The first title of a variant."""
         return self.control("GET", "variants", name=name)[name][0]
+
+
+def sru(alma: Caller, query: str, **more: str) -> etree._Element:
+    """The answer of SRU to a query."""
+    params = {
+        "version": "1.2",
+        "operation": "searchRetrieve",
+        "recordSchema": "marcxml",
+        "query": query,
+        **more,
+    }
+    response = requests.get(f"{alma.url}/view/sru/01ZZ_INST", params=params, timeout=30)
+    assert response.status_code == 200
+    return etree.fromstring(response.content)
+
+
+def found_by(alma: Caller, query: str, **more: str) -> list[str | None]:
+    """The MMS ids that SRU finds."""
+    return [row.findtext(f"{SRW}recordIdentifier") for row in sru(alma, query, **more).iter(f"{SRW}record")]
 
 
 def error_of(response: requests.Response) -> tuple[int, str]:

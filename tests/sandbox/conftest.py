@@ -12,7 +12,7 @@ from tests.sandbox.restarts import check_survives_a_restart
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    with serve(Settings(per_second=0)) as found:
+    with serve(Settings(per_second=0, sru=True)) as found:
         yield found
 
 

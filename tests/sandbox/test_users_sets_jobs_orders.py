@@ -13,7 +13,7 @@ from lxml import etree
 
 from alma_sandbox.administration.events import signature
 from alma_sandbox.catalogue import ids
-from tests.sandbox.caller import Caller
+from tests.sandbox.caller import SRW, Caller, found_by, sru
 from tests.sandbox.records import DESK, HOLD, bib_xml, item_body
 
 USER: dict[str, Any] = {
@@ -412,20 +412,6 @@ def test_webhooks_go_to_this_machine_only(alma: Caller) -> None:
     url = f"{alma.url}/sandbox/settings"
     refused = requests.post(url, json={"webhook_url": "https://example.org/hook"}, timeout=30)
     assert refused.status_code == 400
-
-
-SRW = "{http://www.loc.gov/zing/srw/}"
-
-
-def sru(alma: Caller, query: str, **more: str) -> etree._Element:
-    params = {"version": "1.2", "operation": "searchRetrieve", "query": query, **more}
-    response = requests.get(f"{alma.url}/view/sru/01ZZ_INST", params=params, timeout=30)
-    assert response.status_code == 200
-    return etree.fromstring(response.content)
-
-
-def found_by(alma: Caller, query: str) -> list[str | None]:
-    return [row.findtext(f"{SRW}recordIdentifier") for row in sru(alma, query).iter(f"{SRW}record")]
 
 
 def test_sru_finds_by_number_without_a_key(alma: Caller) -> None:

@@ -4,7 +4,6 @@ Beside Alma's gateway: no key and no threshold, but the same log, latencies and 
 against ``/X?op=…&library=…&doc=…&seq=…&barcode=…``, which the log shows, too; the rest of a form stands nowhere.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
@@ -27,7 +26,7 @@ from alma_sandbox.aleph.fields import (
 )
 from alma_sandbox.aleph.records import StoredZ30, key_of
 from alma_sandbox.aleph.world import NO_DOCUMENT, NO_ITEM, AlephWorld, RefusedByAleph
-from alma_sandbox.gateway.endpoint import latency
+from alma_sandbox.gateway.endpoint import struck
 from alma_sandbox.gateway.faults import Dropped, FaultRule, spoilt
 from alma_sandbox.gateway.log import Entry
 from alma_sandbox.http.errors import page
@@ -100,19 +99,12 @@ def routes(sandbox: Sandbox) -> list[Route]:
         closed = _closed(sandbox, form)
         if closed is not None:
             return closed
-        rules = sandbox.faults.strike(request.method, target)
-        trace.fault = ",".join(rule.kind for rule in rules)
-        await asyncio.sleep((latency(sandbox, target) + _slow(rules, after=False)) / 1000)
-        spoiler = next((rule for rule in rules if rule.kind != "slow"), None)
-        response = _answered(sandbox, XCall(sandbox.aleph, sandbox, request.method, op, form), spoiler, trace)
-        await asyncio.sleep(_slow(rules, after=True) / 1000)
-        return response
+        call = XCall(sandbox.aleph, sandbox, request.method, op, form)
+        return await struck(
+            sandbox, request.method, target, trace, lambda spoiler: _answered(sandbox, call, spoiler, trace)
+        )
 
     return [Route(PATH, answer, methods=["GET", "POST"])]
-
-
-def _slow(rules: list[FaultRule], *, after: bool) -> float:
-    return sum(rule.ms for rule in rules if rule.kind == "slow" and rule.strikes_after is after)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -210,6 +210,8 @@ CODE_TABLES: dict[str, dict[str, str]] = {
         "ITEM": "Physical Items",
         "USER": "Users",
     },
+    "BriefLevels": {f"{level:02d}": f"{level:02d}" for level in range(1, 11)},
+    "CatalogerLevel": {"00": "Default Level", "10": "Trainee", "20": "Cataloguer", "30": "Expert"},
     "BreakIndicator": {"C": "Complete", "G": "Gap", "I": "Incomplete"},
     "PatternType": {"1": "Enumeration and chronology"},
     "PhysicalCondition": {"BRITTLE": "Brittle", "DAMAGED": "Damaged", "GOOD": "Good"},

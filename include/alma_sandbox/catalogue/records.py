@@ -1,6 +1,7 @@
 """Bibs, holdings and items as the sandbox keeps them."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from alma_sandbox.catalogue.marc import Record
 
@@ -44,7 +45,7 @@ class Bib:
     suppressed_external: bool = False
     sync_with_oclc: str = "BIBS"
     cataloging_level: str = "00"
-    brief_level: str = "01"
+    brief_level: str = ""  # empty: the institution's rule computes it
     linked_record: tuple[str, str] | None = None  # (type, id), e.g. ("NZ", "99...")
     created_by: str = "import"
     created_date: str = "2020-12-02Z"
@@ -54,6 +55,15 @@ class Bib:
     originating_system_id: str = ""
     host_mms_id: str | None = None  # the bib on whose holdings a bound-with title hangs
     portfolio: bool = False
+    saved_at: str = ""  # when a call saved it, as Alma writes times; kept while an index lags
+    before: Record | None = None  # what an index that lags still has; None: it did not have this bib
+
+    def in_index(self, now: datetime, lag_s: float) -> Record | None:
+        """The record as an index has it that is ``lag_s`` seconds behind; None while it does not have it."""
+        if not lag_s or not self.saved_at:
+            return self.record
+        age = (now - datetime.fromisoformat(self.saved_at)).total_seconds()
+        return self.record if age >= lag_s else self.before
 
 
 @dataclass

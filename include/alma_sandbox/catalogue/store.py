@@ -6,10 +6,20 @@ is one indivisible step.
 """
 
 import re
+from collections.abc import Callable
 
 from alma_sandbox.catalogue import holdings, ids, titles
 from alma_sandbox.catalogue.conf_data import SANDBOX, Institution
+from alma_sandbox.catalogue.marc import Record
 from alma_sandbox.catalogue.records import Bib, Holding, Item
+
+IndexView = Callable[[Bib], Record | None]
+"""The record of a bib as an index sees it; None: the index does not have the bib yet."""
+
+
+def current(bib: Bib) -> Record | None:
+    """The view of an index that does not lag."""
+    return bib.record
 
 
 class Catalogue:
@@ -30,6 +40,8 @@ class Catalogue:
         self._barcode_of: dict[str, str] = {}
         self._network_numbers: dict[str, set[str]] = {}  # 035 $a of kept bibs -> MMS ids
         self._oclc: dict[str, set[str]] = {}  # OCLC numbers of kept bibs, 035 $a and $z -> MMS ids
+        self._standard: dict[str, set[str]] = {}  # ISBNs and ISSNs of kept bibs -> MMS ids
+        self._read_standard: set[str] = set()  # the kept bibs that stand in ``_standard``
 
     # Bibs
 
@@ -45,10 +57,11 @@ class Catalogue:
     def keep_bib(self, bib: Bib) -> None:
         """Keep a new or changed bib."""
         self.bibs[bib.mms_id] = bib
-        for number in network_numbers(bib):
+        for number in network_numbers(bib.record):
             self._network_numbers.setdefault(number, set()).add(bib.mms_id)
-        for digits in _oclc_numbers(bib, "az"):
+        for digits in _oclc_numbers(bib.record, "az"):
             self._oclc.setdefault(digits, set()).add(bib.mms_id)
+        self._read_standard.discard(bib.mms_id)
 
     def drop_bib(self, mms_id: str) -> None:
         """Delete a bib with what hangs on it."""
@@ -56,8 +69,8 @@ class Catalogue:
             self.drop_holding(holding.holding_id)
         self.bibs[mms_id] = None
 
-    def bibs_with_number(self, number: str) -> list[Bib]:
-        """The bibs of which one 035 $a is exactly this text."""
+    def bibs_with_number(self, number: str, seen: IndexView = current) -> list[Bib]:
+        """The bibs of which one 035 $a is exactly this text, in the records that an index sees."""
         candidates = set(self._network_numbers.get(number, ()))
         digits = "".join(char for char in number if char.isdigit())
         if digits and len(digits) < 19:
@@ -65,10 +78,9 @@ class Catalogue:
             if title is not None:
                 candidates.add(ids.mms_id(title, self.suffix))
             candidates.add(ids.mms_id(int(digits) - 1, self.suffix))  # the local 035 counts titles from 1
-        found = [self.bib(mms_id) for mms_id in sorted(candidates)]
-        return [bib for bib in found if bib is not None and number in network_numbers(bib)]
+        return self._of(candidates, seen, lambda record: number in network_numbers(record))
 
-    def bibs_with_oclc(self, value: str, subfields: str) -> list[Bib]:
+    def bibs_with_oclc(self, value: str, subfields: str, seen: IndexView = current) -> list[Bib]:
         """The bibs whose OCLC number is this one, however it is written, in 035 of these subfields."""
         digits = oclc_digits(value)
         if digits is None:
@@ -77,8 +89,29 @@ class Catalogue:
         candidates = set(self._oclc.get(digits, ()))
         if title is not None:
             candidates.add(ids.mms_id(title, self.suffix))
-        found = [self.bib(mms_id) for mms_id in sorted(candidates)]
-        return [bib for bib in found if bib is not None and digits in _oclc_numbers(bib, subfields)]
+        return self._of(candidates, seen, lambda record: digits in _oclc_numbers(record, subfields))
+
+    def bibs_with_standard_number(self, tag: str, value: str, seen: IndexView = current) -> list[Bib]:
+        """The bibs with this ISBN (tag 020, of ten or thirteen digits) or ISSN (022), valid there or not."""
+        number = standard_number(tag, value)
+        if number is None:
+            return []
+        for mms_id in self.bibs.keys() - self._read_standard:
+            bib = self.bibs[mms_id]
+            for record in () if bib is None else (bib.record, bib.before or bib.record):
+                for each in _standard_numbers(record):
+                    self._standard.setdefault(each, set()).add(mms_id)
+            self._read_standard.add(mms_id)
+        candidates = set(self._standard.get(number, ()))
+        title = titles.title_of_issn(self.seed, value) if tag == "022" else None
+        if title is not None:
+            candidates.add(ids.mms_id(title, self.suffix))
+        return self._of(candidates, seen, lambda record: number in _standard_numbers(record))
+
+    def _of(self, candidates: set[str], seen: IndexView, test: Callable[[Record], bool]) -> list[Bib]:
+        """The bibs among the candidates whose record, as an index sees it, passes the test."""
+        found = [bib for mms_id in sorted(candidates) if (bib := self.bib(mms_id)) is not None]
+        return [bib for bib in found if (record := seen(bib)) is not None and test(record)]
 
     # Holdings
 
@@ -210,9 +243,37 @@ class Catalogue:
         return [ids.mms_id(title, self.suffix) for title in range(max(0, start), min(stop, self.size))]
 
 
-def network_numbers(bib: Bib) -> list[str]:
-    """The values of 035 $a of a bib."""
-    return [value for entry in bib.record.data("035") for value in entry.all("a")]
+def network_numbers(record: Record) -> list[str]:
+    """The values of 035 $a."""
+    return [value for entry in record.data("035") for value in entry.all("a")]
+
+
+def standard_number(tag: str, text: str) -> str | None:
+    """An ISBN as thirteen digits or an ISSN as eight, with its tag in front; None for what is neither.
+
+    Hyphens and what stands after the number (``(pbk.)``) do not count.
+    """
+    match = re.match(r"[\dxX-]+", text.strip())
+    number = match[0].replace("-", "").upper() if match else ""
+    if tag == "022":
+        return f"022 {number}" if re.fullmatch(r"\d{7}[\dX]", number) else None
+    if re.fullmatch(r"\d{9}[\dX]", number):
+        digits = "978" + number[:9]
+        total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
+        number = digits + str(-total % 10)
+    return f"020 {number}" if re.fullmatch(r"\d{13}", number) else None
+
+
+def _standard_numbers(record: Record) -> set[str]:
+    """Every ISBN and ISSN of a record: 020 $a and $z, 022 $a, $l, $y and $z."""
+    codes = {"020": "az", "022": "alyz"}
+    values = [
+        standard_number(entry.tag, value)
+        for entry in record.data(*codes)
+        for code, value in entry.subfields
+        if code in codes[entry.tag]
+    ]
+    return {value for value in values if value is not None}
 
 
 def oclc_digits(value: str) -> str | None:
@@ -221,6 +282,6 @@ def oclc_digits(value: str) -> str | None:
     return match[1] if match else None
 
 
-def _oclc_numbers(bib: Bib, subfields: str) -> set[str]:
-    values = [v for entry in bib.record.data("035") for code, v in entry.subfields if code in subfields]
+def _oclc_numbers(record: Record, subfields: str) -> set[str]:
+    values = [v for entry in record.data("035") for code, v in entry.subfields if code in subfields]
     return {digits for value in values if value.startswith("(OCoLC)") and (digits := oclc_digits(value))}

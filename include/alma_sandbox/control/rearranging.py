@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from alma_sandbox.catalogue.conf_data import LIBRARIES
+from alma_sandbox.catalogue.marc import DataField, data_field
 from alma_sandbox.catalogue.records import Bib, Holding, Item
 from alma_sandbox.circulation.requests import ON_HOLD_SHELF
 from alma_sandbox.circulation.users import normalise
@@ -43,10 +44,13 @@ def merge_users(
 
 
 def change_bib(sandbox: Sandbox, mms_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Merge a title into another, ``merge_into``: holdings, items, requests and loans are the other title's from then
+    """Link a title, ``linked`` (``["CZ", id]``, ``["NZ", id]`` or null), or merge it into another, ``merge_into``:
+    holdings, items, requests and loans are the other title's from then
     on, with their own ids. ``then``: what becomes of the title, ``delete`` (unless said otherwise), ``suppress``
     or ``keep``."""
-    only(body, "merge_into", "then")
+    only(body, "merge_into", "then", "linked")
+    if "linked" in body:
+        return _link(sandbox, _bib(sandbox, mms_id), body["linked"])
     then = body.get("then", "delete")
     if then not in ("delete", "suppress", "keep"):
         raise ValueError(f"then is delete, suppress or keep, not {then}")
@@ -67,6 +71,25 @@ def change_bib(sandbox: Sandbox, mms_id: str, body: dict[str, Any]) -> dict[str,
         notices.bib(call, source, "BIB_UPDATED", "Bib updated")
     sandbox.requests.assign(target.mms_id)
     return {"mms_id": target.mms_id, "merged": mms_id}
+
+
+def _link(sandbox: Sandbox, bib: Bib, linked: list[str] | None) -> dict[str, Any]:
+    """Link a title to a record of another zone, whose number it gets as a 035; ``None`` unlinks it."""
+    bib.record.fields = [
+        entry
+        for entry in bib.record.fields
+        if not (isinstance(entry, DataField) and entry.tag == "035" and entry.first("a").startswith("(EXL"))
+    ]
+    bib.linked_record = None
+    if linked:
+        zone, number = linked
+        if zone not in ("CZ", "NZ"):
+            raise ValueError(f"a title is linked to CZ or NZ, not to {zone}")
+        bib.linked_record = (zone, str(number))
+        prefix = "(EXLCZ)" if zone == "CZ" else "(EXLNZ-01ZZ_NETWORK)"
+        bib.record.fields.append(data_field("035", "  ", ("a", f"{prefix}{number}")))
+    sandbox.catalogue.keep_bib(bib)
+    return {"mms_id": bib.mms_id, "linked": bib.linked_record}
 
 
 def _bib(sandbox: Sandbox, mms_id: str) -> Bib:

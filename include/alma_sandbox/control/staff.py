@@ -4,6 +4,7 @@ Reached by the control surface: ``POST /sandbox/desk``, ``/sandbox/items/{pid}``
 ``/sandbox/requests/{id}``, ``/sandbox/users/{id}``, ``/sandbox/locks``. Webhooks report it as they report a call.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from alma_sandbox.catalogue.conf_data import CODE_TABLES, LIBRARIES
@@ -16,6 +17,7 @@ from alma_sandbox.http.call import Call, Handler
 from alma_sandbox.http.errors import Refusal
 from alma_sandbox.routes import items, loans, notices, users
 from alma_sandbox.sandbox import Sandbox
+from alma_sandbox.state.clock import timestamp
 
 
 def _done(work: Handler, call: Call) -> None:
@@ -160,8 +162,15 @@ def change_user(sandbox: Sandbox, user_id: str, body: dict[str, Any]) -> dict[st
 
 
 def change_locks(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
-    """Open bibs in the editor (``lock``: a list of MMS ids) or close them (``unlock``)."""
-    only(body, "lock", "unlock")
+    """Open bibs in the editor (``lock``: a list of MMS ids), ``by`` somebody and for so many ``minutes`` (else until
+    they are closed), or close them (``unlock``)."""
+    only(body, "lock", "unlock", "by", "minutes")
+    now, minutes = sandbox.clock.now(), float(body.get("minutes", 0))
+    until = timestamp(now + timedelta(minutes=minutes)) if minutes else ""
+    for mms_id in body.get("lock", []):
+        sandbox.editors[mms_id] = [str(body.get("by", "cataloguer1")), timestamp(now), until]
+    for mms_id in body.get("unlock", []):
+        sandbox.editors.pop(mms_id, None)
     sandbox.locks |= set(body.get("lock", []))
     sandbox.locks -= set(body.get("unlock", []))
     return {"locked": sorted(sandbox.locks)}

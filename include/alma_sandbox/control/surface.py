@@ -148,5 +148,5 @@ def _record(found: Bib | Holding | None) -> dict[str, Any] | None:
     """A bib or holding with its MARC as one text."""
     if found is None:
         return None
-    values = {name: value for name, value in vars(found).items() if name != "record"}
+    values = {name: value for name, value in vars(found).items() if name not in ("record", "before")}
     return {**values, "record": etree.tostring(to_element(found.record), encoding="unicode")}

@@ -88,20 +88,34 @@ async def _serve(
     body = await request.body()
     wants_json = asks_for_json(query, request.headers.get("accept", ""))
     target = f"{trace.path}?{trace.query}" if trace.query else trace.path
-    rules = sandbox.faults.strike(request.method, target)
+
+    def answer(spoiler: FaultRule | None) -> Response:
+        if spoiler is not None and spoiler.kind in ONLY_ALEPH:
+            spoiler = None
+        if spoiler is not None and not spoiler.strikes_after:
+            return spoilt(sandbox, spoiler, trace, None, json=wants_json)
+        ignored = frozenset() if spoiler is None else spoiler.ignored
+        response = _apply(sandbox, entry, request, query, body, wants_json, trace, ignored)
+        if spoiler is None or spoiler.kind == "ignore":
+            return response
+        return spoilt(sandbox, spoiler, trace, response, json=wants_json)
+
+    return await struck(sandbox, request.method, target, trace, answer)
+
+
+async def struck(
+    sandbox: Sandbox,
+    method: str,
+    target: str,
+    trace: Entry,
+    answer: Callable[[FaultRule | None], Response],
+) -> Response:
+    """What ``answer`` makes of a call and of the fault that hits it, with latency and the waits of ``slow`` ones."""
+    rules = sandbox.faults.strike(method, target)
     trace.fault = ",".join(rule.kind for rule in rules)
     await _wait(latency(sandbox, target) + _slowness(rules, after=False))
-    spoiler = next((rule for rule in rules if rule.kind != "slow"), None)
-    if spoiler is not None and spoiler.kind in ONLY_ALEPH:
-        spoiler = None
-    if spoiler is not None and not spoiler.strikes_after:
-        await _wait(_slowness(rules, after=True))
-        return spoilt(sandbox, spoiler, trace, None, json=wants_json)
-    ignored = frozenset() if spoiler is None else spoiler.ignored
-    response = _apply(sandbox, entry, request, query, body, wants_json, trace, ignored)
+    response = answer(next((rule for rule in rules if rule.kind != "slow"), None))
     await _wait(_slowness(rules, after=True))
-    if spoiler is not None and spoiler.kind != "ignore":
-        return spoilt(sandbox, spoiler, trace, response, json=wants_json)
     return response
 
 

@@ -3,9 +3,11 @@
 Bodies are XML.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from alma_sandbox.catalogue.marc import DataField, Record, data_field
+from alma_sandbox.catalogue.conf_data import CODE_TABLES
+from alma_sandbox.catalogue.marc import ControlField, DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib
 from alma_sandbox.catalogue.titles import network_record
 from alma_sandbox.http import bodies
@@ -50,7 +52,7 @@ def _by_mms_ids(call: Call, text: str) -> list[Bib]:
 def _by_other(call: Call, name: str, value: str) -> list[Bib]:
     catalogue = call.catalogue
     if name == "other_system_id":
-        return catalogue.bibs_with_number(value)
+        return catalogue.bibs_with_number(value, call.sandbox.numbers_see)
     if name == "holdings_id":
         holding = catalogue.holding(value)
         bib = None if holding is None else catalogue.bib(holding.mms_id)
@@ -82,7 +84,7 @@ def read_one(call: Call) -> Answer:
     return Answer("bib", shapes.bib(call, found, view=view, expand=_expand(call)))
 
 
-NORMALIZATIONS = ("MARC21 Normalize on save", "MARC21 Delete local fields")
+NORMALIZATIONS = {"5001": "MARC21 Bib normalize on save", "5002": "MARC21 Bib delete local fields"}
 _SYNC = ("NONE", "BIBS", "HOLDINGS")
 
 
@@ -90,16 +92,19 @@ def create(call: Call) -> Answer:
     """``POST /bibs``: a new bib, suppressed unless the body says otherwise. A repeated POST makes another one."""
     bodies.require_xml(call)
     _check_parameters(call)
-    body = bodies.read(call)
+    body = _body(call)
     if call.query.get("from_nz_mms_id") or call.query.get("from_cz_mms_id"):
         return _created(call, _from_network(call))
-    record = bodies.record(body, "33007", "Failed to create the bib")
+    record = _normalised(call, bodies.record(body, "402209", "Given bib xml is invalid"))
     warnings = _validate(call, record)
     match = _match(call, record)
     if match is not None and call.query.get("import_profile"):
         return _updated(call, match, record, body, warnings)
-    if match is not None and call.flag("check_match", False):
-        raise Refusal("60307", f"Given bib has matching records: {match.mms_id}.")
+    if match is not None and call.flag("check_match", False):  # a match is a warning like others
+        said = f"The given bib object has matching records: {match.mms_id}."
+        if not call.flag("override_warning", True):
+            raise Refusal("60307", said)
+        warnings = [*warnings, said]
     bib = Bib(
         mms_id=call.catalogue.counter.take("99"),
         record=record,
@@ -108,15 +113,32 @@ def create(call: Call) -> Answer:
         created_date=call.sandbox.clock.date(),
         originating_system="API",
     )
-    _apply_settings(bib, body)
+    _apply_settings(call, bib, body)
     return _created(call, bib, warnings)
 
 
-def _created(call: Call, bib: Bib, warnings: Payload | None = None) -> Answer:
+def _body(call: Call) -> Payload:
+    """The body of a write: 402209 where it is no XML or its record is none."""
+    try:
+        return bodies.read(call)
+    except Refusal as error:
+        raise Refusal("402209", f"Given bib xml is invalid. {error.message}") from error
+
+
+def _created(call: Call, bib: Bib, warnings: Sequence[str] = ()) -> Answer:
     bib.record.set_control("001", bib.mms_id)
-    _save(call, bib)
+    _save(call, bib, None)
     notices.bib(call, bib, "BIB_CREATED", "Bib created")
-    return Answer("bib", {**shapes.bib(call, bib), **(warnings or {})})
+    return _shown(call, bib, warnings)
+
+
+def _shown(call: Call, bib: Bib, warnings: Sequence[str] = ()) -> Answer:
+    """The bib with the warnings that were overridden."""
+    payload = shapes.bib(call, bib)
+    if not warnings:
+        return Answer("bib", payload)
+    rows = [{"message": text} for text in warnings]
+    return Answer("bib", {"warning": rows, **payload})
 
 
 def _from_network(call: Call) -> Bib:
@@ -125,7 +147,7 @@ def _from_network(call: Call) -> Bib:
     record = network_record(call.catalogue.seed, nz_id)
     if record is None:
         asked = nz_id or call.query.get("from_cz_mms_id", "")
-        raise Refusal("402203", f"Input parameters mmsId {asked} is not valid.")
+        raise Refusal("33007", f"No record found for MMS id {asked}.")
     record.fields.append(data_field("035", "  ", ("a", f"(EXLNZ-01ZZ_NETWORK){nz_id}")))
     return Bib(
         mms_id=call.catalogue.counter.take("99"),
@@ -142,37 +164,58 @@ def _check_parameters(call: Call) -> None:
     if normalization and normalization not in NORMALIZATIONS:
         raise Refusal(
             "4022030",
-            f"Normalization id {normalization} is invalid. Valid ids are: {', '.join(NORMALIZATIONS)}.",
+            f"Invalid normalization profile ID {normalization}. Valid IDs: marc21: "
+            + ", ".join(f"{number} ({name})" for number, name in NORMALIZATIONS.items()),
         )
     checks = call.flag("validate", False) or call.flag("check_match", False)
     if not call.flag("override_warning", True) and not checks:
         raise Refusal("401873", "override_warning=false requires validate=true or check_match=true.")
+    level = call.query.get("cataloger_level", "")
+    if level and not call.sandbox.settings.cataloging_levels:
+        raise Refusal("4022040", "Cataloging level is not enabled for your institution.")
+    if level and level not in CODE_TABLES["CatalogerLevel"]:
+        raise Refusal("40166411", f"Parameter value is invalid: cataloger_level={level}.")
 
 
-def _validate(call: Call, record: Record) -> Payload:
+def _normalised(call: Call, record: Record) -> Record:
+    """The record after the normalization process that the caller asked for."""
+    process = call.query.get("normalization", "")
+    fields: list[ControlField | DataField] = []
+    for entry in record.fields:
+        if isinstance(entry, DataField) and process == "5001":
+            kept = tuple((code, value.strip()) for code, value in entry.subfields if value.strip())
+            fields += [replace(entry, subfields=kept)] if kept else []
+        elif process != "5002" or not entry.tag.startswith("9"):
+            fields.append(entry)
+    return Record(record.leader, fields)
+
+
+def _validate(call: Call, record: Record) -> list[str]:
     """Warnings of the validation that the caller asked for; an error or a warning not overridden refuses."""
     if not call.flag("validate", False):
-        return {}
+        return []
     if not record.data("245"):
-        raise Refusal("4022032", "Validation failed: field 245 is mandatory.")
-    if record.control("008") is not None:
-        return {}
-    if not call.flag("override_warning", True):
-        raise Refusal("4022033", "Validation failed with warnings: field 008 is missing.")
-    return {"warning": [{"message": "Field 008 is missing."}]}
+        raise Refusal("4022032", "The record failed validation: field 245 is mandatory.")
+    warnings = list(call.sandbox.settings.warnings)
+    if record.control("008") is None:
+        warnings.append("Field 008 is missing.")
+    if warnings and not call.flag("override_warning", True):
+        raise Refusal("4022033", f"Failed validation on the record: {' '.join(warnings)}")
+    return warnings
 
 
 def _match(call: Call, record: Record) -> Bib | None:
     """A bib that shares an 035 with an OCLC number."""
     for entry in record.data("035"):
         for number in entry.all("a"):
-            found = call.catalogue.bibs_with_oclc(number, "a") if number.startswith("(OCoLC)") else []
+            seen = call.sandbox.numbers_see
+            found = call.catalogue.bibs_with_oclc(number, "a", seen) if number.startswith("(OCoLC)") else []
             if found:
                 return found[0]
     return None
 
 
-def _apply_settings(bib: Bib, body: Payload) -> None:
+def _apply_settings(call: Call, bib: Bib, body: Payload) -> None:
     """The elements beside the record; those that are missing stay as they are."""
     if bodies.text(body.get("suppress_from_publishing")):
         bib.suppressed = bodies.text(body["suppress_from_publishing"]) == "true"
@@ -183,17 +226,26 @@ def _apply_settings(bib: Bib, body: Payload) -> None:
         if sync not in _SYNC:
             raise Refusal("40166411", f"Parameter value is invalid: sync_with_oclc={sync}.")
         bib.sync_with_oclc = sync
-    bib.cataloging_level = bodies.text(body.get("cataloging_level")) or bib.cataloging_level
-    bib.brief_level = bodies.text(body.get("brief_level")) or bib.brief_level
+    level = bodies.text(body.get("cataloging_level")) or bib.cataloging_level
+    if level != bib.cataloging_level and not call.sandbox.settings.cataloging_levels:
+        raise Refusal("4022040", "Cataloging level is not enabled for your institution.")
+    if level not in CODE_TABLES["CatalogerLevel"]:
+        raise Refusal("40166411", f"Parameter value is invalid: cataloging_level={level}.")
+    bib.cataloging_level = level
+    if call.sandbox.settings.brief_level_rule == "sent":
+        bib.brief_level = bodies.text(body.get("brief_level")) or bib.brief_level
+    else:
+        bib.brief_level = ""
 
 
-def _save(call: Call, bib: Bib) -> None:
+def _save(call: Call, bib: Bib, before: Record | None) -> None:
     """Stamp 005 (never the one before, so that a stale copy shows) and keep the bib."""
-    stamp, before = call.sandbox.clock.marc(), bib.record.control("005")
-    if before is not None and stamp <= before:
-        stamp = f"{float(before) + 0.1:.1f}"
+    stamp, last = call.sandbox.clock.marc(), bib.record.control("005")
+    if last is not None and stamp <= last:
+        stamp = f"{float(last) + 0.1:.1f}"
     bib.record.set_control("005", stamp)
     bib.modified_by, bib.modified_date = "exl_api", call.sandbox.clock.date()
+    call.sandbox.note_saving(bib, before)
     call.catalogue.keep_bib(bib)
 
 
@@ -203,24 +255,55 @@ def update(call: Call) -> Answer:
     bib = lookups.bib(call)
     _check_parameters(call)
     body = bodies.read(call)
-    record = bodies.record(body, "401652", "Failed to update the bib")
-    stored = bib.record.control("005")
-    if call.flag("stale_version_check", False) and record.control("005") != stored:
-        raise Refusal("4022034", "A newer version of the record exists in Alma.")
-    if bib.mms_id in call.sandbox.locks and not call.flag("override_lock", True):
-        raise Refusal("401652", f"The record {bib.mms_id} is locked by another user.")
+    record = _normalised(call, bodies.record(body, "401652", "Failed to update the bib"))
+    _admit(call, bib, record)
     warnings = _validate(call, record)
     return _updated(call, bib, record, body, warnings)
 
 
-def _updated(call: Call, bib: Bib, record: Record, body: Payload, warnings: Payload) -> Answer:
-    changed = replace(bib, record=_merged(bib, record))
-    _apply_settings(changed, body)
+def _admit(call: Call, bib: Bib, record: Record) -> None:
+    """Refuse an update for its level, a stale version, a lock, or a record that is not ours."""
+    level = call.query.get("cataloger_level", "")
+    if level and level < bib.cataloging_level:
+        raise Refusal(
+            "4022041", "The caller has insufficient cataloger level privileges to update this record."
+        )
+    stored = bib.record.control("005")
+    if call.flag("stale_version_check", False) and record.control("005") != stored:
+        raise Refusal("4022034", "A newer version of this record exists in the repository.")
+    lock = call.sandbox.lock_of(bib.mms_id)
+    if lock is not None and not call.flag("override_lock", True):
+        more = (
+            f" {lock[0]} since {lock[1]}" if call.sandbox.settings.lock_says and lock[0] else " another user"
+        )
+        raise Refusal(call.sandbox.settings.lock_code, f"Record {bib.mms_id} is locked by{more}.")
+    of_community = bib.linked_record is not None and bib.linked_record[0] == "CZ"
+    if of_community and call.sandbox.settings.cz_update == "refused":
+        raise Refusal("40166454", "Update is not supported for a record from the community zone.")
+
+
+def _updated(call: Call, bib: Bib, record: Record, body: Payload, warnings: Sequence[str]) -> Answer:
+    changed = replace(bib, record=_but_for(_merged(bib, record), bib.record, call.ignored))
+    _apply_settings(call, changed, body)
     changed.record.set_control("001", bib.mms_id)
     changed.record.set_control("005", bib.record.control("005") or "0")
-    _save(call, changed)
+    _save(call, changed, bib.record)
     notices.bib(call, changed, "BIB_UPDATED", "Bib updated")
-    return Answer("bib", {**shapes.bib(call, changed), **warnings})
+    return _shown(call, changed, warnings)
+
+
+def _but_for(record: Record, stored: Record, ignored: frozenset[str]) -> Record:
+    """The new record, of which the fields with an ignored tag are as they were: what a fault makes of a PUT."""
+    if not ignored:
+        return record
+    if "*" in ignored:
+        return stored.copy()
+    fields = [entry for entry in record.fields if entry.tag not in ignored]
+    for entry in stored.fields:
+        if entry.tag in ignored:
+            place = next((n for n, other in enumerate(fields) if other.tag > entry.tag), len(fields))
+            fields.insert(place, entry)
+    return Record(record.leader, fields)
 
 
 def _merged(bib: Bib, record: Record) -> Record:
@@ -268,7 +351,7 @@ def operate(call: Call) -> Answer:
     if bib.linked_record is None or bib.linked_record[0] != "NZ":
         raise Refusal("401652", f"Record not linked to Network Zone: {bib.mms_id}.")
     bib.linked_record = None
-    _save(call, bib)
+    _save(call, bib, bib.record.copy())
     return Answer("bib", shapes.bib(call, bib))
 
 

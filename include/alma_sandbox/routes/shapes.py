@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from alma_sandbox.catalogue import availability, conf_data
+from alma_sandbox.catalogue import availability, conf_data, levels
 from alma_sandbox.catalogue.conf_data import description, library_name, location_name
 from alma_sandbox.catalogue.marc import Record
 from alma_sandbox.catalogue.records import ITEM_CODES, ITEM_TEXTS, Bib, Holding, Item
@@ -62,7 +62,7 @@ def optional(**values: str) -> Payload:
 
 def bib(call: Call, found: Bib, *, view: str = "full", expand: frozenset[str] = frozenset()) -> Payload:
     """A bib as ``GET /bibs`` answers it."""
-    record = found.record
+    record, level = found.record, found.brief_level or levels.brief_level(call.sandbox.settings, found.record)
     payload: Payload = {
         "mms_id": found.mms_id,
         "record_format": "marc21",
@@ -75,7 +75,7 @@ def bib(call: Call, found: Bib, *, view: str = "full", expand: frozenset[str] = 
             issn=first(record, ("022",), "a"),
             isbn=first(record, ("020",), "a"),
         ),
-        "network_number": network_numbers(found),
+        "network_number": network_numbers(found.record),
         **optional(
             place_of_publication=first(record, ("260", "264"), "a"),
             date_of_publication=first(record, ("260", "264"), "c"),
@@ -91,8 +91,10 @@ def bib(call: Call, found: Bib, *, view: str = "full", expand: frozenset[str] = 
         "sync_with_oclc": found.sync_with_oclc,
         "originating_system": found.originating_system,
         "originating_system_id": found.originating_system_id,
-        "cataloging_level": code(found.cataloging_level, "Default Level"),
-        "brief_level": code(found.brief_level),
+        "cataloging_level": code(
+            found.cataloging_level, description("CatalogerLevel", found.cataloging_level)
+        ),
+        "brief_level": code(level, description("BriefLevels", level)),
         "warnings": None,
     }
     if view != "brief":
@@ -127,7 +129,7 @@ def bib_data(call: Call, found: Bib) -> Payload:
             issn=first(record, ("022",), "a"),
             isbn=first(record, ("020",), "a"),
         ),
-        "network_number": network_numbers(found),
+        "network_number": network_numbers(found.record),
         "place_of_publication": first(record, ("260", "264"), "a"),
         "date_of_publication": first(record, ("260", "264"), "c"),
         "publisher": first(record, ("260", "264"), "b"),

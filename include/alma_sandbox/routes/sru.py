@@ -1,6 +1,10 @@
-"""SRU: searching by number without a key (section 15). MARC is in its namespace here; errors answer 200."""
+"""SRU: searching by number without a key (section 15), where the setting ``sru`` has switched it on.
+
+MARC is in its namespace here; errors are diagnostics in an answer of status 200.
+"""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import cast
 
@@ -9,10 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from alma_sandbox.catalogue import ids, titles
-from alma_sandbox.catalogue.marc import to_element
+from alma_sandbox.catalogue.marc import Record, to_element
 from alma_sandbox.catalogue.records import Bib
+from alma_sandbox.gateway.endpoint import struck
+from alma_sandbox.gateway.faults import FaultRule, spoilt
+from alma_sandbox.gateway.log import Entry
 from alma_sandbox.http.answers import DECLARATION, XML_TYPE
+from alma_sandbox.http.errors import unknown_path
 from alma_sandbox.sandbox import Sandbox
 
 _SRW = "http://www.loc.gov/zing/srw/"
@@ -20,7 +27,15 @@ _MARC = "http://www.loc.gov/MARC21/slim"
 _DIAGNOSTIC = "http://www.loc.gov/zing/srw/diagnostic/"
 _EXTRA = "http://www.exlibris.com/repository/search/xmlbeans/"
 _MOST = 50
-_CLAUSE = re.compile(r'^alma\.(\w+)\s*(?:=|==|all|exact)\s*"?([^"]*)"?$', re.IGNORECASE)
+_LAST = 10_000  # the last hit to which one can page
+_CLAUSE = re.compile(r'^alma\.(\w+)\s*(?:==|=|all|exact)\s*"?([^"]*)"?$', re.IGNORECASE)
+_UNQUOTED = r'(?=(?:[^"]*"[^"]*")*[^"]*$)'  # a place outside quotation marks
+_OR, _AND = (re.compile(rf"\s+{word}\s+{_UNQUOTED}", re.IGNORECASE) for word in ("or", "and"))
+_INDEXES = (
+    "mms_id", "isbn", "issn", "barcode", "oclc_control_number_035_a", "oclc_control_number_035_z",
+    "oclc_control_number_035_az", "other_system_number", "other_system_number_035_a", "mms_tagSuppressed",
+)  # fmt: skip
+_EXPLAIN = "http://explain.z3950.org/dtd/2.0/"
 
 
 class _BadQueryError(Exception):
@@ -34,15 +49,42 @@ def routes(sandbox: Sandbox) -> list[Route]:
         query = request.query_params
         if request.path_params["institution"] != sandbox.settings.institution:
             return Response("Unknown institution", 404)
-        try:
+        trace: Entry = request.state.trace
+        trace.route = "/view/sru"
+        if not sandbox.settings.sru:
+            return unknown_path()
+
+        def answer(spoiler: FaultRule | None) -> Response:
+            if spoiler is not None and not spoiler.strikes_after:
+                return spoilt(sandbox, spoiler, trace, None, json=False)
+            response = _answer(sandbox, query)
+            trace.applied = True
+            return response if spoiler is None else spoilt(sandbox, spoiler, trace, response, json=False)
+
+        return await struck(sandbox, request.method, f"{trace.path}?{trace.query}", trace, answer)
+
+    return [Route("/view/sru/{institution}", search)]
+
+
+def _answer(sandbox: Sandbox, query: Mapping[str, str]) -> Response:
+    """The answer of one operation; without one, SRU explains itself."""
+    operation = query.get("operation", "explain")
+    try:
+        if query.get("version", "1.2") not in ("1.1", "1.2"):
+            raise _BadQueryError("5", query["version"])
+        if operation == "explain":
+            body = _explained(sandbox)
+        elif operation != "searchRetrieve":
+            raise _BadQueryError("4", operation)
+        elif query.get("recordSchema", "marcxml") != "marcxml":
+            raise _BadQueryError("66", query["recordSchema"])
+        else:
             body = _search(
                 sandbox, query.get("query", ""), query.get("maximumRecords"), query.get("startRecord")
             )
-        except _BadQueryError as error:
-            body = _diagnostic(str(error.args[0]), str(error.args[1]))
-        return Response(DECLARATION + body, headers={"content-type": XML_TYPE})
-
-    return [Route("/view/sru/{institution}", search)]
+    except _BadQueryError as error:
+        body = _diagnostic(str(error.args[0]), str(error.args[1]))
+    return Response(DECLARATION + body, headers={"content-type": XML_TYPE})
 
 
 def _default(namespace: str) -> dict[str, str]:
@@ -50,23 +92,25 @@ def _default(namespace: str) -> dict[str, str]:
     return cast("dict[str, str]", {None: namespace})
 
 
-def _number(text: str | None, default: int, low: int, high: int) -> int:
+def _number(text: str | None, default: int, low: int) -> int:
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+    if not text.isascii() or not text.isdigit() or int(text) < low:
         raise _BadQueryError("6", text)
     return int(text)
 
 
 def _search(sandbox: Sandbox, query: str, most: str | None, start: str | None) -> str:
-    limit, first = _number(most, 10, 0, _MOST), _number(start, 1, 1, 10_000)
+    limit, first = min(_MOST, _number(most, 10, 0)), _number(start, 1, 1)
+    if first > _LAST:
+        raise _BadQueryError("61", str(first))
     found = _find(sandbox, query)
     root = etree.Element(f"{{{_SRW}}}searchRetrieveResponse", nsmap=_default(_SRW))
     etree.SubElement(root, f"{{{_SRW}}}version").text = "1.2"
     etree.SubElement(root, f"{{{_SRW}}}numberOfRecords").text = str(len(found))
     records = etree.SubElement(root, f"{{{_SRW}}}records")
     for position, bib in enumerate(found[first - 1 : first - 1 + limit], first):
-        records.append(_record(bib, position))
+        records.append(_record(bib, sandbox.sru_sees(bib) or bib.record, position))
     if first - 1 + limit < len(found):
         etree.SubElement(root, f"{{{_SRW}}}nextRecordPosition").text = str(first + limit)
     extra = etree.SubElement(root, f"{{{_SRW}}}extraResponseData", nsmap={"xb": _EXTRA})
@@ -75,13 +119,32 @@ def _search(sandbox: Sandbox, query: str, most: str | None, start: str | None) -
     return etree.tostring(root, encoding="unicode")
 
 
-def _record(bib: Bib, position: int) -> etree._Element:
+def _explained(sandbox: Sandbox) -> str:
+    """Which indexes this institution allows."""
+    root = etree.Element(f"{{{_SRW}}}explainResponse", nsmap=_default(_SRW))
+    etree.SubElement(root, f"{{{_SRW}}}version").text = "1.2"
+    holder = etree.SubElement(root, f"{{{_SRW}}}record")
+    etree.SubElement(holder, f"{{{_SRW}}}recordSchema").text = _EXPLAIN
+    etree.SubElement(holder, f"{{{_SRW}}}recordPacking").text = "xml"
+    data = etree.SubElement(holder, f"{{{_SRW}}}recordData")
+    explain = etree.SubElement(data, f"{{{_EXPLAIN}}}explain", nsmap=_default(_EXPLAIN))
+    server = etree.SubElement(explain, f"{{{_EXPLAIN}}}serverInfo", {"protocol": "SRU", "version": "1.2"})
+    etree.SubElement(server, f"{{{_EXPLAIN}}}database").text = f"view/sru/{sandbox.settings.institution}"
+    indexes = etree.SubElement(explain, f"{{{_EXPLAIN}}}indexInfo")
+    for name in _INDEXES:
+        index = etree.SubElement(indexes, f"{{{_EXPLAIN}}}index")
+        named = etree.SubElement(index, f"{{{_EXPLAIN}}}map")
+        etree.SubElement(named, f"{{{_EXPLAIN}}}name", {"set": "alma"}).text = name
+    return etree.tostring(root, encoding="unicode")
+
+
+def _record(bib: Bib, marc: Record, position: int) -> etree._Element:
     holder = etree.Element(f"{{{_SRW}}}record")
     etree.SubElement(holder, f"{{{_SRW}}}recordSchema").text = "marcxml"
     etree.SubElement(holder, f"{{{_SRW}}}recordPacking").text = "xml"
     data = etree.SubElement(holder, f"{{{_SRW}}}recordData")
     record = etree.SubElement(data, f"{{{_MARC}}}record", nsmap=_default(_MARC))
-    for child in to_element(bib.record):
+    for child in to_element(marc):
         for element in child.iter():
             element.tag = f"{{{_MARC}}}{element.tag}"
         record.append(child)
@@ -105,14 +168,15 @@ def _find(sandbox: Sandbox, query: str) -> list[Bib]:
     if not query.strip():
         raise _BadQueryError("7", "query")
     found: dict[str, Bib] = {}
-    parts = re.split(r"\s+and\s+", query.strip(), flags=re.IGNORECASE)
+    parts = _AND.split(query.strip())
     suppressed: set[str] = set()
     for part in parts[1:]:
         name, value = _clause(part)
         if name != "mms_tagsuppressed":
             raise _BadQueryError("37", part)
         suppressed.add(value.lower())
-    for clause in re.split(r"\s+or\s+", parts[0].strip().strip("()"), flags=re.IGNORECASE):
+    whole = parts[0].strip()
+    for clause in _OR.split(whole[1:-1] if whole.startswith("(") and whole.endswith(")") else whole):
         for bib in _look_up(sandbox, *_clause(clause)):
             if not suppressed or suppressed == {"true" if bib.suppressed else "false"}:
                 found[bib.mms_id] = bib
@@ -127,24 +191,21 @@ def _clause(text: str) -> tuple[str, str]:
 
 
 def _look_up(sandbox: Sandbox, index: str, value: str) -> list[Bib]:
-    catalogue = sandbox.catalogue
+    catalogue, seen = sandbox.catalogue, sandbox.sru_sees
     if index == "mms_id":
-        bib = catalogue.bib(value)
-        return [] if bib is None else [bib]
+        return _known(sandbox, catalogue.bib(value))
     if index == "barcode":
         item = catalogue.item_by_barcode(value)
-        bib = None if item is None else catalogue.bib(item.mms_id)
-        return [] if bib is None else [bib]
+        return _known(sandbox, None if item is None else catalogue.bib(item.mms_id))
     if index in ("oclc_control_number_035_a", "oclc_control_number_035_az", "oclc_control_number_035_z"):
-        return catalogue.bibs_with_oclc(value, "".join(sorted(set(index.rpartition("_")[2]))))
+        return catalogue.bibs_with_oclc(value, "".join(sorted(set(index.rpartition("_")[2]))), seen)
     if index in ("other_system_number", "other_system_number_035_a"):
-        return catalogue.bibs_with_number(value)
+        return catalogue.bibs_with_number(value, seen)
     if index in ("issn", "isbn"):
-        candidates = [bib for bib in catalogue.bibs.values() if bib is not None]
-        title = titles.title_of_issn(sandbox.settings.seed, value) if index == "issn" else None
-        bib = None if title is None else catalogue.bib(ids.mms_id(title, catalogue.suffix))
-        if bib is not None and bib.mms_id not in catalogue.bibs:
-            candidates.append(bib)
-        tag = "022" if index == "issn" else "020"
-        return [bib for bib in candidates if any(value in entry.all("a") for entry in bib.record.data(tag))]
+        return catalogue.bibs_with_standard_number("022" if index == "issn" else "020", value, seen)
     raise _BadQueryError("16", f"alma.{index}")
+
+
+def _known(sandbox: Sandbox, bib: Bib | None) -> list[Bib]:
+    """The bib, unless SRU's index does not have it yet."""
+    return [] if bib is None or sandbox.sru_sees(bib) is None else [bib]

@@ -38,7 +38,7 @@ World = Sandbox | Consortium
 
 # What is written of each part. Of the names in REFERENCES the ids alone, since the things stand in ``by_id``.
 KEPT: dict[type, tuple[str, ...]] = {
-    Sandbox: ("locks", "in_house_uses", "letters"),
+    Sandbox: ("locks", "editors", "in_house_uses", "letters"),
     Clock: ("_offset", "_stopped_at"),
     Tracking: ("_number",),
     Daily: ("_day", "used"),
@@ -69,7 +69,8 @@ REFERENCES: dict[type, tuple[str, ...]] = {
 LEFT: dict[type, dict[str, str]] = {
     Sandbox: {"settings": "by the rule of ``settings_now``", "_initial": "the command line's"},
     Consortium: {"settings": "by the rule of ``settings_now``", "_initial": "the command line's"},
-    Catalogue: dict.fromkeys(("seed", "size", "institution", "suffix"), "the settings give it"),
+    Catalogue: dict.fromkeys(("seed", "size", "institution", "suffix"), "the settings give it")
+    | dict.fromkeys(("_standard", "_read_standard"), "made of the bibs when it is asked for"),
     AlephWorld: dict.fromkeys(("sessions", "_number"), "a restart of Aleph ends every session"),
     Counter: {"_suffix": "the settings give it", "taken": "of this process"},
     Events: {"_pool": "threads of this process"},
@@ -81,8 +82,8 @@ LEFT: dict[type, dict[str, str]] = {
         "what this process was asked",
     ),
 }  # fmt: skip
-ADDED = frozenset({"aleph"})
-"""Parts that came later: an older file does not have them, and they are as at the start."""
+ADDED = frozenset({"aleph", "editors"})
+"""Parts and attributes that came later: an older file does not have them, and they are as at the start."""
 SECRETS = ("api_key", "client_id", "client_secret")
 """Settings that are given at each start and stand in no file."""
 
@@ -127,6 +128,7 @@ def restore(world: World, kept: dict[str, Any]) -> None:
             name: {
                 attribute: _read(getattr(part, attribute), kept["parts"][name][attribute])
                 for attribute in KEPT[type(part)]
+                if attribute in kept["parts"][name] or attribute not in ADDED
             }
             for name, part in parts(world).items()
             if name in kept["parts"] or name not in ADDED
