@@ -28,7 +28,7 @@ test: venv ## run the test suite (less than 20 minutes on 2 cores); the three ta
 stacks: venv ## run the tests of whole stacks: many processes, make up and demo, browser (at most 25 minutes)
 	@$(PY) -m local.suite stacks
 
-third-party: venv ## test the sandbox with Alma clients from PyPI and audit the dependencies (needs PyPI)
+third-party: venv ## test with Alma clients and MARC records from PyPI, audit the dependencies (needs PyPI)
 	@$(PY) -m local.third_party
 
 nightly: venv ## run the exhaustive tests: the full fault matrix and other long ones

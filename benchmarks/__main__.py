@@ -3,7 +3,16 @@
 import sys
 from importlib import import_module
 
-NAMES = ("limiter", "west_fetch", "west_memory", "dcb_reducer", "dcb_sweep", "ledger", "pages")
+NAMES = (
+    "limiter",
+    "west_fetch",
+    "west_memory",
+    "dcb_reducer",
+    "dcb_sweep",
+    "ledger",
+    "marc_reading",
+    "pages",
+)
 
 
 def main() -> int:

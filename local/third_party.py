@@ -1,4 +1,4 @@
-"""`make third-party`: independent Alma clients from PyPI against the sandbox, and the audit of the dependencies.
+"""`make third-party`: independent Alma clients and MARC records from PyPI, and the audit of the dependencies.
 
 Both need a package index, which `make test` does not. The audit asks PyPI for known vulnerabilities of what
 constraints.txt pins; where the index in use does not know them, it says so and does not fail.

@@ -73,7 +73,11 @@ class RecordBuilder:
     def add_control(self, tag: str, text: str) -> None:
         """Add a field 001 to 009."""
         if "\x1f" in text:
-            raise UnusableRecord(f"the control field {tag} has subfields: {_short(text)}")
+            bare = text.rstrip("\x1f")
+            if "\x1f" in bare:
+                raise UnusableRecord(f"the control field {tag} has subfields: {_short(text)}")
+            self._removed[tag] += len(text) - len(bare)
+            text = bare
         self.fields.append(Field(tag=tag, data=text if self._clean else self._legal(tag, text)))
 
     def add_data(self, tag: str, indicators: str, parts: Sequence[str]) -> None:

@@ -243,6 +243,7 @@ def test_broken_fields_make_the_record_a_reject_that_is_named(read, field, why):
         (("500", b"\x1fax"), "the field 500 has no indicators", "x"),
         (("500", b"  \\\x1fax"), "blanks after its indicators", "x"),
         (("500", b"  \x1fax\x01y\x0bz"), "2 control characters removed from the field 500", "xyz"),
+        (("003", b"DLC\x1f"), "1 control character removed from the field 003", "DLC"),
         (("500", b"##\x1fax"), None, "x"),
         (("500", b"  \x1fax\x1fa"), None, "x "),
         (("LKR", b"  \x1fax"), None, "x"),
@@ -254,7 +255,7 @@ def test_what_can_be_put_right_is_and_the_report_says_so(read, field, remark, ke
     assert row.record is not None
     found = row.record.get(field[0])
     assert (found.value() if found is not None else None) == kept
-    if kept is not None and found is not None:
+    if kept is not None and found is not None and not found.control_field:
         assert found.indicators == Indicators(" ", " ")
     assert [remark in each.text for each in row.remarks] == ([True] if remark else [])
     assert row.reasons == ()
