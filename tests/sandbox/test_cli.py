@@ -95,3 +95,13 @@ def test_a_second_institution_and_a_consortium_are_started_by_command() -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.heavy
+def test_sru_and_the_items_of_aleph_are_chosen_by_command() -> None:
+    with command("--titles=9", "--sru=on", "--aleph-items=4") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        explained = requests.get(f"{url}/view/sru/01ZZ_INST?operation=explain", timeout=30)
+        assert "alma" in explained.text
+        assert requests.get(f"{url}/sandbox/aleph", timeout=30).json()["items"] == 4

@@ -551,3 +551,24 @@ def test_how_many_items_there_are_is_chosen_at_the_start() -> None:
     with serve(Settings(titles=40, aleph_items=5, aleph_library="ABC50")) as running:
         found = requests.get(f"{running.url}/sandbox/aleph", timeout=30).json()
         assert (found["items"], found["library"]) == (5, "ABC50")
+
+
+@pytest.mark.parametrize(
+    ("where", "body"),
+    [
+        ("aleph/items", {"items": 5}),
+        ("aleph/items", {"items": ["x"]}),
+        ("aleph/items", {"items": [{"doc-number": "2"}]}),
+        ("aleph/items/2/10", {"booking": 3}),
+        ("aleph/items/2/10", {"values": {"colour": "red"}}),
+        ("aleph/items/2/10", {"temporary": {"pages": "3"}}),
+        ("aleph/items/2/10", {}),
+        ("aleph/items/2/90", {"ill": True}),
+        ("aleph/documents/x", {"deleted": True}),
+    ],
+)
+def test_the_control_surface_says_what_is_wrong(aleph: Aleph, where: str, body: dict[str, Any]) -> None:
+    response = aleph.alma.session.post(f"{aleph.alma.url}/sandbox/{where}", json=body, timeout=30)
+    assert response.status_code == 400
+    assert response.json()["error"]
+    assert aleph.alma.control("GET", "aleph")["changed"] == 0

@@ -50,6 +50,8 @@ def routes(sandbox: Sandbox) -> list[Route]:
     async def add_items(request: Request) -> object:
         body = await mapping(request)
         only(body, "items")
+        if not isinstance(body["items"], list):
+            raise ValueError("items is a list of z30 records")
         return {"items": [described(sandbox, add_item(sandbox.aleph, values)) for values in body["items"]]}
 
     async def read_item(request: Request) -> object:
@@ -159,6 +161,8 @@ def change_item(world: AlephWorld, key: str, body: dict[str, Any]) -> None:
     item = world.item(key)
     if item is None:
         raise ValueError(f"no item {key}")
+    if not all(isinstance(body.get(name, {}), dict) for name in ("values", "booking", "temporary")):
+        raise ValueError("values, booking and temporary are objects")
     if body.get("delete"):
         world.drop(key)
         return
