@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -34,21 +33,19 @@ from alma_etl.alma.users import Users
 from alma_etl.counted import verb
 from alma_etl.remote.auth import ApiKey
 from alma_etl.remote.errors import (
-    BudgetUnknown,
     RemoteConnectionError,
     RemoteError,
     RemoteMalformed,
-    RemoteNoConnectionError,
     RemoteReadOnly,
     RemoteThrottled,
     RemoteTimeout,
-    RemoteUnreachable,
 )
 from alma_etl.remote.exchange import Exchange, HttpRequest
 from alma_etl.remote.limiter import Limiter, LimiterAtFloor, LimiterClosed, LimiterUnavailable, Permit
 from alma_etl.remote.meter import CallMeter
 from alma_etl.remote.parallel import in_parallel
 from alma_etl.remote.retry import RetryPolicy
+from alma_etl.remote.throttle import Silence, Throttle
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -58,7 +55,6 @@ _log = logging.getLogger(__name__)
 _API = "/almaws/v1"
 _LONGEST_PAUSE = 30.0  # seconds between two attempts
 _MAX_HOPS = 3
-_SILENT_CALLS = 20  # about what is in flight at once: by then an outage has outlasted every retry
 
 
 def _utc_now() -> datetime:
@@ -107,8 +103,7 @@ class AlmaClient:
             meter=meter,
         )
         self._limiter = limiter
-        self._max_in_flight = max_in_flight
-        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._throttle = Throttle(limiter, max_in_flight)
         self._timeout = timeout
         self._floors = {False: quota_floor, True: quota_floor_writes}
         self._read_only = read_only
@@ -116,10 +111,11 @@ class AlmaClient:
         self._backoff = backoff
         self._sleep = sleep
         self._now = now
-        self._lock = threading.Lock()
         self._left: tuple[int, datetime] | None = None
-        self._answered = False
-        self._silent = 0
+        self._silence = Silence(
+            f"Alma at {self._exchange.base_url}",
+            "check the host of the connection, the network, and Ex Libris' status page",
+        )
         self.bibs = Bibs(self)
         self.holdings = Holdings(self)
         self.items = Items(self)
@@ -175,7 +171,7 @@ class AlmaClient:
 
         Items are taken from `items` only as they are needed. When `function` raises, nothing further is
         started, what was under way is finished and yielded, then the first exception is raised."""
-        return in_parallel(function, items, self._max_in_flight)
+        return in_parallel(function, items, self._throttle.max_in_flight)
 
     def call(
         self,
@@ -203,11 +199,11 @@ class AlmaClient:
                 self._sleep,
             )
         except (RemoteTimeout, RemoteConnectionError) as error:
-            raise self._unreachable(error, first_counts=attempts is None) or error from None
+            raise self._silence.goes_on(error, first_counts=attempts is None) from None
 
     def _retry_policy(self, wished: int | None) -> RetryPolicy:
         # while Alma is silent one try a call is enough to learn that it is back
-        attempts = 1 if self._silent >= _SILENT_CALLS else (wished or self._attempts)
+        attempts = 1 if self._silence.is_long else (wished or self._attempts)
         return RetryPolicy(attempts, self._backoff, _LONGEST_PAUSE, refusals=4 * attempts)
 
     def _once(self, call: Call, read: Callable[[Reply], T], timeout: float) -> T:
@@ -225,24 +221,22 @@ class AlmaClient:
         raise error
 
     def _warn_others(self, error: RemoteError) -> None:
+        if isinstance(error, RemoteThrottled):
+            self._throttle.slow_down()
         try:
-            if isinstance(error, RemoteThrottled):
-                self._limiter.throttled()
             if isinstance(error, AlmaDailyThreshold) and error.resume_at:
                 self._limiter.close(error.resume_at, error.message)
         except LimiterUnavailable as problem:  # the next call will stop at it; this one has its own error
             _log.warning("%s", problem)
 
     def _send(self, call: Call, url: str, *, first: bool, timeout: float) -> Reply:
-        with self._slots:
+        with self._throttle.slot():
             permit = self._permit(call)
             answer = self._exchange.send(_request(call, url, with_params=first), timeout=timeout)
             reply = Reply(answer.status, answer.headers, answer.body)
-        with self._lock:
-            self._answered, self._silent = True, 0
-            if reply.calls_left is not None:
-                self._left = (reply.calls_left, self._now())
+        self._silence.broken()
         if reply.calls_left is not None:
+            self._left = (reply.calls_left, self._now())
             self._limiter.note_remaining(reply.calls_left, permit)
         return reply
 
@@ -250,17 +244,13 @@ class AlmaClient:
         floor = self._floors[call.writes]
         self._keep_floor(call, floor)
         try:
-            permit = self._limiter.acquire(floor)
+            permit = self._throttle.acquire(call.name, floor)
         except LimiterAtFloor as low:
             raise _at_floor(call, low.calls_left, floor) from None
         except LimiterClosed as closed:
             raise AlmaDailyThreshold(
                 call.name, None, "", f"no call was made: {closed.reason}", "", False, closed.until
             ) from None
-        except LimiterUnavailable as problem:
-            raise BudgetUnknown(
-                call.name, None, "", f"no call was made, since the shared rate limiter failed: {problem}"
-            ) from problem
         self._keep_floor(call, floor)  # by the answers that came while it waited
         return permit
 
@@ -279,24 +269,6 @@ class AlmaClient:
         left = self.calls_left
         if left is not None and left <= floor:
             raise _at_floor(call, left, floor)
-
-    def _unreachable(self, error: RemoteError, *, first_counts: bool) -> RemoteUnreachable | None:
-        """Count a call that got no answer at all; the error to raise instead when it is one too many, or by
-        `first_counts` when no call of this client ever reached Alma. A write whose effect is unknown keeps its own
-        error, since somebody has to look."""
-        with self._lock:
-            self._silent += 1
-            first = first_counts and not self._answered and isinstance(error, RemoteNoConnectionError)
-            over = first or self._silent >= _SILENT_CALLS
-        if not over or error.effect_unknown:
-            return None
-        return RemoteUnreachable(
-            error.call,
-            None,
-            "",
-            f"Alma does not answer at {self._exchange.base_url}: {error.message}; "
-            "check the host of the connection, the network, and Ex Libris' status page, then run again",
-        )
 
 
 def _at_floor(call: Call, left: int, floor: int) -> AlmaQuotaFloor:

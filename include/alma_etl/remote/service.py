@@ -25,13 +25,16 @@ from alma_etl.remote.errors import (
     RemoteMalformed,
     RemoteRefused,
     RemoteServerError,
+    RemoteStop,
     RemoteThrottled,
     RemoteTransient,
     RemoteUnauthorized,
 )
 from alma_etl.remote.exchange import Exchange, HttpReply, HttpRequest
+from alma_etl.remote.limiter import LimiterClosed
 from alma_etl.remote.meter import CallMeter
 from alma_etl.remote.retry import RetryPolicy
+from alma_etl.remote.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -59,7 +62,8 @@ class HttpService:
     """The service behind an `HttpAccess`. Close it when done, or use ``with``. Safe for several threads.
 
     What only reads is repeated, up to ``attempts`` times; a write is sent once, and ``effect_unknown`` of its error
-    says whether it may have arrived. Redirects are not followed, so that the key goes to this one server.
+    says whether it may have arrived. Redirects are not followed, so that the key goes to this one server. ``throttle``:
+    how many requests may be under way and how many a second, for a service that shares a budget.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class HttpService:
         attempts: int = 3,
         sleep: Callable[[float], None] = time.sleep,
         meter: CallMeter | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
         parts = urlsplit(access.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -77,6 +82,7 @@ class HttpService:
         self._host = parts.hostname
         self._access = access
         self._auth = self._credentials()
+        self._throttle = throttle
         self._exchange = Exchange(self.url, self._auth, max_body=_MAX_BODY, meter=meter)
         self._retry_policy = RetryPolicy(attempts, backoff=0.5, longest=10, refusals=attempts)
         self._sleep = sleep
@@ -131,15 +137,19 @@ class HttpService:
         content_type: str = JSON,
         accept: str = JSON,
         headers: Mapping[str, str] | None = None,
+        name: str = "",
     ) -> T:
         """Make one call and return what ``parse`` makes of the body of its answer; a ValueError of ``parse`` says that
-        it is not what was agreed. ``writes``: whether it may change something there; a POST need not.
+        it is not what was agreed. ``writes``: whether it may change something there; a POST need not. ``name``: how
+        errors call it, where method and path do not say it.
 
         Raises RemoteRefused, RemoteTransient (no connection, too late, HTTP 5xx, 408, 425, 429, or another answer than
         was agreed) and RemoteUnauthorized (HTTP 401, 403; no token)."""
         kind = {"Content-Type": content_type} if content is not None else {}
         sent = {"Accept": accept} | kind | dict(headers or {})
-        request = HttpRequest(method, self.url + path, f"{method} {path}", writes, params, content, sent)
+        request = HttpRequest(
+            method, self.url + path, name or f"{method} {path}", writes, params, content, sent
+        )
 
         def attempt() -> T:
             reply = self._answered(request)
@@ -155,15 +165,30 @@ class HttpService:
         return self._retry_policy.run(attempt, lambda error: True, self._sleep)
 
     def _answered(self, request: HttpRequest) -> HttpReply:
-        reply = self._exchange.send(request, timeout=self._access.timeout)
+        reply = self._sent(request)
         if reply.status == 401 and isinstance(self._auth, BearerToken):  # perhaps withdrawn before its time
             self._auth.forget()
-            reply = self._exchange.send(request, timeout=self._access.timeout)
+            reply = self._sent(request)
         if 200 <= reply.status < 300:
             return reply
-        raise self._failure(request, reply)
+        raise self.failure(request, reply)
 
-    def _failure(self, request: HttpRequest, reply: HttpReply) -> RemoteError:
+    def _sent(self, request: HttpRequest) -> HttpReply:
+        throttle = self._throttle
+        if throttle is None:
+            return self._exchange.send(request, timeout=self._access.timeout)
+        with throttle.slot():
+            try:
+                throttle.acquire(request.name)
+            except LimiterClosed as closed:
+                raise RemoteStop(request.name, None, "", f"no call was made: {closed}") from None
+            reply = self._exchange.send(request, timeout=self._access.timeout)
+        if reply.status == 429:
+            throttle.slow_down()
+        return reply
+
+    def failure(self, request: HttpRequest, reply: HttpReply) -> RemoteError:
+        """Return the error that an answer with another HTTP status than success is."""
         status, code = reply.status, _code(reply.body)
 
         def make(type_: type[RemoteError], what: str, effect_unknown: bool = False) -> RemoteError:
