@@ -262,6 +262,21 @@ def connections(
     return [
         *(_alma(conn_id, *access) for conn_id, access in almas.items()),
         {
+            "conn_id": "aleph_default",
+            "conn_type": "aleph",
+            "host": almas["alma_default"][
+                0
+            ],  # the first sandbox is an Aleph, too; its user WWW-X needs no login
+            "extra": {
+                "library": "USM50",
+                "op_style": "update-item",
+                "read_item_barcode_param": "item_barcode",
+                "requests_per_second": 5,
+                "max_in_flight": 4,
+                "timeout": 30,
+            },
+        },
+        {
             "conn_id": "aws_default",
             "conn_type": "aws",
             "login": s3.access_key,

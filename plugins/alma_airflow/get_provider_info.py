@@ -21,7 +21,22 @@ def get_provider_info() -> dict[str, Any]:
                     "placeholders": {"host": "https://api-na.hosted.exlibrisgroup.com"},
                 },
                 "conn-fields": _ALMA_FIELDS,
-            }
+            },
+            {
+                "connection-type": "aleph",
+                "hook-class-name": "alma_airflow.hooks.aleph.AlephHook",
+                "hook-name": "Ex Libris Aleph X-Server",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {
+                        "host": "X-Server URL",
+                        "login": "Aleph staff user",
+                        "password": "Password of the staff user",
+                    },
+                    "placeholders": {"host": "https://aleph.example.org", "login": "WWW-X"},
+                },
+                "conn-fields": _ALEPH_FIELDS,
+            },
         ],
     }
 
@@ -91,5 +106,48 @@ _ALMA_FIELDS = {
         "The address at which people open a record of this Alma, with ids in braces: {mms_id}, {holding_id}, "
         "{item_pid}, {barcode}. The pages of Alma in the navigation link records there. Empty: no links.",
         type=["string", "null"],
+    ),
+}
+
+_ALEPH_FIELDS = {
+    "library": _field(
+        "ADM library",
+        "The administrative library whose items are read and written, such as USM50: at most 5 characters.",
+        type=["string", "null"],
+    ),
+    "op_style": _field(
+        "Spelling of operations",
+        "update-item, as the services are documented, or update_item, as some installations want it.",
+        type=["string", "null"],
+        enum=["update-item", "update_item", None],
+        default="update-item",
+    ),
+    "read_item_barcode_param": _field(
+        "Barcode parameter of read-item",
+        "item_barcode, as documented, or barcode.",
+        type=["string", "null"],
+        enum=["item_barcode", "barcode", None],
+        default="item_barcode",
+    ),
+    "requests_per_second": _field(
+        "Requests per second",
+        "The rate that all jobs share. Aleph counts none itself; its users wait when it is too high.",
+        type=["number", "null"],
+        exclusiveMinimum=0,
+        default=5,
+    ),
+    "max_in_flight": _field(
+        "Requests in flight",
+        "How many requests one task may have under way at once.",
+        type=["integer", "null"],
+        minimum=1,
+        default=4,
+    ),
+    "timeout": _field(
+        "Timeout in seconds",
+        "How long one request may take until its whole answer is there.",
+        type=["number", "null"],
+        exclusiveMinimum=0,
+        default=30,
     ),
 }

@@ -8,22 +8,20 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field
 
+from alma_airflow.hooks.extras import ConnectionExtra, read_extra, service_url
 from alma_airflow.hooks.ledger import counted_calls
 from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.settings_files import sentence_of
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.limiter import Limiter, LocalLimiter
 from alma_etl.store import open_limiter
 
 
-class AlmaSettings(BaseModel):
+class AlmaSettings(ConnectionExtra):
     """The extra of an `alma` connection; what is missing or null has its default. Times are in seconds."""
-
-    model_config = ConfigDict(extra="ignore")
 
     requests_per_second: float = Field(20, gt=0)
     max_in_flight: int = Field(24, ge=1)
@@ -34,11 +32,6 @@ class AlmaSettings(BaseModel):
     read_only: bool = False
     webhook_secret: str = Field("", repr=False)
     record_url: str = ""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _empty_means_default(cls, value: object, info: Any) -> object:
-        return cls.model_fields[info.field_name].get_default() if value in (None, "") else value
 
 
 class AlmaHook(BaseHook):
@@ -182,15 +175,7 @@ def _client(connection: Connection, settings: AlmaSettings, limiter: Limiter, **
 
 
 def _gateway(connection: Connection) -> str:
-    host = (connection.host or "").strip()
-    if not host:
-        raise InputProblem(
-            f"The connection {connection.conn_id} has no host: "
-            "put the gateway's URL there, such as https://api-na.hosted.exlibrisgroup.com"
-        )
-    if "://" not in host:
-        host = f"{connection.schema or 'https'}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    return service_url(connection, "the gateway's URL", "https://api-na.hosted.exlibrisgroup.com")
 
 
 def _host(connection: Connection) -> str:
@@ -200,10 +185,4 @@ def _host(connection: Connection) -> str:
 
 
 def _settings(connection: Connection) -> AlmaSettings:
-    try:
-        return AlmaSettings.model_validate(connection.extra_dejson)
-    except ValidationError as error:
-        faults = sentence_of(error, AlmaSettings)
-        raise InputProblem(
-            f"The extra of the connection {connection.conn_id} cannot be used: {faults}"
-        ) from error
+    return read_extra(connection, AlmaSettings)

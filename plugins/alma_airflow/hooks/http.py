@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 
+from alma_airflow.hooks.extras import service_url
 from alma_airflow.hooks.store import find_connection
 from alma_etl.errors import InputProblem
 from alma_etl.remote.service import HttpAccess
@@ -28,7 +28,8 @@ def http_access(conn_id: str) -> HttpAccess:
     if secret:
         # A connection's password is masked by itself in a worker, but not under `airflow dags test`.
         mask_secret(secret)
-    url, timeout = _url(connection), _timeout(conn_id, extra.get("timeout"))
+    url = service_url(connection, "the service's URL", "https://edge.example.org/dcbService")
+    timeout = _timeout(conn_id, extra.get("timeout"))
     token_url = str(extra.get("token_url") or "") or None
     if token_url is None:
         return HttpAccess(url, api_key=secret, timeout=timeout)
@@ -40,22 +41,6 @@ def http_access(conn_id: str) -> HttpAccess:
     return HttpAccess(
         url, client_id=connection.login, client_secret=secret, token_url=token_url, timeout=timeout
     )
-
-
-def _url(connection: Connection) -> str:
-    host = (connection.host or "").strip().rstrip("/")
-    if not host:
-        raise InputProblem(
-            f"The connection {connection.conn_id} has no host: put the service's URL there, "
-            "such as https://edge.example.org/dcbService"
-        )
-    if "://" in host:
-        return host
-    scheme, path = connection.schema or "https", ""
-    if scheme not in ("http", "https"):  # Airflow reads the path of a connection's URI into the schema
-        scheme, path = "https", f"/{scheme.strip('/')}"
-    place = f"{host}:{connection.port}" if connection.port else host
-    return f"{scheme}://{place}{path}"
 
 
 def _timeout(conn_id: str, given: Any) -> float:

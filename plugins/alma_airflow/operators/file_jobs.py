@@ -19,6 +19,7 @@ from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.module_loading import import_string
 
+from alma_airflow.hooks.aleph import AlephHook
 from alma_airflow.hooks.alma import AlmaHook, is_known_sandbox
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
@@ -29,9 +30,10 @@ from alma_etl.jobs.places import Area
 
 # The client of each kind of service, by the id of its connection.
 CLIENTS: dict[str, Callable[[str], AbstractContextManager[Any]]] = {
-    "alma": lambda conn_id: AlmaHook(conn_id).client()
+    "alma": lambda conn_id: AlmaHook(conn_id).client(),
+    "aleph": lambda conn_id: AlephHook(conn_id).client(),
 }
-CONNECTIONS = {"alma": "alma_default"}
+CONNECTIONS = {"alma": "alma_default", "aleph": "aleph_default"}
 
 
 class FileJobOperator(EtlOperator):
