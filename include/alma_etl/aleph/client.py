@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 
 from alma_etl.aleph.reply import LOGIN, Meaning, XReply, is_forbidden_page, read_reply
 from alma_etl.aleph.z30 import MAX_BYTES, AlephItem, ItemKey, record_xml
+from alma_etl.counted import counted
 from alma_etl.remote.answers import Answer, ask
 from alma_etl.remote.errors import (
     RemoteConnectionError,
@@ -242,7 +243,7 @@ class AlephClient:
             words = f"the record cannot be written as XML ({error}); nothing was sent"
             raise RemoteRefused(name, None, BAD_RECORD, words) from None
         if len(document) > MAX_BYTES:
-            words = f"the record has {len(document):,} bytes, Aleph takes {MAX_BYTES:,}; nothing was sent"
+            words = f"the record has {counted(len(document), 'byte')}, Aleph takes {MAX_BYTES:,}; nothing was sent"
             raise RemoteRefused(name, None, TOO_LONG, words)
         return document.decode()
 

@@ -80,6 +80,11 @@ def is_done(now: Values, values: Values) -> bool:
     return other in ([], [PROCESS]) and (not other or len(compared(values)) > 1)
 
 
+def warnings_before(item: AlephItem, values: Values) -> list[str]:
+    """What people have to know of an update of this item, whatever its answer is."""
+    return [RESTORED] if item.in_temporary_location and any(name in values for name in PERMANENT) else []
+
+
 def update_item(
     client: AlephClient,
     key: ItemKey,
@@ -205,9 +210,8 @@ class _Update:
         written_some = outcome in (WriteOutcome.UPDATED, WriteOutcome.ADOPTED)
         refused_part = error is not None and error.code == NOT_AS_SENT
         place = self.before or self.after
-        place_changed = (written_some or refused_part) and any(name in self.values for name in PERMANENT)
-        if place_changed and place is not None and place.in_temporary_location:
-            self.warnings.append(RESTORED)
+        if (written_some or refused_part) and place is not None:
+            self.warnings += warnings_before(place, self.values)
         if outcome is WriteOutcome.UNCHANGED and self._may_be_ours:
             outcome = WriteOutcome.ADOPTED
         untaken: tuple[str, ...] = ()
