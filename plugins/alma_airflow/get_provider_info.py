@@ -101,6 +101,13 @@ _ALMA_FIELDS = {
         type=["string", "null"],
         format="password",
     ),
+    "sru_url": _field(
+        "Address of SRU",
+        "Where this Alma answers SRU, up to the institution code and without a query: "
+        "https://example.alma.exlibrisgroup.com/view/sru/01ABC_INST. Imports look up many numbers there by one request "
+        "outside the quota. Empty: they use the API alone.",
+        type=["string", "null"],
+    ),
     "record_url": _field(
         "Link to a record",
         "The address at which people open a record of this Alma, with ids in braces: {mms_id}, {holding_id}, "

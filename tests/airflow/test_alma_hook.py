@@ -11,7 +11,9 @@ from alma_airflow.get_provider_info import get_provider_info
 from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
 from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.errors import AlmaQuotaFloor
+from alma_etl.alma.sru import OCLC
 from alma_etl.errors import InputProblem
+from alma_etl.remote.answers import Unknown
 from alma_etl.remote.errors import RemoteReadOnly, RemoteTimeout, RemoteUnauthorized
 from tests.stores import sqlite_store
 
@@ -50,6 +52,20 @@ def test_the_extra_reaches_the_client(connect, sandbox_url):
     connect(host=sandbox_url, password="sandbox", extra={"read_only": True})
     with AlmaHook().client() as alma, pytest.raises(RemoteReadOnly):
         alma.users.create({"primary_id": "somebody"})
+
+
+def test_sru_is_there_where_the_connection_says_so(connect, sandbox_url):
+    connect(host=sandbox_url, password="sandbox")
+    with AlmaHook().sru() as sru:
+        assert sru is None
+    connect(host=sandbox_url, password="sandbox", extra={"sru_url": f"{sandbox_url}/view/sru/01ZZ_INST"})
+    with AlmaHook().sru() as sru:
+        assert sru is not None
+        answer = sru.find(OCLC, ["1"], lambda record: ())
+    assert isinstance(answer["1"], Unknown)  # this sandbox has not switched it on
+    connect(host=sandbox_url, password="sandbox", extra={"sru_url": f"{sandbox_url}/view/sru/X?query=1"})
+    with pytest.raises(InputProblem, match="sru_url is the address"), AlmaHook().sru():
+        pass
 
 
 def test_work_that_comes_again_soon_may_be_hasty(connect, sandbox_url):

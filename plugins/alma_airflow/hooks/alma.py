@@ -14,6 +14,7 @@ from alma_airflow.hooks.extras import ConnectionExtra, read_extra, service_url
 from alma_airflow.hooks.ledger import counted_calls
 from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.sru import REQUESTS_PER_SECOND, SruClient
 from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.limiter import Limiter, LocalLimiter
@@ -31,6 +32,7 @@ class AlmaSettings(ConnectionExtra):
     environment: str = ""
     read_only: bool = False
     webhook_secret: str = Field("", repr=False)
+    sru_url: str = ""
     record_url: str = ""
 
 
@@ -78,6 +80,26 @@ class AlmaHook(BaseHook):
             counted_calls(self.alma_conn_id) as meter,
             _client(connection, settings, limiter, meter=meter, **options) as client,
         ):
+            yield client
+
+    @contextmanager
+    def sru(self) -> Iterator[SruClient | None]:
+        """A client of the institution's SRU that is closed when the block ends, None where `sru_url` is not set.
+
+        It needs no key and is sent none; its requests are not counted against the quota. Raises InputProblem when the
+        address cannot be used.
+        """
+        url = _settings(self.get_connection(self.alma_conn_id)).sru_url
+        if not url:
+            yield None
+            return
+        limiter = open_limiter(
+            store_url=store_url(),
+            redis_url=redis_url(),
+            budget=f"{self.alma_conn_id} SRU {urlsplit(url).netloc.lower()}",
+            requests_per_second=REQUESTS_PER_SECOND,
+        )
+        with SruClient(url, limiter=limiter) as client:
             yield client
 
     def gateway(self) -> str:
