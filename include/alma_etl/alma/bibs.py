@@ -119,6 +119,13 @@ class Bibs(Resource):
         call = Call("GET", path("bibs", mms_id), params(view="full"), accept=XML)
         return ask(lambda: self._client.call(call, _one_whole), NO_BIB)
 
+    def shows_inventory(self, mms_id: str) -> Answer[bool]:
+        """GET /bibs/{mms_id}: whether its availability has a row, of holdings, portfolios or representations. It shows
+        no suppressed ones. Absent as by `read`."""
+        expand = "p_avail,e_avail,d_avail"
+        call = Call("GET", path("bibs", mms_id), params(view="full", expand=expand), accept=XML)
+        return ask(lambda: self._client.call(call, _expanded), NO_BIB)
+
     def whole(self, mms_id: str) -> Answer[bytes]:
         """GET /bibs/{mms_id}: the serialised <bib> as it must be sent back by `update`."""
         call = Call("GET", path("bibs", mms_id), params(view="full"), accept=XML)
@@ -213,6 +220,15 @@ def _one(reply: Reply) -> Bib:
 
 def _one_whole(reply: Reply) -> Bib:
     return _with_whole(xml.named(reply.xml(), "bib"))
+
+
+def _expanded(reply: Reply) -> bool:
+    """Whether the answer has a row of availability of the bib itself."""
+    element = xml.named(reply.xml(tolerant=True), "bib")
+    mms_id, record = xml.text(element, "mms_id"), xml.child(element, "record")
+    rows = [] if record is None else [each for each in record if each.get("tag") in _EXPANSIONS]
+    owners = [(sub.text or "").strip() for row in rows for sub in row if sub.get("code") == "0"]
+    return len(owners) < len(rows) or mms_id in owners
 
 
 def _whole(reply: Reply) -> bytes:

@@ -69,12 +69,13 @@ class CodeCheck(BaseModel):
         return "; ".join(fault for fault in faults if fault)
 
 
-def check_codes(client: AlmaClient, folder: FileRun) -> dict[str, int]:
+def check_codes(client: AlmaClient, folder: FileRun, *, titles: bool = True) -> dict[str, int]:
     """Ask Alma for the libraries, locations, policies, material types, PO lines and titles that the rows name.
 
     Nothing is written. Wrong ones become the outcome of their rows in the next steps; the counts of them come
     back. Costs about six requests, one for each library and PO line, and one for 100 titles. PO lines are left
-    to Alma's own refusal when there are nearly as many as rows, or when the key may not read them.
+    to Alma's own refusal when there are nearly as many as rows, or when the key may not read them. ``titles``: whether
+    the rows name titles of Alma by `mms_id`.
 
     Raises RemoteError when a question gets no answer: nothing may be written on a guess.
     """
@@ -83,7 +84,8 @@ def check_codes(client: AlmaClient, folder: FileRun) -> dict[str, int]:
     check = _check(client, codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
     check = check.model_copy(update={"institution": client.conf.general().institution})
     folder.write_model(RESULT, check)
-    unknown = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
+    chunks = range(1, plan.chunks + 1) if titles else ()
+    unknown = sum(_check_titles(client, folder, number) for number in chunks)
     counts = {
         name: len(getattr(check, name))
         for name in ("library", "location", "item_policy", "material_type", "po_line")

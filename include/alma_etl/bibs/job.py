@@ -1,0 +1,195 @@
+"""Bibliographic imports as a job on dropped files: records become titles of Alma, or part of those they match."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import IO
+
+from alma_etl.alma.client import AlmaClient
+from alma_etl.bibs.deciding import decide_alone
+from alma_etl.bibs.field_diff import as_text, changes
+from alma_etl.bibs.keys import BibKeys, keys_of
+from alma_etl.bibs.loading import load_records
+from alma_etl.bibs.matches import key_of, match_records, matches_of, read_match
+from alma_etl.bibs.matching import Number, numbers_of
+from alma_etl.bibs.profiles import GIVES, NEEDS_SRU, SETTINGS, BibProfile, BibProfiles, completed
+from alma_etl.bibs.rows import COLUMNS, BibOutcome
+from alma_etl.errors import InputProblem
+from alma_etl.inventory.codes import alma_of, check_codes
+from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
+from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
+from alma_etl.jobs.file_run import FilePlan, FileRun
+from alma_etl.jobs.outcomes import End, Row
+from alma_etl.marc.files import open_marc
+from alma_etl.marc.source_record import SourceRecord
+from alma_etl.marc.xml import record_from_xml, xml_from_record
+from alma_etl.store.bucket import Bucket
+from alma_etl.store.locks import open_locks
+
+_CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
+_SHOWN = 100  # records whose changes stand on the page; the file has all
+
+
+class BibImport(FileJob[BibProfile]):
+    """Creates titles in Alma from the records of a file, and merges records into the titles that they match."""
+
+    unit = "record"
+    things = "records"
+    takes = "MARC 21 in ISO 2709 (.mrc), or MARCXML."
+    title = "Records"
+    outcomes = BibOutcome
+    columns = COLUMNS
+    identity = ("line", "key")
+    settings = SETTINGS
+    profile_gives = GIVES
+    plan_type = FilePlan[BibProfile]
+    page_columns = (
+        ("record", "Record", "number"),
+        ("key", "Number", "code"),
+        ("title", "Title", "text"),
+        ("mms_id", "MMS id", "code"),
+        ("outcome", "Outcome", "text"),
+        ("message", "Why", "text"),
+    )
+    labels = ("title", "key", "mms_id")
+    files = {"changes": _CHANGES}  # noqa: RUF012
+
+    # --- the records
+
+    def open_records(self, path: Path, profile: BibProfile) -> Records:
+        return open_marc(path, profile.encoding)
+
+    def rows(self, records: Records, profile: BibProfile, day: date) -> Iterator[tuple[Row, Refusal | None]]:
+        for source in records.rows():
+            yield self._row(source, profile)
+
+    def _row(self, source: SourceRecord, profile: BibProfile) -> tuple[Row, Refusal | None]:
+        row = {
+            "line": source.line,
+            "record": source.line,
+            "key": source.key,
+            "title": source.title,
+            "reasons": ";".join(source.reasons),
+            "group": f"record {source.line}",
+        }
+        remarks = "; ".join(remark.text for remark in source.remarks)
+        if remarks:
+            row["cleaned"] = remarks
+        if source.record is None:
+            return row, Refusal(source.problem, BibOutcome.INVALID_RECORD)
+        keys = keys_of(source.record)
+        number = _first_number(keys, profile)
+        if number is not None:
+            row["key"] = f"(OCoLC){number.value}" if number.method in ("oclc", "019") else number.value
+        alone = decide_alone(source.record, keys, profile)
+        if alone is not None:
+            return row, Refusal(alone.message, alone.outcome)
+        if number is not None:
+            row["group"] = key_of(number)
+        row["marc"] = xml_from_record(source.record).decode()
+        return row, None
+
+    def group_of(self, row: Row) -> str:
+        return str(row["group"])
+
+    def label_of(self, row: Row) -> str:
+        return str(row["key"])
+
+    # --- the steps
+
+    def check(self, context: JobContext) -> dict[str, int]:
+        """See that the profile can be kept to, before anything is looked up; return counts of codes that are wrong."""
+        profile = context.folder.plan().profile
+        missing = [method for method in profile.match if method in NEEDS_SRU]
+        if missing:
+            raise InputProblem(
+                f"The profile matches by {' and '.join(missing)}, which Alma's API cannot look up: leave it out of "
+                f"`match` in {SETTINGS.key}"
+            )
+        with context.open_client("alma") as alma:
+            return check_codes(alma, context.folder, titles=False)
+
+    def match(self, context: JobContext, number: int) -> dict[str, int]:
+        """Find the titles of each record and decide what becomes of it; return counts by that."""
+        run = context.folder
+        with context.open_client("alma") as alma, _memory(alma, context) as memory:
+            target = alma_of(alma, run)
+            made = self.made_rows(run, number, target)
+            rows = [
+                row for row in run.rows(number) if not row.get("refused") and self.row_key(row) not in made
+            ]
+            return match_records(alma, run, number, rows, memory=memory, alma=target)
+
+    def load(self, context: JobContext, number: int) -> dict[str, int]:
+        """Create, merge or overlay the titles; return counts by outcome."""
+        with (
+            context.open_client("alma") as alma,
+            _memory(alma, context) as memory,
+            open_locks(context.store_url()) as locks,
+        ):
+            target = alma_of(alma, context.folder)
+            return load_records(self, alma, context.folder, number, memory=memory, locks=locks, alma=target)
+
+    def made_under(self, plan: FilePlan[BibProfile]) -> Mapping[str, object]:
+        return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes"})
+
+    # --- settings and report
+
+    def profiles(self, bucket: Bucket, *, sandbox: bool) -> BibProfiles:
+        return completed(SETTINGS.shipped(), SETTINGS.read(bucket, may_use_shipped=False))
+
+    def extras(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> ReportExtras:
+        return _Changes(run, plan)
+
+
+class _Changes(ReportExtras):
+    """What each record changed in its title, or would change: the merge preview of a dry run."""
+
+    def __init__(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> None:
+        self._run = run
+        self._plan = plan
+        self._changed: dict[int, End] = {}
+
+    def note(self, end: End) -> None:
+        if end["outcome"] in _CHANGING:
+            self._changed[end["line"]] = end
+
+    def write(self, kind: str, stream: IO[bytes]) -> None:
+        """A record a paragraph: what goes after `-`, what comes after `+`."""
+        for end, text in self._texts():
+            head = f"record {end['record']}, {end['key']}, {end['mms_id']}: {end['outcome']}"
+            stream.write(f"{head}\n{text}\n\n".encode())
+
+    def _texts(self) -> Iterator[tuple[End, str]]:
+        for number in range(1, (self._plan.chunks if self._plan else 0) + 1):
+            for kept in matches_of(self._run, number).rows().values():
+                end = self._changed.get(kept["line"])
+                match = read_match(kept) if end is not None else None
+                if end is None or match is None or match.title is None or match.record is None:
+                    continue
+                before = record_from_xml(match.title.record or b"<record/>")
+                yield end, as_text(changes(before, match.record))
+
+
+_CHANGING = frozenset(
+    (
+        BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.WOULD_MERGE, BibOutcome.WOULD_OVERLAY,
+        BibOutcome.NOT_APPLIED,
+    )
+)  # fmt: skip
+
+
+def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:
+    """The number by which a record is known in its file: the first by which it is matched."""
+    return next((number for numbers in numbers_of(keys, profile.match) for number in numbers), None)
+
+
+@contextmanager
+def _memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedBibs]:
+    """What earlier imports into this Alma made."""
+    memory = SqlLoadedBibs(context.store_url(), alma_of(alma, context.folder))
+    try:
+        yield memory
+    finally:
+        memory.close()

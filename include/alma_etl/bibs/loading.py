@@ -1,0 +1,390 @@
+"""The step that writes: records become titles of Alma, or part of the titles that they match.
+
+A title is created once: imports keep each other off a number by a lock, note what they are about to send in the state
+store, and look there before Alma's index knows it. A title is changed only as it was read.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, TypeVar
+
+from pymarc import Record
+
+from alma_etl.alma.bib_writes import INDEX_LAG, BibOptions, change_bib, import_bib, is_locked, is_stale
+from alma_etl.alma.bibs import Bib
+from alma_etl.alma.client import AlmaClient
+from alma_etl.bibs.field_diff import changes
+from alma_etl.bibs.keys import keys_of
+from alma_etl.bibs.matches import Match, Matcher, matches_of, memory_keys, read_match, record_of
+from alma_etl.bibs.matching import numbers_of
+from alma_etl.bibs.merging import ALMAS, differs, merge, prepared
+from alma_etl.bibs.profiles import BibProfile
+from alma_etl.bibs.rows import BibOutcome
+from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs
+from alma_etl.jobs.ends import Sent
+from alma_etl.jobs.file_job import FileJob
+from alma_etl.jobs.file_run import FileRun
+from alma_etl.jobs.loading import RowWriter, write_rows
+from alma_etl.jobs.outcomes import End, Row
+from alma_etl.marc.xml import record_from_xml, xml_from_record
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown
+from alma_etl.remote.errors import RemoteError, RemoteStop
+from alma_etl.remote.safe_write import NOT_AS_SENT, WriteOutcome, Written
+from alma_etl.store.locks import LockBusy, Locks
+
+log = logging.getLogger(__name__)
+
+# Alma's own words of why it does not take a record: no XML, normalisation or validation failed.
+_BAD_RECORD = frozenset(("402209", "4022031", "4022032", "4022033"))
+_COMMUNITY_ZONE = "40166454"
+_WOULD = {
+    BibOutcome.CREATED: BibOutcome.WOULD_CREATE,
+    BibOutcome.MERGED: BibOutcome.WOULD_MERGE,
+    BibOutcome.OVERLAID: BibOutcome.WOULD_OVERLAY,
+}
+_LAG = timedelta(seconds=sum(INDEX_LAG))
+_SHOWN = 12  # fields that a message names
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+def load_records(
+    job: FileJob[Any],
+    client: AlmaClient,
+    run: FileRun,
+    number: int,
+    *,
+    memory: LoadedBibs,
+    locks: Locks,
+    alma: str,
+) -> dict[str, int]:
+    """Write the records of a chunk, those with one number one after the other; return counts by outcome."""
+    writer = BibWriter(job, client, run, number, memory, locks, alma)
+    counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma))
+    log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
+    return dict(counts)
+
+
+class BibWriter(RowWriter):
+    """Sends the records of a chunk as `match` decided."""
+
+    in_order: ClassVar[bool] = (
+        True  # of two records with one number the second is compared with what the first made
+    )
+
+    def __init__(
+        self,
+        job: FileJob[Any],
+        client: AlmaClient,
+        run: FileRun,
+        number: int,
+        memory: LoadedBibs,
+        locks: Locks,
+        alma: str,
+    ) -> None:
+        self._job = job
+        self._client = client
+        self._memory = memory
+        self._locks = locks
+        self._run_id = run.run_id
+        self._profile: BibProfile = run.plan().profile
+        self._dry = run.plan().dry_run
+        self._options = BibOptions(
+            self._profile.normalization, self._profile.validates, self._profile.override_warning
+        )
+        self._matcher = Matcher(client, self._profile, memory)
+        self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
+        self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
+        self._firsts: dict[str, Row] = {}
+        for row in run.rows(number):
+            self._firsts.setdefault(row["group"], row)
+
+    # --- what the skeleton asks
+
+    def known_end(self, row: Row) -> End | None:
+        if self._is_twin(row):
+            return None  # it depends on what the first one comes to
+        match = self._match_of(row)
+        return self._noted(row, self._end(row, match.outcome, match)) if match.action == "none" else None
+
+    def turn_of(self, row: Row) -> str:
+        return str(row["group"])
+
+    def name_of(self, row: Row) -> str:
+        return f"Record {row['record']}, {row['key']}"
+
+    def in_parallel(self, function: Callable[[X], Y], rows: Iterable[X]) -> Iterator[tuple[X, Y]]:
+        return self._client.in_parallel(function, rows)
+
+    def dry_run(self, row: Row) -> End:
+        match = self._match_of(row)
+        if self._is_twin(row):
+            first = self._match_of(self._firsts[row["group"]])
+            if first.action != "none" and first.record is not None:
+                return self._noted(row, self._compared(row, first.record, first.mms_id))
+        outcome = _WOULD.get(match.outcome, match.outcome) if match.action != "none" else match.outcome
+        return self._noted(row, self._end(row, outcome, match))
+
+    def look_for(self, row: Row, sent: Sent) -> End | None:
+        match = self._match_of(row)
+        if match.action == "create":
+            return self._look_for_created(row, match)
+        if match.action != "change" or match.title is None or self._is_twin(row):
+            return None
+        answer = self._client.bibs.read_to_change(match.mms_id)
+        if isinstance(answer, Unknown):
+            message = (
+                f"an earlier attempt may have sent it, and {match.mms_id} could not be read: {answer.error}"
+            )
+            return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+        if isinstance(answer, Found) and self._as_wanted(match)(answer.value):
+            return self._noted(row, self._end(row, match.outcome, match))
+        return None
+
+    def send(self, row: Row, before: Sent | None) -> End:
+        return self._noted(row, self._twin(row) or self._by_match(row, self._match_of(row)))
+
+    # --- twins
+
+    def _is_twin(self, row: Row) -> bool:
+        return bool(self._firsts[row["group"]]["line"] != row["line"])
+
+    def _twin(self, row: Row) -> End | None:
+        """The end of a record whose number an earlier one of the file has that is in Alma now; None for others."""
+        first = self._ends.get(self._firsts[row["group"]]["line"]) if self._is_twin(row) else None
+        if first is None or not first["mms_id"] or not self._job.outcome_of(first).weight.loaded:
+            return None
+        match self._client.bibs.read_to_change(first["mms_id"]):
+            case Found(title) if title.record is not None:
+                return self._compared(row, record_from_xml(title.record), title.mms_id)
+            case Unknown(error):
+                message = f"the title of record {first['record']} could not be read: {error}"
+                return self._end(row, BibOutcome.FAILED, message=message, mms_id=first["mms_id"])
+        return None
+
+    def _compared(self, row: Row, result: Record, mms_id: str) -> End:
+        """The end of a twin, by what the first one made of its title."""
+        merged = merge(result, record_of(row), self._profile.rule)
+        named = f"record {self._firsts[row['group']]['record']} of the file has the same number"
+        if not differs(result, merged):
+            return self._end(row, BibOutcome.UNCHANGED, message=f"{named}, and all of it", mms_id=mms_id)
+        message = (
+            f"{named}; this one differs in {_tags(result, merged)}: drop it again if it is the better one"
+        )
+        return self._end(row, BibOutcome.DUPLICATE_IN_FILE, message=message, mms_id=mms_id)
+
+    # --- writing
+
+    def _by_match(self, row: Row, match: Match) -> End:
+        if match.action == "create":
+            return self._create(row, match)
+        if match.action == "change":
+            return self._change(row, match)
+        return self._end(row, match.outcome, match)
+
+    def _create(self, row: Row, match: Match, *, may_look: bool = True) -> End:
+        record = record_of(row)
+        numbers = memory_keys(keys_of(record), self._profile)
+        try:
+            with self._locks.hold(f"bib {row['group']}") as lock:
+                known = self._memory.find(numbers)
+                made = {each.mms_id for each in known.values() if each.mms_id}
+                if may_look and made - set(match.titles):
+                    # another record or run made it since it was looked for
+                    return self._again(row)
+                pending = next((each for each in known.values() if not each.mms_id), None)
+                if pending is not None and pending.sent_at + _LAG > self._now():
+                    message = (
+                        f"a title with its number was sent at {pending.sent_at:%Y-%m-%d %H:%M:%S} UTC, and Alma does "
+                        "not show yet whether it is there: drop the record again in a few minutes"
+                    )
+                    return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+                return self._send_new(row, match, numbers, lock.check)
+        except LockBusy as error:
+            return self._end(row, BibOutcome.FAILED, match, f"{error}: clear this chunk's tasks")
+
+    def _send_new(self, row: Row, match: Match, numbers: Sequence[str], check: Callable[[], None]) -> End:
+        record = match.record if match.record is not None else prepared(record_of(row))
+        sender = self._sender(row)
+        self._memory.note(numbers, KnownBib("", sender, self._now()))
+        try:
+            written = import_bib(
+                self._client,
+                xml_from_record(record),
+                find=lambda: self._find_new(row, match),
+                suppressed=self._profile.suppress,
+                sync_with_oclc=self._profile.sync_with_oclc,
+                options=self._options,
+                before=check,
+            )
+        except RemoteStop as stop:
+            if not stop.effect_unknown:
+                self._memory.forget(numbers, sender)
+            raise
+        if written.value is not None and written.done:
+            self._memory.note(numbers, KnownBib(written.value.mms_id, sender, self._now()))
+            return self._written(row, BibOutcome.CREATED, match, written, written.value)
+        if written.outcome is WriteOutcome.UNCONFIRMED:
+            message = f"it was sent and no answer came, nor does Alma's index show it: {written.error}"
+            return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+        self._memory.forget(numbers, sender)
+        return self._refused(row, match, written.error)
+
+    def _change(self, row: Row, match: Match) -> End:
+        title, record = match.title, match.record
+        if title is None or record is None:
+            raise ValueError(f"record {row['record']} is to change a title that was not kept")
+        written = change_bib(
+            self._client,
+            title,
+            xml_from_record(record),
+            as_wanted=self._as_wanted(match),
+            options=self._options,
+        )
+        if written.value is not None and written.done:
+            return self._written(row, match.outcome, match, written, written.value)
+        if written.outcome is WriteOutcome.UNCONFIRMED:
+            message = f"it was sent and no answer came: {written.error}"
+            return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+        error = written.error
+        if error is not None and error.code == NOT_AS_SENT and written.value is not None:
+            now = record_from_xml(written.value.record or b"<record/>")
+            message = f"Alma answered, and the title lacks what was sent in {_tags(now, record)}"
+            return self._end(row, BibOutcome.NOT_APPLIED, match, message)
+        return self._refused(row, match, error)
+
+    def _refused(self, row: Row, match: Match, error: RemoteError | None) -> End:
+        """The end of a record that Alma did not take; nothing was written."""
+        outcome = BibOutcome.FAILED
+        if error is not None and match.action == "change" and is_locked(error):
+            if self._profile.on_refused == "create":
+                return self._beside_a_locked_title(row, match, error)
+            outcome = BibOutcome.NOT_ADDED_LOCKED
+        elif error is not None and match.action == "change" and is_stale(error):
+            outcome = BibOutcome.CONFLICT
+        elif error is not None and error.code == _COMMUNITY_ZONE:
+            outcome = BibOutcome.LINKED_CZ
+        elif error is not None and error.code in _BAD_RECORD:
+            outcome = BibOutcome.INVALID_RECORD
+        return self._end(row, outcome, match, f"Alma refused it: {error}")
+
+    def _beside_a_locked_title(self, row: Row, match: Match, error: RemoteError) -> End:
+        message = f"added as a title of its own, to be merged by hand: {match.mms_id} is locked, {error}"
+        alone = Match(
+            BibOutcome.CREATED, "create", message, ("NOT_ADDED_LOCKED",), "", None, None, (match.mms_id,)
+        )
+        return self._create(row, alone)
+
+    def _again(self, row: Row) -> End:
+        """Look for the title of a record once more, now that another one has made it, and do what follows."""
+        match = read_match(self._matcher.match(row))
+        return (
+            self._create(row, match, may_look=False)
+            if match.action == "create"
+            else self._by_match(row, match)
+        )
+
+    # --- what may have been sent
+
+    def _look_for_created(self, row: Row, match: Match) -> End | None:
+        """The end of a record that an earlier attempt of this run was about to send as a new title; None when it is
+        known that it did not."""
+        numbers = memory_keys(keys_of(record_of(row)), self._profile)
+        ours = [each for each in self._memory.find(numbers).values() if each.sender == self._sender(row)]
+        if not ours:
+            return None
+        made = next((each.mms_id for each in ours if each.mms_id), "")
+        if made:
+            return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=made))
+        for looks, seconds in enumerate(INDEX_LAG):
+            if looks and ours[0].sent_at + _LAG < self._now():
+                break
+            self._client.pause(seconds)
+            found = self._find_new(row, match)
+            if isinstance(found, Found):
+                mms_id = found.value.mms_id
+                self._memory.note(numbers, KnownBib(mms_id, self._sender(row), self._now()))
+                return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=mms_id))
+        message = (
+            "an earlier attempt may have sent it, and Alma's index does not show it: drop the record again"
+        )
+        return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+
+    def _find_new(self, row: Row, match: Match) -> Answer[Bib]:
+        """The title that was made of a record: one with its numbers that was not there before."""
+        unknown: Answer[Bib] = Absent()
+        for numbers in numbers_of(keys_of(record_of(row)), self._profile.match):
+            for number in numbers:
+                answer = self._matcher.find(number)
+                if isinstance(answer, Found):
+                    new = [each for each in answer.value if each.mms_id not in match.titles]
+                    if len(new) == 1:
+                        return Found(new[0])
+                elif isinstance(answer, Unknown):
+                    unknown = answer
+        return unknown
+
+    # --- ends
+
+    def _as_wanted(self, match: Match) -> Callable[[Bib], bool]:
+        """Whether a title has what a record brings. After a normalisation by Alma only that it was saved is known."""
+        before, wanted = match.title, match.record
+
+        def is_so(title: Bib) -> bool:
+            if title.record is None or wanted is None or before is None:
+                return False
+            if self._options.normalization:
+                return title.record != before.record
+            return not differs(record_from_xml(title.record), wanted)
+
+        return is_so
+
+    def _written(self, row: Row, outcome: BibOutcome, match: Match, written: Written[Bib], title: Bib) -> End:
+        if written.outcome is WriteOutcome.UNCHANGED:
+            outcome = BibOutcome.UNCHANGED
+        parts = [match.message, f"Alma's warnings: {' '.join(title.warnings)}" if title.warnings else ""]
+        if written.outcome is WriteOutcome.ADOPTED:
+            parts.append("no answer came; a look confirmed it")
+        return self._end(row, outcome, match, "; ".join(filter(None, parts)), mms_id=title.mms_id)
+
+    def _end(
+        self, row: Row, outcome: BibOutcome, match: Match | None = None, message: str = "", mms_id: str = ""
+    ) -> End:
+        reasons = [*filter(None, row["reasons"].split(";")), *(match.reasons if match else ())]
+        return self._job.end(
+            row,
+            outcome,
+            message or (match.message if match else ""),
+            mms_id=mms_id or (match.mms_id if match else ""),
+            reasons=";".join(dict.fromkeys(reasons)),
+        )
+
+    def _noted(self, row: Row, end: End) -> End:
+        self._ends[row["line"]] = end
+        return end
+
+    def _match_of(self, row: Row) -> Match:
+        kept: Mapping[str, Any] | None = self._matches.get(row["line"])
+        if kept is None:
+            message = (
+                "its titles were not looked up by the present settings: clear the task match of its chunk"
+            )
+            return Match(BibOutcome.FAILED, "none", message, (), "", None, None, ())
+        return read_match(kept)
+
+    def _sender(self, row: Row) -> str:
+        return f"{self._run_id} record {row['record']}"
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def _tags(before: Record, after: Record) -> str:
+    """The tags of the fields in which two records differ."""
+    lines = [change.before or change.after for change in changes(before, after)]
+    tags = dict.fromkeys(line[:3] for line in lines if line[:3] not in ALMAS)
+    shown = ", ".join(list(tags)[:_SHOWN])
+    return f"{shown} and others" if len(tags) > _SHOWN else shown

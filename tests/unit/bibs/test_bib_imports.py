@@ -1,0 +1,268 @@
+"""Files of records through all steps against the sandbox: every outcome, again, killed, and with lost answers."""
+
+import contextlib
+import itertools
+from datetime import timedelta
+
+import pytest
+import requests
+
+from alma_etl.bibs import loading
+from alma_etl.marc.iso2709 import to_iso2709
+from tests.e2e.death import WorkerKilled
+from tests.unit.bibs.conftest import Run
+from tests.unit.bibs.records import LEADER, lines, record
+
+pytestmark = pytest.mark.heavy
+F008 = "008 200101s2020    xx            000 0 eng d"
+
+
+def new(number: int, *fields: str, leader: str = LEADER, title: str = "Made up"):
+    return record(
+        "001 x",
+        "005 20400101000000.0",
+        F008,
+        f"035 __ $a (OCoLC){number}",
+        f"245 00 $a {title}",
+        *fields,
+        leader=leader,
+    )
+
+
+def brief(number: int, **given: str):
+    return new(number, leader=LEADER[:17] + "3" + LEADER[18:], **given)
+
+
+def test_a_file_with_every_end_and_again(imports):
+    full, former, present = (
+        imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old", "979 __ $a ours")
+        for number in (901, 902, 903)
+    )
+    old = imports.add("035 __ $a (OCoLC)ocm00000904", "245 00 $a Old")
+    imports.add("035 __ $a (OCoLC)905", "245 00 $a Old")
+    imports.alma.forget()
+    file = [
+        new(801),
+        new(901, "650 _0 $a New"),
+        new(903, "019 __ $a 902"),
+        brief(904),
+        record("005 20000101000000.0", F008, "035 __ $a (OCoLC)905", "245 00 $a Older"),
+        record(F008, "245 00 $a No number"),
+        record(F008, "035 __ $a (OCoLC)802"),
+        new(803, leader=LEADER[:5] + "d" + LEADER[6:]),
+        new(801),
+        new(801, title="Another"),
+    ]
+    run = imports.load(*file)
+    ends = [
+        "created", "merged", "multi_match", "not_added_brief", "not_added_old", "no_key", "invalid_record",
+        "delete_requested", "unchanged", "duplicate_in_file",
+    ]  # fmt: skip
+    assert run.outcomes == ends
+    assert run.problem == ""
+    assert run.filed.startswith("bibs/done/march.")
+    [created] = [row["mms_id"] for row in run.rows if row["outcome"] == "created"]
+    assert lines(imports.title(created), "035", "245") == ["035 __ $a (OCoLC)801", "245 00 $a Made up"]
+    assert lines(imports.title(full), "245", "650", "979") == [
+        "245 00 $a Made up",
+        "650 _0 $a New",
+        "979 __ $a ours",
+    ]
+    assert [lines(imports.title(each), "245") for each in (former, present, old)] == [["245 00 $a Old"]] * 3
+    assert sorted(imports.writes()) == ["POST", "PUT"]
+    assert run.rows[2]["message"] == f"{former} by 035 $z or 019 902; {present} by 035 $a 903"
+    assert "record 1 of the file has the same number" in run.rows[9]["message"]
+    assert "+ 650 _0 $a New" in run.text("changes")
+    assert b"Another" in imports.bucket.get(run.keys["rejects"])
+
+    imports.alma.forget()
+    again = imports.load(*file, name="april.mrc")
+    assert again.outcomes == ["unchanged", "unchanged", *ends[2:8], "unchanged", "duplicate_in_file"]
+    assert imports.writes() == []
+
+
+def test_a_dry_run_writes_nothing_and_shows_what_would_change(imports):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    imports.alma.forget()
+    run = imports.load(new(901), new(801), new(801), new(801, title="Another"), dry_run=True)
+    assert run.outcomes == ["would_merge", "would_create", "unchanged", "duplicate_in_file"]
+    assert imports.writes() == []
+    assert f"record 1, (OCoLC)901, {there}: would_merge\n- " in run.text("changes")
+    assert "- 245 00 $a Old\n+ 245 00 $a Made up" in run.text("changes")
+    assert imports.load(new(901), new(801), name="april.mrc").outcomes == ["merged", "created"]
+
+
+def test_by_profile_titles_are_overlaid_left_or_only_looked_for(imports):
+    imports.profiles(
+        "profiles:\n  over: {on_match: overlay}\n  look: {on_match: skip, on_no_match: skip}\n  isbn: {match: [isbn]}\n"
+        "  search: {search_first: true}\n"
+    )
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old", "590 __ $a ours $9 local", "979 __ $a ours")
+    looked = imports.load(new(901), new(801), profile="look")
+    assert looked.outcomes == ["unchanged", "no_key"]
+    assert imports.load(new(901), profile="search").outcomes == ["merged"]
+    imports.alma.add_holding(there, "MAIN", "stacks")
+    assert imports.load(new(901, title="Newer"), profile="search").outcomes == ["already_owned"]
+    assert imports.load(new(901, title="Newer"), profile="over").outcomes == ["overlaid"]
+    assert lines(imports.title(there), "245", "590", "979") == ["245 00 $a Newer", "590 __ $a ours $9 local"]
+    stopped = imports.load(new(901, "020 __ $a 9780306406157"), profile="isbn")
+    assert stopped.outcomes == ["failed"]
+    assert "matches by isbn" in stopped.problem
+
+
+def test_a_locked_title_is_left_alone_and_another_version_is_not_written_over(imports):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    locks(imports, lock=[there])
+    run = imports.load(new(901))
+    assert run.outcomes == ["not_added_locked"]
+    assert "locked by" in run.rows[0]["message"]
+    imports.profiles("profiles:\n  beside: {on_refused: create}\n")
+    beside = imports.load(new(901), profile="beside", name="b.mrc")
+    assert beside.outcomes == ["created"]
+    assert beside.rows[0]["reasons"] == "NOT_ADDED_LOCKED"
+    locks(imports, unlock=[there])
+    late = Run(imports, to_iso2709(new(902)), "c.mrc")
+    mine = imports.add("035 __ $a (OCoLC)902", "245 00 $a Old")
+    late.read()
+    late.match()
+    save(imports, mine)
+    late.write()
+    late.finish()
+    assert late.outcomes == ["conflict"]
+    assert lines(imports.title(mine), "245") == ["245 00 $a Saved by hand"]
+
+
+def locks(imports, **change):
+    requests.post(f"{imports.alma.url}/sandbox/locks", json=change, timeout=30).raise_for_status()
+
+
+def save(imports, mms_id):
+    """Somebody saves the title in the editor."""
+    whole = imports.client.bibs.whole(mms_id).value
+    imports.client.bibs.update(mms_id, whole.replace(b">Old<", b">Saved by hand<"))
+
+
+def test_what_alma_does_not_take_is_said_in_its_words(imports):
+    imports.profiles("profiles:\n  strict: {override_warning: false}\n")
+    without_008 = record("035 __ $a (OCoLC)801", "245 00 $a T")
+    refused = imports.load(without_008, profile="strict")
+    assert refused.outcomes == ["invalid_record"]
+    assert "008" in refused.rows[0]["message"]
+    warned = imports.load(without_008, name="b.mrc")
+    assert warned.outcomes == ["created"]
+    assert "Alma's warnings: " in warned.rows[0]["message"]
+
+
+@pytest.mark.parametrize("kind", ["server_error", "malformed"])
+def test_a_lost_answer_makes_no_second_title(imports, kind):
+    imports.alma.faults({"kind": kind, "method": "POST", "path": "/bibs(\\?|$)", "applied": True, "first": 1})
+    run = imports.load(new(801))
+    assert run.outcomes == ["created"]
+    assert "a look confirmed it" in run.rows[0]["message"]
+    assert imports.count() == 1
+    assert imports.load(new(801), name="b.mrc").outcomes == ["unchanged"]
+
+
+def test_a_lost_call_is_unconfirmed_and_a_later_drop_makes_the_title(imports, monkeypatch):
+    imports.alma.faults({"kind": "server_error", "method": "POST", "path": "/bibs(\\?|$)", "first": 1})
+    run = imports.load(new(801))
+    assert run.outcomes == ["unconfirmed"]
+    assert run.problem
+    assert imports.writes() == ["POST"]
+    soon = imports.load(new(801), name="soon.mrc")
+    assert soon.outcomes == ["unconfirmed"]
+    assert "drop the record again in a few minutes" in soon.rows[0]["message"]
+    monkeypatch.setattr(loading, "_LAG", timedelta(seconds=-1))
+    assert imports.load(new(801), name="later.mrc").outcomes == ["created"]
+    assert imports.count() == 1
+
+
+def test_a_lost_change_is_made_once(imports):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    imports.alma.forget()
+    imports.alma.faults(
+        {"kind": "server_error", "method": "PUT", "path": "/bibs/", "applied": True, "first": 1}
+    )
+    assert imports.load(new(901)).outcomes == ["merged"]
+    assert imports.writes() == ["PUT"]
+    assert lines(imports.title(there), "245") == ["245 00 $a Made up"]
+
+
+def test_what_the_answer_lacks_is_named(imports, monkeypatch):
+    imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    replace = type(imports.client.bibs).replace
+
+    def drops_subjects(bibs, mms_id, whole, **options):
+        return replace(bibs, mms_id, whole.replace(b'tag="650"', b'tag="653"'), **options)
+
+    monkeypatch.setattr(type(imports.client.bibs), "replace", drops_subjects)
+    run = imports.load(new(901, "650 _0 $a New"))
+    assert run.outcomes == ["not_applied"]
+    assert "lacks what was sent in 650, 653" in run.rows[0]["message"]
+
+
+def test_two_numbers_of_one_new_title_make_it_once(imports):
+    imports.profiles("profiles:\n  catalog: {}\nchunk_size: 1\n")
+    run = imports.load(new(901, "019 __ $a 700"), new(700), new(902))
+    assert sorted(run.outcomes) == ["created", "created", "merged"]
+    assert imports.count() == 2
+
+
+@pytest.mark.parametrize("applied", [pytest.param(False, marks=pytest.mark.nightly), True])
+def test_a_worker_killed_at_any_write_makes_nothing_twice(imports, applied, monkeypatch):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    for dies_at in range(1, 5):
+        imports.alma.forget()
+        file = to_iso2709(new(800 + dies_at)) + to_iso2709(new(901, title=f"T{dies_at}"))
+        run = Run(imports, file, f"{dies_at}.mrc")
+        run.read()
+        run.match()
+        with monkeypatch.context() as patch:
+            dying(patch, imports, dies_at, applied)
+            with contextlib.suppress(WorkerKilled):
+                run.write()
+        imports.client = imports.new_client()
+        run.write()
+        run.finish()
+        made = imports.client.bibs.by_system_number(f"(OCoLC){800 + dies_at}").value
+        if not made:  # it died between the note that the title is sent and the call: nobody knows
+            assert not applied
+            assert run.outcomes == ["unconfirmed", "merged"]
+            continue
+        assert run.outcomes == ["created", "merged"], run.rows
+        assert [each.mms_id for each in made] == [run.rows[0]["mms_id"]]
+        assert lines(imports.title(there), "245") == [f"245 00 $a T{dies_at}"]
+
+
+def dying(patch, imports, dies_at, applied):
+    """The worker dies at its nth write to Alma or to the bucket, before or after it took effect."""
+    done = itertools.count(1)
+
+    def deadly(owner, name):
+        real = getattr(owner, name)
+
+        def call(*given, **options):
+            dies = next(done) == dies_at
+            if dies and not applied:
+                raise WorkerKilled
+            result = real(*given, **options)
+            if dies:
+                raise WorkerKilled
+            return result
+
+        patch.setattr(owner, name, call)
+
+    deadly(imports.client.bibs, "create")
+    deadly(imports.client.bibs, "replace")
+    deadly(imports.bucket, "put")
+
+
+def test_what_was_found_for_one_record_costs_few_calls(imports):
+    there = [f"035 __ $a (OCoLC){number}" for number in range(901, 911)]
+    for each in there:
+        imports.add(each, "245 00 $a Old")
+    imports.alma.forget()
+    run = imports.load(*(new(number) for number in range(901, 911)))
+    assert run.counts == {"merged": 10}
+    of_records = [call for call in imports.alma.calls() if "/bibs" in call["path"]]
+    assert len(of_records) == 20
