@@ -43,9 +43,13 @@ class MarcFile(Protocol):
 def open_marc(path: Path, encoding: str | None = None) -> MarcFile:
     """Find out whether a file is ISO 2709 or MARCXML, and how to read it.
 
-    ``encoding``: the Python codec for text that is neither UTF-8 nor MARC-8. Raises InputProblem, one sentence, for a
-    file that is neither form, or holds no record.
+    ``encoding``: the Python codec for text that is neither UTF-8 nor MARC-8; it has to hold ASCII as it is. Raises
+    InputProblem, one sentence, for a file that is neither form, or holds no record, and for another codec.
     """
+    if encoding is not None and not _holds_ascii(encoding):
+        raise InputProblem(
+            f"The encoding {encoding!r} of the profile is none that a file of MARC can be in: name one such as cp1252"
+        )
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     other = not_marc(head)
@@ -60,6 +64,14 @@ def open_marc(path: Path, encoding: str | None = None) -> MarcFile:
         if not _has_fields(stream):
             raise InputProblem(f"The file {_what_else(head)}: {_FORMS}")
     return Iso2709File(path, encoding)
+
+
+def _holds_ascii(encoding: str) -> bool:
+    plain = "".join(map(chr, range(128)))
+    try:
+        return plain.encode(encoding) == plain.encode("ascii") and plain.encode().decode(encoding) == plain
+    except (LookupError, UnicodeError):
+        return False
 
 
 def is_xml(head: bytes) -> bool:

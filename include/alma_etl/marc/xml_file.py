@@ -40,6 +40,7 @@ _LONGEST_COMMENT = 1 << 20  # bytes; a longer one is taken for text
 _LONGEST_OPENER = 300  # bytes; a longer prefix is no prefix
 _BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _ROOT = re.compile(rb"<(" + _PREFIX + rb")([A-Za-z_][\w.\-]*)(?=[\s/>])" + _REST_OF_TAG)
+_WEB_PAGE = re.compile(rb"<(?:!DOCTYPE\s+)?html\b", re.IGNORECASE)
 _DECLARED = re.compile(rb"""\s*<\?xml\b[^>]{0,100}\bencoding\s*=\s*["']([A-Za-z0-9._\-]{1,40})["']""")
 _BOM8 = b"\xef\xbb\xbf"
 _FIELD_001 = re.compile(r"""\btag\s*=\s*["']001["'][^<>]*>([^<]{1,200})<""")
@@ -138,7 +139,11 @@ class MarcXmlFile:
             whole = parse_text(f"{_lenient(head.root)}{text}{_lenient(head.root_end)}")
         except UnreadableXmlError as error:
             raise UnusableRecord(f"{error}; correct it there, or ask for the file again") from None
-        return (whole[0] if head.root else whole), remarks
+        if not head.root:
+            return whole, remarks
+        if len(whole) != 1:
+            raise UnusableRecord("it is not one element")
+        return whole[0], remarks
 
     def _text(self, data: bytes) -> tuple[str, list[Remark]]:
         """A record's source as text: UTF-8 where it is that, else what the file, then the profile, says."""
@@ -148,7 +153,7 @@ class MarcXmlFile:
             for name in (self._head.declared, self._encoding):
                 try:
                     text = data.decode(name) if name else ""
-                except (LookupError, UnicodeDecodeError):
+                except (LookupError, ValueError):
                     continue
                 if text:
                     remarks = [Remark(f"its text is not UTF-8: read as {name}", ENCODING)]
@@ -210,6 +215,8 @@ def _read_head(stream: Readable) -> _Head:
         if root or len(data) > _PROLOG:
             break
     at = _after_prolog(data)
+    if _WEB_PAGE.match(data, at):
+        raise InputProblem("The file is a web page, not MARCXML: it may say why it could not be downloaded")
     if data[at : at + 9].upper() == b"<!DOCTYPE":
         raise InputProblem(
             "The file brings a DTD (<!DOCTYPE …>), which is not read, since it may do harm: "

@@ -207,6 +207,12 @@ def test_text_in_no_encoding_is_refused_and_no_letter_dropped(read, title, encod
     assert rows[1].key == "ocm1"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "no-such", "cp037", "rot13", "hex", "utf-7"])
+def test_a_codec_in_which_no_marc_is_written_is_refused(read, encoding):
+    with pytest.raises(InputProblem, match="of the profile is none that a file of MARC can be in"):
+        read(GOOD, encoding)
+
+
 # --- what single fields may have
 
 

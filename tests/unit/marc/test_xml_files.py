@@ -218,6 +218,8 @@ def test_unimarc(read):
         ("UTF-8", "cp1252", "café", ("ENCODING",)),
         ("UTF-8", None, "", ()),
         ("no-such", None, "", ()),
+        ("idna", None, "", ()),
+        ("utf-16", None, "", ()),
     ],
 )
 def test_text_that_is_not_utf8(read, declared, encoding, expected, reasons):
@@ -235,8 +237,8 @@ def test_text_that_is_not_utf8(read, declared, encoding, expected, reasons):
             b'<?xml version="1.0"?>\n<!-- x --><!DOCTYPE collection SYSTEM "http://x/y">' + collection(ONE),
             "brings a DTD",
         ),
-        (b"<!DOCTYPE html><html><body/></html>", "brings a DTD"),
-        (b"<html><body>Not found</body></html>", "its outermost element is <html>"),
+        (b"<!DOCTYPE html><html><body/></html>", "is a web page, not MARCXML"),
+        (b"<?xml version='1.0'?>\n<html><body>Not found</body></html>", "is a web page, not MARCXML"),
         (b"<OAI-PMH><record/></OAI-PMH>", "its outermost element is <OAI-PMH>"),
         (b"<collection>  </collection>", "without a record"),
         (b"<collection/>", "without a record"),
