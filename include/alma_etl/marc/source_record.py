@@ -20,7 +20,7 @@ _CODES = frozenset(chr(code) for code in range(0x21, 0x7F))  # of subfields: ASC
 _SHOWN = 60  # characters of a text in a sentence
 _BLANKS = str.maketrans("#^\\", "   ")  # how people write a blank where it counts
 # UNIMARC has in 100 $a a date of eight digits, a letter for its kind, and codes; MARC 21 has a name.
-_UNIMARC_100 = re.compile(r"\d{8}[a-z|# ].{20,}", re.DOTALL)
+_UNIMARC_100 = re.compile(r"\d{8}[a-z|# ]")
 
 
 class UnusableRecord(ValueError):

@@ -290,9 +290,11 @@ def test_unimarc_is_refused_and_a_person_with_a_date_is_not(read):
     person = raw_record(
         ("001", b"2"), ("100", b"1 \x1fa20021105d, Robot"), ("245", b"10\x1faT"), leader=BLANK
     )
-    first, second = read(unimarc + person)
+    short = raw_record(("100", b"  \x1fa20260101d2026"), ("200", b"1 \x1faX"), leader=BLANK)
+    first, second, third = read(unimarc + person + short)
     assert "it is UNIMARC" in first.problem
     assert not second.problem
+    assert "it is UNIMARC" in third.problem
 
 
 # --- files that are none
