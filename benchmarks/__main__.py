@@ -7,6 +7,7 @@ NAMES = (
     "limiter",
     "west_fetch",
     "west_memory",
+    "item_updates",
     "dcb_reducer",
     "dcb_sweep",
     "ledger",

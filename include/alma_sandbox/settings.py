@@ -42,6 +42,9 @@ class Settings(BaseModel):
     suppressed_in_availability: bool = Field(
         default=False, description="AVA rows also for suppressed holdings and locations (unknown in Alma)"
     )
+    item_by_pid_alone: bool = Field(
+        default=True, description="GET of an item with ALL for its title's MMS id (unknown in Alma)"
+    )
     set_paging: Literal["stable", "shifting"] = Field(
         default="stable", description="shifting: each page after the first repeats a member and drops one"
     )

@@ -21,7 +21,7 @@ class Call:
     """`path` is below /almaws/v1 and quoted already (see `path`). `accept` and, when there is a `body`,
     `content_type` say the format. `repeatable`: doing it twice is the same as doing it once, so that the
     client may repeat it after a lost answer; true for GET, and for a DELETE whose caller takes "not there"
-    for done.
+    for done. `follow`: whether a redirect is followed; else it is the answer.
     """
 
     method: str
@@ -31,6 +31,7 @@ class Call:
     accept: str = JSON
     content_type: str = JSON
     repeatable: bool = False
+    follow: bool = True
 
     @property
     def name(self) -> str:

@@ -55,6 +55,7 @@ _log = logging.getLogger(__name__)
 _API = "/almaws/v1"
 _LONGEST_PAUSE = 30.0  # seconds between two attempts
 _MAX_HOPS = 3
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def _utc_now() -> datetime:
@@ -215,7 +216,7 @@ class AlmaClient:
                 break
             url = target
         error = failure(call, reply, self._now(), self._key.scrub)
-        if error is None:
+        if error is None or (reply.status in _REDIRECTS and not call.follow):
             return read_or_malformed(call, reply, read)
         self._warn_others(error)
         raise error
@@ -257,7 +258,7 @@ class AlmaClient:
     def _target(self, call: Call, url: str, reply: Reply) -> str | None:
         """Where to go on, None when the reply is no redirect. Only reading calls are redirected, only within
         Alma."""
-        if reply.status not in (301, 302, 303, 307, 308) or call.writes:
+        if reply.status not in _REDIRECTS or call.writes or not call.follow:
             return None
         target = self._exchange.redirected(url, reply.headers.get("Location", ""))
         if target is None:

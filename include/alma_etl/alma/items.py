@@ -5,13 +5,16 @@ an Item keeps what Alma gave in `raw`, and `update` takes nothing that lacks the
 
 from __future__ import annotations
 
+import builtins
+import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from alma_etl.alma import shapes
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.call import Call, json_call, params, path
 from alma_etl.alma.reply import Reply
-from alma_etl.alma.resource import Param, Resource
+from alma_etl.alma.resource import LIMIT, Page, Param, Resource, page
 from alma_etl.alma.shapes import Json
 from alma_etl.remote.answers import Answer, ListAnswer, ask, ask_list
 
@@ -40,8 +43,37 @@ class Item:
     raw: Json = field(repr=False)
 
 
+@dataclass(frozen=True)
+class ItemPlace:
+    """By what an item is asked for."""
+
+    mms_id: str
+    holding_id: str
+    pid: str
+
+
 class Items(Resource):
     """The calls about items."""
+
+    def listed(self, mms_id: str, *, most: int) -> Answer[builtins.list[Item]]:
+        """GET .../holdings/ALL/items: the items of a bib, 100 a call, as far as `most` calls go; no more than the first
+        call is made for a bib that has more items."""
+        where = path("bibs", mms_id, "holdings", "ALL", "items")
+        order: dict[str, Param] = {"order_by": "description", "direction": "asc"}
+
+        def get(offset: int) -> Page[Item]:
+            call = Call("GET", where, params(**order, limit=LIMIT, offset=offset))
+            return self._client.call(call, page("item", item))
+
+        def read() -> builtins.list[Item]:
+            part = get(0)
+            rows = part.rows
+            while part.rows and len(rows) < part.total <= most * LIMIT:
+                part = get(len(rows))
+                rows = rows + part.rows
+            return rows
+
+        return ask(read, NO_ITEM)
 
     def list(self, mms_id: str, holding_id: str = "ALL", *, expand: str | None = None) -> ListAnswer[Item]:
         """GET .../items: all items of a holding, or of the whole bib, 100 a call. `expand`: due_date,
@@ -63,6 +95,12 @@ class Items(Resource):
         """GET /items?item_barcode=, which redirects: two calls. Absent when no item has the barcode (401689)."""
         call = Call("GET", "/items", params(item_barcode=barcode))
         return ask(lambda: self._client.call(call, _item), NO_BARCODE)
+
+    def locate(self, barcode: str) -> Answer[ItemPlace]:
+        """Where the item with a barcode is, without reading it: one call, whose redirect is not followed. Absent when
+        no item has the barcode (401689)."""
+        call = Call("GET", "/items", params(item_barcode=barcode), follow=False)
+        return ask(lambda: self._client.call(call, _place), NO_BARCODE)
 
     def create(self, mms_id: str, holding_id: str, body: Json) -> Item:
         """POST .../items. `body` as {"holding_data": {...}, "item_data": {...}} with a barcode, since Alma
@@ -140,6 +178,20 @@ def _need_barcode(body: Json) -> None:
 
 def _item(reply: Reply) -> Item:
     return item(reply.json())
+
+
+_ITEM_PATH = re.compile(r"/bibs/([^/?]+)/holdings/([^/?]+)/items/([^/?]+)(?:\?.*)?$")
+
+
+def _place(reply: Reply) -> ItemPlace:
+    """Where a redirect leads; some gateways follow it themselves and answer with the item."""
+    if reply.status == 200:
+        found = _item(reply)
+        return ItemPlace(found.mms_id, found.holding_id, found.pid)
+    target = _ITEM_PATH.search(reply.headers.get("Location", ""))
+    if target is None:
+        raise ValueError("the answer leads to no item")
+    return ItemPlace(*map(unquote, target.groups()))
 
 
 def item(document: Json) -> Item:

@@ -45,6 +45,7 @@ from alma_etl.remote.errors import RemoteMalformed, RemoteRefused, RemoteServerE
 from alma_etl.remote.safe_write import WriteOutcome, Written, update, write
 
 T = TypeVar("T")
+ItemChanges = Mapping[str, Mapping[str, Any]]
 
 BARCODE_ELSEWHERE = "BARCODE_ELSEWHERE"
 STALE = frozenset({"4022034"})  # somebody else saved the record since it was read
@@ -367,20 +368,31 @@ def update_item(
     mms_id: str,
     holding_id: str,
     pid: str,
-    changes: Mapping[str, Mapping[str, Any]],
+    changes: ItemChanges | Callable[[Json], ItemChanges],
     *,
     least: Collection[str] = (),
+    base: Item | None = None,
+    foreign: Callable[[Json], bool] = lambda base: False,
+    before: Callable[[], None] = lambda: None,
 ) -> Written[Item]:
     """Change an item: `changes` as {"item_data": {...}, "holding_data": {...}} with the fields to change
-    alone; what is not named stays, "" empties. The barcode goes back as it came, unless it is changed.
-    Another library or location moves the item to another holding. REFUSED with NOT_AS_SENT when Alma did not
-    take a change over, or changed the barcode.
+    alone, or made of the item as just read; what is not named stays, "" empties. The barcode goes back as it came,
+    unless it is changed. Another library or location moves the item to another holding. REFUSED with NOT_AS_SENT when
+    Alma did not take a change over, or changed the barcode; `value` is what is there then.
 
     `least`: fields of item_data to send alone when Alma fails at the whole item, as it does for some
-    combinations of fields (5xx, 401652). What is not among them is emptied then: for items of ours alone."""
+    combinations of fields (5xx, 401652). What is not among them is emptied then: for items of ours alone.
+    `base`: the item, when it was read a moment ago, which saves a reading. `foreign`: whether an item has something of
+    somebody else's that the change would overwrite: CONFLICT. `before` is called right before each PUT; what it raises
+    ends this and is passed on."""
+    at_hand = [base] if base is not None else []
+
+    def read() -> Answer[Json]:
+        return Found(at_hand.pop().raw) if at_hand else _raw(client.items.read(mms_id, holding_id, pid))
 
     def put(wanted: Json) -> Json:
         holding_id = item(wanted).holding_id
+        before()
         try:
             return client.items.update(mms_id, holding_id, pid, wanted).raw
         except (RemoteServerError, RemoteRefused) as error:
@@ -390,11 +402,12 @@ def update_item(
         return client.items.update(mms_id, holding_id, pid, {"item_data": kept}).raw
 
     result = update(
-        lambda: _raw(client.items.read(mms_id, holding_id, pid)),
-        lambda base: merged_sections(base, changes),
+        read,
+        lambda base: merged_sections(base, changes(base) if callable(changes) else changes),
         put,
         pause=client.pause,
         intact=lambda wanted, after: item(after).barcode == item(wanted).barcode,
+        foreign=foreign,
     )
     return Written(result.outcome, item(result.value) if result.value is not None else None, result.error)
 

@@ -123,3 +123,13 @@ def call_number_in(record: Record) -> str:
             first.setdefault(subfield.code, subfield.value.strip())
         return " ".join(part for part in (first.get("h", ""), first.get("i", "")) if part)
     return ""
+
+
+def call_number_of_holding(record: Record) -> CallNumber | None:
+    """The call number of a holdings record for another holding of its title: scheme, $h and $i of its first 852 with a
+    $h; None when it has none."""
+    for field in record.get_fields("852"):
+        classification = (field.get("h") or "").strip()
+        if classification:
+            return CallNumber(field.indicator1, classification, (field.get("i") or "").strip())
+    return None

@@ -11,6 +11,7 @@ from alma_etl.alma.bibs import in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.conf import CodeRow, Library, Location
 from alma_etl.alma.po_lines import PoLine
+from alma_etl.inventory.item_fields import PLACE_PAIRS, UPDATE_FIELDS
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
@@ -25,6 +26,7 @@ TITLES = Step(
     key=lambda row: row["mms_id"],
     rank=lambda row: Rank.SETTLED if row.get("known") else Rank.REFUSED,
 )
+FIRST_OF_ALL = ("item_policy", "material_type")  # their tables are in every Alma
 _ENDED_PO_LINES = ("CLOSED", "CANCELLED")
 _SHARE_OF_PO_LINES = 20  # one question a PO line, for at most one row in so many
 
@@ -33,49 +35,55 @@ C = TypeVar("C", Library, Location, CodeRow)
 
 
 class Codes(BaseModel):
-    """The different codes that the rows use."""
+    """The different codes that the rows use, by the kinds of `FileJob.codes_of`."""
 
     model_config = ConfigDict(frozen=True)
 
     places: tuple[tuple[str, str], ...] = ()  # library, location
-    item_policies: tuple[str, ...] = ()
-    material_types: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()  # column, code: of fields that have a code table
     po_lines: tuple[str, ...] = ()
 
 
 class CodeCheck(BaseModel):
-    """What is wrong with which code, in words; `location` is keyed by `LIBRARY/location`. Codes that are right
-    are not named. `remarks` are sentences for the report. `institution` is the code of the one that was asked."""
+    """What is wrong with which code, in words; `location` is keyed by `LIBRARY/location`, `fields` by column and code.
+    Codes that are right are not named. `remarks` are sentences for the report. `institution` is the code of the one
+    that was asked."""
 
     model_config = ConfigDict(frozen=True)
 
     library: dict[str, str] = {}
     location: dict[str, str] = {}
-    item_policy: dict[str, str] = {}
-    material_type: dict[str, str] = {}
+    fields: dict[str, dict[str, str]] = {}
     po_line: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
     institution: str = ""
 
     def fault_of(self, row: Row) -> str:
         """Why Alma would not take the row, "" when no code is wrong."""
-        values = row["values"]
-        faults = (
-            self.library.get(row["library"]) or self.location.get(f"{row['library']}/{row['location']}"),
-            self.item_policy.get(values.get("item_policy", "")),
-            self.material_type.get(values.get("material_type", "")),
+        return self.fault_of_values({"library": row["library"], "location": row["location"], **row["values"]})
+
+    def fault_of_values(self, values: Mapping[str, str]) -> str:
+        """Why Alma would not take these values of an item, by column; "" when no code is wrong."""
+        places = ((values.get(library, ""), values.get(location, "")) for library, location in PLACE_PAIRS)
+        faults = [
+            *(
+                self.library.get(library) or self.location.get(f"{library}/{location}")
+                for library, location in places
+            ),
+            *(self.fields.get(column, {}).get(value) for column, value in values.items()),
             self.po_line.get(values.get("po_line", "")),
-        )
+        ]
         return "; ".join(fault for fault in faults if fault)
 
 
 def check_codes(client: AlmaClient, folder: FileRun, *, titles: bool = True) -> dict[str, int]:
-    """Ask Alma for the libraries, locations, policies, material types, PO lines and titles that the rows name.
+    """Ask Alma for the libraries, locations, codes of fields, PO lines and, unless ``titles`` is false, titles that the
+    rows name.
 
     Nothing is written. Wrong ones become the outcome of their rows in the next steps; the counts of them come
     back. Costs about six requests, one for each library and PO line, and one for 100 titles. PO lines are left
-    to Alma's own refusal when there are nearly as many as rows, or when the key may not read them. ``titles``: whether
-    the rows name titles of Alma by `mms_id`.
+    to Alma's own refusal when there are nearly as many as rows, or when the key may not read them; so are the codes of
+    a table that this Alma does not list.
 
     Raises RemoteError when a question gets no answer: nothing may be written on a guess.
     """
@@ -84,15 +92,13 @@ def check_codes(client: AlmaClient, folder: FileRun, *, titles: bool = True) -> 
     check = _check(client, codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
     check = check.model_copy(update={"institution": client.conf.general().institution})
     folder.write_model(RESULT, check)
-    chunks = range(1, plan.chunks + 1) if titles else ()
-    unknown = sum(_check_titles(client, folder, number) for number in chunks)
-    counts = {
-        name: len(getattr(check, name))
-        for name in ("library", "location", "item_policy", "material_type", "po_line")
-    }
+    counts = {name: len(getattr(check, name)) for name in ("library", "location", "po_line")}
+    counts |= {column: len(wrong) for column, wrong in check.fields.items()}
     for remark in check.remarks:
         log.warning("%s", remark)
-    return {**counts, "titles": unknown}
+    if titles:
+        counts["titles"] = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
+    return counts
 
 
 def find_check(folder: FileRun) -> CodeCheck | None:
@@ -143,15 +149,37 @@ def _check(client: AlmaClient, codes: Codes, *, po_lines_at_most: int) -> CodeCh
                 wrong_locations[f"{library}/{code}"] = (
                     f"location {code!r} is unknown in library {library}; there are {_some(known)}"
                 )
-    po_lines, remarks = _check_po_lines(client, codes.po_lines, po_lines_at_most)
+    fields, not_listed = _check_fields(client, codes.fields)
+    po_lines, not_asked = _check_po_lines(client, codes.po_lines, po_lines_at_most)
     return CodeCheck(
         library=wrong_libraries,
         location=wrong_locations,
-        item_policy=_check_table(client, "ItemPolicy", "item policy", codes.item_policies),
-        material_type=_check_table(client, "PhysicalMaterialType", "material type", codes.material_types),
+        fields=fields,
         po_line=po_lines,
-        remarks=tuple(remarks),
+        remarks=(*not_listed, *not_asked),
     )
+
+
+def _check_fields(
+    client: AlmaClient, codes: Iterable[tuple[str, str]]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    asked: dict[str, list[str]] = {column: [] for column in FIRST_OF_ALL}
+    for column, code in codes:
+        asked.setdefault(column, []).append(code)
+    wrong: dict[str, dict[str, str]] = {}
+    remarks = []
+    for column, named in asked.items():
+        table = UPDATE_FIELDS[column].table
+        try:
+            wrong[column] = _check_table(client, table, column.replace("_", " "), named)
+        except RemoteRefused as refusal:
+            if column in FIRST_OF_ALL:
+                raise
+            remarks.append(
+                f"the codes of {column} were not asked for beforehand, since this Alma does not list the table "
+                f"{table}: it refuses the rows whose code it does not know ({refusal})"
+            )
+    return wrong, remarks
 
 
 def _check_table(client: AlmaClient, table: str, name: str, codes: Sequence[str]) -> dict[str, str]:

@@ -184,6 +184,16 @@ def is_settled(result: GroupResult) -> bool:
     return result["outcome"] not in (HoldingFault.FAILED, HoldingFault.UNCONFIRMED)
 
 
+def available(bib: Bib) -> list[Candidate]:
+    """The holdings that the availability of a title names, none where it cannot stand for their list: a row of items in
+    a temporary location hides their holding, which may be at any place."""
+    return [
+        Candidate(row.holding_id, row.library, row.location, row.call_number)
+        for row in bib.availability
+        if row.holding_id and bib.names_all_holdings
+    ]
+
+
 # --- what was made or sent a moment ago
 
 
@@ -282,7 +292,8 @@ class Maker:
 
     `known_end` returns the end of a row that is in Alma already. `was_begun` says for which groups an earlier attempt
     may have sent a holding, `note_begun` is called before one is sent, `not_begun` once it is known that it was not
-    made; `memory` is shared with all loads, among which `sender` names this attempt.
+    made; `memory` is shared with all loads, among which `sender` names this attempt. `call_number` gives that of a new
+    holding where the rules name no field of the bib to take it from.
     """
 
     client: AlmaClient
@@ -294,6 +305,7 @@ class Maker:
     was_begun: Callable[[Group], bool]
     note_begun: Callable[[Group], None]
     not_begun: Callable[[Group], None]
+    call_number: Callable[[], CallNumber | None] | None = None
 
     def settle(
         self, bib: Bib, groups: Sequence[Group], check_lock: Callable[[], None] = lambda: None
@@ -437,7 +449,9 @@ class Maker:
         return group.ends(HoldingFault.FAILED, f"no holding could be made at {group.place}: {written.error}")
 
     def _call_number(self, bib: Bib) -> CallNumber | None:
-        if not self.rules.call_number_from or bib.record is None:
+        if not self.rules.call_number_from:
+            return self.call_number() if self.call_number is not None else None
+        if bib.record is None:
             return None
         try:
             return call_number_of(record_from_xml(bib.record), self.rules.call_number_from)

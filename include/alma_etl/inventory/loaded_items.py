@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from alma_etl.store.db import open_engine, parse_url, store_problem
-from alma_etl.store.models import LoadedItem, MadeHolding
+from alma_etl.store.models import ItemKey, LoadedItem, MadeHolding
 
 _AT_ONCE = 500
 
@@ -28,6 +28,15 @@ class KnownItem:
     barcode: str
     mms_id: str
     holding_id: str
+    item_pid: str
+
+
+@dataclass(frozen=True)
+class KeyedItem:
+    """The item that has a key of another system, such as Aleph's."""
+
+    key: str
+    mms_id: str
     item_pid: str
 
 
@@ -146,6 +155,23 @@ class SqlLoadedItems(StoreMemory):
             return
         with self.transaction() as connection:
             connection.execute(statement, rows)
+
+    def find_key(self, key: str) -> KeyedItem | None:
+        """The item that an update noted for a key."""
+        columns = cast(Table, ItemKey.__table__).c
+        query = select(columns.key, columns.mms_id, columns.item_pid)
+        with self.transaction() as connection:
+            row = connection.execute(
+                query.where(columns.alma == self.alma, columns.key == key)
+            ).one_or_none()
+        return None if row is None else KeyedItem(*row)
+
+    def remember_key(self, item: KeyedItem) -> None:
+        """Note which item has a key; what was noted before is replaced."""
+        statement = insert(cast(Table, ItemKey.__table__)).values(alma=self.alma, **asdict(item))
+        new = {"mms_id": item.mms_id, "item_pid": item.item_pid}
+        with self.transaction() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["alma", "key"], set_=new))
 
     def find_holding(self, place: HoldingPlace) -> KnownHolding | None:
         table = cast(Table, MadeHolding.__table__)

@@ -16,12 +16,12 @@ from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.inventory.codes import alma_of, read_check, unknown_titles
 from alma_etl.inventory.holdings import (
-    Candidate,
     Group,
     GroupResult,
     HoldingFault,
     Maker,
     TitleResult,
+    available,
     choose,
     group_key,
     groups_of,
@@ -229,12 +229,7 @@ class _Resolving:
         return unavailable
 
     def _unavailable(self, bib: Bib, groups: Sequence[Group]) -> Iterator[Group]:
-        # A row of items in a temporary location hides their holding, which may be at any place.
-        shown = [
-            Candidate(row.holding_id, row.library, row.location, row.call_number)
-            for row in bib.availability
-            if row.holding_id and bib.names_all_holdings
-        ]
+        shown = available(bib)
         for group in groups:
             found = choose(group, shown, self._plan.profile)
             if found is None or self._was_begun(group):

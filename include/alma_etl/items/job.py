@@ -10,7 +10,7 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check
 from alma_etl.inventory.holdings import GroupResult, group_key, is_settled
 from alma_etl.inventory.item_fields import COLUMNS as TABLE_COLUMNS
-from alma_etl.inventory.item_fields import HOLDS
+from alma_etl.inventory.item_fields import HOLDS, coded_values
 from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.items.holdings import begun_groups, holdings_of, resolve_holdings, resolved
 from alma_etl.items.loading import create_items
@@ -89,14 +89,7 @@ class ItemCreation(FileJob[ItemProfile]):
         return Refusal(message, ItemOutcome.DUPLICATE_IN_FILE)
 
     def codes_of(self, row: Row) -> Iterable[tuple[str, Hashable]]:
-        yield "places", (row["library"], row["location"])
-        for kind, name in (
-            ("item_policies", "item_policy"),
-            ("material_types", "material_type"),
-            ("po_lines", "po_line"),
-        ):
-            if name in row["values"]:
-                yield kind, row["values"][name]
+        yield from coded_values({"library": row["library"], "location": row["location"], **row["values"]})
 
     # --- the steps
 

@@ -32,6 +32,7 @@ class WriteOutcome(StrEnum):
     UNCHANGED = "unchanged"  # it was as wanted already, nothing was sent
     ADOPTED = "adopted"  # the answer was lost, or a former run had done it; a look found it
     REFUSED = "refused"  # the service said no, `error` says why
+    CONFLICT = "conflict"  # somebody else changed what was to be changed; it was left alone
     NOT_FOUND = "not_found"  # what was to be changed is not there
     UNCONFIRMED = "unconfirmed"  # nobody knows; a person has to look
     FAILED = "failed"  # it is known that nothing was written
@@ -134,15 +135,17 @@ def update(
     *,
     pause: Callable[[float], None],
     intact: Callable[[T, T], bool] = lambda wanted, after: True,
+    foreign: Callable[[T], bool] = lambda base: False,
     stale: frozenset[str] = frozenset(),
     attempts: int = 3,
 ) -> Written[T]:
-    """PUT what `read` gave with `change` made in it, and check that the answer has the change.
+    """PUT what `read` gave with `change` made in it, and check that the answer has the change, or else a new reading.
 
     `change` returns a changed copy and, applied to its own result, changes nothing: by that one knows the
     change when one sees it, in the answer and, after a lost answer or when somebody else wrote in between, in
-    a new reading. `stale`: the codes by which the service refuses what was read before somebody else wrote; then it is
-    read again. Raises RemoteStop only while it is known that nothing was written."""
+    a new reading. `foreign`: whether what was read has something of somebody else's which the change would
+    overwrite: CONFLICT, and it is left alone. `stale`: the codes by which the service refuses what was read before
+    somebody else wrote; then it is read again. Raises RemoteStop only while it is known that nothing was written."""
     answer = read()
     lost: RemoteError | None = None
     refusal: RemoteRefused | None = None
@@ -152,8 +155,9 @@ def update(
             return _unread(answer, lost)
         base = answer.value
         wanted = change(base)
-        if wanted == base:
-            return _seen(base, sent, intact)
+        if wanted == base or foreign(base):
+            conflict = Written(WriteOutcome.CONFLICT, base, lost or refusal)
+            return _seen(base, sent, intact) if wanted == base else conflict
         sent = wanted
         try:
             after = put(wanted)
@@ -166,8 +170,7 @@ def update(
                 return Written(WriteOutcome.FAILED, base, error)
             lost = error
         else:
-            seen = _seen(after, wanted, intact) if change(after) == after else _not_as_sent(after)
-            return Written(WriteOutcome.UPDATED, after) if seen.done else seen
+            return _answered(read, change, wanted, after, intact)
         try:
             answer = _reread(read, change, SETTLE[:1] if left or not lost else SETTLE, pause)
         except RemoteStop:
@@ -197,6 +200,27 @@ def _reread(
         if not isinstance(answer, Found) or change(answer.value) == answer.value:
             break
     return answer
+
+
+def _answered(
+    read: Callable[[], Answer[T]],
+    change: Callable[[T], T],
+    wanted: T,
+    after: T,
+    intact: Callable[[T, T], bool],
+) -> Written[T]:
+    """What the answer to a PUT shows; where it is not what was sent, a reading shows what is there."""
+    if change(after) != after or not intact(wanted, after):
+        try:
+            answer = read()
+        except RemoteStop:
+            return _not_as_sent(after)
+        if not isinstance(answer, Found):
+            return _not_as_sent(after)
+        after = answer.value
+        if change(after) != after or not intact(wanted, after):
+            return _not_as_sent(after)
+    return Written(WriteOutcome.UPDATED, after)
 
 
 def _seen(now: T, sent: T | None, intact: Callable[[T, T], bool]) -> Written[T]:

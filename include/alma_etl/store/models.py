@@ -120,3 +120,14 @@ class MadeHolding(Base):
     location: Mapped[str] = mapped_column(Text, primary_key=True)
     holding_id: Mapped[str] = mapped_column(Text)
     sender: Mapped[str] = mapped_column(Text)
+
+
+class ItemKey(Base):
+    """Which item has a key of another system (`z30:` and Aleph's key), as an update of the item named it."""
+
+    __tablename__ = "item_keys"
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    mms_id: Mapped[str] = mapped_column(Text)
+    item_pid: Mapped[str] = mapped_column(Text)

@@ -125,7 +125,9 @@ def _key(call: Call, item: Item, name: str) -> tuple[int, str]:
 
 def read_one(call: Call) -> Answer:
     """``GET …/items/{item_pid}``: the holding in the path is not checked."""
-    return Answer("item", shapes.item(call, lookups.item(call), expansions(call)))
+    alone = call.path["mms_id"] == "ALL" and call.sandbox.settings.item_by_pid_alone
+    found = call.catalogue.item(call.path["item_pid"]) if alone else None
+    return Answer("item", shapes.item(call, found or lookups.item(call), expansions(call)))
 
 
 def by_barcode(call: Call) -> Plain:

@@ -19,7 +19,13 @@ from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.dcb.store.rows import Alert
 from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
-from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
+from alma_etl.inventory.loaded_items import (
+    HoldingPlace,
+    KeyedItem,
+    KnownHolding,
+    KnownItem,
+    SqlLoadedItems,
+)
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
 from alma_etl.jobs.ledger_reading import Artefact, FileVersion, RunKey, RunRecord
@@ -60,6 +66,7 @@ def fill_items(url: str) -> None:
     items.remember([KnownItem("B-2", "991", "221", "232")], "run-2")
     items.keep_holding(HoldingPlace("991", "MAIN", "stacks"), KnownHolding("221", "run-1"))
     items.keep_holding(HoldingPlace("992", "MAIN", "stacks"), KnownHolding("", "run-1"))
+    items.remember_key(KeyedItem("z30:000051077-000010", "991", "231"))
     items.close()
     bibs = SqlLoadedBibs(url, ALMA)
     bibs.note(["oclc:900", "oclc:700"], KnownBib("991", "run-1 line 1", START))

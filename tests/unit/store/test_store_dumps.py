@@ -19,7 +19,13 @@ from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
 from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
-from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
+from alma_etl.inventory.loaded_items import (
+    HoldingPlace,
+    KeyedItem,
+    KnownHolding,
+    KnownItem,
+    SqlLoadedItems,
+)
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.store.db import open_engine
@@ -139,6 +145,11 @@ def check_items(url: str, revision: str) -> None:
         assert items.find_holding(HoldingPlace("991", "MAIN", "stacks")) == KnownHolding("221", "run-1")
         assert items.find_holding(HoldingPlace("992", "MAIN", "stacks")) == KnownHolding("", "run-1")
     items.keep_holding(HoldingPlace("993", "MAIN", "stacks"), KnownHolding("223", "run-3"))
+    if revision >= "0012":
+        key = KeyedItem("z30:000051077-000010", "991", "231")
+        assert items.find_key(key.key) == key
+    items.remember_key(KeyedItem("z30:000051077-000010", "991", "232"))
+    assert items.find_key("z30:000051077-000010") == KeyedItem("z30:000051077-000010", "991", "232")
     items.close()
 
 
