@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item, ItemPlace
+from alma_etl.counted import counted
 from alma_etl.inventory.aleph_keys import AlephKey, key_in_note, key_of
 from alma_etl.inventory.codes import alma_of, read_check
 from alma_etl.inventory.holdings import GroupResult, HoldingFault
@@ -288,7 +289,7 @@ class AlmaItemUpdater(RowWriter):
             case Found(items):
                 ours = [item for item in items if self._key_in(item) == key]
                 if len(ours) > 1:
-                    message = f"{len(ours)} items of the title have the Aleph key {key.text} in their note"
+                    message = f"{counted(len(ours), 'item')} of the title have the Aleph key {key.text} in their note"
                     raise _Ended(result(row, ItemUpdateOutcome.INVALID_ROW, message))
                 return ItemPlace(ours[0].mms_id, _ANY, ours[0].pid) if ours else None
             case Absent():
