@@ -127,6 +127,7 @@ class AlmaItemUpdater(RowWriter):
         )
         self._listed: dict[str, Item] = {}  # items of titles that were read as a whole, by pid
         self._by_barcode: dict[tuple[str, str], Item] = {}  # the same, by title and barcode
+        self._known_keys: set[str] = set()  # that the store has, or got from this attempt
         self._named: Counter[str] = Counter()  # how many rows are for each of them
 
     # --- what the skeleton asks
@@ -259,7 +260,7 @@ class AlmaItemUpdater(RowWriter):
         if listed is not None:
             return ItemPlace(listed.mms_id, _ANY, listed.pid)
         key = key_of(row) if self._profile.aleph_key != "none" else None
-        if key is not None:
+        if key is not None and not row["barcode"]:
             known = self._by_aleph_key(row, key)
             if known is not None:
                 return known
@@ -282,6 +283,7 @@ class AlmaItemUpdater(RowWriter):
         """Where the item of an Aleph key is: as an earlier update noted it, or by the notes of the title's items."""
         known = self._memory.find_key(key.text)
         if known is not None:
+            self._known_keys.add(key.text)
             return ItemPlace(known.mms_id, _ANY, known.item_pid)
         if not row["mms_id"] or self._profile.aleph_key == "table":
             return None
@@ -337,12 +339,10 @@ class AlmaItemUpdater(RowWriter):
         """Raises _Ended where the row names the item by something that is another's."""
         named = {"item_pid": item.pid, "mms_id": item.mms_id, "holding_id": item.holding_id}
         first = self.first_read.of(row["line"]) if not self._dry_run else None
-        if (
-            first is not None
-        ):  # the barcode may be the one that an attempt of this run gave it, the holding too
-            named["holding_id"] = first["holding_id"]
-        elif row["item"] != row["barcode"] or row["item_pid"]:
+        if first is None:
             named["barcode"] = item.barcode
+        else:  # an attempt of this run may have given it another barcode and holding
+            named["holding_id"] = first["holding_id"]
         wrong = [
             f"{name} {row[name]} is not the item's, which is {actual}"
             for name, actual in named.items()
@@ -358,8 +358,9 @@ class AlmaItemUpdater(RowWriter):
 
     def _remember_key(self, row: Row, item: Item) -> None:
         key = key_of(row) if self._profile.aleph_key != "none" and not self._dry_run else None
-        if key is not None:
+        if key is not None and key.text not in self._known_keys:
             self._memory.remember_key(KeyedItem(key.text, item.mms_id, item.pid))
+            self._known_keys.add(key.text)
 
     # --- the change
 

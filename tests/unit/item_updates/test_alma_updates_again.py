@@ -45,6 +45,37 @@ def test_a_lost_answer_is_looked_for_and_the_values_of_before_are_kept(world, ki
     assert world.now(item)["item_data"]["pages"] == "13"
 
 
+GOOD = {"updated"}
+NOT_DONE = {"failed", "refused"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        *(({"kind": kind, "method": "GET", "first": 1}, GOOD) for kind in
+          ("server_error", "bad_gateway", "maintenance", "drop", "truncated", "malformed", "per_second")),
+        *(({"kind": kind, "method": "GET"}, {"failed"}) for kind in ("server_error", "malformed", "xml_error")),
+        ({"kind": "per_second", "method": "PUT", "first": 2}, GOOD),
+        ({"kind": "xml_error", "method": "PUT", "code": "401652"}, {"refused"}),
+        *(({"kind": kind, "method": "PUT"}, NOT_DONE) for kind in ("server_error", "maintenance", "per_second")),
+        *(({"kind": kind, "method": "PUT", "applied": True}, GOOD) for kind in ("server_error", "drop", "huge")),
+    ],
+)  # fmt: skip
+def test_whatever_alma_answers_the_outcome_says_what_is_there(world, fault, expected):
+    (item,) = world.items(1)
+    world.by_hand(item, pages="12")
+    run = world.run(of_item(item, pages="13"))
+    world.alma.faults(fault)
+    (end,) = run.load()
+    world.alma.heal()
+    assert end["outcome"] in expected, end["message"]
+    assert (world.now(item)["item_data"]["pages"] == "13") == (end["outcome"] == "updated")
+    assert end["changes"] == ({"pages": ["12", "13"]} if end["outcome"] == "updated" else {})
+    (again,) = run.load(client := world.new_client())
+    client.close()
+    assert (again["outcome"], again["changes"]) == ("updated", {"pages": ["12", "13"]})
+
+
 def test_what_somebody_else_changed_while_an_answer_was_lost_is_a_conflict(world, monkeypatch):
     (item,) = world.items(1)
     world.by_hand(item, pages="12", public_note="old")
