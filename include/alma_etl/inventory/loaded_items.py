@@ -161,9 +161,7 @@ class SqlLoadedItems(StoreMemory):
         columns = cast(Table, ItemKey.__table__).c
         query = select(columns.key, columns.mms_id, columns.item_pid)
         with self.transaction() as connection:
-            row = connection.execute(
-                query.where(columns.alma == self.alma, columns.key == key)
-            ).one_or_none()
+            row = connection.execute(query.where(columns.alma == self.alma, columns.key == key)).one_or_none()
         return None if row is None else KeyedItem(*row)
 
     def remember_key(self, item: KeyedItem) -> None:
