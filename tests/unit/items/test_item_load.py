@@ -111,7 +111,7 @@ def test_holdings_used_that_have_no_call_number_are_listed(loader, alma):
         ("po_line", "POL-1002", "invalid_code", "PO line 'POL-1002' is closed"),
         ("po_line", "POL-1003", "invalid_code", "PO line 'POL-1003' is cancelled"),
         ("po_line", "../../conf", "invalid_code", "PO line '../../conf' is unknown"),
-        ("provenance", "LOOT", "invalid_code", "Given field provenance has invalid value LOOT"),
+        ("provenance", "LOOT", "invalid_code", "provenance 'LOOT' is not in Alma's table provenanceCodes"),
     ],
 )
 def test_a_wrong_code_is_the_end_of_its_rows_alone(loader, alma, gift, header, cells, outcome, words):
@@ -123,6 +123,17 @@ def test_a_wrong_code_is_the_end_of_its_rows_alone(loader, alma, gift, header, c
     assert alma.made()[0].keys() == {"B"}
     assert loaded.rejects().decode() == f"mms_id,barcode,{header}\n{gift},A,{cells}\n"
     assert loaded.state == "success"
+
+
+def test_codes_of_a_table_that_alma_does_not_list_are_left_to_its_refusal(loader, alma, gift):
+    alma.faults({"kind": "refuse", "path": "code-tables/provenanceCodes", "code": "402119"})
+    try:
+        loaded = loader.load(f"mms_id,barcode,provenance\n{gift},A,LOOT\n{gift},B,GIFT\n", "codes.csv")
+    finally:
+        alma.heal()
+    assert loaded.ends() == [(2, "invalid_code"), (3, "created")]
+    assert "Given field provenance has invalid value LOOT" in loaded.message(2)
+    assert "the codes of provenance were not asked for beforehand" in loaded.page()
 
 
 def test_a_po_line_with_a_slash_is_found(loader, gift):
