@@ -454,7 +454,15 @@ class AlmaItemUpdater(RowWriter):
     def _end(
         row: Row, outcome: ItemUpdateOutcome, message: str, item: Item, changes: Pairs | None = None
     ) -> End:
-        return result(row, outcome, message, changes=changes, item_pid=item.pid, barcode=item.barcode)
+        return result(
+            row,
+            outcome,
+            message,
+            changes=changes,
+            item_pid=item.pid,
+            mms_id=item.mms_id,
+            barcode=item.barcode,
+        )
 
 
 _LOST = "no answer came; a look confirmed it"

@@ -134,17 +134,33 @@ class FirstRead:
         self._mutex = threading.Lock()
         self._writing = threading.Lock()
         self._waiting: dict[int, dict[str, str]] = {}
+        self._read: set[str] = set()  # objects that are known, own ones too
 
     @cached_property
     def _kept(self) -> dict[int, dict[str, str]]:
         """By line; of several that were kept of one row the first counts. Read when it is first asked for."""
         kept: dict[int, dict[str, str]] = {}
+        for row in self._unread():
+            kept.setdefault(row["line"], row["values"])
+        return kept
+
+    def _unread(self) -> Iterator[dict[str, Any]]:
         listed = self._folder.bucket.list(self._folder.chunk_key(self._number, FIRST_READ))
         for part in sorted(listed, key=lambda each: (each.last_modified, each.key)):
-            for row in self._folder.bucket.read_rows(part.key):
-                if row["target"] == self._scope:
-                    kept.setdefault(row["line"], row["values"])
-        return kept
+            if part.key not in self._read:
+                self._read.add(part.key)
+                rows = self._folder.bucket.read_rows(part.key)
+                yield from (row for row in rows if row["target"] == self._scope)
+
+    def by_others(self) -> list[int]:
+        """Return the lines of which another worker has kept something since this one began; none where this one never
+        asked for any."""
+        if "_kept" not in self.__dict__:
+            return []
+        with self._mutex:
+            new = {row["line"]: row["values"] for row in self._unread() if row["line"] not in self._kept}
+            self._kept.update(new)
+        return list(new)
 
     def of(self, line: int) -> Mapping[str, str] | None:
         """Return what was kept of a row; None when nothing was, so that nothing was sent for it either."""
@@ -175,6 +191,7 @@ class FirstRead:
         key = self._folder.chunk_key(self._number, f"{FIRST_READ}{uuid.uuid4().hex}.jsonl")
         rows = ({"target": self._scope, "line": line, "values": each} for line, each in values.items())
         self._folder.bucket.put(key, b"".join(map(json_line, rows)), "application/x-ndjson")
+        self._read.add(key)
 
 
 class _Unsure:

@@ -132,6 +132,7 @@ class _Writing:
                 elif to_send:
                     for row, end in self._writer.in_parallel(self._writer.dry_run, to_send):
                         self._keep(row, end)
+                self._look_for_late()
         except Exception:
             if self._checkpoint.is_saved:
                 self._withdraw()
@@ -163,6 +164,16 @@ class _Writing:
         for row, end in self._writer.in_parallel(
             lambda row: self._writer.look_for(row, before[row["line"]]), waiting
         ):
+            if end is not None:
+                self._keep(row, end)
+
+    def _look_for_late(self) -> None:
+        """Rows that were found to be done because another worker of this chunk, taken for dead, did them meanwhile."""
+        late = set(self._writer.first_read.by_others())
+        rows = [row for row in self._rows if row["line"] in late]
+        unwritten = [row for row in rows if self._job.rank_of(self._done[row["line"]]) is Rank.SETTLED]
+        sent = Sent(self._writer.today(), frozenset())
+        for row, end in self._writer.in_parallel(lambda row: self._writer.look_for(row, sent), unwritten):
             if end is not None:
                 self._keep(row, end)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from alma_etl.alma.items import Items
+from alma_etl.item_updates.alma_target import AlmaItemUpdater
 from alma_etl.remote.errors import RemoteStop, RemoteTimeout
 from alma_etl.store import locks
 from tests.e2e.death import Reaper, WorkerKilled
@@ -193,6 +194,32 @@ def test_a_worker_killed_at_any_moment_leaves_what_the_next_one_needs(world, mon
         ], f"killed at {kill_at}"
         assert [world.now(item)["item_data"]["pages"] for item in (one, other)] == [str(value)] * 2
     assert kill_at > 15  # it was killed at each of its actions
+
+
+def test_what_a_worker_taken_for_dead_writes_meanwhile_is_updated_with_the_values_of_before(
+    world, monkeypatch
+):
+    (item,) = world.items(1)
+    world.by_hand(item, pages="12")
+    run, client = world.run(of_item(item, pages="13")), world.new_client()
+    begin, zombies = AlmaItemUpdater.begin, [client]
+
+    def begin_late(self, rows):
+        begin(self, rows)
+        if self._client is world.client and zombies:
+            assert self.first_read.of(1) is None  # nothing yet: it has not come that far
+            with pytest.raises(WorkerKilled):
+                run.load(zombies.pop())
+
+    def and_killed(call):
+        call()
+        raise WorkerKilled("after the PUT")
+
+    monkeypatch.setattr(AlmaItemUpdater, "begin", begin_late)
+    meanwhile(client, monkeypatch, and_killed)
+    (end,) = run.load()
+    client.close()
+    assert (end["outcome"], end["changes"], world.calls()["PUT"]) == ("updated", {"pages": ["12", "13"]}, 1)
 
 
 def test_two_runs_at_one_item_are_one_after_the_other(world, monkeypatch):
