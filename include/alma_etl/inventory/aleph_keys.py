@@ -8,36 +8,34 @@ In a note the key is written `z30:12345-10` or `000012345-000010`: document numb
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from alma_etl.aleph.z30 import ItemKey
 
 _IN_NOTE = re.compile(
     r"\bz30:\s*(\d{1,9})-(\d{1,6})\b|(?<![\w-])(\d{9})-(\d{6})(?![\w-])", re.ASCII | re.IGNORECASE
 )
 
 
-@dataclass(frozen=True)
-class AlephKey:
-    """Document number and item sequence, as numbers: padding is no difference."""
-
-    doc_number: int
-    item_sequence: int
-
-    @property
-    def text(self) -> str:
-        """The key as the table and the reports write it."""
-        return f"z30:{self.doc_number:09d}-{self.item_sequence:06d}"
+def key_text(key: ItemKey) -> str:
+    """A key as the table and the reports write it."""
+    doc_number, item_sequence = key.padded
+    return f"z30:{doc_number}-{item_sequence:0>6}"
 
 
-def key_of(row: Mapping[str, Any]) -> AlephKey | None:
-    """Return the key that a row names, None where it names none, or no numbers."""
-    numbers = str(row.get("doc_number") or ""), str(row.get("item_sequence") or "")
-    if not all(number.isascii() and number.isdigit() for number in numbers):
-        return None
-    return AlephKey(*map(int, numbers))
+def key_of(row: Mapping[str, Any]) -> ItemKey | None:
+    """Return the key that a row names, None where it names none, or what is none."""
+    return _key(str(row.get("doc_number") or ""), str(row.get("item_sequence") or ""))
 
 
-def key_in_note(note: str) -> AlephKey | None:
+def key_in_note(note: str) -> ItemKey | None:
     """Return the key that stands in a note, None where there is none, or more than one."""
-    found = {AlephKey(int(each[1] or each[3]), int(each[2] or each[4])) for each in _IN_NOTE.finditer(note)}
+    found = {_key(each[1] or each[3], each[2] or each[4]) for each in _IN_NOTE.finditer(note)}
     return found.pop() if len(found) == 1 else None
+
+
+def _key(doc_number: str, item_sequence: str) -> ItemKey | None:
+    try:
+        return ItemKey(doc_number, item_sequence)
+    except ValueError:
+        return None

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from alma_etl.store.db import open_engine, parse_url, store_problem
-from alma_etl.store.models import ItemKey, LoadedItem, MadeHolding
+from alma_etl.store.models import LoadedItem, MadeHolding, StoredItemKey
 
 _AT_ONCE = 500
 
@@ -158,7 +158,7 @@ class SqlLoadedItems(StoreMemory):
 
     def find_key(self, key: str) -> KeyedItem | None:
         """The item that an update noted for a key."""
-        columns = cast(Table, ItemKey.__table__).c
+        columns = cast(Table, StoredItemKey.__table__).c
         query = select(columns.key, columns.mms_id, columns.item_pid)
         with self.transaction() as connection:
             row = connection.execute(query.where(columns.alma == self.alma, columns.key == key)).one_or_none()
@@ -166,7 +166,7 @@ class SqlLoadedItems(StoreMemory):
 
     def remember_key(self, item: KeyedItem) -> None:
         """Note which item has a key; what was noted before is replaced."""
-        statement = insert(cast(Table, ItemKey.__table__)).values(alma=self.alma, **asdict(item))
+        statement = insert(cast(Table, StoredItemKey.__table__)).values(alma=self.alma, **asdict(item))
         new = {"mms_id": item.mms_id, "item_pid": item.item_pid}
         with self.transaction() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["alma", "key"], set_=new))

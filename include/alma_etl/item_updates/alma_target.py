@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
+from alma_etl.aleph.z30 import ItemKey
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item, ItemPlace
 from alma_etl.counted import counted
-from alma_etl.inventory.aleph_keys import AlephKey, key_in_note, key_of
+from alma_etl.inventory.aleph_keys import key_in_note, key_of, key_text
 from alma_etl.inventory.codes import alma_of, read_check
 from alma_etl.inventory.holdings import GroupResult, HoldingFault
 from alma_etl.inventory.item_changes import (
@@ -279,11 +280,11 @@ class AlmaItemUpdater(RowWriter):
                     result(row, ItemUpdateOutcome.FAILED, f"the barcode could not be looked up: {error}")
                 )
 
-    def _by_aleph_key(self, row: Row, key: AlephKey) -> ItemPlace | None:
+    def _by_aleph_key(self, row: Row, key: ItemKey) -> ItemPlace | None:
         """Where the item of an Aleph key is: as an earlier update noted it, or by the notes of the title's items."""
-        known = self._memory.find_key(key.text)
+        known = self._memory.find_key(key_text(key))
         if known is not None:
-            self._known_keys.add(key.text)
+            self._known_keys.add(key_text(key))
             return ItemPlace(known.mms_id, _ANY, known.item_pid)
         if not row["mms_id"] or self._profile.aleph_key == "table":
             return None
@@ -291,7 +292,7 @@ class AlmaItemUpdater(RowWriter):
             case Found(items):
                 ours = [item for item in items if self._key_in(item) == key]
                 if len(ours) > 1:
-                    message = f"{counted(len(ours), 'item')} of the title have the Aleph key {key.text} in their note"
+                    message = f"{counted(len(ours), 'item')} of the title have the Aleph key {key_text(key)} in a note"
                     raise _Ended(result(row, ItemUpdateOutcome.INVALID_ROW, message))
                 return ItemPlace(ours[0].mms_id, _ANY, ours[0].pid) if ours else None
             case Absent():
@@ -301,18 +302,20 @@ class AlmaItemUpdater(RowWriter):
                 raise _Ended(result(row, ItemUpdateOutcome.FAILED, message))
         return None
 
-    def _key_in(self, item: Item) -> AlephKey | None:
+    def _key_in(self, item: Item) -> ItemKey | None:
         """The Aleph key that an item has in the note of the profile."""
         note = self._profile.aleph_key
         return key_in_note(shown(item.raw, (note,))[note]) if note.startswith("internal_note_") else None
 
     @staticmethod
-    def _without_item(row: Row, key: AlephKey | None) -> End:
+    def _without_item(row: Row, key: ItemKey | None) -> End:
         if key is None:
             return result(
                 row, ItemUpdateOutcome.INVALID_ROW, "the row names no item: neither item_pid nor barcode"
             )
-        message = f"no item is known for the Aleph key {key.text}: drop the row once with the item's barcode"
+        message = (
+            f"no item is known for the Aleph key {key_text(key)}: drop the row once with the item's barcode"
+        )
         return result(row, ItemUpdateOutcome.NOT_FOUND, message)
 
     def _read(self, row: Row, place: ItemPlace) -> Item:
@@ -351,16 +354,16 @@ class AlmaItemUpdater(RowWriter):
         key = key_of(row) if self._profile.aleph_key != "none" else None
         noted = self._key_in(item) if key is not None else None
         if noted is not None and key is not None and noted != key:
-            wrong.append(f"the item has the Aleph key {noted.text} in its note, the row {key.text}")
+            wrong.append(f"the item has the Aleph key {key_text(noted)} in its note, the row {key_text(key)}")
         if wrong:
             message = f"{'; '.join(wrong)}: the key of an item cannot be changed"
             raise _Ended(self._end(row, ItemUpdateOutcome.INVALID_ROW, message, item))
 
     def _remember_key(self, row: Row, item: Item) -> None:
         key = key_of(row) if self._profile.aleph_key != "none" and not self._dry_run else None
-        if key is not None and key.text not in self._known_keys:
-            self._memory.remember_key(KeyedItem(key.text, item.mms_id, item.pid))
-            self._known_keys.add(key.text)
+        if key is not None and key_text(key) not in self._known_keys:
+            self._memory.remember_key(KeyedItem(key_text(key), item.mms_id, item.pid))
+            self._known_keys.add(key_text(key))
 
     # --- the change
 

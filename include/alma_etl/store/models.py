@@ -122,7 +122,7 @@ class MadeHolding(Base):
     sender: Mapped[str] = mapped_column(Text)
 
 
-class ItemKey(Base):
+class StoredItemKey(Base):
     """Which item has a key of another system (`z30:` and Aleph's key), as an update of the item named it."""
 
     __tablename__ = "item_keys"
