@@ -18,7 +18,6 @@ from alma_etl.aleph.z30 import ItemKey
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item, ItemPlace
 from alma_etl.counted import counted
-from alma_etl.inventory.aleph_keys import key_in_note, key_of, key_text
 from alma_etl.inventory.codes import alma_of, read_check
 from alma_etl.inventory.holdings import GroupResult, HoldingFault
 from alma_etl.inventory.item_changes import (
@@ -33,6 +32,7 @@ from alma_etl.inventory.item_changes import (
 from alma_etl.inventory.item_fields import change_problem
 from alma_etl.inventory.loaded_items import KeyedItem, SqlLoadedItems
 from alma_etl.inventory.moves import Movers
+from alma_etl.item_updates.aleph_keys import key_in_note, key_of, key_text
 from alma_etl.item_updates.profiles import ItemUpdateProfile
 from alma_etl.item_updates.rows import ItemUpdateOutcome, result
 from alma_etl.jobs.ends import Sent

@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alma_etl.aleph.z30 import ItemKey
-from alma_etl.inventory.aleph_keys import key_in_note, key_of, key_text
 from alma_etl.inventory.item_changes import (
     changed_sections,
     differing,
@@ -141,25 +139,3 @@ def test_codes_that_alma_is_asked_for_are_those_of_all_coded_fields():
         ("fields", ("item_policy", "02")), ("fields", ("temp_policy", "03")), ("places", ("SCI", "stacks")),
         ("po_lines", "POL-1"),
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("note", "key"),
-    [
-        ("z30:51077-10", ItemKey("51077", "10")),
-        ("from Aleph: 000051077-000010; see file", ItemKey("51077", "10")),
-        ("Z30: 000051077-000010 and z30:51077-10", ItemKey("51077", "10")),
-        ("z30:51077-10 z30:51077-20", None),
-        ("2024-10", None),
-        ("tel. 1000051077-000010", None),
-    ],
-)
-def test_the_aleph_key_in_a_note(note, key):
-    assert key_in_note(note) == key
-
-
-def test_the_aleph_key_of_a_row_needs_both_numbers():
-    assert key_of({"doc_number": "000051077", "item_sequence": "10"}) == ItemKey("51077", "10")
-    assert key_of({"doc_number": "51077", "item_sequence": ""}) is None
-    assert key_of({"doc_number": "5x", "item_sequence": "1"}) is None
-    assert key_text(ItemKey("51077", "10")) == "z30:000051077-000010"
