@@ -1,10 +1,14 @@
 """Airflow's REST API, as far as the local stack and the demo need it."""
 
 from collections import Counter
+from collections.abc import Callable, Collection
+from time import monotonic, sleep
 from typing import Any
 
 import requests
 
+KNOWN_SECONDS = 600.0
+"""How long Airflow may take until it knows the DAGs, after a start on a small machine."""
 ANSWER_SECONDS = (
     180.0  # seconds for one answer: small machines are slow while Airflow's parts start beside tests
 )
@@ -17,6 +21,10 @@ class AirflowRefusedError(RuntimeError):
         asked = f"{answer.request.method} {answer.url}"
         super().__init__(f"Airflow answered {answer.status_code} to {asked}: {answer.text[:500]}")
         self.status = answer.status_code
+
+
+class DagsNotKnownError(RuntimeError):
+    """Airflow does not know a DAG; the message says which, and why as far as Airflow says it."""
 
 
 class AirflowApi:
@@ -48,6 +56,20 @@ class AirflowApi:
             if error.status == requests.codes.not_found:
                 return None
             raise
+
+    def wait_for_dags(self, dag_ids: Collection[str], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Returns once Airflow knows all of these DAGs; calls `meanwhile` as long as it waits.
+
+        Raises DagsNotKnownError at once where the file of one cannot be loaded, else after `KNOWN_SECONDS`.
+        """
+        deadline = monotonic() + KNOWN_SECONDS
+        while missing := [each for each in dag_ids if self.dag(each) is None]:
+            errors = [each for each in self.import_errors() if any(f"{dag}.py:" in each for dag in missing)]
+            if errors or monotonic() > deadline:
+                why = "\n".join(errors) or "see the log of its DAG processor"
+                raise DagsNotKnownError(f"Airflow does not know {', '.join(missing)}: {why}")
+            meanwhile()
+            sleep(0.5)
 
     def import_errors(self) -> list[str]:
         """What kept DAG files from being loaded."""

@@ -11,12 +11,11 @@ from urllib.parse import quote
 
 import requests
 
-from .airflow_api import AirflowApi
+from .airflow_api import AirflowApi, DagsNotKnownError
 from .process import tail
 from .settings import ROOT
 from .stack import Addresses, Stack
 
-KNOWN_SECONDS = 120.0
 RUN_SECONDS = 1200.0
 
 
@@ -41,7 +40,10 @@ class Demo:
 
         Raises DemoFailedError with the logs of what failed.
         """
-        self._wait_for_dag(dag_id)
+        try:
+            self.api.wait_for_dags([dag_id], self.stack.supervisor.look)
+        except DagsNotKnownError as problem:
+            raise DemoFailedError(str(problem)) from problem
         run_id = self.api.trigger(dag_id, conf)
         if not quiet:
             self.say(f"Triggered {dag_id}: {self.addresses.ui}/dags/{dag_id}/runs/{run_id}")
@@ -86,16 +88,6 @@ class Demo:
         target.parent.mkdir(parents=True, exist_ok=True)
         self.s3.download_file(self.addresses.bucket, key, str(target))
         return target
-
-    def _wait_for_dag(self, dag_id: str) -> None:
-        deadline = monotonic() + KNOWN_SECONDS
-        while self.api.dag(dag_id) is None:
-            errors = self.api.import_errors()
-            if errors or monotonic() > deadline:
-                why = "\n".join(errors) or f"see {self.addresses.logs}/dag-processor.log"
-                raise DemoFailedError(f"Airflow does not know the DAG {dag_id}: {why}")
-            self.stack.supervisor.look()
-            sleep(0.5)
 
     def _print_progress(
         self, seen: dict[str, Counter[str]], now: dict[str, Counter[str]]

@@ -3,17 +3,15 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic, sleep
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .airflow_api import AirflowApi, AirflowRefusedError
+from .airflow_api import AirflowApi, AirflowRefusedError, DagsNotKnownError
 from .demo_items import DROPPED, gifts, some_titles
 from .s3 import s3_client
 from .stack import Addresses
 
-KNOWN_SECONDS = 600.0
 _MARK = "new"
 _DAGS = ("west_holdings", "file_intake", "item_creation")
 
@@ -51,16 +49,17 @@ def start_in_background(
 def start_first_runs(addresses: Addresses, api: AirflowApi, say: Callable[[str], None]) -> None:
     """Waits for the DAGs, triggers the delivery and drops the file."""
     try:
-        deadline = monotonic() + KNOWN_SECONDS
-        while not all(api.dag(each) for each in _DAGS):
-            if monotonic() > deadline:
-                say(f"The first runs were not started: Airflow does not know all of {', '.join(_DAGS)}.")
-                return
-            sleep(1)
+        api.wait_for_dags(_DAGS)
         api.trigger("west_holdings", {})
         s3 = s3_client(addresses.s3, addresses.s3_access_key, addresses.s3_secret_key)
         s3.put_object(Bucket=addresses.bucket, Key=DROPPED, Body=gifts(some_titles(addresses)))
-    except (AirflowRefusedError, requests.RequestException, BotoCoreError, ClientError) as problem:
+    except (
+        DagsNotKnownError,
+        AirflowRefusedError,
+        requests.RequestException,
+        BotoCoreError,
+        ClientError,
+    ) as problem:
         say(f"The first runs could not be started: {problem}")
         return
     finally:

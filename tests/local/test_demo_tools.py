@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from local import demo_tools
+from local import airflow_api, demo_tools
 from local.airflow_api import AirflowApi
 from local.demo_tools import Demo, DemoFailedError
 from local.stack import Addresses, Stack
 
 
-class FakeApi:
+class FakeApi(AirflowApi):
     """An Airflow that knows the DAG `known`, whose run takes the given states one after the other."""
 
     def __init__(self, states: list[str], tasks: list[dict[str, Any]] | None = None) -> None:
@@ -25,7 +25,7 @@ class FakeApi:
         return {} if dag_id == "known" else None
 
     def import_errors(self) -> list[str]:
-        return ["known.py: SyntaxError: invalid syntax"]
+        return ["other.py: SyntaxError: not asked for", "broken.py: SyntaxError: invalid syntax"]
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         return "manual__1"
@@ -51,6 +51,7 @@ def told() -> list[str]:
 @pytest.fixture
 def demo(tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Demo:
     monkeypatch.setattr(demo_tools, "sleep", lambda seconds: None)
+    monkeypatch.setattr(airflow_api, "sleep", lambda seconds: None)
     names = Addresses.__dataclass_fields__
     addresses = replace(Addresses(**dict.fromkeys(names, "x")), ui="http://ui", logs=str(tmp_path))
     stack = cast(Stack, SimpleNamespace(supervisor=SimpleNamespace(look=lambda: None)))
@@ -83,7 +84,7 @@ def test_a_failed_run_shows_the_logs_of_what_failed(demo: Demo, tmp_path: Path) 
 
 
 def test_a_dag_that_cannot_be_loaded_is_told_with_its_error(demo: Demo) -> None:
-    with pytest.raises(DemoFailedError, match=r"does not know the DAG broken: known\.py: SyntaxError"):
+    with pytest.raises(DemoFailedError, match=r"does not know broken: broken\.py: SyntaxError"):
         demo.run_dag("broken", {})
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from alma_sandbox import Settings, serve
-from local import first_runs
+from local import airflow_api, first_runs
 from local.airflow_api import AirflowApi, AirflowRefusedError
 from local.demo_items import DROPPED
 from local.first_runs import mark_new, start_in_background, take_mark
@@ -18,7 +18,7 @@ from local.stack import Addresses
 pytestmark = pytest.mark.quick
 
 
-class Airflow:
+class Airflow(AirflowApi):
     """Airflow's REST API and the bucket: what was triggered and put, or the refusals that were asked for."""
 
     def __init__(self) -> None:
@@ -26,9 +26,13 @@ class Airflow:
         self.put: dict[str, bytes] = {}
         self.unknown: set[str] = set()
         self.refuses = self.closed = False
+        self.errors: list[str] = []
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
         return None if dag_id in self.unknown else {"dag_id": dag_id}
+
+    def import_errors(self) -> list[str]:
+        return self.errors
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         if self.refuses:
@@ -53,7 +57,8 @@ class Airflow:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
     made = Airflow()
     monkeypatch.setattr(first_runs, "s3_client", lambda *_: made)
-    monkeypatch.setattr(first_runs, "KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(airflow_api, "KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(airflow_api, "sleep", lambda seconds: None)
     return made
 
 
@@ -85,7 +90,14 @@ def test_a_delivery_and_an_item_load_are_started_and_said(airflow: Airflow, addr
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ({"unknown": {"file_intake"}}, "The first runs were not started: Airflow does not know all of"),
+        (
+            {"unknown": {"file_intake"}},
+            "The first runs could not be started: Airflow does not know file_intake",
+        ),
+        (
+            {"unknown": {"file_intake"}, "errors": ["dags/file_intake.py: SyntaxError"]},
+            "The first runs could not be started: Airflow does not know file_intake: dags/file_intake.py: SyntaxError",
+        ),
         ({"refuses": True}, "The first runs could not be started: Airflow answered 403"),
         ({"sandbox": "http://127.0.0.1:9"}, "The first runs could not be started: "),
     ],

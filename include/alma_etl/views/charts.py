@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640, 150
-_LEFT, _BOTTOM, _TOP = 48, 22, 8
+_LEFT, _BOTTOM, _TOP = 60, 26, 12
 _LABELS = 8  # below the bars, at most
 
 
@@ -73,9 +73,16 @@ def stacked_bars(title: str, series: Sequence[str], bars: Mapping[str, Sequence[
         series=series,
         pieces=pieces,
         below=below,
-        beside=[Tick(round(HEIGHT - _BOTTOM - value * scale, 2), f"{value:,}") for value in (0, top)],
+        beside=[Tick(round(HEIGHT - _BOTTOM - value * scale, 2), _short(value)) for value in (0, top)],
         table=[(label, list(values)) for label, values in bars.items()],
     )
+
+
+def _short(number: int) -> str:
+    """A number of the axis in at most five characters: 9,900, 12k, 1.2M."""
+    if number >= 1_000_000:
+        return f"{number / 1_000_000:g}M"
+    return f"{number // 1_000}k" if number >= 10_000 else f"{number:,}"
 
 
 def _round_up(most: int) -> int:

@@ -25,11 +25,13 @@ _CALLED = ("as wanted", "left out", "refused", "failed")
 
 @dataclass(frozen=True)
 class Schedule:
-    """What Airflow knows of a job's DAG. `next_run` is None where it does not run by the clock, or is paused."""
+    """What Airflow knows of a job's DAG. `description`: what it is for, in a line; `next_run` is None where it does not
+    run by the clock, or is paused."""
 
     dag_id: str
     title: str
     when: str
+    description: str = ""
     paused: bool = False
     broken: bool = False
     next_run: datetime | None = None

@@ -25,7 +25,8 @@ _STATES: Mapping[str, tuple[str, Tone]] = {
     "warning": ("half-configured", "wait"),
     "ok": ("healthy", "good"),
 }
-_NOT_CHECKED = Word("not checked", "plain", "No settings name it, and no job called it in the last 30 days.")
+_NOT_NAMED = Word("not checked", "plain", "No settings name it, and no job called it in the last 30 days.")
+_NOT_YET = Word("not checked", "plain", "No check has run yet whose findings are kept.")
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ def _systems(rows: Iterable[RunRecord], conn_ids: Iterable[str]) -> list[Checked
         for name, each in by_name.items()
     ]
     found.sort(key=lambda each: each.name.casefold())
-    return [*found, *(CheckedSystem(each, _NOT_CHECKED, []) for each in sorted(set(conn_ids) - set(by_name)))]
+    unchecked = _NOT_NAMED if by_name else _NOT_YET
+    return [*found, *(CheckedSystem(each, unchecked, []) for each in sorted(set(conn_ids) - set(by_name)))]
 
 
 def _of_the_house(version: StoreVersion, pool: PoolSlots | None) -> list[ToDo]:

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.views.budget import WaitingTasks
+from alma_etl.views.file_jobs import FILE_JOBS
 from alma_etl.views.overview import Heartbeat, Schedule
 from alma_etl.views.set_up import PoolSlots
 
@@ -25,6 +26,7 @@ TAG = "alma"
 _PARTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag processor", "TriggererJob": "triggerer"}
 _WAITING = ("scheduled", "queued", "deferred", "up_for_retry", "up_for_reschedule")
 _BY_HAND = "when somebody starts it"
+_OF_FILES = {job.area.dag_id for job in FILE_JOBS.values()}
 
 
 def zone() -> tzinfo:
@@ -52,10 +54,13 @@ def _schedule(dag: DagModel) -> Schedule:
     when = _BY_HAND if summary in ("", "None") else dag.timetable_description or summary
     if summary == "Asset":
         when = "when files arrive"
+    elif dag.dag_id in _OF_FILES:
+        when = "when a file of its folder arrives"
     return Schedule(
         dag_id=dag.dag_id,
         title=dag.dag_display_name,
         when=when,
+        description=dag.description or "",
         paused=bool(dag.is_paused),
         broken=bool(dag.has_import_errors),
         next_run=None if dag.is_paused else dag.next_dagrun_create_after,

@@ -1,6 +1,5 @@
 """The form `/alma/requests/place`: the book is found and shown first, then a run of `dcb_place_request` is started."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,9 +15,8 @@ from alma_airflow.ui.forms import PostedForm
 from alma_airflow.ui.forms import field as field_of
 from alma_airflow.ui.guards import CurrentUser, can_start_runs, may_see_runs, may_start_runs
 from alma_airflow.ui.rendering import page
-from alma_airflow.ui.request_actions import refuse_paused, request_address, run_id_of
-from alma_airflow.ui.requests import HERE, PLACE
-from alma_airflow.ui.start_runs import start_run
+from alma_airflow.ui.requests import HERE, PLACE, request_address
+from alma_airflow.ui.start_runs import form_id_of, new_form_id, run_id_of, start_run
 from alma_airflow.ui.store_reading import dcb_store
 from alma_etl.alma.conf import Library
 from alma_etl.dcb.conf import Copy, PlaceRequest, made_id, read_place
@@ -71,7 +69,7 @@ class PlaceForm:
 def show(request: Request, user: CurrentUser) -> HTMLResponse:
     """The empty form; no Alma is asked for it."""
     systems, problems = _systems()
-    form = PlaceForm({"workflow": Workflow.STANDARD}, systems, uuid.uuid4().hex, problems=problems)
+    form = PlaceForm({"workflow": Workflow.STANDARD}, systems, new_form_id(), problems=problems)
     return _page(request, user, form)
 
 
@@ -79,39 +77,36 @@ def show(request: Request, user: CurrentUser) -> HTMLResponse:
 def send(request: Request, user: CurrentUser, form: PostedForm) -> Response:
     """Find the book and the pickup libraries, or send the request whose book was shown."""
     values = {name: field_of(form, name) for name in FIELDS}
-    wanted = field_of(form, "do") == "send"
+    wanted, form_id = field_of(form, "do") == "send", form_id_of(form)
     problems: list[str] = []
     try:
         settings = dcb_hooks.dcb_settings()
         if wanted and field_of(form, "checked") == _key(values):
-            return _send(user, form, values, settings)
+            return _send(user, form, form_id, values, settings)
     except InputProblem as problem:
         problems.append(str(problem))
     systems, without = _systems()
-    shown = _find(PlaceForm(values, systems, _form_id(form), field_of(form, "dry_run") == "yes"))
+    shown = _find(PlaceForm(values, systems, form_id, field_of(form, "dry_run") == "yes"))
     if wanted and not problems and shown.copy:
         problems = ["Look at the book first: this is another one, or another place. Then send it."]
     shown.problems[:0] = problems or without
     return _page(request, user, shown, 422 if shown.problems else 200)
 
 
-def _send(user: BaseUser, form: FormData, values: Mapping[str, str], settings: DcbSettings) -> Response:
+def _send(
+    user: BaseUser, form: FormData, form_id: str, values: Mapping[str, str], settings: DcbSettings
+) -> Response:
     """Start the run, and lead to the page of the request. Raises InputProblem with a sentence for each fault."""
     given = {name: value for name, value in values.items() if value}
-    made = made_id("page", _form_id(form))
+    made = made_id("page", form_id)
     place = read_place(given, settings, own_id=made)
     if given.get("pr_id") and dcb_store().get(place.pr_id) is not None:
         raise InputProblem(
             f"pr_id: the request {place.pr_id} is there already; leave it empty for one of its own"
         )
-    refuse_paused(PLACE)
     conf = {**given, "pr_id": place.pr_id, "dry_run": field_of(form, "dry_run") == "yes"}
-    run = start_run(user, PLACE, conf, run_id=run_id_of(form))
+    run = start_run(user, PLACE, conf, run_id=run_id_of(form_id))
     return RedirectResponse(request_address(place.pr_id, placing=run.run_id), 303)
-
-
-def _form_id(form: FormData) -> str:
-    return run_id_of(form).removeprefix("page__")
 
 
 def _key(values: Mapping[str, str]) -> str:

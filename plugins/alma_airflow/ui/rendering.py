@@ -15,6 +15,8 @@ from alma_airflow.ui.airflow_state import zone
 from alma_airflow.ui.forms import TOKEN, form_token
 from alma_airflow.ui.links import airflow_prefix
 from alma_airflow.ui.menu import MENU
+from alma_airflow.ui.store_reading import retention_now
+from alma_etl.jobs.ledger_purge import TICKS
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.jobs.pages import environment
 from alma_etl.views import words
@@ -77,6 +79,8 @@ def _templates():  # type: ignore[no-untyped-def]
         "file_states": words.FILE_STATES,
         "run_path_of": lambda dag_id, run_id: run_path(RunKey(dag_id, run_id)),
         "static": _static,
+        "kept": retention_now,
+        "ticks": TICKS,
         "token_field": TOKEN,
         "zone": zone(),
     }

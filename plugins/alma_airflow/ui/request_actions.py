@@ -1,10 +1,8 @@
 """What people do about a request on its page: acknowledge, look now, decide, relink, cancel."""
 
 import re
-import uuid
 from collections.abc import Callable
 from typing import cast, get_args
-from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -12,12 +10,18 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData
 
 from alma_airflow.hooks import dcb as dcb_hooks
-from alma_airflow.ui.airflow_state import paused_dags
 from alma_airflow.ui.forms import PostedForm, field
 from alma_airflow.ui.guards import CurrentUser, may_start_runs
-from alma_airflow.ui.links import airflow_prefix
-from alma_airflow.ui.requests import CANCEL, HERE, SYNC, RequestPath, board_page, request_page
-from alma_airflow.ui.start_runs import start_run
+from alma_airflow.ui.requests import (
+    CANCEL,
+    HERE,
+    SYNC,
+    RequestPath,
+    board_page,
+    request_address,
+    request_page,
+)
+from alma_airflow.ui.start_runs import form_id_of, run_id_of, start_run
 from alma_airflow.ui.store_reading import dcb_store
 from alma_etl.dcb import decisions
 from alma_etl.dcb.conf import read_cancel
@@ -113,7 +117,7 @@ def relink(request: Request, user: CurrentUser, form: PostedForm, pr_id: Request
 @router.post(f"{HERE}/{{pr_id}}/cancel", dependencies=[Depends(may_start_runs(CANCEL))])
 def cancel(request: Request, user: CurrentUser, form: PostedForm, pr_id: RequestPath) -> Response:
     """Start a run that cancels a request."""
-    run_id = run_id_of(form)
+    run_id = run_id_of(form_id_of(form))
 
     def do() -> None:
         conf = {"pr_id": pr_id, "reason": field(form, "reason") or None}
@@ -123,7 +127,6 @@ def cancel(request: Request, user: CurrentUser, form: PostedForm, pr_id: Request
             raise InputProblem(
                 f"It is run by {name_of(tracked.owner)} and only watched here: cancel it there"
             )
-        refuse_paused(CANCEL)
         start_run(user, CANCEL, {**conf, "dry_run": field(form, "dry_run") == "yes"}, run_id=run_id)
 
     return _done(request, user, pr_id, do, cancelling=run_id)
@@ -141,13 +144,6 @@ def _done(request: Request, user: BaseUser, pr_id: str, do: Callable[[], None], 
     return RedirectResponse(request_address(pr_id, **asked), 303)
 
 
-def request_address(pr_id: str, **asked: str) -> str:
-    """The address of a request's page; of the board for no request."""
-    query = f"?{urlencode(asked)}" if asked else ""
-    below = f"/{quote(pr_id, safe='')}" if pr_id else ""
-    return f"{airflow_prefix()}/alma{HERE}{below}{query}"
-
-
 def login_of(user: BaseUser) -> str:
     """Who somebody is in the history: the user name of Airflow, or where that may be a name or an address, which are
     not kept, the id that Airflow has for it. Raises InputProblem where neither can be kept."""
@@ -155,23 +151,6 @@ def login_of(user: BaseUser) -> str:
         if _LOGIN.fullmatch(each):
             return each
     raise InputProblem("Your login in Airflow cannot be kept in the history: it may be a name or an address")
-
-
-def refuse_paused(dag_id: str) -> None:
-    """Raises InputProblem for a DAG that is paused: its run would wait, and nobody would know why."""
-    if paused_dags([dag_id]):
-        raise InputProblem(
-            f"{dag_id} is paused in Airflow, so that nothing was started: switch it on at the top of its page, and "
-            "send the form again"
-        )
-
-
-def run_id_of(form: FormData) -> str:
-    """The id of the run that a form starts: the same however often it is sent."""
-    number = field(form, "form_id")
-    if not re.fullmatch(r"[0-9a-f]{32}", number):
-        number = uuid.uuid4().hex
-    return f"page__{number}"
 
 
 def _reason(form: FormData) -> str | None:

@@ -1,7 +1,7 @@
 """The board of patron requests, `/alma/requests`, and the page of one, `/alma/requests/{pr_id}`."""
 
-import uuid
 from typing import Annotated
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -9,8 +9,10 @@ from fastapi.responses import HTMLResponse, Response
 from alma_airflow.ui.dcb_systems import KnownSystems, remembered_systems
 from alma_airflow.ui.downloads import csv_download
 from alma_airflow.ui.guards import CurrentUser, can_start_runs, may_see_runs
+from alma_airflow.ui.links import airflow_prefix
 from alma_airflow.ui.record_urls import urls_of
 from alma_airflow.ui.rendering import page
+from alma_airflow.ui.start_runs import new_form_id
 from alma_airflow.ui.store_reading import dcb_store, reading
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import LegRecord
@@ -107,11 +109,18 @@ def request_page(
         links={each.leg.role: _link(systems, each.leg) for each in story.sides},
         started=started,
         problem=problem,
-        form_id=uuid.uuid4().hex,
+        form_id=new_form_id(),
         reasons=_reasons(systems, story),
         may_decide=can_start_runs(user, SYNC),
         may_cancel=can_start_runs(user, CANCEL),
     )
+
+
+def request_address(pr_id: str, **asked: str) -> str:
+    """The address of a request's page; of the board for no request."""
+    query = f"?{urlencode(asked)}" if asked else ""
+    below = f"/{quote(pr_id, safe='')}" if pr_id else ""
+    return f"{airflow_prefix()}/alma{HERE}{below}{query}"
 
 
 def find_story(pr_id: str) -> RequestStory | None:

@@ -6,10 +6,13 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
+from alma_airflow.hooks.ledger import retention
 from alma_airflow.hooks.store import store_url
 from alma_airflow.ui import connections
 from alma_airflow.ui.connections import this_minute
 from alma_etl.dcb.store import DcbStore
+from alma_etl.errors import InputProblem
+from alma_etl.jobs.ledger_purge import Retention
 from alma_etl.jobs.ledger_reading import LedgerReader
 
 
@@ -23,6 +26,19 @@ def reading() -> Iterator[Connection]:
 def dcb_store() -> DcbStore:
     """The DCB part of the state store. Raises InputProblem where no state store is named."""
     return _dcb_store(_url(this_minute()))
+
+
+def retention_now() -> Retention:
+    """How long what runs leave is kept: what ships where the settings cannot be used, which the next run says."""
+    return _retention(this_minute())
+
+
+@lru_cache(maxsize=1)
+def _retention(minute: int) -> Retention:
+    try:
+        return retention()
+    except InputProblem:
+        return Retention()
 
 
 @lru_cache(maxsize=1)
@@ -44,5 +60,6 @@ def forget() -> None:
     """Look up the store's connection, and all others, again next time."""
     connections.forget()
     _url.cache_clear()
+    _retention.cache_clear()
     _reader.cache_clear()
     _dcb_store.cache_clear()

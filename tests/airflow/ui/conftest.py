@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, delete, event, select
 
-from alma_airflow.ui import connections, correcting, downloads, files, pages, store_reading
+from alma_airflow.ui import connections, correcting, downloads, files, pages, start_runs, store_reading
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.store.bucket import Bucket, NoSuchObject
@@ -142,6 +144,31 @@ def dags(server: TestClient) -> Iterator[Callable[..., None]]:
     with create_session() as session:
         session.execute(delete(DagTag))
         session.execute(delete(DagModel).where(DagModel.bundle_name == "pages"))
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """A run that a page started, as Airflow was asked for it."""
+
+    user: str
+    dag_id: str
+    conf: dict[str, Any]
+    run_id: str | None
+
+
+@pytest.fixture
+def triggered(monkeypatch: pytest.MonkeyPatch) -> list[Triggered]:
+    """The runs that pages start, which Airflow takes and does not run."""
+    runs: list[Triggered] = []
+
+    def trigger(
+        dag_id: str, *, triggering_user_name: str, conf: Any, run_id: str | None, **_: Any
+    ) -> SimpleNamespace:
+        runs.append(Triggered(triggering_user_name, dag_id, conf, run_id))
+        return SimpleNamespace(run_id=run_id or "manual__1")
+
+    monkeypatch.setattr(start_runs, "trigger_dag", trigger)
+    return runs
 
 
 @pytest.fixture

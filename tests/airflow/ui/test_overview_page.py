@@ -33,6 +33,7 @@ def test_the_overview_of_an_airflow_in_order(
     beats(*RUNNING)
     dags("west_holdings", next_run=datetime(2030, 1, 2, 9, 30, tzinfo=UTC))
     dags("item_creation", timetable_summary="None")
+    dags("dcb_place_request", timetable_summary="None", description="Places a request")
     dags("not_ours", tag="other")
     ran(
         "west_holdings",
@@ -50,7 +51,10 @@ def test_the_overview_of_an_airflow_in_order(
     assert west.xpath(".//time/@datetime")[1] == "2030-01-02T09:30:00+00:00"
     (items,) = page.xpath("//section[@aria-labelledby='jobs']//tr[th/a='item_creation']")
     assert "none yet" in items.text_content()
-    assert "when somebody starts it" in items.text_content()
+    assert "when a file of its folder arrives" in items.text_content()
+    (placing,) = page.xpath("//section[@aria-labelledby='jobs']//tr[th/a='dcb_place_request']")
+    assert "when somebody starts it" in placing.text_content()
+    assert "Places a request" in placing.xpath("th")[0].text_content(), "what it is for"
     assert "not_ours" not in page.text_content()
     assert "ZZMAIN.2026-11-29.mrc" in words(page, "delivery")
     assert "1.2 MB" in words(page, "delivery")

@@ -14,7 +14,6 @@ from alma_airflow.ui import dcb_systems, placing
 from alma_etl.dcb.conf import read_place
 from alma_etl.dcb.settings import NoDcbSettings
 from alma_etl.dcb.store import DcbStore
-from alma_etl.jobs.ledger_reading import RunKey
 from tests.airflow.ui.conftest import HOSTILE, headers_of
 from tests.unit.dcb.records import START, new_request
 from tests.unit.dcb.sides_world import PATRON, Almas, SandboxSide, two_sandboxes
@@ -53,19 +52,6 @@ def almas(
     found.close()
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any], str]]:
-    """The runs that were started: DAG, conf, run id."""
-    runs: list[tuple[str, dict[str, Any], str]] = []
-
-    def start(user: Any, dag_id: str, conf: Any, *, run_id: str) -> RunKey:
-        runs.append((dag_id, dict(conf), run_id))
-        return RunKey(dag_id, run_id)
-
-    monkeypatch.setattr(placing, "start_run", start)
-    return runs
-
-
 def send(
     server: TestClient, login: Any, page: html.HtmlElement, status: int, **fields: str
 ) -> html.HtmlElement:
@@ -97,14 +83,14 @@ def test_the_form_lists_the_systems_and_asks_no_alma(server: TestClient, login: 
     for side in (almas.lender, almas.borrower):
         side.control("DELETE", "log")
     page = opened(server, login)
-    assert options(page, "supplier_system") == ["LENDER", "BORROWER"]
+    assert options(page, "supplier_system") == ["", "LENDER", "BORROWER"]
     assert options(page, "pickup_system") == ["", "LENDER", "BORROWER"]
     assert not page.xpath("//input[@name='user_id']")
     assert [side.control("GET", "log")["entries"] for side in (almas.lender, almas.borrower)] == [[], []]
 
 
 def test_a_book_is_found_shown_and_asked_for(
-    server: TestClient, login: Any, almas: Almas, started: Any
+    server: TestClient, login: Any, almas: Almas, triggered: Any
 ) -> None:
     book = almas.book()
     for side in (almas.lender, almas.borrower):
@@ -118,15 +104,15 @@ def test_a_book_is_found_shown_and_asked_for(
     assert "SCI" in options(page, "pickup_library")
     page = send(server, login, page, 422, do="send", user_id="", pickup_library="SCI")
     assert "user_id" in text(page.xpath("//ul[@role='alert']")[0])
-    assert started == []
+    assert triggered == []
     calls = [len(side.control("GET", "log")["entries"]) for side in (almas.lender, almas.borrower)]
     assert calls == [2, 1], "what was found is remembered"
     for _ in range(2):  # sent twice
         answer = send(server, login, page, 303, do="send", user_id=PATRON, pickup_library="SCI")
-    (dag_id, conf, run_id), again = started
-    assert again == (dag_id, conf, run_id)
-    assert dag_id == "dcb_place_request"
-    assert {name: value for name, value in conf.items() if name != "pr_id"} == {
+    run, again = triggered
+    assert again == run, "Airflow takes the second for the first"
+    assert (run.user, run.dag_id) == ("staff", "dcb_place_request")
+    assert {name: value for name, value in run.conf.items() if name != "pr_id"} == {
         "supplier_system": "LENDER",
         "item_barcode": book.barcode,
         "borrower_system": "BORROWER",
@@ -135,12 +121,12 @@ def test_a_book_is_found_shown_and_asked_for(
         "workflow": "RET-STD",
         "dry_run": False,
     }
-    place = read_place({name: value for name, value in conf.items() if name != "dry_run"}, almas.settings)
-    assert answer.get("location") == f"/alma/requests/{place.pr_id}?placing={run_id}"
+    place = read_place({name: value for name, value in run.conf.items() if name != "dry_run"}, almas.settings)
+    assert answer.get("location") == f"/alma/requests/{place.pr_id}?placing={run.run_id}"
 
 
 def test_another_book_than_the_one_shown_is_shown_first(
-    server: TestClient, login: Any, almas: Almas, started: Any
+    server: TestClient, login: Any, almas: Almas, triggered: Any
 ) -> None:
     first, second = almas.lender.lendable(almas.alma("alma_default"))[:2]
     page = send(server, login, opened(server, login), 200, **FIND, item_barcode=first.barcode)
@@ -148,9 +134,9 @@ def test_another_book_than_the_one_shown_is_shown_first(
     page = send(server, login, page, 422, item_barcode=second.barcode, **sent)
     assert "Look at the book first" in text(page)
     assert second.barcode in text(page.xpath("//section[@aria-labelledby='book']")[0])
-    assert started == []
+    assert triggered == []
     send(server, login, page, 303, **sent)
-    assert started[0][1]["item_barcode"] == second.barcode
+    assert triggered[0].conf["item_barcode"] == second.barcode
 
 
 def test_a_book_that_is_not_in_place_says_so_and_one_that_is_nowhere_too(
@@ -179,7 +165,7 @@ def test_an_alma_that_does_not_answer_is_a_sentence(server: TestClient, login: A
 
 
 def test_an_id_that_is_used_is_refused(
-    server: TestClient, login: Any, almas: Almas, started: Any, store: str
+    server: TestClient, login: Any, almas: Almas, triggered: Any, store: str
 ) -> None:
     with DcbStore(store) as dcb:
         dcb.add(new_request("PR-1"), START)
@@ -188,18 +174,18 @@ def test_an_id_that_is_used_is_refused(
     page = send(server, login, page, 422, pr_id="PR-1", **sent)
     assert "the request PR-1 is there already" in text(page)
     send(server, login, page, 303, pr_id="PR-2", **sent)
-    assert started[0][1]["pr_id"] == "PR-2"
+    assert triggered[0].conf["pr_id"] == "PR-2"
 
 
 def test_where_the_dag_is_paused_nothing_is_sent(
-    server: TestClient, login: Any, almas: Almas, started: Any, dags: Any
+    server: TestClient, login: Any, almas: Almas, triggered: Any, dags: Any
 ) -> None:
     dags("dcb_place_request", paused=True)
     page = send(server, login, opened(server, login), 200, **FIND, item_barcode=almas.book().barcode)
     page = send(server, login, page, 422, do="send", user_id=PATRON, pickup_library="SCI")
     assert "dcb_place_request is paused in Airflow" in text(page)
     assert page.xpath("//input[@name='user_id']/@value") == [PATRON], "what was filled in stays"
-    assert started == []
+    assert triggered == []
 
 
 def test_without_settings_the_page_says_what_to_make(

@@ -16,8 +16,7 @@ from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.settings import shipped_settings
 from alma_etl.dcb.store import Alert, DcbStore, LegRecord
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.ledger_reading import RunKey
-from tests.airflow.ui.conftest import HOSTILE, counted_queries, headers_of
+from tests.airflow.ui.conftest import HOSTILE, Triggered, counted_queries, headers_of
 from tests.unit.dcb.records import HOUR, START, new_request, play
 
 PAGE = "/alma/requests"
@@ -230,15 +229,8 @@ def test_a_side_gets_other_ids(server: TestClient, login: Any, dcb: DcbStore) ->
 
 
 def test_cancel_starts_a_run_once_however_often_it_is_sent(
-    server: TestClient, login: Any, dcb: DcbStore, monkeypatch: pytest.MonkeyPatch
+    server: TestClient, login: Any, dcb: DcbStore, triggered: list[Triggered]
 ) -> None:
-    started = []
-
-    def start(user: Any, dag_id: str, conf: Any, *, run_id: str) -> RunKey:
-        started.append((user.get_name(), dag_id, conf, run_id))
-        return RunKey(dag_id, run_id)
-
-    monkeypatch.setattr(request_actions, "start_run", start)
     add(dcb)
     page = shown(server, login, f"{PAGE}/PR-1")
     reasons = form(page, "/cancel").inputs["reason"].value_options
@@ -247,9 +239,9 @@ def test_cancel_starts_a_run_once_however_often_it_is_sent(
         status, _, to = send(server, login, page, "/cancel", reason=reasons[1])
     conf = {"pr_id": "PR-1", "reason": "CancelledAtPatronRequest", "dry_run": False}
     assert status == 303
-    assert [each[:3] for each in started] == [("staff", "dcb_cancel_request", conf)] * 2
-    (run_id,) = {each[3] for each in started}
-    assert to == f"{PAGE}/PR-1?cancelling={run_id}"
+    run, again = triggered
+    assert again == run == Triggered("staff", "dcb_cancel_request", conf, run.run_id)
+    assert to == f"{PAGE}/PR-1?cancelling={run.run_id}"
     assert "A cancellation was started: its run" in text(shown(server, login, to))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from airflow.models.connection import Connection
+from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.pool import Pool
 from airflow.utils.session import create_session
@@ -19,7 +20,7 @@ from alma_airflow.ui import set_up
 from alma_airflow.ui.forms import TOKEN
 from alma_etl.jobs.ledger_reading import RunRecord
 from alma_etl.store.upgrade import VERSION_TABLE
-from tests.airflow.ui.conftest import HOSTILE, counted_queries, headers_of
+from tests.airflow.ui.conftest import HOSTILE, Triggered, counted_queries, headers_of
 
 PAGE = "/alma/set-up"
 OURS = {"Origin": "http://localhost:8080"}
@@ -136,9 +137,24 @@ def test_a_store_of_another_version_and_a_pool_without_slots_are_said(
     assert "The pool alma_api has no slots" in attention
 
 
-def test_a_paused_check_says_that_it_waits(server: TestClient, login: Any, store: str, dags: Any) -> None:
-    dags("alma_health_check", paused=True)
-    assert "is paused" in words(shown(server, login), "alma_health_check")
+def test_a_paused_check_has_no_button_and_is_not_started(
+    server: TestClient, login: Any, store: str, dags: Any, triggered: list[Triggered]
+) -> None:
+    dags("alma_health_check")
+    (form,) = shown(server, login).xpath("//form[@action='/alma/set-up/alma_health_check']")
+    data = {TOKEN: form.xpath(f".//input[@name='{TOKEN}']/@value")[0]}
+    with create_session() as session:
+        session.get_one(DagModel, "alma_health_check").is_paused = True
+    answer = server.post(form.get("action"), data=data, headers=login | OURS)
+    assert answer.status_code == 409
+    page = html.fromstring(answer.text)
+    assert (
+        "is paused in Airflow, so that nothing was started"
+        in page.xpath("//ul[@role='alert']")[0].text_content()
+    )
+    assert "is paused: switch it on" in words(page, "alma_health_check")
+    assert page.xpath("//form") == []
+    assert triggered == []
 
 
 def test_who_may_not_see_a_check_reads_nothing_of_it_and_a_viewer_gets_no_button(
@@ -155,16 +171,14 @@ def test_who_may_not_see_a_check_reads_nothing_of_it_and_a_viewer_gets_no_button
 
 
 def test_the_button_starts_a_check_and_says_so(
-    server: TestClient, login: Any, store: str, checks: None, monkeypatch: pytest.MonkeyPatch
+    server: TestClient, login: Any, store: str, checks: None, triggered: list[Triggered]
 ) -> None:
-    started: list[Any] = []
-    monkeypatch.setattr(set_up, "start_run", lambda user, *given: started.append((user.get_name(), *given)))
     page = shown(server, login)
     (form,) = page.xpath("//form[@action='/alma/set-up/alma_health_check']")
     data = {TOKEN: form.xpath(f".//input[@name='{TOKEN}']/@value")[0]}
     answer = server.post(form.get("action"), data=data, headers=login | OURS)
     assert answer.status_code == 303
-    assert started == [("staff", "alma_health_check", {})]
+    assert triggered == [Triggered("staff", "alma_health_check", {}, None)]
     assert "alma_health_check was started" in shown(server, login, answer.headers["location"]).text_content()
     for path, headers, status in (
         ("alma_health_check", headers_of("VIEWER") | OURS, 403),
@@ -172,7 +186,7 @@ def test_the_button_starts_a_check_and_says_so(
         ("alma_health_check", login, 403),  # from elsewhere
     ):
         assert server.post(f"{PAGE}/{path}", data=data, headers=headers).status_code == status, path
-    assert len(started) == 1
+    assert len(triggered) == 1
 
 
 def test_only_checks_are_started(server: TestClient, login: Any, store: str, dags: Any) -> None:
@@ -187,9 +201,8 @@ def test_only_checks_are_started(server: TestClient, login: Any, store: str, dag
 
 
 def test_no_second_run_is_started_while_one_waits(
-    server: TestClient, login: Any, store: str, checks: None, monkeypatch: pytest.MonkeyPatch
+    server: TestClient, login: Any, store: str, checks: None, triggered: list[Triggered]
 ) -> None:
-    monkeypatch.setattr(set_up, "start_run", lambda *_: pytest.fail("a second run"))
     page = shown(server, login)
     (form,) = page.xpath("//form[@action='/alma/set-up/alma_health_check']")
     data = {TOKEN: form.xpath(f".//input[@name='{TOKEN}']/@value")[0]}
@@ -208,6 +221,7 @@ def test_no_second_run_is_started_while_one_waits(
     finally:
         with create_session() as session:
             session.execute(delete(DagRun).where(DagRun.run_id == "manual__1"))
+    assert triggered == []
 
 
 def test_hostile_findings_appear_as_text(server: TestClient, login: Any, ran: Any, checks: None) -> None:

@@ -31,5 +31,5 @@ def test_many_bars_have_few_labels():
     bars = {str(number): (12_345, 0) for number in range(100)}
     chart = stacked_bars("Hours", SERIES, bars)
     assert len(chart.below) <= 8
-    assert chart.beside[1].text == "13,000"
+    assert chart.beside[1].text == "13k"
     assert chart.pieces[0].title == "0, good: 12,345"
