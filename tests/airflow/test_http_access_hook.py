@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from alma_airflow.hooks.http import http_access
+from alma_airflow.hooks.http import http_access, web_hook_url
 from alma_etl.errors import InputProblem
 from alma_etl.remote.service import HttpAccess
 
@@ -71,3 +71,19 @@ def test_a_connection_that_cannot_be_used(connect: Any, given: dict[str, Any], w
 def test_a_connection_that_is_not_there() -> None:
     with pytest.raises(InputProblem, match="no connection no_such_service"):
         http_access("no_such_service")
+
+
+def test_the_address_of_a_web_hook_is_the_password_and_is_never_said(connect: Any) -> None:
+    connect({"password": f"https://hooks.example.org/{SECRET}"})
+    assert web_hook_url("some_service") == f"https://hooks.example.org/{SECRET}"
+    for given in (
+        {"password": SECRET},
+        {"password": ""},
+        {"conn_type": "alma", "password": f"https://{SECRET}"},
+    ):
+        connect(given)
+        with pytest.raises(InputProblem, match="some_service") as refused:
+            web_hook_url("some_service")
+        assert SECRET not in str(refused.value)
+    with pytest.raises(InputProblem, match="There is no connection nowhere of type http"):
+        web_hook_url("nowhere")

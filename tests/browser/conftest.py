@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -71,6 +72,13 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield new_page
     for context in contexts:
         context.close()
+
+
+def store_url(stack: RealStack) -> str:
+    """The state store of the stack."""
+    where = stack.addresses
+    login = f"{where.database_user}:{quote(where.database_password, safe='')}"
+    return f"postgresql+psycopg://{login}@{where.database}/alma_etl"
 
 
 def log_in(page: Page, stack: RealStack, password: str) -> None:

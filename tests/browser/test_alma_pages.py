@@ -211,5 +211,6 @@ def test_a_check_of_the_set_up_is_run_from_its_page(stack: RealStack, watched: O
     ended = {stack.wait_for_end("alma_health_check", each["dag_run_id"]) for each in runs}
     page.goto(address(stack, "/alma/set-up"))
     assert ended == {"success"}, checked.inner_text()
+    checked.locator("summary").click()
     expect(checked.get_by_role("row", name=re.compile("alma_default.*answers.*SANDBOX"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("^alma_default healthy"))).to_be_visible()

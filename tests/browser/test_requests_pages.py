@@ -3,13 +3,12 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from alma_etl.dcb.store import Alert, DcbStore
-from tests.browser.conftest import serious_problems
+from tests.browser.conftest import serious_problems, store_url
 from tests.browser.test_placing import book_in_place
 from tests.local.stack.real import RealStack
 
@@ -18,18 +17,18 @@ pytestmark = pytest.mark.timeout(900)
 PR_ID = "browser-request-2"
 
 
-def store_url(stack: RealStack) -> str:
-    """The state store of the stack."""
-    where = stack.addresses
-    login = f"{where.database_user}:{quote(where.database_password, safe='')}"
-    return f"postgresql+psycopg://{login}@{where.database}/alma_etl"
+def end_of(stack: RealStack, dag_id: str) -> str:
+    """The state in which the one run of a DAG for the request ended."""
+    runs = stack.api.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
+    (run,) = (each["dag_run_id"] for each in runs if each["conf"]["pr_id"] == PR_ID)
+    return stack.wait_for_end(dag_id, run)
 
 
 def test_a_request_is_placed_acknowledged_and_cancelled_on_its_pages(
     stack: RealStack, watched: Callable[..., Page], shoot: Callable[[Page | Locator, str], None]
 ) -> None:
     book = book_in_place(stack)
-    page = watched(width=1100, height=1000)
+    page = watched(width=1200, height=1000)
     page.goto(f"{stack.addresses.ui}/alma/requests")
     page.get_by_role("link", name="Place a request").click()
     page.locator("[name=supplier_system]").select_option("LENDER")
@@ -47,22 +46,19 @@ def test_a_request_is_placed_acknowledged_and_cancelled_on_its_pages(
     shoot(page, "page-place")
     page.get_by_role("button", name="Send the request").click()
     page.wait_for_url(re.compile(rf"/alma/requests/{PR_ID}\?placing="))
-    (run,) = (
-        each["dag_run_id"]
-        for each in stack.api.call("GET", "dags/dcb_place_request/dagRuns")["dag_runs"]
-        if each["conf"]["pr_id"] == PR_ID
-    )
-    assert stack.wait_for_end("dcb_place_request", run) == "success"
+    assert end_of(stack, "dcb_place_request") == "success"
 
     page.goto(f"{stack.addresses.ui}/alma/requests?search={book['item_data']['barcode']}")
-    page.get_by_role("link", name=PR_ID).click()
+    page.get_by_role("link", name=title).click()
     expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
     expect(page.get_by_text("placed for the patron, not sent yet", exact=False).first).to_be_visible()
     assert "patron002" not in page.content()
 
     with DcbStore(store_url(stack)) as store:
         store.open_alert(Alert(f"TXN_ERROR:{PR_ID}", "TXN_ERROR", "warning", PR_ID), datetime.now(UTC))
-    page.reload()
+    page.goto(f"{stack.addresses.ui}/alma/requests")
+    shoot(page, "page-requests")
+    page.get_by_role("region", name="What needs somebody").get_by_role("link", name=PR_ID).click()
     alerts = page.get_by_role("region", name="Open alerts")
     alerts.get_by_label("Remark").fill("Called the library")
     alerts.get_by_role("button", name="Acknowledge").click()
@@ -72,12 +68,7 @@ def test_a_request_is_placed_acknowledged_and_cancelled_on_its_pages(
 
     page.get_by_role("button", name="Cancel the request").click()
     page.get_by_role("link", name="its run").wait_for()
-    (run,) = (
-        each["dag_run_id"]
-        for each in stack.api.call("GET", "dags/dcb_cancel_request/dagRuns")["dag_runs"]
-        if each["conf"]["pr_id"] == PR_ID
-    )
-    assert stack.wait_for_end("dcb_cancel_request", run) == "success"
+    assert end_of(stack, "dcb_cancel_request") == "success"
     page.reload()
     expect(page.get_by_text("CANCELLED").first).to_be_visible()
     page.set_viewport_size({"width": 390, "height": 800})

@@ -11,6 +11,7 @@ from alma_etl.dcb.settings import SETTINGS as DCB
 from alma_etl.dcb.settings import DcbSettings, NoDcbSettings, read_dcb_settings
 from alma_etl.errors import InputProblem
 from alma_etl.health.house import BUCKET_ERRORS, said
+from alma_etl.health.notify import NOTIFY
 from alma_etl.items.profiles import SETTINGS as ITEMS
 from alma_etl.jobs.settings_files import SettingsFile
 from alma_etl.jobs.setup_checks import UNREAD, SetupCheck, SetupRows
@@ -115,7 +116,7 @@ def _check_file(file: SettingsFile[Any], read: Callable[[], Any], there: bool, r
 
 def _check_names(there: set[str], rows: SetupRows) -> None:
     """A file that nobody reads, and whose name is nearly that of one that is read."""
-    known = {each.key for each in FILES}
+    known = {NOTIFY, *(each.key for each in FILES)}
     for key in sorted(there - known):
         near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.85)
         if near:

@@ -44,7 +44,7 @@ class Column:
     """A column of a table. `by`: what it sorts by, which is never NULL; None: it cannot be sorted by.
 
     `kind`: text, code, number, time, state or outcome; `cell` makes the text for a download from the row, by default
-    the value of this name.
+    the value of this name; `shown`: it has a heading on the page, not in the download alone.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Column:
     by: ColumnElement[Any] | None = None
     kind: str = "text"
     cell: Callable[[Row[Any]], Any] | None = None
+    shown: bool = True
 
     def text(self, row: Row[Any]) -> str:
         """The cell in a download."""
@@ -167,7 +168,7 @@ class Listing:
             total = connection.execute(_counted(self._filtered(state))).scalar_one()
         return TablePage(
             rows=rows,
-            headings=[self._heading(each, state) for each in self.columns],
+            headings=[self._heading(each, state) for each in self.columns if each.shown],
             fields=[FilterField(each, state.filters.get(each.name, "")) for each in self.filters],
             sort=state.sort if state.sort != self.sort else "",
             total=min(total, COUNTED_TO),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, tuple_
 
+from alma_etl.counted import counted
 from alma_etl.jobs.ledger_reading import JobRun, RunKey, RunRecord, job_run
 from alma_etl.store.ledger_models import record_table, run_table
 from alma_etl.store.upgrade import UPGRADE, StoreVersion, store_version
@@ -27,6 +28,12 @@ _STATES: Mapping[str, tuple[str, Tone]] = {
 }
 _NOT_NAMED = Word("not checked", "plain", "No settings name it, and no job called it in the last 30 days.")
 _NOT_YET = Word("not checked", "plain", "No check has run yet whose findings are kept.")
+
+_OPTIONAL: Mapping[str, Word] = {
+    "west_sftp": Word("not set up", "plain", "Optional: a copy of each delivery by SFTP."),
+    "smtp_default": Word("not set up", "plain", "Optional: mail."),
+}
+"""The connections of which a check says nothing where they are not there."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +160,22 @@ def _systems(rows: Iterable[RunRecord], conn_ids: Iterable[str]) -> list[Checked
     found = [
         CheckedSystem(
             name,
-            Word(*_STATES.get(min(each, key=_rank).outcome, ("not known", "wait"))),
+            Word(
+                *_STATES.get(min(each, key=_rank).outcome, ("not known", "wait")),
+                f"{counted(len(each), 'check')} passed.",
+            ),
             [row for row in each if row.outcome != "ok"],
         )
         for name, each in by_name.items()
     ]
     found.sort(key=lambda each: each.name.casefold())
     unchecked = _NOT_NAMED if by_name else _NOT_YET
-    return [*found, *(CheckedSystem(each, unchecked, []) for each in sorted(set(conn_ids) - set(by_name)))]
+    optional = _OPTIONAL if by_name else {}
+    return [
+        *found,
+        *(CheckedSystem(each, unchecked, []) for each in sorted(set(conn_ids) - set(by_name))),
+        *(CheckedSystem(*each, []) for each in optional.items() if each[0] not in by_name),
+    ]
 
 
 def _of_the_house(version: StoreVersion, pool: PoolSlots | None) -> list[ToDo]:

@@ -1,5 +1,6 @@
 """Connections of type `http`: mod-dcb, dcb-service, the receivers of webhooks."""
 
+import re
 from typing import Any
 
 from airflow.sdk.log import mask_secret
@@ -41,6 +42,24 @@ def http_access(conn_id: str) -> HttpAccess:
     return HttpAccess(
         url, client_id=connection.login, client_secret=secret, token_url=token_url, timeout=timeout
     )
+
+
+def web_hook_url(conn_id: str) -> str:
+    """The address of a web hook, such as Slack's or Teams': a secret, and so the password of a connection of type http.
+
+    Raises InputProblem, without the address, for a connection that has none.
+    """
+    connection = find_connection(conn_id)
+    if connection is None or connection.conn_type != "http":
+        raise InputProblem(f"There is no connection {conn_id} of type http: create it for the web hook")
+    url = (connection.password or "").strip()
+    if url:
+        mask_secret(url)
+    if not re.match(r"https?://[^\s/]", url):
+        raise InputProblem(
+            f"The password of the connection {conn_id} is no address of a web hook: https://..."
+        )
+    return url
 
 
 def _timeout(conn_id: str, given: Any) -> float:

@@ -11,7 +11,7 @@ from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Context
 
 from alma_airflow.hooks.alma import AlmaHook, alma_settings, is_known_sandbox
-from alma_airflow.hooks.http import http_access
+from alma_airflow.hooks.http import http_access, web_hook_url
 from alma_airflow.hooks.ledger import open_ledger
 from alma_airflow.hooks.store import find_connection, open_bucket, redis_url, store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
@@ -22,6 +22,7 @@ from alma_etl.errors import InputProblem
 from alma_etl.health.almas import AlmaAccess, check_answers, check_quota, check_rights
 from alma_etl.health.connections import OptionalPart, check_optional, check_services
 from alma_etl.health.house import BUCKET_ERRORS, check_bucket, check_limiter, check_store
+from alma_etl.health.notify import check_notify
 from alma_etl.health.report import WORDS, as_rows, health_problems, health_verdict, result_of
 from alma_etl.health.settings import Installation, check_settings
 from alma_etl.jobs.ledger import Results, run_artefacts
@@ -63,6 +64,7 @@ class CheckConnections(HealthOperator):
         checks += check_answers(settings.almas().keys() | _seen(), alma_access)
         checks += check_services(settings.services(), http_access)
         checks += check_optional(_optional())
+        checks += check_notify(folder.bucket, web_hook_url)
         return as_rows(checks)
 
 

@@ -16,6 +16,7 @@ from alma_airflow.ui.start_runs import new_form_id
 from alma_airflow.ui.store_reading import dcb_store, reading
 from alma_etl.dcb.machine.vocabulary import Role
 from alma_etl.dcb.store import LegRecord
+from alma_etl.dcb.store.rows import OURS
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.views.request_story import RequestStory, request_story
 from alma_etl.views.requests import board, requests, runs_about
@@ -51,6 +52,7 @@ def board_page(request: Request, user: CurrentUser, *, status: int = 200, proble
         problem=problem,
         view=view,
         table_page=table,
+        ours=OURS,
         may_decide=can_start_runs(user, SYNC),
         may_place=can_start_runs(user, PLACE),
     )

@@ -6,14 +6,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from alma_airflow.ui import listening, pages
+from alma_airflow.ui.forms import TOKEN, form_token
 from alma_airflow.ui.menu import MENU
-from tests.airflow.ui.conftest import ROLES, FakeBucket, headers_of
+from tests.airflow.ui.conftest import ROLES, FakeBucket, Triggered, headers_of
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PATHS = [
@@ -64,6 +67,12 @@ PATHS = [
     "runs/west_holdings/x/download?key=" + "x" * 5000,
     "requests?status=%00&needs=x&search=%ff%00&after=AAAA",
     "requests.csv?search=%00",
+    "deliveries?sort=%00&kind=%ff&after=AAAA&search=" + "x" * 5000,
+    "deliveries.csv?kind=%00&sort=--",
+    "budget?x=%00",
+    "set-up?started=%00",
+    "set-up/%00",
+    "set-up/no_such_dag",
     "requests/%00",
     "requests/%ff",
     "requests/" + "x" * 65,
@@ -216,13 +225,125 @@ def test_a_viewer_may_look_and_not_act(server: TestClient, role: str) -> None:
             assert answer.status_code == 403, (method, path)
 
 
-def test_what_changes_something_asks_for_more_than_to_look() -> None:
-    """The guards of routes that change something ask to start runs: their names say so."""
+POSTS = {"dag_id": "alma_health_check", "area": "items", "pr_id": "PR-1", "held": "0" * 32}
+"""Values of a path with which a POST gets as far as it can."""
+
+
+def posts() -> list[str]:
+    """The path of everything that changes something."""
+    found = []
     for route in pages.app.routes:
         assert isinstance(route, APIRoute)
         if route.methods - {"GET", "HEAD"} and not route.path.startswith("/webhooks/"):
-            asked = {each.call.__qualname__ for each in route.dependant.dependencies if each.call}
-            assert any(name.startswith("posted") for name in asked), route.path
+            assert route.methods == {"POST"}, route.path
+            found.append(route.path.format_map(POSTS))
+    return found
+
+
+def send(server: TestClient, path: str, role: str, **changed: str | None) -> int:
+    """The status with which an empty form is answered that has everything else: login, origin, token."""
+    user = SimpleAuthManagerUser(username="staff", role=role)
+    asked: dict[str, str | None] = {
+        "origin": "http://localhost:8080",
+        "token": form_token(user, path),
+        **changed,
+    }
+    headers = headers_of(role) | ({"Origin": asked["origin"]} if asked["origin"] else {})
+    data = {TOKEN: asked["token"]} if asked["token"] else {"other": "field"}
+    return server.post(f"/alma{path}", headers=headers, data=data).status_code
+
+
+def test_a_viewer_may_act_nowhere_even_with_a_valid_form(
+    server: TestClient, bucket: FakeBucket, triggered: list[Triggered]
+) -> None:
+    assert len(posts()) > 8
+    for path in posts():
+        assert send(server, path, "VIEWER") == 403, path
+        assert send(server, path, "USER") in (303, 404, 409, 422), f"{path}: nobody may act at all"
+
+
+def test_every_form_needs_its_own_token_and_our_origin(
+    server: TestClient, bucket: FakeBucket, triggered: list[Triggered]
+) -> None:
+    admin = SimpleAuthManagerUser(username="staff", role="ADMIN")
+    other = SimpleAuthManagerUser(username="other", role="ADMIN")
+    for path in posts():
+        for changed in (
+            {"origin": None},
+            {"origin": "null"},
+            {"origin": "https://elsewhere.example"},
+            {"token": None},
+            {"token": "x"},
+            {"token": form_token(admin, f"{path}x")},
+            {"token": form_token(other, path)},
+        ):
+            assert send(server, path, "ADMIN", **changed) == 403, (path, changed)
+    assert triggered == []
+
+
+WORDS = st.text(max_size=40) | st.sampled_from(
+    [
+        "..",
+        ".",
+        "%00",
+        "\0",
+        "\ufeff",
+        "\u202e",
+        "-1",
+        "9" * 40,
+        "W10",
+        "WzFd",
+        "x" * 5000,
+        "a/../b",
+        "{pr_id}",
+        "'--",
+    ]
+)
+NAMES = st.sampled_from(
+    ["sort", "after", "before", "search", "state", "status", "outcome", "symbol", "reason", "kind", "needs", "profile",
+     "key", "version", "placing", "cancelling", "started", "challenge", "row"]
+) | st.text(max_size=10)  # fmt: skip
+
+
+@given(st.data())
+@settings_of_hypothesis(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@pytest.mark.heavy
+def test_no_path_and_no_query_is_answered_with_500(
+    server: TestClient, login: Any, bucket: FakeBucket, triggered: list[Triggered], data: st.DataObject
+) -> None:
+    """Every route, with ids and a query string that nobody has in mind, by somebody who may do everything."""
+    route = data.draw(st.sampled_from([each for each in pages.app.routes if isinstance(each, APIRoute)]))
+    path = route.path
+    for name in route.param_convertors:
+        path = path.replace("{" + name + "}", _quoted(data.draw(WORDS)))
+    query = "&".join(
+        f"{_quoted(name)}={_quoted(value)}"
+        for name, value in data.draw(st.lists(st.tuples(NAMES, WORDS), max_size=4))
+    )
+    for method in route.methods:
+        answer = server.request(method, f"/alma{path}?{query}", headers=login)
+        assert answer.status_code < 500, (method, path, query, answer.status_code)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"%ff%fe=%00&&&=;" * 50),
+        ("application/x-www-form-urlencoded", b"x=1&" * 6_000),
+        ("multipart/form-data", b"--x"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="form_token"; filename="\0"\r\n\r\nx',
+        ),
+        ("application/json", b'{"form_token": 1}'),
+        ("text/plain; charset=no-such", b"\xff"),
+    ],
+)
+def test_no_body_of_a_form_breaks_a_page(server: TestClient, login: Any, kind: str, body: bytes) -> None:
+    headers = login | {"Origin": "http://localhost:8080", "Content-Type": kind}
+    for path in posts():
+        assert server.post(f"/alma{path}", headers=headers, content=body).status_code in (400, 403), path
 
 
 def test_a_bucket_that_is_away_is_no_broken_airflow(

@@ -89,20 +89,22 @@ def test_the_board_has_what_is_open_the_counts_and_every_request(
         "FINALISED over, all is cleaned up 1",
     ]
     rows = [text(row) for row in page.xpath("//section[@aria-labelledby='requests']//tbody/tr")]
-    assert rows[0].startswith("PR-1 Annals REQUEST_PLACED_AT_SUPPLYING_AGENCY asked for at the lender 1 ")
-    assert rows[1].startswith("PR-2")
+    assert rows[0].startswith("Annals PR-1 REQUEST_PLACED_AT_SUPPLYING_AGENCY asked for at the lender 1 ")
+    assert rows[1].startswith("Without a title PR-2")
 
 
 def test_requests_are_found_filtered_and_downloaded(server: TestClient, login: Any, dcb: DcbStore) -> None:
     add(dcb, "PR-1", "Annals")
     add(dcb, "PR-2", "Other")
     page = shown(server, login, f"{PAGE}?search=31-PR-2")
-    assert page.xpath("//tbody//td[@data-label='Request']//code/bdi/text()") == ["PR-2"]
+    assert page.xpath("//section[@aria-labelledby='requests']//tbody//code[@class='note']/bdi/text()") == [
+        "PR-2"
+    ]
     (address,) = page.xpath("//a[normalize-space()='Download as CSV']/@href")
     (row,) = csv.DictReader(io.StringIO(server.get(address, headers=login).text))
     assert (row["pr_id"], row["title"], row["barcode"]) == ("PR-2", "Other", "31-PR-2")
     assert "patron-1" not in str(row)
-    assert shown(server, login, f"{PAGE}?status=LOANED").xpath("//td[@data-label='Request']") == []
+    assert shown(server, login, f"{PAGE}?status=LOANED").xpath("//td[@data-label='Barcode']") == []
 
 
 def test_the_page_of_a_request_has_its_sides_and_its_timeline(

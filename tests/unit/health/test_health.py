@@ -20,6 +20,7 @@ from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.health.almas import AlmaAccess, check_answers, check_quota, check_rights
 from alma_etl.health.connections import OptionalPart, check_optional, check_services
 from alma_etl.health.house import check_bucket, check_limiter, check_store
+from alma_etl.health.notify import NOTIFY, check_notify
 from alma_etl.health.report import WORDS, as_rows, health_problems, health_verdict, result_of
 from alma_etl.health.settings import FILES, Installation, check_settings
 from alma_etl.jobs.settings_files import SettingsFile
@@ -48,6 +49,47 @@ def row(checks: Iterable[SetupCheck], check: str) -> SetupCheck:
 
 def everything_says_what_to_do(checks: Iterable[SetupCheck]) -> bool:
     return all(each.where and each.advice for each in checks if each.outcome in ("missing", "warning"))
+
+
+# --- notifications
+
+
+def test_who_is_to_be_notified_is_checked_and_never_makes_a_run_red(bucket: Bucket) -> None:
+    def usable(conn_id: str) -> None:
+        if conn_id != "teams":
+            raise InputProblem(f"There is no connection {conn_id}")
+
+    assert check_notify(bucket, usable) == []
+    bucket.put(
+        NOTIFY, b"web_hooks:\n- {conn_id: teams}\n- {conn_id: slack, jobs: [a]}\nmail: {to: x}\n", "text/yaml"
+    )
+    checks = check_notify(bucket, usable)
+    assert outcomes(checks) == {
+        ("settings", "settings"): "warning",
+        ("slack", "connection"): "warning",
+        ("teams", "connection"): "ok",
+    }
+    assert "sends no notifications" in row(checks, "settings").message
+    assert everything_says_what_to_do(checks)
+    assert health_problems(result_of([as_rows(checks)], NOW), {}) == []
+    assert [each.check for each in check_settings(bucket, lambda conn_id: True)[0]].count(
+        "settings_name"
+    ) == 0
+    bucket.put(NOTIFY, b"web_hooks:\n- {conn_id: teams\n", "text/yaml")
+    (check,) = check_notify(bucket, usable)
+    assert (check.outcome, "line 2" in check.message) == ("warning", True), check
+
+
+@pytest.mark.parametrize("content", [b"", b"- a\n- b\n", b"\xff", b"conn_id: [1, {conn_id: 2}]\n"])
+def test_odd_settings_of_notifications_are_a_row(bucket: Bucket, content: bytes) -> None:
+    bucket.put(NOTIFY, content, "text/yaml")
+    (check,) = check_notify(bucket, lambda conn_id: pytest.fail(conn_id))
+    assert check.outcome == "warning"
+
+
+def test_notifications_of_a_bucket_that_is_away_are_said_elsewhere(bucket: Bucket) -> None:
+    away = Bucket(Refusing(bucket.client, "get_object", "head_object", status=0), bucket.name)  # type: ignore[arg-type]
+    assert check_notify(away, lambda conn_id: None) == []
 
 
 # --- state store, limiter
