@@ -92,6 +92,8 @@ def test_findings_with_their_steps_and_each_connections_state(
         "settings": "half-configured",
         "the bucket": "healthy",
         "the limiter": "not known",
+        "west_sftp": "not set up",
+        "smtp_default": "not set up",
     }
     outcomes = page.xpath("//section[@aria-labelledby='alma_health_check']//tbody/tr/td[2]")
     assert [each.text_content() for each in outcomes] == ["missing", "unknown", "warning", "ok", "ok"]

@@ -45,6 +45,8 @@ def test_the_last_run_that_has_ended_is_shown_and_the_one_under_way_named(world)
     assert {each.name: each.state.word for each in page.systems} == {
         "alma_default": "not known",
         "alma_zone": "not checked",
+        "west_sftp": "not set up",
+        "smtp_default": "not set up",
     }
     checked(world, "r4", "ok")
     page = shown(world)
