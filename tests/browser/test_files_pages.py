@@ -1,0 +1,142 @@
+"""Somebody who loads gifts, on the page Files: uploads, and corrects what was refused until all is loaded."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from requests import HTTPError
+
+from tests.browser.conftest import serious_problems
+from tests.browser.test_placing import alma
+from tests.local.stack.real import RealStack
+
+pytestmark = pytest.mark.timeout(900)
+
+Opened = Callable[..., Page]
+Shoot = Callable[[Page | Locator, str], None]
+
+PHONE = 390
+BARCODES = "3955500000{:04}"
+
+
+@pytest.fixture(scope="module")
+def titles(stack: RealStack) -> list[str]:
+    """MMS ids of the sandbox, each title once."""
+    members = alma(stack, "/conf/sets/59000000000004401/members?limit=20")["member"]
+    return [member["id"] for member in members]
+
+
+@pytest.fixture
+def opened(stack: RealStack, watched: Opened) -> Opened:
+    """The page Files."""
+
+    def files(query: str = "", **options: Any) -> Page:
+        page = watched(**options)
+        page.goto(f"{stack.addresses.ui}/alma/files{query}")
+        return page
+
+    return files
+
+
+def choose(page: Page, name: str, body: bytes, *, dry_run: bool = False) -> None:
+    """Fill in the form of an upload."""
+    form = page.locator("form.upload").first
+    form.get_by_label("Profile").select_option("gifts")
+    form.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": body})
+    form.get_by_label("Dry run first").set_checked(dry_run)
+
+
+def upload(page: Page, name: str, body: bytes, **more: bool) -> None:
+    """Upload a file by the button, and see its page."""
+    choose(page, name, body, **more)
+    page.get_by_role("button", name="Upload", exact=True).first.click()
+
+
+def ended(page: Page, state: str) -> None:
+    """Look again until the file has this state."""
+    for _ in range(600):
+        if page.locator("main .badge").first.inner_text() == state:
+            return
+        page.wait_for_timeout(500)
+        page.reload()
+    raise AssertionError(page.locator("main").inner_text())
+
+
+def items_with(stack: RealStack, barcode: str) -> int:
+    """How many items Alma has by a barcode, as its own look-up says."""
+    try:
+        return int(alma(stack, f"/items?item_barcode={barcode}")["item_data"]["barcode"] == barcode)
+    except HTTPError:
+        return 0
+
+
+def looks_right(page: Page) -> None:
+    """Light at a desk, dark on a phone: nothing keeps people out, nothing is wider than the screen."""
+    for width, scheme in ((PHONE, "dark"), (1200, "light")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        assert serious_problems(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_rejected_rows_are_corrected_in_the_page_until_all_are_loaded(
+    stack: RealStack, opened: Opened, shoot: Shoot, titles: list[str]
+) -> None:
+    """Corrected wrongly first, then rightly; one row is left out, since the book is not there."""
+    rows = [
+        (titles[0], BARCODES.format(1), "plain"),
+        (titles[1], "39 5550000 002", 'the "blue" one, signed'),
+        ("99000000000000", BARCODES.format(3), "<b>no such title</b>"),
+        (titles[3], "", "no barcode"),
+    ]
+    body = io.StringIO()
+    csv.writer(body).writerows([("mms_id", "barcode", "public_note"), *rows])
+    page = opened(width=1200)
+    upload(page, "correct-me.csv", body.getvalue().encode())
+    ended(page, "done")
+    looks_right(page)
+    with page.expect_download() as started:
+        page.get_by_role("link", name=re.compile(r"^correct-me\..*\.rejected\.csv$")).first.click()
+    assert len(started.value.path().read_text().splitlines()) == 4
+
+    page.get_by_role("link", name="Correct the rows here").click()
+    second, third, fourth = (page.get_by_role("group", name=f"Line {line}") for line in (3, 4, 5))
+    expect(second).to_contain_text("barcode")
+    expect(second.get_by_label("public_note")).to_have_value('the "blue" one, signed')
+    expect(third).to_contain_text("bib_not_found")
+    expect(third.get_by_label("public_note")).to_have_value("<b>no such title</b>")
+    looks_right(page)
+    shoot(page, "page-files-correct")
+    second.get_by_label("barcode").fill(BARCODES.format(2))
+    second.get_by_label("public_note").fill("=1+1")
+    third.get_by_label("Leave this row out").check()
+    fourth.get_by_label("barcode").fill(BARCODES.format(1))  # that of another book
+    page.get_by_role("button", name="Upload the corrected rows").click()
+    expect(page.get_by_text("Corrects")).to_be_visible()
+    ended(page, "done")
+    assert items_with(stack, BARCODES.format(2)) == 1
+
+    page.get_by_role("link", name="Correct the rows here").click()
+    (only,) = page.get_by_role("group").all()
+    expect(only).to_contain_text("conflict")
+    only.get_by_label("barcode").fill(BARCODES.format(4))
+    page.get_by_role("button", name="Upload the corrected rows").click()
+    ended(page, "done")
+    expect(page.get_by_role("link", name="Correct the rows here")).to_have_count(0)
+    for number in (1, 2, 4):
+        assert items_with(stack, BARCODES.format(number)) == 1
+    note = alma(stack, f"/items?item_barcode={BARCODES.format(2)}")["item_data"]["public_note"]
+    assert note == "=1+1"
+
+    page.goto(f"{stack.addresses.ui}/alma/files?search=correct-me&sort=arrived_at")
+    files = page.get_by_role("region", name="Table of files").get_by_role("link", name="correct-me.csv")
+    expect(files).to_have_count(3)
+    files.first.click()
+    expect(page.get_by_text("Corrected by")).to_be_visible()
+    page.get_by_role("link", name="Correct the rows here").click()
+    expect(page.get_by_text("These rejects were corrected before.")).to_be_visible()
+    looks_right(page)
