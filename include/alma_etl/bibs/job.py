@@ -18,6 +18,7 @@ from alma_etl.bibs.rows import COLUMNS, BibOutcome
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.codes import alma_of, check_codes
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
+from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
@@ -119,7 +120,13 @@ class BibImport(FileJob[BibProfile]):
             rows = [
                 row for row in run.rows(number) if not row.get("refused") and self.row_key(row) not in made
             ]
-            return match_records(alma, run, number, rows, memory=memory, alma=target)
+            ends = self.ends_of(run, number, target).rows()
+            again = {
+                key
+                for key, end in ends.items()
+                if self.rank_of(end) < Rank.SETTLED and end["outcome"] != self.unconfirmed
+            }
+            return match_records(alma, run, number, rows, memory=memory, alma=target, again=again)
 
     def load(self, context: JobContext, number: int) -> dict[str, int]:
         """Create, merge or overlay the titles; return counts by outcome."""

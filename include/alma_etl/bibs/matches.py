@@ -2,7 +2,7 @@
 title as it was read and the record as it is to be sent."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,16 +150,31 @@ def _kept(row: Row, decision: Decision, titles: Sequence[str]) -> dict[str, Any]
     }
 
 
+def _is_refused(kept: Mapping[str, Any]) -> bool:
+    return kept["action"] == "none" and BibOutcome(kept["outcome"]).weight.rank < Rank.SETTLED
+
+
 def match_records(
-    client: AlmaClient, run: FileRun, number: int, rows: Iterable[Row], *, memory: LoadedBibs, alma: str
+    client: AlmaClient,
+    run: FileRun,
+    number: int,
+    rows: Iterable[Row],
+    *,
+    memory: LoadedBibs,
+    alma: str,
+    again: Collection[Hashable] = (),
 ) -> dict[str, int]:
     """Find the titles of records of a chunk; return the counts by what is to become of them.
 
-    What earlier attempts found is not asked again, but for what failed. Raises RemoteStop, StoreUnavailable.
+    What earlier attempts found is not asked again, but for what failed or was refused then: a person may have done
+    something about it. ``again``: records that were refused when they were written. Raises RemoteStop,
+    StoreUnavailable.
     """
     checkpoint = matches_of(run, number, alma)
     matcher = Matcher(client, run.plan().profile, memory)
-    found = dict(checkpoint.settled())
+    found = {
+        key: kept for key, kept in checkpoint.settled().items() if key not in again and not _is_refused(kept)
+    }
     waiting = [row for row in rows if STEP.key(dict(row)) not in found]
     with checkpoint:
         for row, kept in client.in_parallel(matcher.match, waiting):

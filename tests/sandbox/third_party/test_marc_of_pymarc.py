@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from pymarc import MARCReader, Record
 
+from alma_etl.bibs.carrier import disagreements
+from alma_etl.bibs.deciding import decide_alone
+from alma_etl.bibs.keys import keys_of
+from alma_etl.bibs.merging import OVERLAY, differs, merge, prepared
+from alma_etl.bibs.profiles import BibProfile
 from alma_etl.marc.files import open_marc
+from alma_etl.marc.xml import record_from_xml, xml_from_record
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -102,3 +108,22 @@ def test_they_are_read_as_pymarc_reads_them(source: Path) -> None:
     with path.open("rb") as stream:
         for row, same in zip(rows, MARCReader(stream), strict=False):
             assert fields(row.record) == fields(same), row.line
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+def test_real_records_are_merged_without_loss_and_once(source: Path, overlay: bool) -> None:
+    """Each is created and merged again, and merged twice into the one before it."""
+    (path,) = source.glob("*.utf8")
+    profile = BibProfile(match=("oclc", "019", "isbn", "issn", "system"))
+    rule = OVERLAY if overlay else profile.rule
+    before: Record | None = None
+    for row in islice(open_marc(path).rows(), COMPARED):
+        assert row.record is not None
+        decide_alone(row.record, keys_of(row.record), profile)
+        made = record_from_xml(xml_from_record(prepared(row.record)))
+        assert not differs(made, merge(made, row.record, rule)), row.line
+        if before is not None:
+            once = merge(before, row.record, rule)
+            assert not differs(once, merge(once, row.record, rule)), row.line
+            disagreements(row.record, before, keys_of(row.record), keys_of(before))
+        before = made

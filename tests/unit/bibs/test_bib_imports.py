@@ -130,6 +130,8 @@ def test_a_locked_title_is_left_alone_and_another_version_is_not_written_over(im
     late.finish()
     assert late.outcomes == ["conflict"]
     assert lines(imports.title(mine), "245") == ["245 00 $a Saved by hand"]
+    late.whole()  # cleared
+    assert late.outcomes == ["merged"]
 
 
 def locks(imports, **change):
@@ -140,6 +142,19 @@ def save(imports, mms_id):
     """Somebody saves the title in the editor."""
     whole = imports.client.bibs.whole(mms_id).value
     imports.client.bibs.update(mms_id, whole.replace(b">Old<", b">Saved by hand<"))
+
+
+def test_what_a_person_did_about_a_refusal_counts_when_the_run_is_cleared(imports):
+    one, other = (imports.add("035 __ $a (OCoLC)901", f"245 00 $a {name}") for name in ("One", "Other"))
+    run = imports.load(new(901))
+    assert run.outcomes == ["multi_match"]
+    imports.alma.delete(f"/bibs/{other}")
+    run.whole()
+    assert (run.outcomes, run.rows[0]["mms_id"]) == (["merged"], one)
+    imports.alma.forget()
+    run.whole()
+    assert run.outcomes == ["merged"]
+    assert imports.writes() == []
 
 
 def test_what_alma_does_not_take_is_said_in_its_words(imports):
@@ -257,12 +272,17 @@ def dying(patch, imports, dies_at, applied):
     deadly(imports.bucket, "put")
 
 
-def test_what_was_found_for_one_record_costs_few_calls(imports):
-    there = [f"035 __ $a (OCoLC){number}" for number in range(901, 911)]
-    for each in there:
-        imports.add(each, "245 00 $a Old")
-    imports.alma.forget()
-    run = imports.load(*(new(number) for number in range(901, 911)))
-    assert run.counts == {"merged": 10}
-    of_records = [call for call in imports.alma.calls() if "/bibs" in call["path"]]
-    assert len(of_records) == 20
+def test_what_a_record_costs(imports):
+    numbers = range(901, 911)
+    for number in numbers:
+        imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old")
+
+    def cost(*records, name):
+        imports.alma.forget()
+        run = imports.load(*records, name=name)
+        return run.counts, sum("/bibs" in call["path"] for call in imports.alma.calls())
+
+    known, unknown = [new(number) for number in numbers], [new(number - 100) for number in numbers]
+    assert cost(*known, name="a.mrc") == ({"merged": 10}, 20)
+    assert cost(*unknown, name="b.mrc") == ({"created": 10}, 30)
+    assert cost(*known, *unknown, name="c.mrc") == ({"unchanged": 20}, 20)
