@@ -4,14 +4,18 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from requests import HTTPError
 
+from alma_etl.jobs.ledger import Ledger
+from alma_etl.jobs.ledger_reading import FileVersion
 from tests.browser.conftest import serious_problems
 from tests.browser.test_placing import alma
+from tests.browser.test_requests_pages import store_url
 from tests.local.stack.real import RealStack
 
 pytestmark = pytest.mark.timeout(900)
@@ -139,4 +143,63 @@ def test_rejected_rows_are_corrected_in_the_page_until_all_are_loaded(
     expect(page.get_by_text("Corrected by")).to_be_visible()
     page.get_by_role("link", name="Correct the rows here").click()
     expect(page.get_by_text("These rejects were corrected before.")).to_be_visible()
+    looks_right(page)
+
+
+def test_what_is_no_list_is_refused_and_too_large_a_file_is_not_even_sent(
+    stack: RealStack, ui: Opened
+) -> None:
+    page = ui()  # the console notes the answer 422
+    page.goto(f"{stack.addresses.ui}/alma/files")
+    upload(page, "scan.csv", b"%PDF-1.7 scanned")
+    expect(page.get_by_role("alert")).to_contain_text("a PDF document")
+    page.goto(f"{stack.addresses.ui}/alma/files")
+    form = page.locator("form.upload").first
+    input_ = form.locator("input[type=file]")
+    largest = float(form.get_attribute("data-largest") or 0)
+    input_.evaluate(
+        """(input, size) => {
+          const files = new DataTransfer();
+          files.items.add(new File(["x"], "large.csv"));
+          Object.defineProperty(files.files[0], "size", {value: size});
+          Object.defineProperty(input, "files", {value: files.files});
+          input.dispatchEvent(new Event("change"));
+        }""",
+        largest * 1e6 + 1,
+    )
+    assert "too large" in input_.evaluate("input => input.validationMessage")
+
+
+@pytest.fixture(scope="module")
+def many(stack: RealStack) -> int:
+    """Files of long ago, more than a page of the table has."""
+    ledger = Ledger(store_url(stack))
+    for number in range(55):
+        key = f"items/incoming/copies/long-ago-{number:02}.csv"
+        came = datetime(2020, 1, 1, 8, number, tzinfo=UTC)
+        ledger.arrive(FileVersion(key, f"e@{came.isoformat()}", number, "items", "copies", came))
+        ledger.move(key, f"e@{came.isoformat()}", "ignored")
+    ledger.close()
+    return 55
+
+
+def test_files_are_filtered_sorted_paged_and_downloaded(opened: Opened, many: int) -> None:
+    page = opened()
+    page.get_by_label("Profile").last.select_option("copies")
+    page.get_by_role("button", name="Filter").click()
+    rows = page.get_by_role("region", name="Table of files").get_by_role("row")
+    expect(rows).to_have_count(51)
+    page.get_by_role("link", name="Size").click()
+    expect(rows.nth(1)).to_contain_text("long-ago-00.csv")
+    page.get_by_role("link", name="Next page").click()
+    expect(rows).to_have_count(many - 50 + 1)
+    expect(rows.last).to_contain_text("long-ago-54.csv")
+    page.get_by_role("link", name="First page").click()
+    page.get_by_role("searchbox").fill("AGO-1")
+    page.get_by_role("button", name="Filter").click()
+    expect(rows).to_have_count(11)
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download as CSV").click()
+    lines = list(csv.DictReader(started.value.path().open(newline="")))
+    assert [line["key"].rpartition("-")[2] for line in lines] == [f"{number}.csv" for number in range(10, 20)]
     looks_right(page)
