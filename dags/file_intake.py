@@ -3,14 +3,15 @@
 
 Starts one run of the right job for every file that somebody drops into the bucket.
 
-**When.** Within seconds of a file's arrival: an asset watcher looks into `items/incoming/` every three seconds and
+**When.** Within seconds of a file's arrival: an asset watcher looks into the incoming folders every three seconds and
 starts it. By hand at any time; it finds the files by itself.
 
 **Input.** What lies in the incoming folders. A file that still changes is left alone until it rests for three seconds;
 names that programs use while they write (`.part`, `.tmp`, `.filepart`, `~$`, a leading dot) are passed over.
 
-**Output.** A run of `item_creation` for each file. Its id begins with the file's name, its note has key and size, and
-the log of `start_load` links to it. The same version never starts twice; the same file dropped again is a new run.
+**Output.** A run of `item_creation` for each file in `items/incoming/`, of `item_update` for one in
+`item-updates/incoming/`. Its id begins with the file's name, its note has key and size, and the log of `start_load`
+links to it. The same version never starts twice; the same file dropped again is a new run.
 
 **Safe to run again?** Yes. Runs that exist are skipped.
 

@@ -137,15 +137,16 @@ def _place(holding: dict[str, Any]) -> tuple[str, str, str]:
 class Loaded:
     """What one run left in the bucket."""
 
-    def __init__(self, bucket: Bucket, run: Any, stem: str) -> None:
+    def __init__(self, bucket: Bucket, run: Any, stem: str, area: str = "items") -> None:
         self.bucket = bucket
+        self.area = area
         self.run = run
         self.state = str(run.state)
         self._names = f"{stem}.{run_mark(run.run_id)}"
 
     def report(self, ending: str) -> bytes:
         """A report by its ending."""
-        return self.bucket.get(f"items/reports/{self._names}{ending}")
+        return self.bucket.get(f"{self.area}/reports/{self._names}{ending}")
 
     def rows(self) -> list[dict[str, str]]:
         """The report's rows."""
@@ -165,7 +166,7 @@ class Loaded:
 
     def rejects(self) -> bytes | None:
         """The rows to mend, None when there are none."""
-        found = [info.key for info in self.bucket.list(f"items/rejects/{self._names}.rejected")]
+        found = [info.key for info in self.bucket.list(f"{self.area}/rejects/{self._names}.rejected")]
         assert len(found) < 2
         return self.bucket.get(found[0]) if found else None
 

@@ -12,6 +12,7 @@ from alma_etl.dcb.settings import DcbSettings, NoDcbSettings, read_dcb_settings
 from alma_etl.errors import InputProblem
 from alma_etl.health.house import BUCKET_ERRORS, said
 from alma_etl.health.notify import NOTIFY
+from alma_etl.item_updates.profiles import SETTINGS as ITEM_UPDATES
 from alma_etl.items.profiles import SETTINGS as ITEMS
 from alma_etl.jobs.settings_files import SettingsFile
 from alma_etl.jobs.setup_checks import UNREAD, SetupCheck, SetupRows
@@ -20,7 +21,7 @@ from alma_etl.west.settings import SETTINGS as WEST
 from alma_etl.west.settings import WestSettings, limit_of_file, settings_of_run
 
 DEFAULT_ALMA = "alma_default"
-FILES: tuple[SettingsFile[Any], ...] = (WEST, ITEMS, DCB)
+FILES: tuple[SettingsFile[Any], ...] = (WEST, ITEMS, ITEM_UPDATES, DCB)
 """The settings file of every job that ships."""
 _SYSTEM = "settings"
 _FOLDER = "config/"
@@ -73,6 +74,7 @@ def check_settings(
     readers: Mapping[SettingsFile[Any], Callable[[], Any]] = {
         WEST: lambda: settings_of_run(bucket, {}, sandbox=is_sandbox(DEFAULT_ALMA)),
         ITEMS: lambda: ITEMS.read(bucket, may_use_shipped=is_sandbox(DEFAULT_ALMA)),
+        ITEM_UPDATES: lambda: ITEM_UPDATES.read(bucket, may_use_shipped=True),
         DCB: lambda: read_dcb_settings(bucket, is_sandbox=is_sandbox),
     }
     try:
@@ -108,7 +110,8 @@ def _check_file(file: SettingsFile[Any], read: Callable[[], Any], there: bool, r
             found = f"Not set up: there is no {file.key}, and what ships is for a sandbox alone."
             rows.warn(check, label, found, where, f"Make it, unless nobody needs this job. {advice}")
         else:
-            found = "It can." if there else "There is none; what ships is used, since this is a sandbox."
+            why = "holds everywhere" if file.everywhere else "is used, since this is a sandbox"
+            found = "It can." if there else f"There is none; what ships {why}."
             rows.ok(check, label, found)
         return settings
     return None

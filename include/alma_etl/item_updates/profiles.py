@@ -63,5 +63,7 @@ class ItemUpdateProfile(JobProfile):
 
 
 ItemUpdateProfiles = JobProfiles[ItemUpdateProfile]
-SETTINGS = SettingsFile("config/item_update_profiles.yaml", ItemUpdateProfiles, "alma_etl.item_updates")
+SETTINGS = SettingsFile(
+    "config/item_update_profiles.yaml", ItemUpdateProfiles, "alma_etl.item_updates", everywhere=True
+)
 GIVES = "your target (alma or aleph)"

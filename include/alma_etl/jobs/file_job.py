@@ -135,6 +135,10 @@ class ReportExtras:
         """Return what is counted beyond the outcomes."""
         return {}
 
+    def has(self, kind: str) -> bool:
+        """Return whether there is something to write into one of the job's `files`."""
+        return True
+
     def write(self, kind: str, stream: IO[bytes]) -> None:
         """Write one of the job's `files`."""
 
@@ -324,7 +328,7 @@ class FileJob(ABC, Generic[ProfileT]):
             refuse_unknown(params, (*PARAMS, *self.params))
             run.not_superseded()
             file = dropped_file(self.area, context.key, profile=params.get("profile") or None)
-            settings = self.profiles(run.bucket, sandbox=context.is_sandbox())
+            settings = self._profiles_of(context)
             version = params.get("version") or None
             try:
                 source = run.take_in(
@@ -426,9 +430,14 @@ class FileJob(ABC, Generic[ProfileT]):
     # --- settings
 
     def profiles(self, bucket: Bucket, *, sandbox: bool) -> JobProfiles[ProfileT]:
-        """Return the profiles of the bucket; without them the shipped ones where the Alma is a sandbox, else none."""
+        """Return the profiles of the bucket; without them the shipped ones where the Alma is a sandbox or they hold
+        everywhere, else none."""
         found = self.settings.read(bucket, may_use_shipped=sandbox)
         return found or self.settings.model(profiles={})  # type: ignore[no-any-return]
+
+    def _profiles_of(self, context: JobContext) -> JobProfiles[ProfileT]:
+        sandbox = not self.settings.everywhere and context.is_sandbox()  # no Alma is asked for in vain
+        return self.profiles(context.folder.bucket, sandbox=sandbox)
 
     def profile(
         self, settings: JobProfiles[ProfileT], name: str | None, params: Mapping[str, Any]
@@ -458,7 +467,7 @@ class FileJob(ABC, Generic[ProfileT]):
             return bool(asked)
         try:
             file = dropped_file(self.area, context.key, profile=context.params.get("profile") or None)
-            settings = self.profiles(context.folder.bucket, sandbox=context.is_sandbox())
+            settings = self._profiles_of(context)
             return self.profile(settings, file.profile, {}).dry_run
         except RunStopped:
             return False
@@ -500,10 +509,11 @@ class FileJob(ABC, Generic[ProfileT]):
 
     def _report_rows(self, context: JobContext, plan: FilePlan[ProfileT], ends: CollectedEnds) -> FileSummary:
         run = context.folder
-        findings, extras, files = _Findings(self), self.extras(run, plan), self.report_files(plan)
+        findings, extras = _Findings(self), self.extras(run, plan)
         for end in ends:
             findings.note(end)
             extras.note(end)
+        files = {kind: file for kind, file in self.report_files(plan).items() if extras.has(kind)}
         stem, _ = names_of(self.area, context.key)
         rejects = self.area.rejects(stem, run.run_id, plan.rejects_extension)
         summary = FileSummary(

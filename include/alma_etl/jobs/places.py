@@ -49,7 +49,11 @@ class Area:
 
 
 ITEMS = Area("items", "item_creation")
-AREAS = (ITEMS,)  # a further job that loads dropped files adds its own, and itself to `FILE_JOBS`
+ITEM_UPDATES = Area("item-updates", "item_update")
+AREAS = (
+    ITEMS,
+    ITEM_UPDATES,
+)  # a further job that loads dropped files adds its own, and itself to `FILE_JOBS`
 
 
 @dataclass(frozen=True)

@@ -80,12 +80,15 @@ Code = Annotated[
 class SettingsFile(Generic[Settings]):
     """The settings of one job: ``key`` in the bucket, and ``package``, which ships a file of the same name.
 
-    What ships names the sandbox's codes where it names any, so that the caller says whether it may be used.
+    What ships names the sandbox's codes where it names any, so that the caller says whether it may be used. Where it
+    names nothing of one institution it holds ``everywhere``: the bucket's file adds to its `profiles`, or overrides
+    one by its name.
     """
 
     key: str
     model: type[Settings]
     package: str
+    everywhere: bool = False
 
     @property
     def example(self) -> str:
@@ -93,14 +96,19 @@ class SettingsFile(Generic[Settings]):
         return f"include/{self.package.replace('.', '/')}/{self._name}"
 
     def read(self, bucket: Bucket, *, may_use_shipped: bool) -> Settings | None:
-        """Return the bucket's settings, else the shipped ones where they may be used, else None.
+        """Return the bucket's settings, over the shipped ones or instead of them, else the shipped ones where they may
+        be used, else None.
 
         Raises InputProblem with one sentence per fault, each naming the file and the line.
         """
         found = bucket.find(self.key)
-        if found is not None:
-            return read_settings(found, self.model, source=self.key)
-        return self.shipped() if may_use_shipped else None
+        if found is None:
+            return self.shipped() if may_use_shipped or self.everywhere else None
+        given = read_settings(found, self.model, source=self.key)
+        if not self.everywhere:
+            return given
+        profiles = {**self.shipped().profiles, **given.profiles}  # type: ignore[attr-defined]
+        return given.model_copy(update={"profiles": profiles})
 
     def shipped(self) -> Settings:
         """Return the settings that come with the package."""

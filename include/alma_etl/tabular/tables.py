@@ -233,7 +233,7 @@ def no_table(columns: Columns) -> InputProblem:
     """The error for a file in which no row looks like a row."""
     pair = "|".join(name.upper() for name in columns.headless)
     forms = f"neither lines of the form {pair}, nor a" if columns.headless else "no"
+    wanted = ", ".join(columns.required) or " or ".join(columns.keys)
     return InputProblem(
-        f"The file has {forms} header with the columns {', '.join(columns.required)}: "
-        "docs/files.md shows the forms that are read"
+        f"The file has {forms} header with the columns {wanted}: docs/files.md shows the forms that are read"
     )

@@ -20,7 +20,7 @@ _HINT = re.compile(
     rf'"?sep=([{_SEPARATORS}])"?', re.IGNORECASE
 )  # Excel's own first line, for a CSV of any country
 _LOOK_AT = 1_000  # lines in which a file without a header must show its form
-_FORMS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "text with | between the columns"}
+FORMS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "text with | between the columns"}
 
 
 class TextTable:
@@ -35,7 +35,7 @@ class TextTable:
         self.header_line = 0
         self._separator = "|"
         self._find_form()
-        self.form = _FORMS[self._separator] if self._header else "lines of " + "|".join(columns.headless)
+        self.form = FORMS[self._separator] if self._header else "lines of " + "|".join(columns.headless)
         self.extension = {",": ".csv", ";": ".csv", "\t": ".tsv"}.get(self._separator, ".txt")
         self.headings: Sequence[str] = self._header.headings if self._header else columns.headless
         self.header_problem = self._header.problem if self._header else ""
