@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,12 +20,15 @@ from alma_airflow.operators.aleph import (
     AlephUpdateItemOperator,
 )
 from alma_airflow.operators.file_jobs import CLIENTS, CONNECTIONS
+from alma_airflow.operators.health import check_alephs
 from alma_etl.aleph.z30 import ItemKey
 from alma_etl.errors import InputProblem
+from alma_etl.health.report import as_rows, health_problems, result_of
 from alma_etl.remote.answers import Found
 from tests.stores import sqlite_store
 
 NEW = {"barcode": "30001000000018", "sub-library": "WID", "material": "BOOK", "item-status": "01"}
+NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +117,7 @@ def test_the_form_offers_every_setting_with_its_default():
         ({"login": "READER", "password": "READER"}, True, "WWW-X / UPD-ITEM"),
         ({"login": "NOBODY", "password": "unlikely-test-word"}, False, "verification of user name"),
         ({"extra": {"library": "USM01"}}, False, "must be an Administrative library"),
-        ({"host": "http://127.0.0.1:9"}, False, "http://127.0.0.1:9"),
+        ({"host": NOBODY}, False, NOBODY),
     ],
 )
 def test_the_test_button_says_who_answers(connect, fields, works, words):
@@ -120,6 +125,42 @@ def test_the_test_button_says_who_answers(connect, fields, works, words):
     found, sentence = AlephHook().test_connection()
     assert (found, words in sentence) == (works, True), sentence
     assert "unlikely-test-word" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "words"),
+    [
+        ({}, "ok", "answers for the library USM50"),
+        ({"extra": {"library": ""}, "host": NOBODY}, "warning", "administrative library"),
+        ({"extra": {"library": "USM500"}, "host": NOBODY}, "warning", "at most 5 letters"),
+        ({"extra": {"op_style": "update"}, "host": NOBODY}, "warning", "op_style"),
+        ({"conn_type": "http", "host": NOBODY}, "warning", "is of type http, not aleph"),
+        ({"login": "NOBODY", "password": "unlikely-test-word"}, "missing", "verification of user name"),
+        ({"extra": {"library": "USM01"}}, "missing", "must be an Administrative library"),
+        ({"host": NOBODY}, "unknown", NOBODY),
+    ],
+)
+def test_the_health_check_tells_healthy_half_made_and_broken_apart(connect, fields, outcome, words):
+    connect(**fields)
+    (found,) = check_alephs()
+    assert (found.system, found.check, found.outcome) == ("aleph_default", "connection", outcome), found
+    assert words in found.message
+    assert bool(found.where and found.advice) is (outcome != "ok")
+    result = result_of([as_rows([found])], datetime.now(UTC))
+    assert bool(health_problems(result, {})) is (outcome == "missing"), "what makes the run red"
+
+
+def test_without_a_connection_to_an_aleph_the_health_check_says_nothing_of_one(store):
+    assert check_alephs() == []
+
+
+def test_an_aleph_of_another_name_is_checked_once_it_was_called(connect, monkeypatch):
+    connect()
+    monkeypatch.setenv("AIRFLOW_CONN_ALEPH_SECOND", os.environ["AIRFLOW_CONN_ALEPH_DEFAULT"])
+    assert [each.system for each in check_alephs()] == ["aleph_default"]
+    with CLIENTS["aleph"]("aleph_second") as aleph:
+        aleph.read_item(ItemKey("2", "10"))
+    assert [each.system for each in check_alephs()] == ["aleph_default", "aleph_second"]
 
 
 def test_operators_read_change_and_make_items(connect):

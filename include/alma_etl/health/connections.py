@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from alma_etl.errors import InputProblem
 from alma_etl.health.house import said
-from alma_etl.jobs.setup_checks import CONNECTION, SetupCheck, SetupRows
+from alma_etl.jobs.setup_checks import CONNECTION, UNREAD, SetupCheck, SetupRows
+from alma_etl.remote.errors import RemoteError, RemoteTransient, RemoteUnreachable
 
 
 @dataclass(frozen=True)
@@ -54,5 +55,30 @@ def check_optional(parts: Iterable[OptionalPart]) -> list[SetupCheck]:
         else:
             if found is not None:
                 rows.ok("connection", part.label, found)
+        checks += rows.rows
+    return checks
+
+
+def check_aleph(conn_ids: Iterable[str], say: Callable[[str], str]) -> list[SetupCheck]:
+    """Each Aleph: a half-made connection is a warning, an X-Server that refuses what the connection gives is missing,
+    one that does not answer is unknown; no night's run depends on that.
+
+    ``say`` asks by the connection's id, changes nothing, and returns what was found; raises InputProblem before
+    anything is asked, and RemoteError.
+    """
+    checks: list[SetupCheck] = []
+    for conn_id in sorted(conn_ids):
+        rows, label = SetupRows(conn_id), "Aleph's X-Server answers, and takes user and library"
+        try:
+            rows.ok("connection", label, say(conn_id))
+        except InputProblem as problem:
+            advice = "Correct it, or delete it where no items of Aleph are changed. Nothing was asked."
+            rows.warn("connection", label, said(problem), CONNECTION, advice)
+        except (RemoteTransient, RemoteUnreachable) as problem:
+            advice = "Look at the X-Server and at the host of the connection, then run this again."
+            rows.unknown("connection", label, f"{UNREAD}{said(problem)}", CONNECTION, advice)
+        except RemoteError as problem:
+            advice = "Correct login, password or library, or ask the Aleph administrator for what the finding names."
+            rows.missing("connection", label, said(problem), CONNECTION, advice)
         checks += rows.rows
     return checks

@@ -29,16 +29,18 @@ _FOLDER = "config/"
 
 @dataclass(frozen=True)
 class Installation:
-    """What is set up, as far as it can be read: None and False where it is not, or cannot be."""
+    """What is set up, as far as it can be read: None and False where it is not, or cannot be. ``aleph_alone``: there is
+    a connection to an Aleph, and no `alma_default`."""
 
     west: WestSettings | None = None
     loads_items: bool = False
     dcb: DcbSettings | None = None
+    aleph_alone: bool = False
 
     def almas(self) -> dict[str, dict[str, bool]]:
         """The Alma connections by id with the areas that their keys need; True for one that is also written."""
         needs: dict[str, dict[str, bool]] = {}
-        if self.west or self.loads_items or self.dcb is None:
+        if self.west or self.loads_items or (self.dcb is None and not self.aleph_alone):
             needs[DEFAULT_ALMA] = {"bibs": self.loads_items, "conf": False}
         if self.dcb is None:
             return needs

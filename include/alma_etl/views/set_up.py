@@ -26,10 +26,15 @@ _STATES: Mapping[str, tuple[str, Tone]] = {
     "warning": ("half-configured", "wait"),
     "ok": ("healthy", "good"),
 }
-_NOT_NAMED = Word("not checked", "plain", "No settings name it, and no job called it in the last 30 days.")
+_NOT_NAMED = Word(
+    "not checked",
+    "plain",
+    "It was made after the last check, or no settings name it and no job called it in the last 30 days.",
+)
 _NOT_YET = Word("not checked", "plain", "No check has run yet whose findings are kept.")
 
 _OPTIONAL: Mapping[str, Word] = {
+    "aleph_default": Word("not set up", "plain", "Optional: updates of items in Aleph."),
     "west_sftp": Word("not set up", "plain", "Optional: a copy of each delivery by SFTP."),
     "smtp_default": Word("not set up", "plain", "Optional: mail."),
 }
@@ -84,7 +89,7 @@ def set_up_page(
     pool: PoolSlots | None,
 ) -> SetUpPage:
     """The last findings of the checks whose runs the reader may see (`seen`); four queries. `conn_ids`: connections to
-    Almas, of which those that no check looked at are named, too."""
+    Almas and Alephs, of which those that no check looked at are named, too."""
     version = store_version(connection)
     checks = _last_checks(connection, [each for each in CHECKS if each in seen])
     health = [row for each in checks if each.dag_id == HEALTH for row in each.rows]
@@ -171,10 +176,11 @@ def _systems(rows: Iterable[RunRecord], conn_ids: Iterable[str]) -> list[Checked
     found.sort(key=lambda each: each.name.casefold())
     unchecked = _NOT_NAMED if by_name else _NOT_YET
     optional = _OPTIONAL if by_name else {}
+    there = set(conn_ids)
     return [
         *found,
-        *(CheckedSystem(each, unchecked, []) for each in sorted(set(conn_ids) - set(by_name))),
-        *(CheckedSystem(*each, []) for each in optional.items() if each[0] not in by_name),
+        *(CheckedSystem(each, unchecked, []) for each in sorted(there - set(by_name))),
+        *(CheckedSystem(*each, []) for each in optional.items() if each[0] not in there | set(by_name)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from airflow.sdk import BaseHook, Connection
@@ -16,6 +17,8 @@ from alma_etl.errors import InputProblem
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.limiter import Limiter, LocalLimiter
 from alma_etl.store import open_limiter
+
+_LONGEST = 30.0  # seconds for an answer while somebody waits for it
 
 
 class AlephSettings(ConnectionExtra):
@@ -80,22 +83,34 @@ class AlephHook(BaseHook):
         """Not used: a client has to be closed. Use `client()`."""
         raise TypeError("Use `with AlephHook(...).client() as aleph:`, which closes the client")
 
-    def test_connection(self) -> tuple[bool, str]:
-        """The Test button: whether an X-Server answers whose user may read items of the library. Asks for an item that
-        is not there: at most four requests, and nothing is written."""
-        try:
-            connection = self.get_connection(self.aleph_conn_id)
-            settings = read_extra(connection, AlephSettings)
-            access = _access(connection, settings)
-            limiter = LocalLimiter(settings.requests_per_second)
-            with _client(access, settings, limiter, attempts=2) as aleph:
-                said = aleph.say()
-        except (RemoteError, InputProblem) as problem:
-            return False, str(problem)
-        return True, (
+    def say(self) -> str:
+        """What an X-Server says whose user may read items of the library. Asks for an item that is not there: at most
+        four requests, each of 30 seconds at most, and nothing is written.
+
+        Raises InputProblem, before anything is asked, when the connection cannot be used as it stands, and RemoteError.
+        """
+        connection = self.get_connection(self.aleph_conn_id)
+        if connection.conn_type != self.conn_type:
+            raise InputProblem(
+                f"The connection {connection.conn_id} is of type {connection.conn_type}, not {self.conn_type}"
+            )
+        settings = read_extra(connection, AlephSettings)
+        access = _access(connection, settings)
+        access = replace(access, timeout=min(access.timeout, _LONGEST))
+        limiter = LocalLimiter(settings.requests_per_second)
+        with _client(access, settings, limiter, attempts=2) as aleph:
+            said = aleph.say()
+        return (
             f"The X-Server answers for the library {access.library}: {said or 'it shows items'}. Whether the user may "
             "update items shows with the first update (permission WWW-X / UPD-ITEM)."
         )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """The Test button: whether an X-Server answers whose user may read items of the library; see `say`."""
+        try:
+            return True, self.say()
+        except (RemoteError, InputProblem) as problem:
+            return False, str(problem)
 
 
 def _access(connection: Connection, settings: AlephSettings) -> AlephAccess:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from airflow.providers.sftp.hooks.sftp import SFTPHook
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Context
 
+from alma_airflow.hooks.aleph import AlephHook
 from alma_airflow.hooks.alma import AlmaHook, alma_settings, is_known_sandbox
 from alma_airflow.hooks.http import http_access, web_hook_url
 from alma_airflow.hooks.ledger import open_ledger
@@ -20,11 +22,11 @@ from alma_airflow.ui.links import ReportLink
 from alma_etl.alma.client import AlmaClient
 from alma_etl.errors import InputProblem
 from alma_etl.health.almas import AlmaAccess, check_answers, check_quota, check_rights
-from alma_etl.health.connections import OptionalPart, check_optional, check_services
+from alma_etl.health.connections import OptionalPart, check_aleph, check_optional, check_services
 from alma_etl.health.house import BUCKET_ERRORS, check_bucket, check_limiter, check_store
 from alma_etl.health.notify import check_notify
 from alma_etl.health.report import WORDS, as_rows, health_problems, health_verdict, result_of
-from alma_etl.health.settings import Installation, check_settings
+from alma_etl.health.settings import DEFAULT_ALMA, Installation, check_settings
 from alma_etl.jobs.ledger import Results, run_artefacts
 from alma_etl.jobs.setup_checks import SetupCheck, SetupFolder, SetupResult
 from alma_etl.jobs.setup_report import setup_results, write_setup_report
@@ -61,7 +63,8 @@ class CheckConnections(HealthOperator):
         checks += check_bucket(folder.bucket, folder.key("probe.txt"))
         found, settings = _settings()
         checks += found
-        checks += check_answers(settings.almas().keys() | _seen(), alma_access)
+        checks += check_answers(settings.almas().keys() | _seen(AlmaHook.conn_type), alma_access)
+        checks += check_alephs()
         checks += check_services(settings.services(), http_access)
         checks += check_optional(_optional())
         checks += check_notify(folder.bucket, web_hook_url)
@@ -79,7 +82,7 @@ class CheckQuota(HealthOperator):
     """Step 3: the calls that are left today."""
 
     def work(self, context: Context) -> Rows:
-        return as_rows(check_quota(_settings()[1].almas().keys() | _seen(), alma_access))
+        return as_rows(check_quota(_settings()[1].almas().keys() | _seen(AlmaHook.conn_type), alma_access))
 
 
 class ReportHealth(HealthOperator):
@@ -139,16 +142,25 @@ def _client(hook: AlmaHook) -> Iterator[AlmaClient]:
 
 
 def _settings() -> tuple[list[SetupCheck], Installation]:
-    return check_settings(open_bucket(), is_known_sandbox)
+    checks, found = check_settings(open_bucket(), is_known_sandbox)
+    alone = find_connection(AlephHook.default_conn_name) and not find_connection(DEFAULT_ALMA)
+    return checks, replace(found, aleph_alone=bool(alone))
 
 
-def _seen() -> set[str]:
-    """Connections to Almas that no settings name, and that made calls of late: those of jobs of one's own."""
+def _seen(kind: str) -> set[str]:
+    """Connections of this type that made calls of late: those of jobs of one's own, which no settings name."""
     with suppress(StoreUnavailable, StoreRefused, InputProblem), open_ledger() as ledger:
         used = {each.connection for each in ledger.api_use(datetime.now(UTC) - _SEEN)}
         found = {conn_id: find_connection(conn_id) for conn_id in used}
-        return {conn_id for conn_id, each in found.items() if each and each.conn_type == AlmaHook.conn_type}
+        return {conn_id for conn_id, each in found.items() if each and each.conn_type == kind}
     return set()
+
+
+def check_alephs() -> list[SetupCheck]:
+    """`aleph_default` where it is there, and other Alephs that were called of late."""
+    default = AlephHook.default_conn_name
+    there = _seen(AlephHook.conn_type) | ({default} if find_connection(default) else set())
+    return check_aleph(there, lambda conn_id: AlephHook(conn_id).say())
 
 
 def _optional() -> list[OptionalPart]:

@@ -83,10 +83,10 @@ def heartbeats() -> list[Heartbeat]:
     return [Heartbeat(name, *found.get(kind, (False, None))) for kind, name in _PARTS.items()]
 
 
-def alma_connections() -> set[str]:
-    """The ids of the connections of type `alma` in Airflow's database; one query. Others are known by name alone."""
+def connections_of(*kinds: str) -> set[str]:
+    """The ids of the connections of these types in Airflow's database; one query. Others are known by name alone."""
     with create_session() as session:
-        return set(session.scalars(select(Connection.conn_id).where(Connection.conn_type == "alma")))
+        return set(session.scalars(select(Connection.conn_id).where(Connection.conn_type.in_(kinds))))
 
 
 def waiting_tasks(pool: str = "alma_api") -> list[WaitingTasks]:

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 
 from alma_airflow.hooks.alma import alma_settings, budget_name
 from alma_airflow.hooks.store import LIMITER_CONN_ID, redis_url
-from alma_airflow.ui.airflow_state import alma_connections, schedules, waiting_tasks
+from alma_airflow.ui.airflow_state import connections_of, schedules, waiting_tasks
 from alma_airflow.ui.connections import remembered_connection
 from alma_airflow.ui.guards import CurrentUser, may_look, runs_seen
 from alma_airflow.ui.record_urls import DEFAULT
@@ -26,7 +26,7 @@ router = APIRouter()
 def show(request: Request, user: CurrentUser) -> HTMLResponse:
     """The calls of today and of the last 24 hours."""
     seen = runs_seen(user, (each.dag_id for each in schedules()))
-    budgets, problems = _budgets(sorted(alma_connections() | {DEFAULT}))
+    budgets, problems = _budgets(sorted(connections_of("alma") | {DEFAULT}))
     states = _in_redis(budgets, problems)
     with reading() as connection:
         found = calls_page(connection, budgets, states, waiting_tasks(), seen, datetime.now(UTC))

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from alma_airflow.hooks.store import bucket_name
-from alma_airflow.ui.airflow_state import alma_connections, is_under_way, pool_slots, schedules
+from alma_airflow.ui.airflow_state import connections_of, is_under_way, pool_slots, schedules
 from alma_airflow.ui.forms import PostedForm
 from alma_airflow.ui.guards import CurrentUser, can_start_runs, may_look, may_start_runs, runs_seen
 from alma_airflow.ui.ids import possible_ids
@@ -30,7 +30,7 @@ def _page(request: Request, user: CurrentUser, *, status: int = 200, problem: st
     seen = runs_seen(user, known)
     pool = pool_slots("alma_api")
     with reading() as connection:
-        found = set_up_page(connection, seen, alma_connections(), pool)
+        found = set_up_page(connection, seen, connections_of("alma", "aleph"), pool)
     started = request.query_params.get("started", "")
     return page(
         request,

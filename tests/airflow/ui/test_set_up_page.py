@@ -92,6 +92,7 @@ def test_findings_with_their_steps_and_each_connections_state(
         "settings": "half-configured",
         "the bucket": "healthy",
         "the limiter": "not known",
+        "aleph_default": "not set up",
         "west_sftp": "not set up",
         "smtp_default": "not set up",
     }
@@ -107,13 +108,18 @@ def test_a_connection_that_no_check_looked_at_is_named(
     server: TestClient, login: Any, ran: Any, checks: None
 ) -> None:
     ran("alma_health_check", records=CHECKED)
+    made = {"alma_zone": "alma", "aleph_default": "aleph"}
     with create_session() as session:
-        session.add(Connection(conn_id="alma_zone", conn_type="alma", host="https://alma.example.org"))
+        for conn_id, kind in made.items():
+            session.add(Connection(conn_id=conn_id, conn_type=kind, host="https://library.example.org"))
     try:
-        assert "alma_zone not checked" in words(shown(server, login), "systems")
+        said = words(shown(server, login), "systems")
     finally:
         with create_session() as session:
-            session.execute(delete(Connection).where(Connection.conn_id == "alma_zone"))
+            session.execute(delete(Connection).where(Connection.conn_id.in_(made)))
+    assert "alma_zone not checked" in said
+    assert "aleph_default not checked" in said
+    assert "aleph_default not set up" not in said
 
 
 def test_while_a_check_runs_the_findings_of_the_one_before_stay(

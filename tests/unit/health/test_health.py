@@ -261,6 +261,10 @@ def test_the_settings_file_of_every_job_is_checked() -> None:
 
 def test_rights_and_connections_follow_from_what_is_set_up() -> None:
     assert Installation().almas() == {"alma_default": {"bibs": False, "conf": False}}
+    assert Installation(aleph_alone=True).almas() == {}
+    assert Installation(aleph_alone=True, west=WestSettings.model_construct()).almas().keys() == {
+        "alma_default"
+    }
     assert Installation(loads_items=True).almas()["alma_default"]["bibs"] is True
     driven = Installation(dcb=DCB.model_copy(update={"mode": "drive"}))
     assert driven.almas() == {

@@ -45,6 +45,7 @@ def test_the_last_run_that_has_ended_is_shown_and_the_one_under_way_named(world)
     assert {each.name: each.state.word for each in page.systems} == {
         "alma_default": "not known",
         "alma_zone": "not checked",
+        "aleph_default": "not set up",
         "west_sftp": "not set up",
         "smtp_default": "not set up",
     }
@@ -52,6 +53,12 @@ def test_the_last_run_that_has_ended_is_shown_and_the_one_under_way_named(world)
     page = shown(world)
     assert (page.checks[0].run.run_id, page.attention, page.version.fits) == ("r4", [], True)
     assert page.checks[0].under_way is None, "a run that a later one followed does not count as under way"
+
+
+def test_an_aleph_is_not_set_up_only_where_there_is_no_connection(world):
+    checked(world, "r1", "ok")
+    named = [(each.name, each.state.word) for each in shown(world, conn_ids=("aleph_default",)).systems]
+    assert [word for name, word in named if name == "aleph_default"] == ["not checked"]
 
 
 def test_without_a_check_that_may_be_seen_nothing_of_it_is_read(world):
