@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.deciding import decide_alone
-from alma_etl.bibs.field_diff import as_text, changes
+from alma_etl.bibs.field_diff import FieldChange, as_text, changes
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import key_of, match_records, matches_of, read_match
@@ -29,7 +30,8 @@ from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
 
 _CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
-_SHOWN = 100  # records whose changes stand on the page; the file has all
+# What of the changes stands on the page: records, fields of a record, characters of a field. The file has all.
+_RECORDS, _FIELDS, _CHARACTERS = 100, 60, 1_000
 
 
 class BibImport(FileJob[BibProfile]):
@@ -54,6 +56,7 @@ class BibImport(FileJob[BibProfile]):
         ("message", "Why", "text"),
     )
     labels = ("title", "key", "mms_id")
+    page = "bib_import.html"
     files = {"changes": _CHANGES}  # noqa: RUF012
 
     # --- the records
@@ -147,36 +150,55 @@ class BibImport(FileJob[BibProfile]):
         return completed(SETTINGS.shipped(), SETTINGS.read(bucket, may_use_shipped=False))
 
     def extras(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> ReportExtras:
-        return _Changes(run, plan)
+        return _Changes(self, run, plan)
 
 
 class _Changes(ReportExtras):
     """What each record changed in its title, or would change: the merge preview of a dry run."""
 
-    def __init__(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> None:
+    def __init__(self, job: BibImport, run: FileRun, plan: FilePlan[BibProfile] | None) -> None:
+        self._job = job
         self._run = run
         self._plan = plan
-        self._changed: dict[int, End] = {}
+        self._changed = 0
 
     def note(self, end: End) -> None:
-        if end["outcome"] in _CHANGING:
-            self._changed[end["line"]] = end
+        self._changed += end["outcome"] in _CHANGING
 
     def write(self, kind: str, stream: IO[bytes]) -> None:
         """A record a paragraph: what goes after `-`, what comes after `+`."""
-        for end, text in self._texts():
+        for end, found in self._found():
             head = f"record {end['record']}, {end['key']}, {end['mms_id']}: {end['outcome']}"
-            stream.write(f"{head}\n{text}\n\n".encode())
+            stream.write(f"{head}\n{as_text(found)}\n\n".encode())
 
-    def _texts(self) -> Iterator[tuple[End, str]]:
+    def page_values(self) -> dict[str, Any]:
+        """The first of them side by side, in the order of the file of changes."""
+        previews = [
+            {
+                "end": end,
+                "fields": [(_short(each.before), _short(each.after)) for each in found[:_FIELDS]],
+                "hidden": max(0, len(found) - _FIELDS),
+            }
+            for end, found in islice(self._found(), _RECORDS)
+        ]
+        return {"previews": previews, "changed": self._changed}
+
+    def _found(self) -> Iterator[tuple[End, list[FieldChange]]]:
+        """The ends of records that change a title, each with its changes; no more than a chunk is held."""
         for number in range(1, (self._plan.chunks if self._plan else 0) + 1):
-            for kept in matches_of(self._run, number).rows().values():
-                end = self._changed.get(kept["line"])
-                match = read_match(kept) if end is not None else None
-                if end is None or match is None or match.title is None or match.record is None:
+            ends = self._job.ends_of(self._run, number).rows()
+            for key, kept in matches_of(self._run, number).rows().items():
+                end = ends.get(key)
+                if end is None or end["outcome"] not in _CHANGING:
                     continue
-                before = record_from_xml(match.title.record or b"<record/>")
-                yield end, as_text(changes(before, match.record))
+                match = read_match(kept)
+                if match.title is not None and match.record is not None:
+                    before = record_from_xml(match.title.record or b"<record/>")
+                    yield end, changes(before, match.record)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
 
 
 _CHANGING = frozenset(

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 import requests
+from lxml import html
 
-from alma_etl.bibs import loading
+from alma_etl.bibs import job, loading
 from alma_etl.marc.iso2709 import to_iso2709
 from tests.e2e.death import WorkerKilled
 from tests.unit.bibs.conftest import Run
@@ -90,6 +91,36 @@ def test_a_dry_run_writes_nothing_and_shows_what_would_change(imports):
     assert f"record 1, (OCoLC)901, {there}: would_merge\n- " in run.text("changes")
     assert "- 245 00 $a Old\n+ 245 00 $a Made up" in run.text("changes")
     assert imports.load(new(901), new(801), name="april.mrc").outcomes == ["merged", "created"]
+
+
+def test_the_page_of_a_dry_run_shows_the_changes_side_by_side_as_text_and_bounded(imports, monkeypatch):
+    monkeypatch.setattr(job, "_RECORDS", 2)
+    monkeypatch.setattr(job, "_FIELDS", 3)
+    monkeypatch.setattr(job, "_CHARACTERS", 40)
+    for number in (901, 902, 903):
+        imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old <b>&", "300 __ $a 1 p.")
+    subjects = [f"650 _0 $a Subject {number}" for number in range(9)]
+    hostile = new(901, title="<script>alert(1)</script>")
+    run = imports.load(hostile, new(902, *subjects), new(903, title="L" * 90 + "end"), dry_run=True)
+    assert run.outcomes == ["would_merge"] * 3
+    page = run.text("html")
+    tables = [table.xpath(".//tr[td]") for table in html.fromstring(page).xpath("//table[@class='diff']")]
+    assert len(tables) == 2
+    text, whole = run.text("changes"), [[cell.text or "" for cell in row] for row in tables[0]]
+    assert ["245 00 $a Old <b>&", "245 00 $a <script>alert(1)</script>"] in whole
+    assert "<script" not in page
+    assert all(len(cell) <= 41 for row in whole for cell in row)
+    assert [len(rows) for rows in tables] == [2, 3]
+    assert "more fields of it, see the file" in page
+    assert (
+        f"the first 2 of 3 records with changes; the file has all of them: <code>{run.keys['changes']}"
+        in page
+    )
+    assert text.count(": would_merge\n") == 3
+    assert all(f"+ {each}" in text for each in subjects)
+    assert "end\n" in text
+    plain = imports.load(new(801), name="b.mrc")
+    assert '<table class="diff">' not in plain.text("html")
 
 
 def test_by_profile_titles_are_overlaid_left_or_only_looked_for(imports):
