@@ -103,9 +103,10 @@ def save(wanted: dict[str, Any], written: WrittenConnections) -> None:
         for name in ADDRESS:
             setattr(found, name, wanted.get(name))
         moved = {name: new_extra[name] for name in ADDRESS_IN_EXTRA if name in new_extra}
-        # The stack's own link to records leads to the port of before; a person's leads elsewhere.
-        if "record_url" in new_extra and str(extra_now.get("record_url")).startswith(f"{before}/"):
-            moved["record_url"] = new_extra["record_url"]
+        # The stack's own links lead to the port of before; a person's lead elsewhere.
+        for name in ("record_url", "sru_url"):
+            if name in new_extra and str(extra_now.get(name)).startswith(f"{before}/"):
+                moved[name] = new_extra[name]
         if moved:
             found.set_extra(json.dumps({**extra_now, **moved}))
 

@@ -214,7 +214,7 @@ class Stack:
             latency_ms=self.settings.latency_ms,
             api_key=key,
             state=str(self.folder / name / "state.json"),
-            sru="on",  # the links of the pages lead there
+            sru="on",  # imports look up numbers there, and the links of the pages lead there
             **institution,
         )
         for line in server.log.read_text(errors="replace").splitlines()[1:]:  # after its address
@@ -316,6 +316,7 @@ def _alma(conn_id: str, url: str, key: str, institution: str) -> dict[str, Any]:
             "environment": "sandbox",
             "read_only": False,
             "webhook_secret": None,
+            "sru_url": f"{url}/view/sru/{institution}",
             # The sandbox has no pages for people: its SRU shows a record in a browser, and asks for no key.
             "record_url": f"{url}/view/sru/{institution}?{search}{{mms_id}}",
         },

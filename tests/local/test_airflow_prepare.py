@@ -92,7 +92,8 @@ def test_connections_follow_the_servers_unless_people_pointed_them_elsewhere(tmp
 def test_the_stack_s_link_to_records_follows_its_server_and_a_person_s_stays(tmp_path: Path) -> None:
     def at(port: int) -> list[dict[str, Any]]:
         host = f"http://127.0.0.1:{port}"
-        extra = {"record_url": f"{host}/view/sru/X?query={{mms_id}}"}
+        sru = f"{host}/view/sru/X"
+        extra = {"record_url": f"{sru}?query={{mms_id}}", "sru_url": sru}
         return [{**ALMA, "conn_id": name, "host": host, "extra": extra} for name in ("ours", "theirs")]
 
     prepare(tmp_path, *at(1))
@@ -104,6 +105,10 @@ def test_the_stack_s_link_to_records_follows_its_server_and_a_person_s_stays(tmp
     assert {name: json.loads(extra)["record_url"] for name, _, extra in rows} == {
         "ours": "http://127.0.0.1:11/view/sru/X?query={mms_id}",
         "theirs": "https://alma.example/{mms_id}",
+    }
+    assert {name: json.loads(extra).get("sru_url") for name, _, extra in rows} == {
+        "ours": "http://127.0.0.1:11/view/sru/X",
+        "theirs": None,
     }
 
 

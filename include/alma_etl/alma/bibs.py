@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from lxml import etree
 
@@ -74,6 +75,7 @@ class Bibs(Resource):
         mms_ids: Sequence[str],
         *,
         availability: bool,
+        to_change: bool = False,
         attempts: int | None = None,
         timeout: float | None = None,
     ) -> dict[str, Bib]:
@@ -81,8 +83,9 @@ class Bibs(Resource):
         result; one that is missing from it need not be unknown (`read_bibs` asks again).
 
         `availability` adds the AVA rows (expand=p_avail), which costs Alma by the number of items: when it
-        times out, or the answer is malformed, ask for half. Raises RemoteRefused (402203 for the whole call
-        when one id is malformed), RemoteTransient, RemoteStop; ValueError for more than 100 ids."""
+        times out, or the answer is malformed, ask for half. `to_change`: each with its `whole`.
+        Raises RemoteRefused (402203 for the whole call when one id is malformed), RemoteTransient, RemoteStop;
+        ValueError for more than 100 ids."""
         if len(mms_ids) > MAX_BATCH:
             raise ValueError(f"{counted(len(mms_ids), 'bib')} in one call; Alma takes {MAX_BATCH}")
         if not mms_ids:
@@ -93,7 +96,8 @@ class Bibs(Resource):
             params(mms_id=",".join(mms_ids), view="full", expand="p_avail" if availability else None),
             accept=XML,
         )
-        bibs = self._client.call(call, _bibs, attempts=attempts, timeout=timeout).rows
+        read = _whole_bibs if to_change else _bibs
+        bibs = self._client.call(call, read, attempts=attempts, timeout=timeout).rows
         wanted = set(mms_ids)
         return {bib.mms_id: bib for bib in bibs if bib.mms_id in wanted}
 
@@ -322,14 +326,15 @@ def in_batches(mms_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def read_bibs(
-    bibs: Bibs, mms_ids: Sequence[str], *, availability: bool
+    bibs: Bibs, mms_ids: Sequence[str], *, availability: bool, to_change: bool = False
 ) -> dict[str, Found[Bib] | Absent | Unknown]:
     """Three answers for each id, from one batch: the cheapest look that Alma offers, made safe. A batch that times
     out or cannot be read is halved, down to the title at fault. An id that the answer leaves out costs a request of
-    its own before it counts as absent."""
+    its own before it counts as absent. ``to_change``: each with its `whole`, without availability."""
     alone = len(mms_ids) == 1
+    availability = availability and not to_change
     try:
-        found = _read_batch(bibs, mms_ids, availability=availability)
+        found = _read_batch(bibs, mms_ids, availability=availability, to_change=to_change)
     except (RemoteTransient, RemoteRefused) as error:
         if alone:
             refused = isinstance(error, RemoteRefused) and error.code in NO_BIB
@@ -337,24 +342,23 @@ def read_bibs(
         half = len(mms_ids) // 2
         log.warning("A batch of %s is halved: %s", counted(len(mms_ids), "title"), error)
         return {
-            **read_bibs(bibs, mms_ids[:half], availability=availability),
-            **read_bibs(bibs, mms_ids[half:], availability=availability),
+            **read_bibs(bibs, mms_ids[:half], availability=availability, to_change=to_change),
+            **read_bibs(bibs, mms_ids[half:], availability=availability, to_change=to_change),
         }
     # Alma leaves out unknown ids without a word, and has been seen to leave out known ones: each is asked for.
-    return {
-        mms_id: Found(found[mms_id]) if mms_id in found else bibs.read(mms_id, availability=availability)
-        for mms_id in mms_ids
-    }
+    singly = bibs.read_to_change if to_change else partial(bibs.read, availability=availability)
+    return {mms_id: Found(found[mms_id]) if mms_id in found else singly(mms_id) for mms_id in mms_ids}
 
 
-def _read_batch(bibs: Bibs, mms_ids: Sequence[str], *, availability: bool) -> dict[str, Bib]:
+def _read_batch(bibs: Bibs, mms_ids: Sequence[str], *, availability: bool, to_change: bool) -> dict[str, Bib]:
     """One batch. What its size may have caused is not tried again at that size; anything else is, by the
     client's retry policy."""
+    read = partial(bibs.read_many, mms_ids, availability=availability, to_change=to_change)
     if len(mms_ids) > 1:
         try:
-            return bibs.read_many(mms_ids, availability=availability, attempts=1)
+            return read(attempts=1)
         except (RemoteTimeout, RemoteMalformed):
             raise
         except RemoteTransient as error:
             log.info("%s; again", error)
-    return bibs.read_many(mms_ids, availability=availability)
+    return read()

@@ -34,6 +34,7 @@ from alma_etl.remote.throttle import Throttle
 NUMBERS_A_QUERY = 25
 REQUESTS_PER_SECOND = 5.0  # of one institution, whoever asks
 OCLC, ISBN, ISSN = "alma.oclc_control_number_035_az", "alma.isbn", "alma.issn"
+OTHER_SYSTEM = "alma.other_system_number"
 _PAGE = 50  # records a request: the most that Alma gives
 _MOST_PAGES = 20  # of a query: what so many titles have is no number of one of them
 _ADDED = {"AVA", "AVE", "AVD"}  # fields of Alma's own that an SRU profile adds
@@ -83,6 +84,11 @@ class SruClient:
         access = HttpAccess(f"{parts.scheme}://{parts.netloc}", timeout=timeout)
         self._service = HttpService(access, sleep=sleep, throttle=Throttle(limiter, 1))
 
+    @property
+    def institution(self) -> str:
+        """The institution's code, the end of the address."""
+        return self._path.rpartition("/")[2]
+
     def __enter__(self) -> Self:
         return self
 
@@ -96,7 +102,7 @@ class SruClient:
     def find(
         self, index: str, numbers: Collection[str], numbers_of: Callable[[bytes], Collection[str]]
     ) -> dict[str, ListAnswer[SruTitle]]:
-        """Search an index (`OCLC`, `ISBN`, `ISSN`) for many numbers; return what is known of each.
+        """Search an index (`OCLC`, `ISBN`, `ISSN`, `OTHER_SYSTEM`) for many numbers; return what is known of each.
 
         ``numbers_of``: the numbers of this kind in a serialised <record>, written as in ``numbers``; a ValueError says
         that it cannot be read. Found has the titles that have the number, none where the index names none. A query that

@@ -12,10 +12,11 @@ from alma_etl.bibs.deciding import decide_alone
 from alma_etl.bibs.field_diff import FieldChange, as_text, changes
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.loading import load_records
-from alma_etl.bibs.matches import key_of, match_records, matches_of, read_match
+from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, read_match
 from alma_etl.bibs.matching import Number, numbers_of
 from alma_etl.bibs.profiles import GIVES, NEEDS_SRU, SETTINGS, BibProfile, BibProfiles, completed
 from alma_etl.bibs.rows import COLUMNS, BibOutcome
+from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.codes import alma_of, check_codes
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
@@ -106,18 +107,30 @@ class BibImport(FileJob[BibProfile]):
         """See that the profile can be kept to, before anything is looked up; return counts of codes that are wrong."""
         profile = context.folder.plan().profile
         missing = [method for method in profile.match if method in NEEDS_SRU]
-        if missing:
+        with context.open_client("alma") as alma, context.open_client("sru") as sru:
+            if missing and sru is None:
+                raise InputProblem(
+                    f"The profile matches by {' and '.join(missing)}, which Alma's API cannot look up: set `sru_url` "
+                    f"of the Alma connection, or leave it out of `match` in {SETTINGS.key}"
+                )
+            counts = check_codes(alma, context.folder, titles=False)
+            target = alma_of(alma, context.folder)
+        # Another institution has none of the titles: each record would be made once more.
+        if sru is not None and not target.endswith(f" {sru.institution}"):
             raise InputProblem(
-                f"The profile matches by {' and '.join(missing)}, which Alma's API cannot look up: leave it out of "
-                f"`match` in {SETTINGS.key}"
+                f"`sru_url` of the Alma connection leads to the institution {sru.institution}, and its key is of "
+                f"another one ({target})"
             )
-        with context.open_client("alma") as alma:
-            return check_codes(alma, context.folder, titles=False)
+        return counts
 
     def match(self, context: JobContext, number: int) -> dict[str, int]:
         """Find the titles of each record and decide what becomes of it; return counts by that."""
         run = context.folder
-        with context.open_client("alma") as alma, _memory(alma, context) as memory:
+        with (
+            context.open_client("alma") as alma,
+            context.open_client("sru") as sru,
+            _memory(alma, context) as memory,
+        ):
             target = alma_of(alma, run)
             made = self.made_rows(run, number, target)
             rows = [
@@ -129,17 +142,20 @@ class BibImport(FileJob[BibProfile]):
                 for key, end in ends.items()
                 if self.rank_of(end) < Rank.SETTLED and end["outcome"] != self.unconfirmed
             }
-            return match_records(alma, run, number, rows, memory=memory, alma=target, again=again)
+            return match_records(alma, run, number, rows, memory=memory, alma=target, again=again, sru=sru)
 
     def load(self, context: JobContext, number: int) -> dict[str, int]:
         """Create, merge or overlay the titles; return counts by outcome."""
         with (
             context.open_client("alma") as alma,
+            context.open_client("sru") as sru,
             _memory(alma, context) as memory,
             open_locks(context.store_url()) as locks,
         ):
             target = alma_of(alma, context.folder)
-            return load_records(self, alma, context.folder, number, memory=memory, locks=locks, alma=target)
+            return load_records(
+                self, alma, context.folder, number, memory=memory, locks=locks, alma=target, sru=sru
+            )
 
     def made_under(self, plan: FilePlan[BibProfile]) -> Mapping[str, object]:
         return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes"})
@@ -161,9 +177,16 @@ class _Changes(ReportExtras):
         self._run = run
         self._plan = plan
         self._changed = 0
+        self._without_sru = 0
 
     def note(self, end: End) -> None:
         self._changed += end["outcome"] in _CHANGING
+        if NO_SRU in end["reasons"].split(";"):
+            self._without_sru += 1
+            words = counted(self._without_sru, "record")
+            self.remarks = (
+                f"SRU gave no answer for {words}: Alma's API was asked, at a call or two a number",
+            )
 
     def write(self, kind: str, stream: IO[bytes]) -> None:
         """A record a paragraph: what goes after `-`, what comes after `+`."""

@@ -15,6 +15,7 @@ from pymarc import Record
 from alma_etl.alma.bib_writes import INDEX_LAG, BibOptions, change_bib, import_bib, is_locked, is_stale
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.field_diff import changes
 from alma_etl.bibs.keys import keys_of
 from alma_etl.bibs.matches import Match, Matcher, matches_of, memory_keys, read_match, record_of
@@ -60,9 +61,10 @@ def load_records(
     memory: LoadedBibs,
     locks: Locks,
     alma: str,
+    sru: SruClient | None = None,
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome."""
-    writer = BibWriter(job, client, run, number, memory, locks, alma)
+    writer = BibWriter(job, client, run, number, memory, locks, alma, sru)
     counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
     return dict(counts)
@@ -84,6 +86,7 @@ class BibWriter(RowWriter):
         memory: LoadedBibs,
         locks: Locks,
         alma: str,
+        sru: SruClient | None = None,
     ) -> None:
         self._job = job
         self._client = client
@@ -95,7 +98,7 @@ class BibWriter(RowWriter):
         self._options = BibOptions(
             self._profile.normalization, self._profile.validates, self._profile.override_warning
         )
-        self._matcher = Matcher(client, self._profile, memory)
+        self._matcher = Matcher(client, self._profile, memory, sru)
         self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
         self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
         self._firsts: dict[str, Row] = {}

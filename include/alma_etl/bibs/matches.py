@@ -2,7 +2,7 @@
 title as it was read and the record as it is to be sent."""
 
 import logging
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,13 @@ from pymarc import Record
 
 from alma_etl.alma.bibs import Bib, bib
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.deciding import Action, Decision, decide
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matching import Finder, Number, RestFinder, match, numbers_of
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import BibOutcome
+from alma_etl.bibs.sru_finder import RECORDS_AT_ONCE, SruFinder
 from alma_etl.inventory.loaded_bibs import LoadedBibs
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
 from alma_etl.jobs.file_run import FileRun
@@ -24,6 +26,9 @@ from alma_etl.remote import xml
 from alma_etl.remote.answers import Answer, Found, ListAnswer, Unknown, rows_of
 
 log = logging.getLogger(__name__)
+
+NO_SRU = "NO_SRU"
+"""Code in `reasons` of a record whose numbers SRU gave no answer for: Alma's API was asked."""
 
 STEP = Step(
     "matches.jsonl",
@@ -65,10 +70,25 @@ def record_of(row: Row) -> Record:
 class Matcher:
     """Finds the titles of records and decides what becomes of each."""
 
-    def __init__(self, client: AlmaClient, profile: BibProfile, memory: LoadedBibs) -> None:
+    def __init__(
+        self, client: AlmaClient, profile: BibProfile, memory: LoadedBibs, sru: SruClient | None = None
+    ) -> None:
         self._client = client
         self._profile = profile
-        self._finder: Finder = RestFinder(client.bibs, lambda number: _remembered(memory, number))
+        rest = RestFinder(client.bibs, lambda number: _remembered(memory, [number])[number])
+        self._sru = (
+            SruFinder(sru, client.bibs, rest, lambda numbers: _remembered(memory, numbers)) if sru else None
+        )
+        self._finder: Finder = self._sru or rest
+
+    def match_all(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """Yield rows with their matches, looked up together where SRU can be asked."""
+        for start in range(0, len(rows), RECORDS_AT_ONCE):
+            part = rows[start : start + RECORDS_AT_ONCE]
+            if self._sru is not None:
+                keys = (keys_of(record_of(row)) for row in part)
+                self._sru.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
+            yield from self._client.in_parallel(self.match, part)
 
     def match(self, row: Row) -> dict[str, Any]:
         """Return the match of a row, as `Match` reads it."""
@@ -77,15 +97,21 @@ class Matcher:
         found = match(record, keys, self._profile, self._finder)
         if isinstance(found, Unknown):
             message = f"its title could not be looked up: {found.error}"
-            return _kept(row, Decision(BibOutcome.FAILED, message=message), ())
+            return self._kept(row, keys, Decision(BibOutcome.FAILED, message=message), ())
         owned: Answer[bool] = Found(False)
         if self._profile.search_first and len(found.titles) == 1:
             owned = self._is_owned(found.titles[0].mms_id)
         if not isinstance(owned, Found):
             message = f"whether {found.titles[0].mms_id} has inventory could not be looked up"
-            return _kept(row, Decision(BibOutcome.FAILED, message=message), ())
+            return self._kept(row, keys, Decision(BibOutcome.FAILED, message=message), ())
         decision = decide(record, keys, self._profile, found, is_owned=owned.value)
-        return _kept(row, decision, [title.mms_id for title in found.titles])
+        return self._kept(row, keys, decision, [title.mms_id for title in found.titles])
+
+    def _kept(self, row: Row, keys: BibKeys, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:
+        numbers = (number for group in numbers_of(keys, self._profile.match) for number in group)
+        if self._sru is not None and self._sru.was_silent(numbers):
+            decision = replace(decision, reasons=(*decision.reasons, NO_SRU))
+        return _kept(row, decision, titles)
 
     def find(self, number: Number) -> ListAnswer[Bib]:
         """Ask for the titles of a number."""
@@ -128,9 +154,10 @@ def key_of(number: Number) -> str:
     return f"{kind}{'z' if number.place == '020 $z' else ''}:{number.value}"
 
 
-def _remembered(memory: LoadedBibs, number: Number) -> Sequence[str]:
-    known = memory.find([key_of(number)]).values()
-    return [each.mms_id for each in known if each.mms_id]
+def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number, Sequence[str]]:
+    known = memory.find({key_of(number) for number in numbers})
+    ids = {key: [each.mms_id] for key, each in known.items() if each.mms_id}
+    return {number: ids.get(key_of(number), []) for number in numbers}
 
 
 def _kept(row: Row, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:
@@ -163,6 +190,7 @@ def match_records(
     memory: LoadedBibs,
     alma: str,
     again: Collection[Hashable] = (),
+    sru: SruClient | None = None,
 ) -> dict[str, int]:
     """Find the titles of records of a chunk; return the counts by what is to become of them.
 
@@ -171,13 +199,13 @@ def match_records(
     StoreUnavailable.
     """
     checkpoint = matches_of(run, number, alma)
-    matcher = Matcher(client, run.plan().profile, memory)
+    matcher = Matcher(client, run.plan().profile, memory, sru)
     found = {
         key: kept for key, kept in checkpoint.settled().items() if key not in again and not _is_refused(kept)
     }
     waiting = [row for row in rows if STEP.key(dict(row)) not in found]
     with checkpoint:
-        for row, kept in client.in_parallel(matcher.match, waiting):
+        for row, kept in matcher.match_all(waiting):
             found[STEP.key(dict(row))] = kept
             checkpoint.add(kept)
     counts: dict[str, int] = {}

@@ -61,9 +61,9 @@ class JobContext:
 
     ``params``: `key`, and optionally `profile` (instead of the folder's), `dry_run` (instead of the profile's),
     `version` (which version of the file is meant), and those of the job. ``day``: the run's date. ``open_client``:
-    opens the client of a kind of service (`alma`) for a block; ``connections`` has the id of the connection of each
-    kind. ``is_sandbox``: whether the shipped profiles apply. ``store_url``: the address of the state store.
-    ``ledger``: where it is kept what becomes of the run and its file.
+    opens the client of a kind of service (`alma`) for a block, of `sru` None where the Alma connection has none;
+    ``connections`` has the id of the connection of each kind. ``is_sandbox``: whether the shipped profiles apply.
+    ``store_url``: the address of the state store. ``ledger``: where it is kept what becomes of the run and its file.
     ``task_states``: tasks of the run that did not succeed, by name with their state, for the final steps.
     """
 

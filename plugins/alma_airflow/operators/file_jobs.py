@@ -28,9 +28,10 @@ from alma_etl.jobs.file_job import FileJob, JobContext
 from alma_etl.jobs.file_run import Superseded
 from alma_etl.jobs.places import Area
 
-# The client of each kind of service, by the id of its connection.
+# The client of each kind of service, by the id of its connection; `sru` has that of `alma`.
 CLIENTS: dict[str, Callable[[str], AbstractContextManager[Any]]] = {
     "alma": lambda conn_id: AlmaHook(conn_id).client(),
+    "sru": lambda conn_id: AlmaHook(conn_id).sru(),
     "aleph": lambda conn_id: AlephHook(conn_id).client(),
 }
 CONNECTIONS = {"alma": "alma_default", "aleph": "aleph_default"}
@@ -83,7 +84,7 @@ class FileJobOperator(EtlOperator):
             folder=self.job.run_folder(open_bucket(), run.run_id, run.dag_id),
             params=context["params"],
             day=moment.astimezone(UTC).date(),
-            open_client=lambda kind: CLIENTS[kind](self.connections[kind]),
+            open_client=lambda kind: CLIENTS[kind](self.connections["alma" if kind == "sru" else kind]),
             store_url=store_url,
             is_sandbox=lambda: "alma" in self.connections and is_sandbox(self.connections["alma"]),
             connections=self.connections,

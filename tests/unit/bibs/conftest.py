@@ -13,6 +13,7 @@ import pytest
 from pymarc import Record
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.job import BibImport
 from alma_etl.errors import NotAcceptable, RunStopped
 from alma_etl.jobs.file_job import JobContext
@@ -38,12 +39,26 @@ class Imports:
         self.bucket, self.alma, self.store = bucket, alma, store
         self.client = self.new_client()
         self.numbers = itertools.count(1)
+        self.sru: SruClient | None = None
 
     def new_client(self) -> AlmaClient:
         limiter = LocalLimiter(100_000)
         return AlmaClient(
             self.alma.url, "sandbox", limiter=limiter, attempts=2, backoff=0.001, sleep=lambda _: None
         )
+
+    def with_sru(self, institution: str = "01ZZ_INST") -> SruClient:
+        """From now on the connection has `sru_url`."""
+        self.alma.settings(sru=True)
+        self.sru = SruClient(
+            f"{self.alma.url}/view/sru/{institution}", limiter=LocalLimiter(100_000), sleep=lambda _: None
+        )
+        return self.sru
+
+    def calls(self) -> tuple[int, int]:
+        """How many calls about titles were made of the API, and how many of SRU."""
+        paths = [call["path"] for call in self.alma.calls()]
+        return sum("/bibs" in path for path in paths), sum("/view/sru/" in path for path in paths)
 
     def profiles(self, text: str) -> None:
         self.bucket.put("config/bib_profiles.yaml", text.encode())
@@ -93,7 +108,7 @@ class Run:
             folder=self.folder,
             params=self.params,
             day=date(2026, 11, 20),
-            open_client=lambda _: nullcontext(self.imports.client),
+            open_client=lambda kind: nullcontext(self.imports.sru if kind == "sru" else self.imports.client),
             store_url=lambda: self.imports.store,
             connections={"alma": "alma_default"},
             **given,
@@ -174,4 +189,7 @@ def imports(bibs_bucket: Bucket, sandbox_url: str, tmp_path: Any) -> Iterator[Im
     found = Imports(bibs_bucket, alma, sqlite_store(tmp_path / "store.db"))
     yield found
     found.client.close()
+    if found.sru is not None:
+        found.sru.close()
+        alma.settings(sru=False)
     bibs_bucket.delete(each.key for each in bibs_bucket.list(""))

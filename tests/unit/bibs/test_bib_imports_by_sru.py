@@ -1,0 +1,128 @@
+"""Files of records where the institution has SRU: what it costs, an index that lags, one that does not answer."""
+
+import pytest
+
+from tests.unit.bibs.records import lines, record
+from tests.unit.bibs.test_bib_imports import F008, new
+
+pytestmark = pytest.mark.heavy
+OLD = "245 00 $a Old"
+
+
+@pytest.fixture
+def imports(imports):
+    imports.with_sru()
+    yield imports
+    imports.alma.settings(sru_lag_s=0)
+
+
+def test_many_records_cost_a_write_each_and_a_hundredth_of_a_look(imports):
+    for number in range(901, 911):
+        imports.add(f"035 __ $a (OCoLC)ocm{number:08}", OLD)
+    file = [new(number) for number in (*range(801, 821), *range(901, 911))]
+    imports.alma.forget()
+    assert imports.load(*file).counts == {"created": 20, "merged": 10}
+    assert imports.calls() == (31, 2)
+    imports.alma.forget()
+    assert imports.load(*file, name="april.mrc").counts == {"unchanged": 30}
+    assert imports.calls() == (1, 2)
+
+
+def test_methods_that_are_not_needed_are_not_asked(imports):
+    imports.profiles("profiles:\n  all: {match: [oclc, '019', isbn, issn, system, mms_id]}\n")
+    there = [
+        imports.add("035 __ $a (OCoLC)901", OLD),
+        imports.add("035 __ $a (OCoLC)700", OLD),
+        imports.add("020 __ $a 0306406152 (pbk.)", OLD),
+        imports.add("022 __ $a 0317-8471", OLD),
+        imports.add("035 __ $a (DE-599)AB12", OLD),
+        imports.add("245 00 $a Old one"),
+    ]
+    imports.alma.forget()
+    file = [
+        new(901, "020 __ $a 9783161484100"),
+        new(902, "019 __ $a 700"),
+        record(F008, "020 __ $a 9780306406157", "245 00 $a By ISBN"),
+        record(F008, "022 __ $a 03178471", "245 00 $a By ISSN"),
+        record(F008, "035 __ $a (DE-599)AB12", "245 00 $a By another number"),
+        record(f"001 {there[5]}", F008, "245 00 $a By MMS id"),
+    ]
+    run = imports.load(*file, profile="all")
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("merged", each) for each in there]
+    assert imports.calls() == (
+        1 + 6,
+        4,
+    )  # each record by its first numbers: a query an index, one reading of all
+
+
+def test_what_the_index_does_not_know_yet_was_made_once(imports):
+    imports.alma.settings(sru_lag_s=3600)
+    imports.profiles("profiles:\n  isbn: {match: [isbn]}\n")
+    file = [new(801), new(802)]
+    assert imports.load(*file).outcomes == ["created", "created"]
+    assert imports.load(*file, name="again.mrc").outcomes == ["unchanged", "unchanged"]
+    book = record(F008, "020 __ $a 9780306406157", "245 00 $a T")
+    assert imports.load(book, profile="isbn").outcomes == ["created"]
+    assert imports.load(book, profile="isbn", name="again.mrc").outcomes == ["unchanged"]
+    assert imports.count() == 3
+
+
+def test_an_old_index_entry_is_no_match_and_a_former_number_is_one(imports):
+    moved = imports.add("035 __ $a (OCoLC)901", OLD)
+    present = imports.add("035 __ $a (OCoLC)902 $z (OCoLC)903", OLD)
+    former = imports.add("035 __ $a (OCoLC)904", OLD)
+    imports.alma.settings(sru_lag_s=3600)
+    whole = imports.client.bibs.whole(moved).value
+    imports.client.bibs.update(moved, whole.replace(b"(OCoLC)901", b"(OCoLC)999"))
+    run = imports.load(new(901), new(903), new(902, "019 __ $a 904"))
+    assert run.outcomes == ["created", "merged", "multi_match"]
+    assert lines(imports.title(moved), "245") == [OLD]
+    assert run.rows[1]["mms_id"] == present
+    assert former in run.rows[2]["message"]
+
+
+@pytest.mark.parametrize("kind", ["server_error", "malformed"])
+def test_where_sru_does_not_answer_the_api_is_asked_and_the_report_says_so(imports, kind):
+    imports.profiles("profiles:\n  isbn: {match: [isbn]}\n")
+    there = imports.add("035 __ $a (OCoLC)901", OLD)
+    imports.add("020 __ $a 9780306406157", OLD)
+    imports.alma.faults({"kind": kind, "path": "/view/sru/"})
+    run = imports.load(new(901), new(801))
+    assert run.outcomes == ["merged", "created"]
+    assert [row["reasons"] for row in run.rows] == ["NO_SRU", "NO_SRU"]
+    assert run.rows[0]["mms_id"] == there
+    assert "SRU gave no answer for 2 records" in run.text("html")
+    made = imports.count()
+    book = record(F008, "020 __ $a 9780306406157", "245 00 $a T")
+    refused = imports.load(book, profile="isbn")
+    assert refused.outcomes == ["failed"]
+    assert imports.count() == made
+    imports.alma.heal()
+    assert imports.load(book, profile="isbn", name="b.mrc").outcomes == ["merged"]
+
+
+def test_sru_that_is_switched_off_is_asked_once_a_chunk(imports):
+    imports.alma.settings(sru=False)
+    imports.alma.forget()
+    assert imports.load(*(new(number) for number in range(801, 861))).counts == {"created": 60}
+    api, sru = imports.calls()
+    assert (api, sru) == (3 * 60, 1)
+
+
+def test_a_lost_answer_is_looked_for_where_its_number_can_be_found(imports):
+    imports.profiles("profiles:\n  isbn: {match: [isbn]}\n")
+    imports.alma.faults(
+        {"kind": "server_error", "method": "POST", "path": "/bibs(\\?|$)", "applied": True, "first": 1}
+    )
+    run = imports.load(record(F008, "020 __ $a 9780306406157", "245 00 $a T"), profile="isbn")
+    assert run.outcomes == ["created"]
+    assert "a look confirmed it" in run.rows[0]["message"]
+    assert imports.count() == 1
+
+
+def test_the_sru_of_another_institution_is_not_asked(imports):
+    imports.with_sru("01ABC_INST")
+    run = imports.load(new(801))
+    assert run.outcomes == ["failed"]
+    assert "leads to the institution 01ABC_INST" in run.problem
+    assert imports.count() == 0
