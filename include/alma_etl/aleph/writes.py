@@ -50,10 +50,6 @@ class ItemUpdate:
         return self.outcome in safe_write.DONE
 
 
-class _Conflict(Exception):
-    """The fields that somebody else changed."""
-
-
 def compared(values: Values) -> dict[str, str]:
     """The fields of an update of which one can see whether they were taken."""
     return {name: text for name, text in values.items() if name not in OWN}
@@ -116,21 +112,25 @@ class _Update:
     texts: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
     _reads: int = 0
+    _answered: bool = False
 
     def run(self) -> ItemUpdate:
         wanted = {name: comparable(name, text) for name, text in compared(self.values).items()}
         if not wanted:
             self.warnings.append("Aleph writes these fields itself")
             return self._ended(Written(WriteOutcome.UNCHANGED))
-        try:
-            written = safe_write.update(
-                self._read, lambda base: {**base, **wanted}, self._put, pause=self.client.pause
+        return self._ended(
+            safe_write.update(
+                self._read,
+                lambda base: {**base, **wanted},
+                self._put,
+                foreign=lambda base: self._foreign(base) != (),
+                pause=self.client.pause,
             )
-        except _Conflict as conflict:
-            return ItemUpdate(
-                WriteOutcome.REFUSED, self.first, self._fields(self.after), conflict=conflict.args[0]
-            )
-        return self._ended(written)
+        )
+
+    def _foreign(self, now: Values) -> tuple[str, ...]:
+        return () if self.first is None else foreign(now, self.first, self.values)
 
     def _read(self) -> Answer[dict[str, str]]:
         self._reads += 1
@@ -144,8 +144,8 @@ class _Update:
             self.before = item
         else:
             self.first = self.first if self.first is not None else self._fields(self.before)
-        if self.first is not None and (others := foreign(item.fields, self.first, self.values)):
-            raise _Conflict(others)
+        if self._answered:  # right after the update: nothing has moved by itself
+            return Found(self._shown(item))
         may_be_ours = self._reads > 1 or self._may_be_ours
         return Found(
             self._view(self.values if may_be_ours and is_done(item.fields, self.values) else item.fields)
@@ -154,7 +154,7 @@ class _Update:
     def _view(self, fields: Values) -> dict[str, str]:
         return {name: comparable(name, fields.get(name, "")) for name in compared(self.values)}
 
-    def _put(self, wanted: dict[str, str]) -> dict[str, str]:
+    def _put(self, _: dict[str, str]) -> dict[str, str]:
         self.before_writing(self.before)
         try:
             saved = self.client.update_item(self.key, self.values)
@@ -174,10 +174,8 @@ class _Update:
                 case _:
                     words = f"what is there now could not be read ({'; '.join(saved.texts)})"
                     raise RemoteMalformed("POST /X update-item", 200, "", words, "", True)
-        self.after = item
-        shown = self._view(item.fields)
-        self._mind_barcode(item, shown, wanted)
-        return shown
+        self.after, self._answered = item, True
+        return self._shown(item)
 
     def _decided(self, unclear: AlephUnclear) -> Saved:
         """A refusal beside a success: the item decides. Raises RemoteRefused when it has not what was sent."""
@@ -192,16 +190,19 @@ class _Update:
     def _without_barcode(self) -> dict[str, str]:
         return {name: text for name, text in compared(self.values).items() if name != "barcode"}
 
-    def _mind_barcode(self, item: AlephItem, shown: dict[str, str], wanted: Values) -> None:
-        """A checksum may change a barcode that was sent, and make one where none was: both are said."""
+    def _shown(self, item: AlephItem) -> dict[str, str]:
+        """What an item shows right after the update. A checksum may have changed a barcode that was sent, and made one
+        where none was: both are said."""
+        shown = self._view(item.fields)
         old = self.before.barcode if self.before else ""
         sent = self.values.get("barcode", "")
-        if "barcode" not in wanted:
+        if "barcode" not in shown:
             if self.before is not None and item.barcode != old:
                 self.warnings.append(f"Aleph made the barcode {item.barcode!r} of {old!r}, none was sent")
         elif item.barcode != sent.strip() and item.barcode and item.barcode != old:
             self.warnings.append(f"the barcode {sent!r} was sent, and Aleph made {item.barcode!r} of it")
-            shown["barcode"] = wanted["barcode"]
+            shown["barcode"] = comparable("barcode", sent)
+        return shown
 
     def _ended(self, written: Written[dict[str, str]]) -> ItemUpdate:
         error, outcome = written.error, written.outcome
@@ -228,6 +229,7 @@ class _Update:
             untaken,
             self.texts,
             tuple(dict.fromkeys(self.warnings)),
+            self._foreign(self._fields(self.after) or {}) if outcome is WriteOutcome.CONFLICT else (),
         )
 
     @property

@@ -136,6 +136,26 @@ def test_the_process_status_is_compared_right_after_the_update_only(aleph: Aleph
     assert update.outcome is WriteOutcome.ADOPTED, "the status had moved by the look"
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_process_status_that_was_not_taken_is_named(aleph: Aleph, again: bool) -> None:
+    first = aleph.values() if again else None
+    aleph.faults({"kind": "ignore", "path": UPDATES, "fields": ["item-process-status"]})
+    update = write(aleph, {"item-process-status": "BD", "note-opac": "Bound"}, first=first)
+    assert (update.outcome, update.untaken) == (WriteOutcome.REFUSED, ("item-process-status",))
+    assert aleph.values()["note-opac"] == "Bound"
+    assert aleph.calls("update-item") == 1
+
+
+def test_a_field_that_was_answered_and_not_taken_is_no_conflict(aleph: Aleph) -> None:
+    def meanwhile(before: AlephItem | None) -> None:
+        aleph.staff(values={"note-opac": "Theirs"})
+
+    aleph.faults({"kind": "ignore", "path": UPDATES, "fields": ["note-opac"]})
+    update = write(aleph, {"note-opac": "Seen", "note-internal": "x"}, before_writing=meanwhile)
+    assert (update.untaken, update.conflict) == (("note-opac",), ()), "the rest was written"
+    assert aleph.values()["note-opac"] == "Theirs"
+
+
 def test_a_corrected_barcode_is_a_warning(aleph: Aleph) -> None:
     aleph.settings(aleph_barcode_checksum="correct")
     right = with_check_digit("3000100000015")
@@ -233,7 +253,7 @@ def test_what_somebody_changed_after_a_lost_answer_is_a_conflict(aleph: Aleph) -
         aleph.staff(values={"note-opac": "Theirs"})
 
     update = write(aleph, NOTE, before_writing=meanwhile)
-    assert (update.conflict, update.done) == (("note-opac",), False)
+    assert (update.outcome, update.conflict) == (WriteOutcome.CONFLICT, ("note-opac",))
     assert aleph.values()["note-opac"] == "Theirs"
 
 
