@@ -8,6 +8,7 @@ NAMES = (
     "west_fetch",
     "west_memory",
     "item_updates",
+    "bib_import",
     "dcb_reducer",
     "dcb_sweep",
     "ledger",

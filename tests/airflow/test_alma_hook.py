@@ -1,6 +1,8 @@
 """The connection of type `alma`: from its fields to a client, and its Test button."""
 
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -10,11 +12,14 @@ import alma_sandbox
 from alma_airflow.get_provider_info import get_provider_info
 from alma_airflow.hooks.alma import AlmaHook, AlmaSettings
 from alma_airflow.hooks.store import redis_url, store_url
+from alma_airflow.operators.file_jobs import RunStep, file_job
 from alma_etl.alma.errors import AlmaQuotaFloor
 from alma_etl.alma.sru import OCLC
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.ledger import NoLedger
 from alma_etl.remote.answers import Unknown
 from alma_etl.remote.errors import RemoteReadOnly, RemoteTimeout, RemoteUnauthorized
+from alma_etl.store.bucket import Bucket
 from tests.stores import sqlite_store
 
 
@@ -228,3 +233,19 @@ def test_the_form_of_the_connection_has_the_environment():
     field = get_provider_info()["connection-types"][0]["conn-fields"]["environment"]
     assert "sandbox" in field["description"]
     assert "production" in field["description"]
+
+
+def test_a_job_gets_sru_by_the_connection_of_its_alma(connect, sandbox_url, monkeypatch):
+    job = file_job("alma_etl.bibs.job.BibImport", area="bibs", dag_id="bib_import")
+    step = RunStep(task_id="check", job=job, step="check")
+    step.ledger = NoLedger()
+    now = datetime.now(UTC)
+    run = SimpleNamespace(run_id="manual__1", dag_id="bib_import", logical_date=now, run_after=now)
+    monkeypatch.setattr("alma_airflow.operators.file_jobs.open_bucket", lambda: Bucket(None, "no-bucket"))
+    connect(host=sandbox_url, password="sandbox", extra={"sru_url": f"{sandbox_url}/view/sru/01ZZ_INST"})
+    given = step.job_context({"dag_run": run, "params": {}})
+    with given.open_client("sru") as sru:
+        assert sru.institution == "01ZZ_INST"
+    connect(host=sandbox_url, password="sandbox")
+    with given.open_client("sru") as sru:
+        assert sru is None
