@@ -209,7 +209,7 @@ def match_records(
             found[STEP.key(dict(row))] = kept
             checkpoint.add(kept)
     counts: dict[str, int] = {}
-    for kept in checkpoint.complete(found.values()):
+    for kept in checkpoint.complete(sorted(found.values(), key=lambda kept: int(kept["line"]))):
         counts[kept["outcome"]] = counts.get(kept["outcome"], 0) + 1
     log.info("Chunk %04d: %s", number, ", ".join(f"{count} {word}" for word, count in counts.items()))
     return counts
