@@ -1,8 +1,8 @@
 """Bibliographic imports as a job on dropped files: records become titles of Alma, or part of those they match."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,15 @@ from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, read_match
 from alma_etl.bibs.matching import Number, numbers_of
-from alma_etl.bibs.profiles import GIVES, NEEDS_SRU, SETTINGS, BibProfile, BibProfiles, completed
+from alma_etl.bibs.profiles import (
+    GIVES,
+    LONGEST_LOCK,
+    NEEDS_SRU,
+    SETTINGS,
+    BibProfile,
+    BibProfiles,
+    completed,
+)
 from alma_etl.bibs.rows import COLUMNS, BibOutcome
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
@@ -24,6 +32,7 @@ from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
+from alma_etl.jobs.profiles import JobProfiles
 from alma_etl.marc.files import open_marc
 from alma_etl.marc.source_record import SourceRecord
 from alma_etl.marc.xml import record_from_xml, xml_from_record
@@ -31,6 +40,8 @@ from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
 
 _CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
+LOCK_WAIT = "lock_wait_minutes"
+LOCK_LOOK = timedelta(minutes=10)  # between two tries of records whose titles are locked
 # What of the changes stands on the page: records, fields of a record, characters of a field. The file has all.
 _RECORDS, _FIELDS, _CHARACTERS = 100, 60, 1_000
 
@@ -46,6 +57,7 @@ class BibImport(FileJob[BibProfile]):
     columns = COLUMNS
     identity = ("line", "key")
     settings = SETTINGS
+    params = (LOCK_WAIT,)
     profile_gives = GIVES
     plan_type = FilePlan[BibProfile]
     page_columns = (
@@ -144,6 +156,40 @@ class BibImport(FileJob[BibProfile]):
             }
             return match_records(alma, run, number, rows, memory=memory, alma=target, again=again, sru=sru)
 
+    def load_locked(self, context: JobContext, number: int) -> dict[str, int]:
+        """Try the records again whose titles were locked when `load` ended, and no others: each is matched once more,
+        since whoever had the title open may have saved it. Return counts by outcome, those of all records."""
+        run = context.folder
+        with (
+            context.open_client("alma") as alma,
+            context.open_client("sru") as sru,
+            _memory(alma, context) as memory,
+            open_locks(context.store_url()) as locks,
+        ):
+            target = alma_of(alma, run)
+            locked = self._locked(run, number, target)
+            rows = [row for row in run.rows(number) if self.row_key(row) in locked]
+            match_records(alma, run, number, rows, memory=memory, alma=target, again=locked, sru=sru)
+            return load_records(
+                self, alma, run, number, memory=memory, locks=locks, alma=target, sru=sru, only=locked
+            )
+
+    def wait_for_locks(self, context: JobContext, number: int, waited: timedelta) -> timedelta | None:
+        """Return how long to wait until `load_locked`; None when no title was locked, or it was tried long enough.
+
+        ``waited``: the time since `load` ended. A dry run locks nothing out, so that there is nothing to wait for.
+        """
+        run = context.folder
+        plan = run.plan()
+        left = timedelta(minutes=plan.profile.lock_wait_minutes) - waited
+        if plan.dry_run or left <= timedelta(0) or not self._locked(run, number):
+            return None
+        return min(LOCK_LOOK, left)
+
+    def _locked(self, run: FileRun, number: int, target: str | None = None) -> set[Hashable]:
+        ends = self.ends_of(run, number, target).rows()
+        return {key for key, end in ends.items() if end["outcome"] == BibOutcome.NOT_ADDED_LOCKED}
+
     def load(self, context: JobContext, number: int) -> dict[str, int]:
         """Create, merge or overlay the titles; return counts by outcome."""
         with (
@@ -161,6 +207,17 @@ class BibImport(FileJob[BibProfile]):
         return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes"})
 
     # --- settings and report
+
+    def profile(
+        self, settings: JobProfiles[BibProfile], name: str | None, params: Mapping[str, Any]
+    ) -> BibProfile:
+        profile = super().profile(settings, name, params)
+        minutes = params.get(LOCK_WAIT)
+        if minutes is None or minutes == "":
+            return profile
+        if isinstance(minutes, bool) or not isinstance(minutes, int) or not 0 <= minutes <= LONGEST_LOCK:
+            raise InputProblem(f"{LOCK_WAIT} is {minutes!r}: give whole minutes from 0 to {LONGEST_LOCK}")
+        return profile.model_copy(update={LOCK_WAIT: minutes})
 
     def profiles(self, bucket: Bucket, *, sandbox: bool) -> BibProfiles:
         return completed(SETTINGS.shipped(), SETTINGS.read(bucket, may_use_shipped=False))

@@ -6,7 +6,7 @@ store, and look there before Alma's index knows it. A title is changed only as i
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -45,6 +45,7 @@ _WOULD = {
     BibOutcome.MERGED: BibOutcome.WOULD_MERGE,
     BibOutcome.OVERLAID: BibOutcome.WOULD_OVERLAY,
 }
+_OF_THE_TITLE = frozenset((BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.UNCHANGED))
 _LAG = timedelta(seconds=sum(INDEX_LAG))
 _SHOWN = 12  # fields that a message names
 
@@ -62,10 +63,12 @@ def load_records(
     locks: Locks,
     alma: str,
     sru: SruClient | None = None,
+    only: Collection[Hashable] | None = None,
 ) -> dict[str, int]:
-    """Write the records of a chunk, those with one number one after the other; return counts by outcome."""
+    """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
+    those that were refused before, the ones to try again, by `row_key`; all of them by default."""
     writer = BibWriter(job, client, run, number, memory, locks, alma, sru)
-    counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma))
+    counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma, only=only))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
     return dict(counts)
 
@@ -101,9 +104,7 @@ class BibWriter(RowWriter):
         self._matcher = Matcher(client, self._profile, memory, sru)
         self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
         self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
-        self._firsts: dict[str, Row] = {}
-        for row in run.rows(number):
-            self._firsts.setdefault(row["group"], row)
+        self._firsts = self._first_rows(run.rows(number))
 
     # --- what the skeleton asks
 
@@ -114,7 +115,7 @@ class BibWriter(RowWriter):
         return self._noted(row, self._end(row, match.outcome, match)) if match.action == "none" else None
 
     def turn_of(self, row: Row) -> str:
-        return str(row["group"])
+        return str(self._first(row)["group"])
 
     def name_of(self, row: Row) -> str:
         return f"Record {row['record']}, {row['key']}"
@@ -125,9 +126,12 @@ class BibWriter(RowWriter):
     def dry_run(self, row: Row) -> End:
         match = self._match_of(row)
         if self._is_twin(row):
-            first = self._match_of(self._firsts[row["group"]])
+            first = self._match_of(self._first(row))
             if first.action != "none" and first.record is not None:
                 return self._noted(row, self._compared(row, first.record, first.mms_id))
+            if first.outcome is BibOutcome.UNCHANGED and match.title is not None:
+                there = record_from_xml(match.title.record or b"<record/>")
+                return self._noted(row, self._compared(row, there, match.mms_id))
         outcome = _WOULD.get(match.outcome, match.outcome) if match.action != "none" else match.outcome
         return self._noted(row, self._end(row, outcome, match))
 
@@ -152,12 +156,36 @@ class BibWriter(RowWriter):
 
     # --- twins
 
+    def _first_rows(self, rows: Iterable[Row]) -> dict[str, Row]:
+        """By group, the record that decides: its first one; where groups are to change one title, that of the first.
+
+        Records with different numbers may be one title. Each was compared with what Alma had before the others.
+        """
+        firsts: dict[str, Row] = {}
+        by_title: dict[str, list[Row]] = {}
+        for row in rows:
+            if row["group"] in firsts:
+                continue
+            firsts[row["group"]] = row
+            kept = self._matches.get(row["line"])
+            if kept and kept["mms_id"] and kept["outcome"] in _OF_THE_TITLE:
+                by_title.setdefault(kept["mms_id"], []).append(row)
+        for same in by_title.values():
+            if any(self._matches[row["line"]]["action"] == "change" for row in same):
+                first = min(same, key=lambda row: int(row["line"]))
+                firsts |= {row["group"]: first for row in same}
+        return firsts
+
+    def _first(self, row: Row) -> Row:
+        return self._firsts[row["group"]]
+
     def _is_twin(self, row: Row) -> bool:
-        return bool(self._firsts[row["group"]]["line"] != row["line"])
+        return bool(self._first(row)["line"] != row["line"])
 
     def _twin(self, row: Row) -> End | None:
-        """The end of a record whose number an earlier one of the file has that is in Alma now; None for others."""
-        first = self._ends.get(self._firsts[row["group"]]["line"]) if self._is_twin(row) else None
+        """The end of a record whose number or title an earlier one of the file has that is in Alma now; None for
+        others."""
+        first = self._ends.get(self._first(row)["line"]) if self._is_twin(row) else None
         if first is None or not first["mms_id"] or not self._job.outcome_of(first).weight.loaded:
             return None
         match self._client.bibs.read_to_change(first["mms_id"]):
@@ -171,7 +199,9 @@ class BibWriter(RowWriter):
     def _compared(self, row: Row, result: Record, mms_id: str) -> End:
         """The end of a twin, by what the first one made of its title."""
         merged = merge(result, record_of(row), self._profile.rule)
-        named = f"record {self._firsts[row['group']]['record']} of the file has the same number"
+        first = self._first(row)
+        same = "has the same number" if first["group"] == row["group"] else "is of the same title"
+        named = f"record {first['record']} of the file {same}"
         if not differs(result, merged):
             return self._end(row, BibOutcome.UNCHANGED, message=f"{named}, and all of it", mms_id=mms_id)
         message = (

@@ -41,7 +41,7 @@ class BibOutcome(RowOutcome):
     )
     DUPLICATE_IN_FILE = (
         "duplicate_in_file",
-        "an earlier record of the file has the same number and other content",
+        "an earlier record of the file has the same number or title, and other content",
         REFUSED,
     )
     DELETE_REQUESTED = (

@@ -6,7 +6,7 @@ answer, are looked for first. What an attempt has finished is saved every few ro
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -85,21 +85,34 @@ class RowWriter(ABC):
 
 
 def write_rows(
-    job: "FileJob[Any]", run: FileRun, number: int, writer: RowWriter, *, target: str
+    job: "FileJob[Any]",
+    run: FileRun,
+    number: int,
+    writer: RowWriter,
+    *,
+    target: str,
+    only: Collection[Hashable] | None = None,
 ) -> list[End]:
     """Do what earlier attempts left of a chunk, save the whole, and return the ends of its rows.
 
     ``target`` names the system that is written to, by address and institution: what was finished in another one does
-    not count. What is there by an earlier attempt stays; what was refused then is tried again. Raises RemoteStop.
+    not count. What is there by an earlier attempt stays; what was refused then is tried again, or of it only those rows
+    that ``only`` names by `row_key`. Raises RemoteStop.
     """
-    return _Writing(job, run, number, writer, target).run()
+    return _Writing(job, run, number, writer, target, only).run()
 
 
 class _Writing:
     """The work on one chunk."""
 
     def __init__(
-        self, job: "FileJob[Any]", run: FileRun, number: int, writer: RowWriter, target: str
+        self,
+        job: "FileJob[Any]",
+        run: FileRun,
+        number: int,
+        writer: RowWriter,
+        target: str,
+        only: Collection[Hashable] | None,
     ) -> None:
         self._job = job
         self._writer = writer
@@ -108,6 +121,7 @@ class _Writing:
         self._checkpoint = job.ends_of(run, number, target)
         self._sent = SentRecord(run, number, target)
         writer.first_read = FirstRead(run, number, target)
+        self._only = only
         self._rows = list(run.rows(number))
         self._done: dict[int, End] = {}
         self._noted: set[int] = set()  # lines that this attempt was about to send
@@ -116,6 +130,13 @@ class _Writing:
 
     def run(self) -> list[End]:
         settled = self._checkpoint.settled()
+        if self._only is not None:
+            refused = self._checkpoint.rows().items()
+            settled |= {
+                key: end
+                for key, end in refused
+                if key not in self._only and self._job.rank_of(end) is Rank.REFUSED
+            }
         for row in self._rows:
             key = self._job.row_key(row)
             if key in settled:
@@ -231,10 +252,12 @@ class _Writing:
 
 
 def _turns(rows: Sequence[Row], key: Callable[[Row], Hashable]) -> Iterator[list[Row]]:
-    """The first row of every key, then the second of every key, and so on: writes to one record never meet."""
+    """The first row of every key by line, then the second of every key, and so on: writes to one record never meet."""
     by_key: dict[Hashable, list[Row]] = {}
     for row in rows:
         by_key.setdefault(key(row), []).append(row)
+    for same in by_key.values():
+        same.sort(key=lambda row: int(row["line"]))
     turn = 0
     while by_key:
         yield [waiting[turn] for waiting in by_key.values()]

@@ -11,7 +11,7 @@ from lxml import html
 from alma_etl.bibs import job, loading
 from alma_etl.marc.iso2709 import to_iso2709
 from tests.e2e.death import WorkerKilled
-from tests.unit.bibs.conftest import Run
+from tests.unit.bibs.conftest import JOB, Run
 from tests.unit.bibs.records import LEADER, lines, record
 
 pytestmark = pytest.mark.heavy
@@ -163,6 +163,83 @@ def test_a_locked_title_is_left_alone_and_another_version_is_not_written_over(im
     assert lines(imports.title(mine), "245") == ["245 00 $a Saved by hand"]
     late.whole()  # cleared
     assert late.outcomes == ["merged"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_of_records_with_different_numbers_for_one_title_the_first_decides(imports, dry_run):
+    there = imports.add("035 __ $a (OCoLC)901", "035 __ $a (OCoLC)902", "245 00 $a Old")
+    imports.alma.forget()
+    same = record(f"001 {there}", F008, "245 00 $a Made up")
+    file = [new(901), new(902, title="Another"), same, new(902, title="A third")]
+    run = imports.load(*file, dry_run=dry_run)
+    first = "would_merge" if dry_run else "merged"
+    assert run.outcomes == [first, "duplicate_in_file", "unchanged", "duplicate_in_file"]
+    assert "record 1 of the file is of the same title" in run.rows[1]["message"]
+    assert imports.writes() == ([] if dry_run else ["PUT"])
+    assert lines(imports.title(there), "245") == [f"245 00 $a {'Old' if dry_run else 'Made up'}"]
+
+
+def test_records_with_locked_titles_alone_are_tried_again_and_looked_up_once_more(imports):
+    held, saved, open_still = (
+        imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old") for number in (901, 902, 903)
+    )
+    twice = [imports.add("035 __ $a (OCoLC)904", "245 00 $a Old") for _ in range(2)]
+    locks(imports, lock=[held, saved, open_still])
+    imports.alma.forget()
+    run = Run(imports, b"".join(map(to_iso2709, [*map(new, (901, 902, 903)), new(904), new(801)])))
+    run.read()
+    run.match()
+    assert run.write() == {"not_added_locked": 3, "multi_match": 1, "created": 1}
+    assert wait(run) == timedelta(minutes=10)
+    assert wait(run, 55) == timedelta(minutes=5)
+    assert wait(run, 60) is None
+
+    locks(imports, unlock=[held, saved])
+    save(imports, saved)
+    imports.alma.delete(f"/bibs/{twice[1]}")  # would be merged now, and is no locked one
+    imports.alma.forget()
+    assert JOB.chunk_step("load_locked", run.context(), 1) == {
+        "merged": 2,
+        "not_added_locked": 1,
+        "multi_match": 1,
+        "created": 1,
+    }
+    assert imports.writes() == ["PUT"] * 3
+    run.finish()
+    assert run.outcomes == ["merged", "merged", "not_added_locked", "multi_match", "created"]
+    assert "locked by" in run.rows[2]["message"]
+    assert lines(imports.title(saved), "245") == ["245 00 $a Made up"]
+    locks(imports, unlock=[open_still])
+    JOB.chunk_step("load_locked", run.context(), 1)
+    assert wait(run) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes"), [({}, 7), ({"lock_wait_minutes": 3}, 3), ({"dry_run": True}, 0)]
+)
+def test_how_long_a_locked_title_is_waited_for(imports, asked, minutes):
+    imports.profiles("profiles:\n  wait: {lock_wait_minutes: 7}\n")
+    locks(imports, lock=[imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")])
+    run = imports.load(new(901), profile="wait", **asked)
+    assert wait(run) == (timedelta(minutes=minutes) if minutes else None)
+
+
+@pytest.mark.parametrize("minutes", [61, -1, True, "5", 1.5])
+def test_minutes_that_are_none_are_refused_before_anything_is_read(imports, minutes):
+    run = imports.load(new(801), lock_wait_minutes=minutes)
+    assert "give whole minutes from 0 to 60" in run.problem
+
+
+def test_zero_minutes_report_a_locked_title_at_once(imports):
+    locks(imports, lock=[imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")])
+    run = imports.load(new(901), lock_wait_minutes=0)
+    assert run.outcomes == ["not_added_locked"]
+    assert wait(run) is None
+
+
+def wait(run, minutes=0):
+    """How long the run's first chunk is to wait, so many minutes after it was written."""
+    return JOB.wait_for_locks(run.context(), 1, timedelta(minutes=minutes))
 
 
 def locks(imports, **change):
