@@ -13,7 +13,7 @@ from time import monotonic
 from .airflow_api import AirflowRefusedError
 from .daemon import StoppedError, stopping_in_order
 from .demo_dcb import patron_request
-from .demo_items import item_file
+from .demo_items import item_file, update_file
 from .demo_tools import Demo, DemoFailedError, shown
 from .demo_west import west_holdings
 from .ownership import FolderLock, end_leftovers, mark
@@ -27,7 +27,7 @@ FOLDER = LOCAL / "demo-stack"
 LOGS = LOCAL / "demo-stack" / "logs"
 DELIVERED = LOCAL / "demo"
 
-STEPS: tuple[Callable[[Demo], None], ...] = (west_holdings, item_file, patron_request)
+STEPS: tuple[Callable[[Demo], None], ...] = (west_holdings, item_file, update_file, patron_request)
 
 
 def run() -> int:

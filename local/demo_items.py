@@ -1,8 +1,8 @@
-"""The demo's second step: a librarian drops a file, and gets a report and the rows to correct."""
+"""The demo's files: a librarian drops one that makes items, then one that changes them, and gets their reports."""
 
 import csv
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from time import monotonic, sleep
 
 import requests
@@ -11,6 +11,7 @@ from .demo_tools import Demo, DemoFailedError, shown
 from .stack import Addresses
 
 DROPPED = "items/incoming/gifts/march-gifts.txt"
+UPDATES = "item-updates/incoming/alma/march-notes.csv"
 REPORT_SECONDS = 300.0
 TITLES = 12
 
@@ -20,25 +21,38 @@ def item_file(demo: Demo) -> None:
     body = gifts(some_titles(demo.addresses))
     demo.say(f"\nDropping {DROPPED}: {body.count(b'|')} lines, one of them twice, one without a barcode")
     demo.s3.put_object(Bucket=demo.addresses.bucket, Key=DROPPED, Body=body)
-    report = _report(demo)
-    rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
-    demo.say("Loaded from the dropped file:")
-    for outcome, count in sorted(Counter(row["outcome"] for row in rows).items()):
-        demo.say(f"    {count:6} {outcome}")
+    rows = _loaded(demo, DROPPED, "item_creation")
     if sum(row["outcome"] == "created" for row in rows) != TITLES:
-        raise DemoFailedError(f"Not every good line of {DROPPED} became an item; see {shown(report)}.")
-    for run in demo.api.call("GET", "dags/item_creation/dagRuns")["dag_runs"]:
-        demo.say_page("item_creation", run["dag_run_id"])
-    for prefix in ("items/reports/", "items/rejects/", "items/done/"):
-        for key in demo.keys(prefix):
-            demo.say(f"  {shown(demo.download(key))}")
+        raise DemoFailedError(
+            f"Not every good line of {DROPPED} became an item; see {shown(demo.delivered)}."
+        )
+
+
+def update_file(demo: Demo) -> None:
+    """Drops a list that gives the items of the file before a note and another policy, and one that nobody has."""
+    body = notes([_barcode(number) for number in range(1, TITLES + 1)])
+    demo.say(f"\nDropping {UPDATES}: {TITLES} items and one that there is not")
+    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=UPDATES, Body=body)
+    rows = _loaded(demo, UPDATES, "item_update")
+    if sum(row["outcome"] == "updated" for row in rows) != TITLES:
+        raise DemoFailedError(f"Not every item of {UPDATES} was updated; see {shown(demo.delivered)}.")
 
 
 def gifts(mms_ids: list[str]) -> bytes:
     """A file of these titles with a barcode each, as a librarian's Windows saves it, with two slips at its end."""
-    lines = [f"{mms_id}|39{number:012d}" for number, mms_id in enumerate(mms_ids, start=1)]
+    lines = [f"{mms_id}|{_barcode(number)}" for number, mms_id in enumerate(mms_ids, start=1)]
     lines += [lines[0], f"{mms_ids[1]}|"]
     return "\r\n".join(lines).encode("utf-8-sig")
+
+
+def notes(barcodes: list[str]) -> bytes:
+    """A table that changes a note and the policy of these items, and names a barcode that there is not."""
+    rows = [f"{barcode},02,Gift of March" for barcode in (*barcodes, _barcode(0))]
+    return "\r\n".join(("barcode,item_policy,public_note", *rows, "")).encode("utf-8-sig")
+
+
+def _barcode(number: int) -> str:
+    return f"39{number:012d}"
 
 
 def some_titles(addresses: Addresses) -> list[str]:
@@ -53,19 +67,37 @@ def some_titles(addresses: Addresses) -> list[str]:
     return [member["id"] for member in answer.json()["member"]]
 
 
-def _report(demo: Demo) -> Path:
-    """The CSV report of the dropped file, once the file is filed away, which comes last."""
+def _loaded(demo: Demo, key: str, dag_id: str) -> list[dict[str, str]]:
+    """Wait for the report of a dropped file, show what became of its rows, and fetch what there is; its rows."""
+    report = _report(demo, key)
+    rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
+    demo.say("Loaded from the dropped file:")
+    for outcome, count in sorted(Counter(row["outcome"] for row in rows).items()):
+        demo.say(f"    {count:6} {outcome}")
+    for run in demo.api.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]:
+        demo.say_page(dag_id, run["dag_run_id"])
+    area = key.partition("/")[0]
+    for prefix in (f"{area}/reports/", f"{area}/rejects/", f"{area}/done/"):
+        for found in demo.keys(prefix):
+            demo.say(f"  {shown(demo.download(found))}")
+    return rows
+
+
+def _report(demo: Demo, key: str) -> Path:
+    """The CSV report of a dropped file, once the file is filed away, which comes last."""
+    area, stem = key.partition("/")[0], PurePosixPath(key).stem
     deadline = monotonic() + REPORT_SECONDS
     begun = monotonic()
     while monotonic() < deadline:
         demo.stack.supervisor.look()
-        reports = [key for key in demo.keys("items/reports/march-gifts.") if key.endswith(".csv")]
-        if reports and any(demo.keys("items/done/")):
+        found = demo.keys(f"{area}/reports/{stem}.")
+        reports = [each for each in found if each.endswith(".csv") and not each.endswith(".undo.csv")]
+        if reports and any(demo.keys(f"{area}/done/")):
             demo.say(
                 f"  {monotonic() - demo.begun:4.0f} s  its report is there, {monotonic() - begun:.0f} s after the drop"
             )
             return demo.download(reports[0])
         sleep(1)
     raise DemoFailedError(
-        f"There is no report of {DROPPED} after {REPORT_SECONDS:g} s; see {demo.addresses.logs}."
+        f"There is no report of {key} after {REPORT_SECONDS:g} s; see {demo.addresses.logs}."
     )
