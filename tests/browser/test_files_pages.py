@@ -1,4 +1,4 @@
-"""Somebody who loads gifts, on the page Files: uploads, and corrects what was refused until all is loaded."""
+"""Somebody who loads gifts, on the page Files: uploads, finds, corrects what was refused, until all of it is loaded."""
 
 import csv
 import io
@@ -25,6 +25,14 @@ Shoot = Callable[[Page | Locator, str], None]
 
 PHONE = 390
 BARCODES = "3955500000{:04}"
+DROP = """([area, name, body]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([body], name));
+  for (const kind of ["dragover", "drop"]) {
+    area.dispatchEvent(new DragEvent(kind, {dataTransfer: files, bubbles: true, cancelable: true}));
+  }
+}"""
+"""What a browser does when a file is dropped onto an element."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +72,17 @@ def ended(page: Page, state: str) -> None:
     """Look again until the file has this state."""
     for _ in range(600):
         if page.locator("main .badge").first.inner_text() == state:
+            return
+        page.wait_for_timeout(500)
+        page.reload()
+    raise AssertionError(page.locator("main").inner_text())
+
+
+def dry_run_over(page: Page) -> None:
+    """Look again until the dry run of the file has ended."""
+    load = page.get_by_role("button", name="Load it")
+    for _ in range(600):
+        if load.count():
             return
         page.wait_for_timeout(500)
         page.reload()
@@ -144,6 +163,53 @@ def test_rejected_rows_are_corrected_in_the_page_until_all_are_loaded(
     page.get_by_role("link", name="Correct the rows here").click()
     expect(page.get_by_text("These rejects were corrected before.")).to_be_visible()
     looks_right(page)
+
+
+def test_a_file_is_dragged_tried_out_and_then_loaded_by_a_button(
+    stack: RealStack, opened: Opened, titles: list[str]
+) -> None:
+    page = opened(width=1200)
+    body = f"{titles[5]}|{BARCODES.format(11)}\n"
+    form = page.locator("form.upload").first
+    form.get_by_label("Profile").select_option("gifts")
+    page.evaluate(DROP, [form.element_handle(), "dragged.txt", body])
+    expect(form).not_to_have_class(re.compile("over"))
+    assert form.locator("input[type=file]").evaluate("input => input.files[0].name") == "dragged.txt"
+    form.get_by_label("Dry run first").check()
+    form.get_by_role("button", name="Upload").click()
+    dry_run_over(page)
+    expect(page.get_by_text("would_create").first).to_be_visible()
+    assert items_with(stack, BARCODES.format(11)) == 0
+    looks_right(page)
+    with page.expect_download() as started:
+        page.get_by_role("link", name=re.compile(r"^dragged\..*\.html$")).first.click()
+    assert "would_create" in started.value.path().read_text()
+    page.get_by_role("button", name="Load it").click()
+    ended(page, "done")
+    assert items_with(stack, BARCODES.format(11)) == 1
+
+
+def test_the_bytes_of_an_earlier_file_are_asked_about_first(
+    stack: RealStack, opened: Opened, titles: list[str]
+) -> None:
+    body = f"{titles[6]}|{BARCODES.format(21)}\n".encode()
+    page = opened()
+    upload(page, "first.txt", body)
+    ended(page, "done")
+    page.goto(f"{stack.addresses.ui}/alma/files")
+    upload(page, "second.txt", body)
+    expect(page.get_by_text("A file with exactly these bytes came before.")).to_be_visible()
+    expect(page.get_by_text("first.txt")).to_be_visible()
+    expect(page.get_by_text(f"uploaded by {stack.addresses.user}")).to_be_visible()
+    looks_right(page)
+    page.get_by_role("button", name="Do not upload it").click()
+    page.wait_for_url(re.compile("/alma/files$"))
+    assert stack.keys("items/incoming/gifts/second") == []
+    upload(page, "second.txt", body)
+    page.get_by_role("button", name="Upload it", exact=True).click()
+    ended(page, "done")
+    expect(page.get_by_text("already_exists").first).to_be_visible()
+    assert items_with(stack, BARCODES.format(21)) == 1
 
 
 def test_what_is_no_list_is_refused_and_too_large_a_file_is_not_even_sent(
