@@ -261,7 +261,8 @@ def test_the_settings_file_of_every_job_is_checked() -> None:
         if not module.name.endswith("__main__") and "migrations" not in module.name:
             values = vars(importlib.import_module(module.name)).values()
             found |= {each.key for each in values if isinstance(each, SettingsFile)}
-    assert found == {each.key for each in FILES}
+    without_a_dag = {"config/bib_profiles.yaml"}  # nothing reads it before bib_import has its DAG
+    assert {each.key for each in FILES} == found - without_a_dag
 
 
 def test_rights_and_connections_follow_from_what_is_set_up() -> None:
