@@ -21,6 +21,7 @@ from alma_etl.store.ledger_models import file_table
 from tests.airflow.ui.conftest import HOSTILE, NOW, counted_queries, headers_of
 
 PAGE = "/alma/files"
+UPLOADS = [f"{PAGE}/{area}/upload" for area in ("items", "item-updates")]
 ORIGIN = {"Origin": "http://localhost:8080"}
 LIST = b"mms_id,barcode\n990000000000104401,31166000000001\n"
 
@@ -230,11 +231,9 @@ def test_a_profile_that_is_not_there_is_refused(server: TestClient, login: Any, 
 
 def test_the_page_says_what_each_profile_does(server: TestClient, login: Any, lying: Bucket) -> None:
     page = shown(server, login)
-    assert page.xpath("//form[@class='upload']//option/@value") == [
-        "copies",
-        "gifts",
-        "gifts-law",
-        "gifts-trial",
+    assert [page.xpath(f"//form[@action='{action}']//option/@value") for action in UPLOADS] == [
+        ["copies", "gifts", "gifts-law", "gifts-trial"],
+        ["aleph", "alma"],
     ]
     said = {each.get("data-profile"): text(each) for each in page.xpath("//*[@data-profile]")}
     assert "library MAIN, location stacks" in said["gifts"]
@@ -250,7 +249,7 @@ def test_settings_that_cannot_be_read_are_said_and_the_files_are_shown(
     lying.put("config/item_profiles.yaml", b"profiles: {gifts: {library: 01}}\n")
     page = shown(server, login)
     assert "config/item_profiles.yaml, line 1" in text(page)
-    assert page.xpath("//form[contains(@action, 'upload')]") == []
+    assert page.xpath("//form[contains(@action, 'upload')]/@action") == UPLOADS[1:]
 
 
 def test_a_viewer_may_look_and_not_act(server: TestClient, login: Any, lying: Bucket, ledger: Ledger) -> None:

@@ -95,10 +95,12 @@ class _Bibs:
         mms_ids: Sequence[str],
         *,
         availability: bool,
+        to_change: bool = False,
         attempts: int | None = None,
         timeout: float | None = None,
     ) -> dict[str, Bib]:
         assert len(mms_ids) <= 100
+        assert not to_change
         self._alma.note("bibs", tuple(mms_ids), mms_ids)
         known = self._alma.bibs_known
         return {
