@@ -52,7 +52,7 @@ def test_many_threads_keep_each_its_own_although_one_write_fails(bucket, monkeyp
         each.start()
     for each in threads:
         each.join()
-    assert len(errors) == 1  # whoever was told that it failed may not send; nobody else lost anything
+    assert len(errors) == 1  # whoever got the error may not send; nobody else lost anything
     lost = errors[0][0]
     seen = kept(bucket)
     assert [line for line in range(24) if line != lost and seen.of(line) != {"note": str(line)}] == []
