@@ -20,7 +20,7 @@ from alma_etl.jobs.file_job import JobContext
 from alma_etl.jobs.places import Area, run_mark
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.marc.xml import record_from_xml, xml_from_record
-from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.errors import RemoteError, RemoteStop
 from alma_etl.remote.limiter import LocalLimiter
 from alma_etl.store.bucket import Bucket
 from alma_sandbox import Settings, serve
@@ -121,7 +121,7 @@ class Run:
             for number in range(1, self.read() + 1):
                 self.match(number)
                 self.write(number)
-        except (RunStopped, RemoteStop):
+        except (RunStopped, RemoteError, RemoteStop):
             states["read_file"] = "failed"
         self.finish(states)
 

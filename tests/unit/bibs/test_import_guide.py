@@ -1,0 +1,300 @@
+"""Each step of the cataloguers' guide that docs/imports.md says is built, by a dropped file; and that the page names
+no test that is not here."""
+
+import re
+
+import pytest
+import requests
+
+from alma_etl.marc.iso2709 import to_iso2709
+from alma_etl.marc.xml import xml_from_record
+from local.settings import ROOT
+from tests.unit.bibs.conftest import Run
+from tests.unit.bibs.records import lines, record
+from tests.unit.bibs.test_bib_imports import F008, brief, locks, new
+
+pytestmark = pytest.mark.heavy
+PAGE = ROOT / "docs" / "imports.md"
+HEADING = "## The cataloguers' guide, step by step"
+LATER, STAFF = "to come", "staff"
+
+
+def link(imports, mms_id: str, zone: str) -> None:
+    rearrange(imports, mms_id, linked=[zone, "99900001"])
+
+
+def rearrange(imports, mms_id: str, **change) -> None:
+    answer = requests.post(f"{imports.alma.url}/sandbox/bibs/{mms_id}", json=change, timeout=30)
+    answer.raise_for_status()
+
+
+def old(imports, number: int = 901, *fields: str) -> str:
+    return imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old", *fields)
+
+
+def older(number: int):
+    return record("005 20000101000000.0", F008, f"035 __ $a (OCoLC){number}", "245 00 $a Older")
+
+
+# --- the page
+
+
+def guide_rows() -> list[list[str]]:
+    """The rows of the page's tables: what the guide says, what it is here, and what tries it."""
+    section = PAGE.read_text().split(HEADING)[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return [row for row in rows if row[0] != "the guide" and not row[0].startswith("---")]
+
+
+def test_the_page_names_the_test_of_every_step_that_is_built():
+    there = {name for name in globals() if name.startswith("test_")}
+    rows = guide_rows()
+    assert len(rows) > 40
+    named = set()
+    for row in rows:
+        tried = re.findall(r"`(test_\w+)`", row[-1])
+        assert len(row) == 3, row
+        assert tried or row[-1] in (LATER, STAFF), row
+        named |= set(tried)
+    elsewhere = {name for name in named - there if name in TRIED_ELSEWHERE}
+    for name in elsewhere:
+        assert f"def {name}(" in (ROOT / TRIED_ELSEWHERE[name]).read_text()
+    assert named - there - elsewhere == set()
+    assert there - named == {"test_the_page_names_the_test_of_every_step_that_is_built"}
+
+
+TRIED_ELSEWHERE: dict[str, str] = {}
+
+
+# --- cataloguing only
+
+
+def test_a_title_that_the_library_has_is_reported(imports):
+    imports.profiles("profiles:\n  search: {search_first: true}\n")
+    there = old(imports)
+    imports.alma.add_holding(there, "MAIN", "stacks")
+    imports.alma.forget()
+    run = imports.load(new(901), new(902), profile="search")
+    assert [(row["outcome"], bool(row["mms_id"])) for row in run.rows] == [
+        ("already_owned", True),
+        ("created", True),
+    ]
+    assert run.rows[0]["mms_id"] == there
+    assert imports.writes() == ["POST"]
+
+
+def test_the_mms_id_or_the_oclc_number_that_was_noted_finds_the_title(imports):
+    by_id, by_number = old(imports, 901), old(imports, 902)
+    noted = record(f"001 {by_id}", "005 20400101000000.0", F008, "245 00 $a By id")
+    run = imports.load(noted, new(902, title="By number"))
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [
+        ("merged", by_id),
+        ("merged", by_number),
+    ]
+
+
+@pytest.mark.parametrize("form", ["mrc", "xml"])
+def test_records_of_worldcat_that_match_nothing_are_created_and_their_mms_ids_reported(imports, form):
+    records = [new(901, title="Café"), new(902, title="Łódź")]
+    if form == "xml":
+        body = b"<collection>" + b"".join(map(xml_from_record, records)) + b"</collection>"
+    else:
+        body = b"".join(map(to_iso2709, records))
+    run = Run(imports, body, f"connexion.{form}")
+    run.whole()
+    assert run.outcomes == ["created", "created"]
+    titles = [lines(imports.title(row["mms_id"]), "245") for row in run.rows]
+    assert titles == [["245 00 $a Café"], ["245 00 $a Łódź"]]
+
+
+def test_a_title_open_in_the_editor_is_left_and_taken_once_it_is_released(imports):
+    there = old(imports)
+    locks(imports, lock=[there], by="cataloguer1")
+    run = imports.load(new(901), lock_wait_minutes=0)
+    assert run.outcomes == ["not_added_locked"]
+    assert "cataloguer1" in run.rows[0]["message"]
+    assert b"901" in imports.bucket.get(run.keys["rejects"])
+    locks(imports, unlock=[there])
+    again = Run(imports, imports.bucket.get(run.keys["rejects"]), "released.mrc")
+    again.whole()
+    assert again.outcomes == ["merged"]
+
+
+# --- messages of the gateway
+
+
+def test_a_profile_that_does_not_exist_is_named_with_those_that_do(imports):
+    run = imports.load(new(901), profile="01ZZ_NONE")
+    assert run.problem
+    assert "01ZZ_NONE" in run.problem
+    assert "catalog" in run.problem
+    assert run.filed.startswith("bibs/failed/")
+    assert imports.count() == 0
+
+
+def test_a_key_that_alma_does_not_take_stops_the_run_before_anything_is_written(imports):
+    imports.alma.faults(
+        {"kind": "refuse", "status": 401, "code": "UNAUTHORIZED", "message": "Invalid API Key"}
+    )
+    run = imports.load(new(901))
+    assert "key" in run.problem
+    assert set(run.outcomes) == {"failed"}
+    imports.alma.heal()
+    assert imports.count() == 0
+
+
+def test_an_alma_that_closes_the_connection_leaves_records_to_be_dropped_again(imports):
+    imports.alma.faults({"kind": "drop", "path": "."})
+    run = imports.load(new(901))
+    assert run.problem
+    assert set(run.outcomes) == {"failed"}
+    imports.alma.heal()
+    again = Run(imports, imports.bucket.get(run.keys["rejects"]), "again.mrc")
+    again.whole()
+    assert again.outcomes == ["created"]
+
+
+def test_several_titles_are_named_and_once_merged_take_the_record(imports):
+    one, other = old(imports, 901), imports.add("035 __ $z (OCoLC)901", "035 __ $a (OCoLC)902", "245 00 $a B")
+    record_ = new(902, "019 __ $a 901")
+    run = imports.load(record_)
+    assert run.outcomes == ["multi_match"]
+    assert one in run.rows[0]["message"]
+    assert other in run.rows[0]["message"]
+    rearrange(imports, one, merge_into=other, then="delete")
+    again = Run(imports, imports.bucket.get(run.keys["rejects"]), "merged.mrc")
+    again.whole()
+    assert [(row["outcome"], row["mms_id"]) for row in again.rows] == [("merged", other)]
+
+
+@pytest.mark.parametrize("why", ["multi_match", "not_added_brief", "not_added_old", "not_added_locked"])
+def test_by_another_profile_what_was_refused_is_added_for_a_merge_by_hand(imports, why):
+    imports.profiles("profiles:\n  beside: {on_refused: create}\n")
+    there = old(imports)
+    if why == "multi_match":
+        old(imports)
+    if why == "not_added_locked":
+        locks(imports, lock=[there])
+    file = {"not_added_brief": brief, "not_added_old": older}.get(why, new)(901)
+    assert imports.load(file, lock_wait_minutes=0).outcomes == [why]
+    before = imports.count()
+    run = imports.load(file, name="b.mrc", profile="beside")
+    assert [(row["outcome"], why.upper() in row["reasons"]) for row in run.rows] == [("created", True)]
+    assert imports.count() == before + 1
+
+
+def test_a_briefer_record_is_added_by_a_profile_that_compares_no_levels(imports):
+    imports.profiles("profiles:\n  any: {brief_level: none}\n")
+    there = old(imports)
+    refused = imports.load(brief(901))
+    assert refused.outcomes == ["not_added_brief"]
+    assert "03 < 10" in refused.rows[0]["message"]
+    run = imports.load(brief(901), name="b.mrc", profile="any")
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("merged", there)]
+
+
+def test_an_older_record_is_added_by_a_profile_that_does_not_compare_005(imports):
+    imports.profiles("profiles:\n  any: {check_005: false}\n")
+    there = old(imports)
+    assert imports.load(older(901)).outcomes == ["not_added_old"]
+    run = imports.load(older(901), name="b.mrc", profile="any")
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("merged", there)]
+
+
+def test_every_record_has_its_row_with_what_became_of_it(imports):
+    old(imports, 901)
+    run = imports.load(new(901), new(902), new(902), record(F008, "245 00 $a No number"))
+    assert [row["record"] for row in run.rows] == ["1", "2", "3", "4"]
+    assert run.outcomes == ["merged", "created", "unchanged", "no_key"]
+    assert all(row["mms_id"] for row in run.rows[:3])
+    assert sum(run.counts.values()) == 4
+
+
+# --- the metadata editor's external search
+
+
+def test_the_number_finds_its_title_however_it_is_spelled_and_in_z(imports):
+    titles = [
+        imports.add("035 __ $a (OCoLC)00000901", "245 00 $a A"),
+        imports.add("035 __ $a (OCoLC)902", "245 00 $a B"),
+    ]
+    spelled = record(
+        "005 20400101000000.0", F008, "035 __ $a (OCoLC)ocm00000902 ", "245 00 $a Spelled otherwise"
+    )
+    replaced = new(905, "019 __ $a 901", title="By its former number")
+    former = imports.add("035 __ $a (OCoLC)903 $z (OCoLC)904", "245 00 $a C")
+    imports.with_sru()
+    run = imports.load(spelled, new(904, title="By $z of the title"), replaced)
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [
+        ("merged", titles[1]),
+        ("merged", former),
+        ("merged", titles[0]),
+    ]
+
+
+def test_a_look_at_a_record_before_it_is_saved_is_a_dry_run(imports):
+    old(imports)
+    imports.alma.forget()
+    run = imports.load(new(901), new(902), dry_run=True)
+    assert run.outcomes == ["would_merge", "would_create"]
+    assert "- 245 00 $a Old\n+ 245 00 $a Made up" in run.text("changes")
+    assert '<table class="diff">' in run.text("html")
+    assert imports.writes() == []
+
+
+def test_overlay_takes_the_whole_record(imports):
+    imports.profiles("profiles:\n  over: {on_match: overlay}\n")
+    there = old(imports, 901, "500 __ $a A note", "590 __ $a Ours $9 local")
+    run = imports.load(new(901), profile="over")
+    assert run.outcomes == ["overlaid"]
+    assert lines(imports.title(there), "245", "500", "590") == [
+        "245 00 $a Made up",
+        "590 __ $a Ours $9 local",
+    ]
+
+
+def test_merge_keeps_what_the_rule_protects(imports):
+    there = old(imports, 901, "500 __ $a A note", "979 __ $a ours")
+    imports.profiles("profiles:\n  notes: {replace: ['245', '650'], protect: [9XX, '500']}\n")
+    run = imports.load(new(901, "500 __ $a Theirs", "650 _0 $a New"), profile="notes")
+    assert run.outcomes == ["merged"]
+    assert lines(imports.title(there), "245", "500", "650", "979") == [
+        "245 00 $a Made up", "500 __ $a A note", "650 _0 $a New", "979 __ $a ours",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("zone", "outcome"), [("CZ", "linked_cz"), ("NZ", "linked_nz")])
+def test_a_title_of_another_zone_is_never_changed_nor_said_to_be(imports, zone, outcome):
+    there = old(imports)
+    link(imports, there, zone)
+    imports.alma.forget()
+    run = imports.load(new(901))
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [(outcome, there)]
+    assert imports.writes() == []
+
+
+# --- import profiles
+
+
+def test_a_long_file_is_worked_on_in_parts_that_add_up(imports):
+    imports.profiles("profiles:\n  catalog: {}\nchunk_size: 4\n")
+    run = Run(imports, b"".join(to_iso2709(new(number)) for number in range(901, 911)))
+    assert run.read() == 3
+    for number in (1, 2, 3):
+        run.match(number)
+        run.write(number)
+    run.finish()
+    assert run.counts == {"created": 10}
+    assert len({row["mms_id"] for row in run.rows}) == 10
+
+
+def test_what_could_not_be_loaded_is_a_file_to_correct_and_drop_again(imports):
+    old(imports, 901)
+    bad = record(F008, "245 00 $a No number")
+    run = imports.load(new(902), bad, brief(901))
+    assert run.outcomes == ["created", "no_key", "not_added_brief"]
+    assert imports.bucket.get(run.keys["rejects"]) == to_iso2709(bad) + to_iso2709(brief(901))
+
+
+def test_a_file_of_one_record_is_enough(imports):
+    assert imports.load(new(901)).outcomes == ["created"]
