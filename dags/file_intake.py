@@ -10,8 +10,9 @@ starts it. By hand at any time; it finds the files by itself.
 names that programs use while they write (`.part`, `.tmp`, `.filepart`, `~$`, a leading dot) are passed over.
 
 **Output.** A run of `item_creation` for each file in `items/incoming/`, of `item_update` for one in
-`item-updates/incoming/`. Its id begins with the file's name, its note has key and size, and the log of `start_load`
-links to it. The same version never starts twice; the same file dropped again is a new run.
+`item-updates/incoming/`, of `bib_import` for one in `bibs/incoming/`. Its id begins with the file's name, its note has
+key and size, and the log of `start_load` links to it. The same version never starts twice; the same file dropped again
+is a new run.
 
 **Safe to run again?** Yes. Runs that exist are skipped.
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from alma_etl.jobs.places import AREAS
 from tests.airflow_home import CHECKOUT
 from tests.dags.bag import BAG
 
@@ -94,7 +95,7 @@ def test_the_rule_of_the_pool_sees_who_asks_alma():
     assert {"west_holdings", "item_creation", "dcb_status_sync"} <= seen
 
 
-@pytest.mark.parametrize("dag_id", ["west_holdings", "item_creation"])
+@pytest.mark.parametrize("dag_id", ["west_holdings", "item_creation", "bib_import"])
 def test_a_chunk_under_way_is_finished_before_another_begins(dag_id):
     mapped = [
         task.priority_weight
@@ -108,6 +109,15 @@ def test_a_chunk_under_way_is_finished_before_another_begins(dag_id):
 def test_a_file_goes_away_only_after_its_report():
     task = BAG.dags["item_creation"].get_task("file_away")
     assert (task.trigger_rule, task.upstream_task_ids) == ("all_success", {"report"})
+
+
+@pytest.mark.parametrize("area", AREAS, ids=lambda area: area.folder)
+def test_the_files_of_an_area_are_loaded_by_its_dag(area):
+    dag = BAG.dags[area.dag_id]
+    first, last = dag.get_task("read_file"), dag.get_task("check_outcome")
+    assert (first.job.area, last.job.area) == (area, area)
+    assert dag.params["key"] == area.incoming
+    assert {"profile", "dry_run", "version", *first.job.params} <= {*dag.params}
 
 
 def test_the_name_of_a_dropped_file_is_no_template():

@@ -21,7 +21,7 @@ from alma_etl.bibs.profiles import (
     SETTINGS,
     BibProfile,
     BibProfiles,
-    completed,
+    read_profiles,
 )
 from alma_etl.bibs.rows import COLUMNS, BibOutcome
 from alma_etl.counted import counted
@@ -50,7 +50,7 @@ class BibImport(FileJob[BibProfile]):
     """Creates titles in Alma from the records of a file, and merges records into the titles that they match."""
 
     unit = "record"
-    things = "records"
+    things = "bibliographic records"
     takes = "MARC 21 in ISO 2709 (.mrc), or MARCXML."
     title = "Records"
     outcomes = BibOutcome
@@ -220,7 +220,7 @@ class BibImport(FileJob[BibProfile]):
         return profile.model_copy(update={LOCK_WAIT: minutes})
 
     def profiles(self, bucket: Bucket, *, sandbox: bool) -> BibProfiles:
-        return completed(SETTINGS.shipped(), SETTINGS.read(bucket, may_use_shipped=False))
+        return read_profiles(bucket)
 
     def extras(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> ReportExtras:
         return _Changes(self, run, plan)

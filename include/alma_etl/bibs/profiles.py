@@ -11,6 +11,7 @@ from alma_etl.bibs.field_patterns import FieldPattern
 from alma_etl.bibs.merging import OVERLAY, MergeRule
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
 from alma_etl.jobs.settings_files import Code, SettingsFile
+from alma_etl.store.bucket import Bucket
 
 CATALOG = "catalog"
 LONGEST_LOCK = 60  # minutes: Alma frees a title itself an hour after its cataloguer has left
@@ -129,8 +130,13 @@ class BibProfile(JobProfile):
 
 
 BibProfiles = JobProfiles[BibProfile]
-SETTINGS = SettingsFile("config/bib_profiles.yaml", BibProfiles, "alma_etl.bibs")
+SETTINGS = SettingsFile("config/bib_profiles.yaml", BibProfiles, "alma_etl.bibs", everywhere=True)
 GIVES = "how records are matched and merged"
+
+
+def read_profiles(bucket: Bucket) -> BibProfiles:
+    """Return the profiles that hold, those of the bucket over the shipped ones. Raises InputProblem."""
+    return completed(SETTINGS.shipped(), SETTINGS.read(bucket, may_use_shipped=True))
 
 
 def completed(shipped: BibProfiles, found: BibProfiles | None) -> BibProfiles:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alma_etl.bibs.profiles import SETTINGS as BIBS
+from alma_etl.bibs.profiles import read_profiles as read_bib_profiles
 from alma_etl.dcb.settings import SETTINGS as DCB
 from alma_etl.dcb.settings import DcbSettings, NoDcbSettings, read_dcb_settings
 from alma_etl.errors import InputProblem
@@ -21,7 +23,7 @@ from alma_etl.west.settings import SETTINGS as WEST
 from alma_etl.west.settings import WestSettings, limit_of_file, settings_of_run
 
 DEFAULT_ALMA = "alma_default"
-FILES: tuple[SettingsFile[Any], ...] = (WEST, ITEMS, ITEM_UPDATES, DCB)
+FILES: tuple[SettingsFile[Any], ...] = (WEST, ITEMS, ITEM_UPDATES, BIBS, DCB)
 """The settings file of every job that ships."""
 _SYSTEM = "settings"
 _FOLDER = "config/"
@@ -30,18 +32,21 @@ _FOLDER = "config/"
 @dataclass(frozen=True)
 class Installation:
     """What is set up, as far as it can be read: None and False where it is not, or cannot be. ``aleph_alone``: there is
-    a connection to an Aleph, and no `alma_default`."""
+    a connection to an Aleph, and no `alma_default`. ``imports_bibs``: there are profiles of imports beside the shipped
+    ones, which hold everywhere, wanted or not."""
 
     west: WestSettings | None = None
     loads_items: bool = False
+    imports_bibs: bool = False
     dcb: DcbSettings | None = None
     aleph_alone: bool = False
 
     def almas(self) -> dict[str, dict[str, bool]]:
         """The Alma connections by id with the areas that their keys need; True for one that is also written."""
         needs: dict[str, dict[str, bool]] = {}
-        if self.west or self.loads_items or (self.dcb is None and not self.aleph_alone):
-            needs[DEFAULT_ALMA] = {"bibs": self.loads_items, "conf": False}
+        writes = self.loads_items or self.imports_bibs
+        if self.west or writes or (self.dcb is None and not self.aleph_alone):
+            needs[DEFAULT_ALMA] = {"bibs": writes, "conf": False}
         if self.dcb is None:
             return needs
         drives = self.dcb.mode == "drive"
@@ -77,6 +82,7 @@ def check_settings(
         WEST: lambda: settings_of_run(bucket, {}, sandbox=is_sandbox(DEFAULT_ALMA)),
         ITEMS: lambda: ITEMS.read(bucket, may_use_shipped=is_sandbox(DEFAULT_ALMA)),
         ITEM_UPDATES: lambda: ITEM_UPDATES.read(bucket, may_use_shipped=True),
+        BIBS: lambda: read_bib_profiles(bucket),
         DCB: lambda: read_dcb_settings(bucket, is_sandbox=is_sandbox),
     }
     try:
@@ -90,7 +96,8 @@ def check_settings(
     west, items = found[WEST.key], found[ITEMS.key]
     if west is not None:
         _check_deliveries(west, rows)
-    return rows.rows, Installation(west, bool(items and items.profiles), found[DCB.key])
+    imports = BIBS.key in there and found[BIBS.key] is not None
+    return rows.rows, Installation(west, bool(items and items.profiles), imports, found[DCB.key])
 
 
 def _check_file(file: SettingsFile[Any], read: Callable[[], Any], there: bool, rows: SetupRows) -> Any:

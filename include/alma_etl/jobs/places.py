@@ -50,10 +50,9 @@ class Area:
 
 ITEMS = Area("items", "item_creation")
 ITEM_UPDATES = Area("item-updates", "item_update")
-AREAS = (
-    ITEMS,
-    ITEM_UPDATES,
-)  # a further job that loads dropped files adds its own, and itself to `FILE_JOBS`
+BIBS = Area("bibs", "bib_import")
+AREAS = (ITEMS, ITEM_UPDATES, BIBS)
+"""Where files are looked for; a further job that loads dropped files adds its own, and itself to `FILE_JOBS`."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from alma_etl.store.ledger_models import file_table
 from tests.airflow.ui.conftest import HOSTILE, NOW, counted_queries, headers_of
 
 PAGE = "/alma/files"
-UPLOADS = [f"{PAGE}/{area}/upload" for area in ("items", "item-updates")]
+UPLOADS = [f"{PAGE}/{area}/upload" for area in ("items", "item-updates", "bibs")]
 ORIGIN = {"Origin": "http://localhost:8080"}
 LIST = b"mms_id,barcode\n990000000000104401,31166000000001\n"
 
@@ -234,6 +234,7 @@ def test_the_page_says_what_each_profile_does(server: TestClient, login: Any, ly
     assert [page.xpath(f"//form[@action='{action}']//option/@value") for action in UPLOADS] == [
         ["copies", "gifts", "gifts-law", "gifts-trial"],
         ["aleph", "alma"],
+        ["catalog"],
     ]
     said = {each.get("data-profile"): text(each) for each in page.xpath("//*[@data-profile]")}
     assert "library MAIN, location stacks" in said["gifts"]

@@ -203,8 +203,9 @@ def test_a_sandbox_is_served_by_what_ships_and_production_by_nothing(bucket: Buc
         "warning",
         "warning",
         "ok",
+        "ok",
         "warning",
-    ]  # item updates ship for all
+    ]  # item updates and imports ship for all
     assert settings == Installation()
     assert everything_says_what_to_do(checks)
     said = " ".join(each.message for each in checks)
@@ -221,6 +222,11 @@ def test_a_sandbox_is_served_by_what_ships_and_production_by_nothing(bucket: Buc
             "config/item_profiles.yaml",
             "profiles:\n  a:\n    librry: X\n",
             "config/item_profiles.yaml, line 3",
+        ),
+        (
+            "config/bib_profiles.yaml",
+            "profiles:\n  a:\n    match: [doi]\n",
+            "config/bib_profiles.yaml, line 3",
         ),
         ("config/dcb.yaml", "systems:\n  A: {kind: alma}\n", "config/dcb.yaml, line 2"),
         ("config/dcb.yaml", "systems: [\n", "config/dcb.yaml, line"),
@@ -249,6 +255,13 @@ def test_a_misspelt_file_and_a_file_that_delivers_nothing_are_warnings(
     assert settings.almas() == {"alma_default": {"bibs": False, "conf": False}}
 
 
+def test_profiles_of_imports_need_a_key_that_writes(bucket: Bucket, put: Callable[[str, str], None]) -> None:
+    put("config/bib_profiles.yaml", "profiles:\n  vendor:\n    match: [system]\n")
+    checks, settings = check_settings(bucket, lambda _: False)
+    assert "missing" not in {each.outcome for each in checks}
+    assert settings.almas() == {"alma_default": {"bibs": True, "conf": False}}
+
+
 def test_settings_that_could_not_be_read_are_unknown(bucket: Bucket) -> None:
     client = Refusing(bucket.client, "get_paginator", status=0)
     (found,), settings = check_settings(Bucket(client, bucket.name), lambda _: True)  # type: ignore[arg-type]
@@ -261,8 +274,7 @@ def test_the_settings_file_of_every_job_is_checked() -> None:
         if not module.name.endswith("__main__") and "migrations" not in module.name:
             values = vars(importlib.import_module(module.name)).values()
             found |= {each.key for each in values if isinstance(each, SettingsFile)}
-    without_a_dag = {"config/bib_profiles.yaml"}  # nothing reads it before bib_import has its DAG
-    assert {each.key for each in FILES} == found - without_a_dag
+    assert {each.key for each in FILES} == found
 
 
 def test_rights_and_connections_follow_from_what_is_set_up() -> None:
