@@ -5,7 +5,7 @@ from typing import Any
 
 from alma_sandbox.administration.events import Events
 from alma_sandbox.administration.jobs import Jobs
-from alma_sandbox.administration.po_lines import PoLines
+from alma_sandbox.administration.po_lines import PoLine, PoLines
 from alma_sandbox.administration.sets import Sets
 from alma_sandbox.aleph.world import AlephWorld
 from alma_sandbox.catalogue.marc import Record
@@ -73,10 +73,17 @@ class Sandbox:
 
     def is_listed(self, holding: Holding) -> bool:
         """Whether lists and availability name this holding yet."""
-        if not holding.made_at or not self.settings.list_lag_s:
+        return self._is_older(holding.made_at, self.settings.list_lag_s)
+
+    def lists_po_line(self, line: PoLine) -> bool:
+        """Whether lists name this PO line yet; its own answers have a status from then on."""
+        return self._is_older(line.made_at, self.settings.po_line_lag_s)
+
+    def _is_older(self, made_at: str, seconds: float) -> bool:
+        if not made_at or not seconds:
             return True
-        age = self.clock.now() - datetime.fromisoformat(holding.made_at)
-        return age.total_seconds() >= self.settings.list_lag_s
+        age = self.clock.now() - datetime.fromisoformat(made_at)
+        return age.total_seconds() >= seconds
 
     def sru_sees(self, bib: Bib) -> Record | None:
         """A bib as SRU's index has it."""

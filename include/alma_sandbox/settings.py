@@ -113,6 +113,23 @@ class Settings(BaseModel):
     warnings: list[str] = Field(
         default=[], description="warnings that validate=true finds in every bib besides"
     )
+    closed_funds: list[str] = Field(
+        default=[], description="codes of funds whose fiscal period staff have closed"
+    )
+    po_line_lag_s: float = Field(
+        default=0,
+        ge=0,
+        description="seconds for which a created PO line is missing in lists and has no status in its answers",
+    )
+    po_line_lists: Literal["full", "brief"] = Field(
+        default="full",
+        description="brief: rows of PO lines without the vendor's and the additional reference (unknown in Alma)",
+    )
+    po_line_numbers: Literal["taken", "ignored"] = Field(
+        default="taken",
+        description="what POST makes of a number that is sent with a PO line (unknown in Alma)",
+    )
+
     aleph_items: int = Field(
         default=600, ge=0, le=1_000_000, description="items that Aleph has at first, one for each Alma item"
     )

@@ -3,7 +3,8 @@
 | write | looked for after a lost answer | does Alma refuse a second one? |
 |---|---|---|
 | a new bib | by its numbers, for a minute; not found proves nothing | no |
-| a changed bib | what it has now | yes, by its 005 |
+| a bib linked to the network zone | by the id of the zone's record, likewise | no |
+| a changed bib, its flags | what it has now | yes, by its 005 |
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 from lxml import etree
 
@@ -19,9 +20,11 @@ from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.writes import STALE
 from alma_etl.remote import xml
-from alma_etl.remote.answers import Answer, Found
+from alma_etl.remote.answers import Answer, Found, Unknown, first_of
 from alma_etl.remote.errors import RemoteError, RemoteRefused
-from alma_etl.remote.safe_write import Written, update, write
+from alma_etl.remote.safe_write import WriteOutcome, Written, update, write
+
+T = TypeVar("T")
 
 INDEX_LAG = (0.0, 5.0, 10.0, 15.0, 30.0)
 """Seconds before each look for a new bib: a minute in all, after which nobody knows whether it is there."""
@@ -83,6 +86,7 @@ def import_bib(
     *,
     find: Callable[[], Answer[Bib]],
     suppressed: bool,
+    suppressed_externally: bool | None = None,
     sync_with_oclc: str | None = None,
     options: BibOptions,
     before: Callable[[], None] = lambda: None,
@@ -94,11 +98,91 @@ def import_bib(
     def attempt() -> Bib:
         before()
         return client.bibs.create(
-            record, suppressed=suppressed, sync_with_oclc=sync_with_oclc, **options.asks
+            record,
+            suppressed=suppressed,
+            suppressed_externally=suppressed_externally,
+            sync_with_oclc=sync_with_oclc,
+            **options.asks,
         )
 
+    return once(client, attempt, find)
+
+
+def once(client: AlmaClient, attempt: Callable[[], T], find: Callable[[], Answer[T]]) -> Written[T]:
+    """A POST that is never sent a second time: after a lost answer ``find`` looks for a minute, since what Alma has
+    made is listed late; not seen by then it is UNCONFIRMED."""
     return write(
         attempt, find, pause=client.pause, guarded=False, attempts=1, pauses=INDEX_LAG, absence_counts=False
+    )
+
+
+def link_network_record(
+    client: AlmaClient, nz_mms_id: str, *, before: Callable[[], None] = lambda: None
+) -> Written[Bib]:
+    """Link a record of the network zone into the institution: ADOPTED when one is linked to it already. ``before`` is
+    called right before the POST; what it raises ends this and is passed on."""
+
+    def find() -> Answer[Bib]:
+        return first_of(client.bibs.by_network_id(nz_mms_id), lambda bib: True)
+
+    def attempt() -> Bib:
+        before()
+        return client.bibs.link_from_network(nz_mms_id)
+
+    there = find()
+    if isinstance(there, Found):
+        return Written(WriteOutcome.ADOPTED, there.value)
+    if isinstance(there, Unknown):
+        return Written(WriteOutcome.FAILED, error=there.error)
+    return once(client, attempt, find)
+
+
+@dataclass(frozen=True)
+class BibFlags:
+    """What is kept beside a bib's MARC and set by a PUT; None leaves it as it is. `sync_with_oclc`: BIBS, HOLDINGS or
+    NONE."""
+
+    suppressed: bool | None = None
+    suppressed_externally: bool | None = None
+    sync_with_oclc: str | None = None
+
+    @property
+    def elements(self) -> dict[str, str]:
+        """The elements of <bib> to set, with their texts."""
+        texts = {
+            "suppress_from_publishing": _said(self.suppressed),
+            "suppress_from_external_search": _said(self.suppressed_externally),
+            "sync_with_oclc": self.sync_with_oclc,
+        }
+        return {name: text for name, text in texts.items() if text is not None}
+
+
+def _said(flag: bool | None) -> str | None:
+    return None if flag is None else str(flag).lower()
+
+
+def set_flags(client: AlmaClient, mms_id: str, flags: BibFlags) -> Written[bytes]:
+    """Set the flags of a bib, for example back when its full record has come; its MARC stays as it is. `value` is the
+    whole <bib>."""
+
+    def changed(whole: bytes) -> bytes:
+        root = xml.parse(whole)
+        if all(xml.text(root, name) == text for name, text in flags.elements.items()):
+            return whole
+        for name, text in flags.elements.items():
+            element = xml.child(root, name)
+            if element is None:
+                element = etree.Element(name)
+                root.insert(0, element)
+            element.text = text
+        return xml.serialise(root)
+
+    return update(
+        lambda: client.bibs.whole(mms_id),
+        changed,
+        lambda whole: client.bibs.update(mms_id, whole),
+        pause=client.pause,
+        stale=STALE,
     )
 
 

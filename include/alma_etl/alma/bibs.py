@@ -140,6 +140,7 @@ class Bibs(Resource):
         record: bytes,
         *,
         suppressed: bool,
+        suppressed_externally: bool | None = None,
         sync_with_oclc: str | None = None,
         normalization: str | None = None,
         validate: bool | None = None,
@@ -147,11 +148,14 @@ class Bibs(Resource):
         check_match: bool | None = None,
     ) -> Bib:
         """POST /bibs with a serialised MARC <record>; Alma writes 001 and 005. `suppressed` is said always,
-        since Alma's own default is to suppress. `check_match` refuses with 60307 when Alma finds a match.
-        `writes.create_bib` looks after a lost answer. Raises RemoteError, UnreadableXmlError for a bad
-        record."""
+        since Alma's own default is to suppress. `suppressed_externally`: not shown in the external search;
+        `sync_with_oclc`: BIBS, HOLDINGS, or NONE for a record that is not published to OCLC. `check_match` refuses
+        with 60307 when Alma finds a match. `writes.create_bib` looks after a lost answer. Raises RemoteError,
+        UnreadableXmlError for a bad record."""
         body = etree.Element("bib")
         etree.SubElement(body, "suppress_from_publishing").text = str(suppressed).lower()
+        if suppressed_externally is not None:
+            etree.SubElement(body, "suppress_from_external_search").text = str(suppressed_externally).lower()
         if sync_with_oclc is not None:
             etree.SubElement(body, "sync_with_oclc").text = sync_with_oclc
         body.append(xml.named(xml.parse(record), "record"))
@@ -164,6 +168,24 @@ class Bibs(Resource):
             override_warning=override_warning,
             check_match=check_match,
         )
+        return self._client.call(call, _one)
+
+    def by_network_id(self, nz_mms_id: str) -> ListAnswer[Bib]:
+        """GET /bibs?nz_mms_id=: the bibs linked to this record of the network zone, at most one. An empty list when
+        there is none (402203). One linked a moment ago may not be found yet."""
+        call = Call("GET", "/bibs", params(nz_mms_id=nz_mms_id, view="full"), accept=XML)
+
+        def bibs() -> list[Bib]:
+            return whole(call.name, lambda: self._client.call(call, _whole_bibs), lambda each: each.mms_id)
+
+        answer = ask_list(bibs, NO_BIB)
+        return Found([]) if isinstance(answer, Absent) else answer
+
+    def link_from_network(self, nz_mms_id: str) -> Bib:
+        """POST /bibs?from_nz_mms_id= with ``<bib/>``: a bib of this institution linked to a record of the network zone.
+        33007: the zone has no such record. `bib_writes.link_network_record` looks after a lost answer. Raises
+        RemoteError."""
+        call = xml_call("POST", "/bibs", b"<bib/>", from_nz_mms_id=nz_mms_id)
         return self._client.call(call, _one)
 
     def update(

@@ -21,6 +21,7 @@ from alma_etl.alma.bibs import Bibs
 from alma_etl.alma.call import Call
 from alma_etl.alma.conf import Conf, Probe
 from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
+from alma_etl.alma.funds import Funds
 from alma_etl.alma.holdings import Holdings
 from alma_etl.alma.items import Items
 from alma_etl.alma.jobs import Jobs
@@ -30,6 +31,7 @@ from alma_etl.alma.reply import Reply, failure, read_or_malformed
 from alma_etl.alma.sets import Sets
 from alma_etl.alma.user_requests import UserRequests
 from alma_etl.alma.users import Users
+from alma_etl.alma.vendors import Vendors
 from alma_etl.counted import verb
 from alma_etl.remote.auth import ApiKey
 from alma_etl.remote.errors import (
@@ -126,6 +128,8 @@ class AlmaClient:
         self.sets = Sets(self)
         self.jobs = Jobs(self)
         self.po_lines = PoLines(self)
+        self.funds = Funds(self)
+        self.vendors = Vendors(self)
         self.conf = Conf(self)
         self.test = Probe(self)
 

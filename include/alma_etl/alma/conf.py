@@ -8,6 +8,10 @@ from alma_etl.alma import shapes
 from alma_etl.alma.call import XML, Call, path
 from alma_etl.alma.reply import Reply
 from alma_etl.alma.resource import LIMIT, Resource
+from alma_etl.remote.answers import Answer, ask
+
+CURRENCIES = "CurrencySubset"
+NO_CODE_TABLE = frozenset({"90100"})
 
 _TEST_POINTS = {
     "bibs": "/bibs/test",
@@ -104,6 +108,13 @@ class Conf(Resource):
         RequestCancellationReasons. `scope`: a library's code instead of the institution. Raises RemoteError."""
         where = path("conf", "code-tables", name)
         return self._whole(where, "row", _row, _code, counted=False, scope=scope)
+
+    def currencies(self) -> Answer[frozenset[str]]:
+        """The codes of the currencies that the institution uses: code table CurrencySubset. Absent where the API does
+        not know the table, which no document promises: a vendor's own currencies are in its record."""
+        return ask(
+            lambda: frozenset(row.code for row in self.code_table(CURRENCIES) if row.enabled), NO_CODE_TABLE
+        )
 
 
 def _code(row: Library | Location | CirculationDesk | CodeRow) -> str:

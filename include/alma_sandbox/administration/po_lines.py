@@ -30,6 +30,9 @@ class PoLine:
     created_date: str = "2021-01-01Z"
     items: list[str] = field(default_factory=list)
     receipts: dict[str, str] = field(default_factory=dict)  # item pid -> date
+    alerts: list[str] = field(default_factory=list)  # why it waits in review
+    manual_review: bool = False
+    made_at: str = ""  # when a call created it
 
 
 class PoLines:
@@ -54,4 +57,7 @@ class PoLines:
 
     def new_number(self) -> str:
         """The next free number."""
-        return f"POL-{2001 + self._sandbox.catalogue.counter.number('po_line')}"
+        while True:
+            number = f"POL-{2001 + self._sandbox.catalogue.counter.number('po_line')}"
+            if number not in self.by_number:
+                return number

@@ -77,6 +77,7 @@ LIBRARIES: dict[str, Library] = {
                 Location("display", "New and Notable"),
                 Location("microform", "Science Microform"),
             ),
+            departments=("AcqDeptSCI",),
         ),
         Library(
             "LAW",
@@ -212,6 +213,7 @@ CODE_TABLES: dict[str, dict[str, str]] = {
     },
     "BriefLevels": {f"{level:02d}": f"{level:02d}" for level in range(1, 11)},
     "CatalogerLevel": {"00": "Default Level", "10": "Trainee", "20": "Cataloguer", "30": "Expert"},
+    "CurrencySubset": {"EUR": "Euro", "GBP": "Pound Sterling", "JPY": "Yen", "USD": "US Dollar"},
     "BreakIndicator": {"C": "Complete", "G": "Gap", "I": "Incomplete"},
     "PatternType": {"1": "Enumeration and chronology"},
     "PhysicalCondition": {"BRITTLE": "Brittle", "DAMAGED": "Damaged", "GOOD": "Good"},

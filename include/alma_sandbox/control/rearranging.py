@@ -2,7 +2,7 @@
 due dates in bulk, clearing the hold shelf.
 
 Reached by the control surface: ``POST /sandbox/users/{id}``, ``/sandbox/bibs/{mms_id}``, ``/sandbox/holdings/{id}``,
-``/sandbox/items/{pid}``, ``/sandbox/loans``, ``/sandbox/hold-shelf``.
+``/sandbox/items/{pid}``, ``/sandbox/po-lines/{number}``, ``/sandbox/loans``, ``/sandbox/hold-shelf``.
 """
 
 from datetime import timedelta
@@ -45,7 +45,7 @@ def merge_users(
 
 def change_bib(sandbox: Sandbox, mms_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Link a title, ``linked`` (``["CZ", id]``, ``["NZ", id]`` or null), or merge it into another, ``merge_into``:
-    holdings, items, requests and loans are the other title's from then
+    holdings, items, requests, loans and PO lines are the other title's from then
     on, with their own ids. ``then``: what becomes of the title, ``delete`` (unless said otherwise), ``suppress``
     or ``keep``."""
     only(body, "merge_into", "then", "linked")
@@ -61,6 +61,9 @@ def change_bib(sandbox: Sandbox, mms_id: str, body: dict[str, Any]) -> dict[str,
         _relink(sandbox, holding, target.mms_id)
     for request in sandbox.requests.of_title(mms_id):
         sandbox.requests.move(request, mms_id=target.mms_id)
+    for line in sandbox.po_lines.by_number.values():
+        if line.mms_id == mms_id:
+            line.mms_id = target.mms_id
     call = staff_call(sandbox)
     if then == "delete":
         notices.bib(call, source, "BIB_DELETED", "Bib deleted")
@@ -71,6 +74,22 @@ def change_bib(sandbox: Sandbox, mms_id: str, body: dict[str, Any]) -> dict[str,
         notices.bib(call, source, "BIB_UPDATED", "Bib updated")
     sandbox.requests.assign(target.mms_id)
     return {"mms_id": target.mms_id, "merged": mms_id}
+
+
+def change_po_line(sandbox: Sandbox, number: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Set the ``status`` of a PO line (``SENT`` releases it from review), or relink it to the
+    title ``mms_id``; its inventory stays where it is (see ``change_holding``)."""
+    only(body, "status", "mms_id")
+    line = sandbox.po_lines.find(number)
+    if line is None:
+        raise ValueError(f"no PO line {number}")
+    if "mms_id" in body:
+        line.mms_id = _bib(sandbox, str(body["mms_id"])).mms_id
+    if "status" in body:
+        if body["status"] not in ("INREVIEW", "SENT", "CLOSED", "CANCELLED"):
+            raise ValueError(f"status is INREVIEW, SENT, CLOSED or CANCELLED, not {body['status']}")
+        line.status = str(body["status"])
+    return {"number": number, "status": line.status, "mms_id": line.mms_id}
 
 
 def _link(sandbox: Sandbox, bib: Bib, linked: list[str] | None) -> dict[str, Any]:

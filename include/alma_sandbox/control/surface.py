@@ -10,6 +10,7 @@ from lxml import etree
 from starlette.requests import Request
 from starlette.routing import Route
 
+from alma_sandbox.administration import acquisitions
 from alma_sandbox.administration.events import challenge
 from alma_sandbox.catalogue import ids, titles
 from alma_sandbox.catalogue.holdings import count
@@ -80,6 +81,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         *routes_at("bibs/{mms_id}", post=staff_action(rearranging.change_bib, "mms_id")),
         *routes_at("holdings/{holding_id}", post=staff_action(rearranging.change_holding, "holding_id")),
         *routes_at("items/{pid}", post=staff_action(staff.change_item, "pid")),
+        *routes_at("po-lines/{number:path}", post=staff_action(rearranging.change_po_line, "number")),
         *routes_at("loans/{loan_id}", post=staff_action(staff.change_loan, "loan_id")),
         *routes_at("requests/{request_id}", post=staff_action(staff.change_request, "request_id")),
         *routes_at("users/{user_id}", post=staff_action(staff.change_user, "user_id")),
@@ -128,6 +130,7 @@ def snapshot(sandbox: Sandbox) -> dict[str, Any]:
         "loans": {key: _plain(found) for key, found in sandbox.loans.by_id.items()},
         "jobs": {key: _plain(found) for key, found in sandbox.jobs.by_id.items()},
         "po_lines": {key: _plain(found) for key, found in sorted(sandbox.po_lines.by_number.items())},
+        "funds": acquisitions.balances(list(sandbox.po_lines.by_number.values())),
         "aleph_items": {
             key: None if item is None else asdict(item) for key, item in sorted(sandbox.aleph.changed.items())
         },

@@ -58,7 +58,8 @@ def _by_other(call: Call, name: str, value: str) -> list[Bib]:
         bib = None if holding is None else catalogue.bib(holding.mms_id)
         return [] if bib is None else [bib]
     if name == "nz_mms_id":
-        found = [bib for bib in catalogue.bibs.values() if bib and bib.linked_record == ("NZ", value)]
+        linked = [bib for bib in catalogue.bibs.values() if bib and bib.linked_record == ("NZ", value)]
+        found = [bib for bib in linked if call.sandbox.numbers_see(bib) is not None]
         if not found:  # unlike the others this look-up refuses what it does not find
             raise Refusal("402203", f"Input parameters nz_mms_id {value} is not valid.")
         return found

@@ -3,6 +3,7 @@
 import pytest
 
 from alma_etl.alma.conf import CirculationDesk, CodeRow, Library, Location
+from alma_etl.alma.po_lines import PoLineItem
 from alma_etl.remote.answers import Absent, Found
 from alma_etl.remote.errors import RemoteMalformed
 from tests.unit.alma.samples import LOAN, REQUEST, USER, instance
@@ -212,7 +213,7 @@ def test_po_lines(alma, client):
     assert [each.mms_id for each in client.po_lines.find(library="MAIN")] == [""]
     assert sent(alma)[1] == "/acq/po-lines?status=ACTIVE&library=MAIN&limit=100&offset=0"
     alma.says(as_json({"item": [{"barcode": "B1", "link": "/x"}], "total_record_count": 1}))
-    assert client.po_lines.items("9").value == [("B1", "/x")]
+    assert client.po_lines.items("9").value == [PoLineItem("B1", "/x")]
     alma.says(refusal("401871"))
     assert isinstance(client.po_lines.read("9"), Absent)
 

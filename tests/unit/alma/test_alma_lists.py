@@ -54,6 +54,13 @@ LISTS = {
         lambda c: c.po_lines.items("9"),
     ),
     "PO lines": ("po_line", lambda n: {"number": str(n)}, raising(lambda c: c.po_lines.find())),
+    "lines of a title": (
+        "po_line",
+        lambda n: {"number": str(n), "resource_metadata": {"mms_id": {"value": "991"}}},
+        lambda c: c.po_lines.of_title("991"),
+    ),
+    "lines of a vendor": ("po_line", lambda n: {"number": str(n)}, lambda c: c.po_lines.of_vendor("V")),
+    "funds": ("fund", lambda n: {"code": "F", "id": str(n)}, raising(lambda c: c.funds.find())),
     "jobs": ("job", lambda n: {"id": f"M{n}", "name": "a"}, raising(lambda c: c.jobs.find())),
     "sets": ("set", lambda n: {"id": str(n), "name": "s"}, raising(lambda c: c.sets.find("s"))),
     "libraries": ("library", lambda n: {"code": f"L{n}"}, raising(lambda c: c.conf.libraries())),

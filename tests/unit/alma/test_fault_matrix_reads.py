@@ -82,6 +82,8 @@ READS = {
     ),
     "po line": Read(lambda c: value(c.po_lines.read("123456/0005")), "/acq/po-lines/123456/0005"),
     "po lines": Read(lambda c: c.po_lines.find(), "/acq/po-lines"),
+    "vendor": Read(lambda c: value(c.vendors.read("GOBI")), "/acq/vendors/GOBI"),
+    "funds": Read(lambda c: c.funds.find(), "/acq/funds"),
     "test point": Read(lambda c: c.test.read("users"), "/users/operation/test"),
 }
 

@@ -7,10 +7,13 @@ from typing import Any
 from lxml import etree
 
 from alma_etl.alma import writes
+from alma_etl.alma.acq_writes import receive_item
+from alma_etl.alma.bib_writes import BibFlags, set_flags
 from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.answers import Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteTransient
 from alma_etl.remote.safe_write import WriteOutcome, Written
+from tests.unit.alma.ordering import AT, ordered_item
 
 ITEMS = "59000000000024401"
 PATRON = "patron001"
@@ -197,6 +200,18 @@ WRITES: dict[str, Write] = {
         lambda c, at: writes.run_job(c, "M48", {"job_name": "Made for a test", "set_id": ITEMS}),
         "POST",
         "/conf/jobs/M48",
+    ),
+    "receive item": Write(
+        lambda c, at: receive_item(c, *at.more, **AT),
+        "POST",
+        "/acq/po-lines/.*op=receive",
+        lambda c, at: ordered_item(c, at.mms_id),
+    ),
+    "set flags": Write(
+        lambda c, at: set_flags(c, at.mms_id, BibFlags(suppressed=True, sync_with_oclc="NONE")),
+        "PUT",
+        "/bibs/{0.mms_id}",
+        done=WriteOutcome.UPDATED,
     ),
     "update item": Write(
         lambda c, at: writes.update_item(

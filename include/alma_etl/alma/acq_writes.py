@@ -1,0 +1,171 @@
+"""Ordering and receiving, so that nothing is bought twice.
+
+| write | looked for after a lost answer | does Alma refuse a second one? |
+|---|---|---|
+| a PO line | among the lines of its title, by vendor and both references, for a minute; not found proves nothing | no |
+| an item received | its arrival date | yes (401877) |
+
+No call finds a PO line by its references, and a line is listed late: so one is sent once, and what cannot be seen
+afterwards is UNCONFIRMED, for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from alma_etl.alma import shapes
+from alma_etl.alma.bib_writes import once
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.items import Item
+from alma_etl.alma.po_lines import PoLine, mms_id_of, po_line
+from alma_etl.alma.shapes import Json
+from alma_etl.alma.writes import covers
+from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
+from alma_etl.remote.safe_write import WriteOutcome, Written, write
+
+T = TypeVar("T")
+
+NUMBER_USED = frozenset({"401870"})
+NOT_RECEIVED = frozenset({"401877"})  # also of an item that was received already
+
+_COMPARED = (
+    "vendor", "vendor_account", "price", "fund_distribution", "acquisition_method", "vendor_reference_number",
+    "additional_order_reference",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OrderKey:
+    """By what an order is known: its title, vendor, and references, of which it has at least one."""
+
+    mms_id: str
+    vendor: str
+    vendor_reference: str
+    additional_reference: str
+
+    @classmethod
+    def of(cls, line: PoLine) -> OrderKey:
+        """The key of a line that is there."""
+        return cls(line.mms_id, line.vendor, line.vendor_reference, line.additional_reference)
+
+
+def order_key(body: Json) -> OrderKey:
+    """The key of a line that is to be created. ValueError when it has no MMS id or no reference, since it could not be
+    found again."""
+    key = OrderKey.of(po_line({**body, "number": "new"}))
+    if not key.mms_id or not (key.vendor_reference or key.additional_reference):
+        raise ValueError("a PO line needs an MMS id and a reference, by which it can be found again")
+    return key
+
+
+def lines_of_title(client: AlmaClient, mms_id: str) -> ListAnswer[PoLine]:
+    """The PO lines of a title, of every status, each with its references: a row that shows none is read."""
+    listed = client.po_lines.of_title(mms_id)
+    lines: list[PoLine] = []
+    for row in rows_of(listed):
+        answer = Found(row) if row.is_whole else client.po_lines.read(row.number)
+        if isinstance(answer, Unknown):
+            return PartlyFound(answer.error, lines, len(rows_of(listed)))
+        if isinstance(answer, Found) and answer.value.mms_id == mms_id:
+            lines.append(answer.value)
+    if isinstance(listed, PartlyFound):
+        return PartlyFound(listed.error, lines, listed.counted)
+    return Found(lines) if isinstance(listed, Found) else listed
+
+
+def find_order(client: AlmaClient, key: OrderKey, *, known: Collection[str] = ()) -> Answer[PoLine]:
+    """A PO line with the vendor and both references of an order, among those of its title. `known`: numbers of lines
+    that are another order's, for example of a cancelled one that is ordered again. Absent only when the list of the
+    title's lines is whole, which a line made a moment ago may still be missing from."""
+    answer = lines_of_title(client, key.mms_id)
+    for line in rows_of(answer):
+        if line.number not in known and OrderKey.of(line) == key:
+            return Found(line)
+    return Absent() if isinstance(answer, Found) else answer
+
+
+def create_po_line(
+    client: AlmaClient,
+    body: Json,
+    *,
+    known: Collection[str] = (),
+    manual_review: bool = False,
+    profile_code: str | None = None,
+    before: Callable[[], None] = lambda: None,
+) -> Written[PoLine]:
+    """POST a PO line, once. `body` has an MMS id and at least one reference (ValueError). After a lost answer it is
+    looked for by `find_order`; not seen within a minute it is UNCONFIRMED. `known`: the numbers of the title's lines
+    before, which are not taken for this one. A refused `number` of the body (401870) is ADOPTED where the line that has
+    it is this order. ``before`` is called right before the POST; what it raises ends this and is passed on.
+
+    Alma takes a line with an unknown fund without a refusal: see `not_taken`."""
+    key = order_key(body)
+
+    number = shapes.text(body.get("number"))
+
+    def find() -> Answer[PoLine]:
+        answer = client.po_lines.read(number) if number else Absent()
+        if isinstance(answer, Found) and OrderKey.of(answer.value) == key:
+            return answer  # a line that is not listed yet can be read
+        return find_order(client, key, known=known)
+
+    def attempt() -> PoLine:
+        before()
+        return client.po_lines.create(body, manual_review=manual_review, profile_code=profile_code)
+
+    written = once(client, attempt, find)
+    return _adopted(written, find) if _refused(written, NUMBER_USED) else written
+
+
+def _refused(written: Written[T], codes: frozenset[str]) -> bool:
+    return (
+        written.outcome is WriteOutcome.REFUSED and written.error is not None and written.error.code in codes
+    )
+
+
+def _adopted(refused: Written[T], look: Callable[[], Answer[T]]) -> Written[T]:
+    """A refusal since it was done already, where a look shows that it was."""
+    answer = look()
+    if isinstance(answer, Found):
+        return Written(WriteOutcome.ADOPTED, answer.value, refused.error)
+    return refused
+
+
+def not_taken(line: PoLine, body: Json) -> list[str]:
+    """The fields of an order that the line does not have as they were sent: Alma leaves out a fund whose code is
+    written in other capitals, and a line without one waits in review."""
+    missing = [] if line.mms_id == mms_id_of(body) else ["mms_id"]
+    return missing + [name for name in _COMPARED if not covers(line.raw.get(name), body.get(name))]
+
+
+def receive_item(
+    client: AlmaClient, number: str, before: Item, *, department: str, department_library: str, received: date
+) -> Written[Item]:
+    """Receive an item of a PO line, in a department that is named. UNCHANGED where `before`, which was read a moment
+    ago, has an arrival date; ADOPTED where Alma refuses it as received already and it has one."""
+    if arrival_date(before):
+        return Written(WriteOutcome.UNCHANGED, before)
+
+    def look() -> Answer[Item]:
+        answer = client.items.read(before.mms_id, before.holding_id, before.pid)
+        return Absent() if isinstance(answer, Found) and not arrival_date(answer.value) else answer
+
+    def attempt() -> Item:
+        return client.po_lines.receive(
+            number,
+            before.pid,
+            department=department,
+            department_library=department_library,
+            received=received,
+        )
+
+    written = write(attempt, look, pause=client.pause, guarded=True)
+    return _adopted(written, look) if _refused(written, NOT_RECEIVED) else written
+
+
+def arrival_date(item: Item) -> str:
+    """When an item was received, "" when it was not."""
+    return shapes.text(item.raw["item_data"].get("arrival_date"))

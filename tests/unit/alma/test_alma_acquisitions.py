@@ -1,0 +1,305 @@
+"""Funds, vendors and PO lines: the calls as they go out, what is made of the answers, and orders that are made once."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from alma_etl.alma.acq_writes import (
+    OrderKey,
+    create_po_line,
+    find_order,
+    lines_of_title,
+    not_taken,
+    receive_item,
+)
+from alma_etl.alma.bib_writes import BibFlags, BibOptions, import_bib, link_network_record, set_flags
+from alma_etl.alma.funds import FundState
+from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
+from alma_etl.remote.safe_write import WriteOutcome
+from alma_sandbox import Running, Settings, serve
+from tests.unit.alma.matrix import KEY, Bench
+from tests.unit.alma.ordering import AT, order, ordered_item
+from tests.unit.alma.scripted import HTML, as_json, refusal, sent
+from tests.unit.alma.writing import BIB_RECORD, scene
+
+TODAY = date(2026, 5, 1)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with serve(Settings(per_second=0, titles=40, api_key=KEY)) as found:
+        yield found
+
+
+@pytest.fixture
+def bench(running: Running) -> Iterator[Bench]:
+    found = Bench(running)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def title(bench: Bench) -> str:
+    return scene(bench.client()).mms_id
+
+
+def settings(bench: Bench, **values: Any) -> None:
+    bench.control("POST", "settings", values)
+
+
+def calls(bench: Bench) -> list[str]:
+    return [f"{entry['method']} {entry['path']}" for entry in bench.control("GET", "log")["entries"]]
+
+
+# Reading
+
+
+def test_a_fund_is_open_closed_a_ledger_in_other_case_or_not_there(bench):
+    client = bench.client()
+    codes = [
+        "BOOKS",
+        "ART&MUSIC",
+        "OLDBOOKS",
+        "NEXTBOOKS",
+        "ASLEEP",
+        "GENERAL",
+        "MONOGRAPHS",
+        "books",
+        "oldbooks",
+        "B",
+    ]
+    found = {code: answer.value for code, answer in client.funds.check([*codes, "BOOKS"]).items()}
+    assert {code: check.state for code, check in found.items()} == {
+        "BOOKS": FundState.OPEN,
+        "ART&MUSIC": FundState.OPEN,
+        "OLDBOOKS": FundState.CLOSED,
+        "NEXTBOOKS": FundState.CLOSED,
+        "ASLEEP": FundState.CLOSED,
+        "GENERAL": FundState.LEDGER,
+        "MONOGRAPHS": FundState.LEDGER,
+        "books": FundState.OTHER_CASE,
+        "oldbooks": FundState.CLOSED,
+        "B": FundState.NOT_THERE,
+    }
+    assert (found["books"].fund.code, found["OLDBOOKS"].fund.fiscal_period) == ("BOOKS", "FY-2025")
+    assert client.funds.check(["SCIENCE"], library="MAIN")["SCIENCE"].value.state is FundState.NOT_THERE
+    assert client.funds.check(["SCIENCE"], library="SCI")["SCIENCE"].value.state is FundState.OPEN
+
+
+def test_a_request_a_fund_that_is_open_and_nothing_is_guessed(alma, client):
+    rows = [{"code": code, "id": code, "type": {"value": "ALLOCATED"}} for code in ("HISTORY", "HIST")]
+    alma.says(as_json({"fund": rows, "total_record_count": 2}))
+    assert client.funds.check(["HIST"])["HIST"].value.fund.code == "HIST"
+    assert sent(alma)[1] == "/acq/funds?mode=POL&q=fund_code~HIST&limit=100&offset=0"
+    assert len(alma.asked) == 1
+    # a list that names fewer than it counts says nothing of what it does not name
+    alma.says(*[as_json({"fund": rows if n % 2 == 0 else [], "total_record_count": 3}) for n in range(6)])
+    assert client.funds.check(["HIST"])["HIST"].value.state is FundState.OPEN
+    alma.says(as_json({"fund": rows, "total_record_count": 3}), as_json({"total_record_count": 3}))
+    assert isinstance(client.funds.check(["GIFTS"])["GIFTS"], Unknown)
+    alma.says(HTML)
+    assert isinstance(client.funds.check(["HIST"])["HIST"], Unknown)
+
+
+def test_a_vendor_has_accounts_and_currencies(bench):
+    client = bench.client()
+    vendor = client.vendors.read("VENDOR2").value
+    assert (vendor.active, vendor.currencies) == (True, ("USD",))
+    assert {account.code: account.active for account in vendor.accounts} == {"VENDOR2": True, "V2-OLD": False}
+    assert vendor.account("GOBI-1") is None
+    assert not client.vendors.read("GONE").value.active
+    assert isinstance(client.vendors.read("gobi"), Absent)
+    assert client.conf.currencies() == Found(frozenset({"EUR", "GBP", "JPY", "USD"}))
+
+
+def test_a_code_table_of_currencies_that_the_api_does_not_know_is_absent(alma, client):
+    alma.says(refusal("90100"))
+    assert isinstance(client.conf.currencies(), Absent)
+
+
+def test_the_lines_of_a_title_have_their_references_although_rows_lack_them(bench, title):
+    client = bench.client()
+    made = create_po_line(client, order(title)).value
+    bench.control("POST", f"po-lines/{made.number}", {"status": "CLOSED"})
+    settings(bench, po_line_lists="brief")
+    [line] = lines_of_title(client, title).value
+    assert (line.number, line.ended, line.additional_reference) == (made.number, True, "A-1")
+    assert find_order(client, OrderKey(title, "GOBI", "90000000001", "A-1")).value.number == made.number
+    for other in (
+        OrderKey(title, "GOBI", "90000000001", "A-2"),
+        OrderKey(title, "GOBI", "90000000002", "A-1"),
+        OrderKey(title, "VENDOR1", "90000000001", "A-1"),
+    ):
+        assert find_order(client, other) == Absent()
+    assert [line.number for line in client.po_lines.of_vendor("GOBI").value] == [made.number]
+    assert isinstance(client.po_lines.of_vendor("NOBODY"), Absent)
+    # a line whose references cannot be read: nobody knows whether it is this order
+    bench.control("POST", "faults", {"kind": "bad_gateway", "path": f"/acq/po-lines/{made.number}$"})
+    assert isinstance(lines_of_title(bench.client(attempts=1), title), PartlyFound)
+    assert isinstance(find_order(bench.client(attempts=1), OrderKey.of(line)), Unknown)
+
+
+# Ordering
+
+
+def test_an_order_costs_one_call_and_goes_to_the_title_that_is_named(alma, client):
+    line = {
+        **order("991"),
+        "number": "POL-1",
+        "status": {"value": "INREVIEW"},
+        "alert": [{"value": "FUND_IS_MISSING"}],
+    }
+    alma.says(as_json(line))
+    written = create_po_line(client, order("991"), manual_review=True, profile_code="NEW")
+    assert (written.outcome, written.value.in_review, written.value.alerts) == (
+        WriteOutcome.CREATED,
+        True,
+        ("FUND_IS_MISSING",),
+    )
+    assert len(alma.asked) == 1
+    assert sent(alma) == ("POST", "/acq/po-lines?profile_code=NEW&requires_manual_review=true", order("991"))
+    for body in (
+        order("991", resource_metadata={"title": "A title"}),
+        order("991", vendor_reference_number="", additional_order_reference=None),
+    ):
+        with pytest.raises(ValueError, match="MMS id"):
+            create_po_line(client, body)
+    with pytest.raises(ValueError, match="MMS id"):
+        client.po_lines.create(order("", resource_metadata={"title": "A title"}))
+    assert len(alma.asked) == 1
+
+
+@pytest.mark.parametrize("code", ["401664", "60320", "401872", "402203"])
+def test_a_refused_order_is_not_looked_for(code, alma, client):
+    alma.says(refusal(code))
+    written = create_po_line(client, order("991"))
+    assert (written.outcome, written.error.code, len(alma.asked)) == (WriteOutcome.REFUSED, code, 1)
+
+
+@pytest.mark.parametrize(("lag", "outcome"), [(0, "adopted"), (45, "adopted"), (600, "unconfirmed")])
+def test_a_line_that_is_listed_late_is_waited_for_and_never_ordered_again(lag, outcome, bench, title):
+    settings(bench, po_line_lag_s=lag)
+    bench.control("POST", "faults", {"kind": "drop", "method": "POST", "path": "/acq/po-lines"})
+    waiting = bench.client(sleep=lambda seconds: bench.control("POST", "clock", {"advance_s": seconds}))
+    written = create_po_line(waiting, order(title))
+    assert written.outcome == outcome
+    assert calls(bench).count("POST /almaws/v1/acq/po-lines") == 1
+    assert [line["body"]["additional_order_reference"] for line in orders(bench)] == ["A-1"]
+
+
+def orders(bench: Bench) -> list[dict[str, Any]]:
+    """The lines that calls have made."""
+    return [line for line in bench.state()["po_lines"].values() if line["made_at"]]
+
+
+def test_a_cancelled_line_with_the_same_references_is_not_taken_for_the_new_one(bench, title):
+    client = bench.client()
+    old = create_po_line(client, order(title)).value
+    bench.control("POST", f"po-lines/{old.number}", {"status": "CANCELLED"})
+    bench.control(
+        "POST", "faults", {"kind": "drop", "method": "POST", "path": "/acq/po-lines", "applied": False}
+    )
+    assert create_po_line(client, order(title), known=[old.number]).outcome is WriteOutcome.UNCONFIRMED
+    bench.control("DELETE", "faults")
+    bench.control("POST", "faults", {"kind": "drop", "method": "POST", "path": "/acq/po-lines"})
+    again = create_po_line(client, order(title), known=[old.number])
+    assert (again.outcome, again.value.number != old.number) == (WriteOutcome.ADOPTED, True)
+
+
+def test_a_number_of_our_own_is_read_at_once_and_can_be_used_once(bench, title):
+    client = bench.client()
+    settings(bench, po_line_lag_s=600)
+    bench.control("POST", "faults", {"kind": "drop", "method": "POST", "path": "/acq/po-lines", "times": 1})
+    body = order(title, number="MINE/1")
+    assert create_po_line(client, body).outcome is WriteOutcome.ADOPTED
+    again = create_po_line(client, body)
+    assert (again.outcome, again.value.number, again.error.code) == (WriteOutcome.ADOPTED, "MINE/1", "401870")
+    other = create_po_line(client, order(title, number="MINE/1", additional_order_reference="A-2"))
+    assert (other.outcome, other.error.code) == (WriteOutcome.REFUSED, "401870")
+    settings(bench, po_line_numbers="ignored")
+    bench.control("POST", "faults", {"kind": "drop", "method": "POST", "path": "/acq/po-lines", "times": 1})
+    ignored = create_po_line(client, order(title, number="MINE/2", additional_order_reference="A-3"))
+    assert ignored.outcome is WriteOutcome.UNCONFIRMED  # it is there under Alma's number, and not listed yet
+    assert len(orders(bench)) == 2
+
+
+def test_what_alma_did_not_take_of_an_order_is_named(bench, title):
+    client = bench.client()
+    assert not_taken(create_po_line(client, order(title)).value, order(title)) == []
+    fund = [{"fund_code": {"value": "hist"}, "amount": {"sum": "27.95", "currency": {"value": "USD"}}}]
+    body = order(title, fund_distribution=fund, vendor_account="VENDOR1", additional_order_reference="A-2")
+    made = create_po_line(client, body)
+    assert (made.outcome, made.value.in_review) == (WriteOutcome.CREATED, True)
+    assert not_taken(made.value, body) == ["vendor_account", "fund_distribution"]
+
+
+# Receiving
+
+
+def test_an_item_is_received_in_the_department_that_is_named(bench, title):
+    client = bench.client()
+    number, item = ordered_item(client, title)
+    written = receive_item(client, number, item, **AT)
+    assert (written.outcome, written.value.raw["item_data"]["arrival_date"]) == (
+        WriteOutcome.CREATED,
+        "2026-05-01Z",
+    )
+    assert bench.state()["items"][item.pid]["work_order_at"] == "AcqDeptMAIN"
+    # again, by who read it before and by who reads it now
+    again = receive_item(client, number, item, **AT)
+    assert (again.outcome, again.error.code) == (WriteOutcome.ADOPTED, "401877")
+    assert receive_item(client, number, written.value, **AT).outcome is WriteOutcome.UNCHANGED
+    with pytest.raises(ValueError, match="department"):
+        client.po_lines.receive(number, item.pid, department="", department_library="MAIN", received=TODAY)
+
+
+def test_what_cannot_be_received_is_refused(bench, title):
+    client = bench.client()
+    number, item = ordered_item(client, title)
+    bench.control("POST", f"po-lines/{number}", {"status": "INREVIEW"})
+    refused = receive_item(client, number, item, **AT)
+    assert (refused.outcome, refused.error.code) == (WriteOutcome.REFUSED, "401877")
+    refused = receive_item(client, "POL-1001", item, **AT)
+    assert (refused.outcome, refused.error.code) == (WriteOutcome.REFUSED, "401875")
+
+
+# Titles that wait for their full record
+
+
+def test_a_record_of_the_network_zone_is_linked_once(bench):
+    client = bench.client()
+    nz_id = scene(client).mms_id[:-4] + "4400"
+    assert client.bibs.by_network_id(nz_id) == Found([])
+    linked = link_network_record(client, nz_id)
+    assert (linked.outcome, linked.value.linked_to) == (WriteOutcome.CREATED, "NZ")
+    again = link_network_record(client, nz_id)
+    assert (again.outcome, again.value.mms_id) == (WriteOutcome.ADOPTED, linked.value.mms_id)
+    refused = link_network_record(client, "991234")
+    assert (refused.outcome, refused.error.code) == (WriteOutcome.REFUSED, "33007")
+
+
+def test_a_brief_record_is_hidden_and_its_flags_are_set_back(bench):
+    client = bench.client()
+    brief = import_bib(
+        client,
+        BIB_RECORD.format("1").encode(),
+        find=Absent,
+        suppressed=True,
+        suppressed_externally=True,
+        sync_with_oclc="NONE",
+        options=BibOptions(),
+    ).value
+
+    def flags() -> tuple[Any, ...]:
+        bib = bench.state()["bibs"][brief.mms_id]
+        return bib["suppressed"], bib["suppressed_external"], bib["sync_with_oclc"]
+
+    assert flags() == (True, True, "NONE")
+    shown = BibFlags(suppressed=False, suppressed_externally=False, sync_with_oclc="BIBS")
+    assert set_flags(client, brief.mms_id, shown).outcome is WriteOutcome.UPDATED
+    assert flags() == (False, False, "BIBS")
+    assert set_flags(client, brief.mms_id, shown).outcome is WriteOutcome.UNCHANGED
+    assert set_flags(client, brief.mms_id, BibFlags(suppressed=True)).outcome is WriteOutcome.UPDATED
+    assert flags() == (True, False, "BIBS")
