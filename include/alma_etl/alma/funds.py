@@ -103,7 +103,7 @@ class Funds(Resource):
 
 
 def _state(mode: str, same: list[Fund]) -> FundState:
-    """What funds of one code are good for: a code comes back in each fiscal period."""
+    """What funds of one code are good for: a code is used again in each fiscal period."""
     if mode == FOR_ORDERS:
         return FundState.OPEN
     return FundState.CLOSED if any(fund.type == _ALLOCATED for fund in same) else FundState.LEDGER
