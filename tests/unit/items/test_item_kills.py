@@ -69,10 +69,11 @@ def run(load, reaper, step, kill_at):
 
 
 @pytest.mark.timeout(600)  # a whole load for every moment at which one can be killed
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_kill_at_any_deed_of_a_step_changes_nothing(world, alma, step):
+def test_a_kill_at_any_deed_of_a_step_changes_nothing(world, alma, step, every):
     begin, reaper = world
-    for kill_at in range(1, 200):
+    for kill_at in range(1, 200, every):
         reaper.fresh_process()
         load, gifts = begin()
         died = run(load, reaper, step, kill_at)
