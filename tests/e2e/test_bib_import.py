@@ -1,0 +1,111 @@
+"""`bib_import` end to end, by `dag.test()` against the sandbox."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from tests.e2e.bib_files import AREA, NUMBERS, Bibs, Imported, as_xml, file_of, mixed, what_alma_lacks
+from tests.e2e.conftest import LOGICAL_DATE
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def alma(sandbox, connect_alma):
+    """A sandbox with SRU, and the connection to it."""
+    found = Bibs(sandbox(titles=60, per_second=0, sru="on").url)
+    connect_alma(found.url, requests_per_second=1000, sru_url=f"{found.url}/view/sru/01ZZ_INST")
+    return found
+
+
+@pytest.fixture
+def load(jobs):
+    """Drops a file and runs the DAG on it."""
+    moments = iter(LOGICAL_DATE + timedelta(minutes=minute) for minute in range(100))
+
+    def run(name, body, profile="catalog", **conf):
+        key = f"{AREA}/incoming/{profile}/{name}"
+        jobs.bucket.put(key, body)
+        run = jobs.run("bib_import", {"key": key, **conf}, at=next(moments))
+        return Imported(jobs.bucket, run, name.rpartition(".")[0])
+
+    return run
+
+
+def test_a_mixed_file_is_tried_loaded_and_loaded_again(alma, load, jobs):
+    cases = mixed(alma, 20)
+    body = file_of(cases)
+    alma.forget()
+    tried = load("march.mrc", body, dry_run=True)
+    assert (tried.state, tried.outcomes()) == ("success", [case.tried for case in cases])
+    assert alma.writes() == []
+    assert tried.keys(f"{AREA}/incoming/") == [f"{AREA}/incoming/catalog/march.mrc"]
+    assert "- 245 00 $a Old\n+ 245 00 $a As it came" in tried.report(".changes.txt").decode()
+
+    done = load("march.mrc", body, lock_wait_minutes=0)
+    assert done.state == "success"
+    assert set(done.task_states().values()) == {"success"}
+    assert [task for task, _ in done.task_states()] == [task for task, _ in tried.task_states()]
+    assert done.outcomes() == [case.outcome for case in cases]
+    assert what_alma_lacks(alma, cases, done.rows()) == []
+    taken = ("created", "merged", "unchanged")
+    assert done.rejects() == b"".join(case.body for case in cases if case.outcome not in taken)
+    assert done.keys(f"{AREA}/incoming/") == []
+    (locked,) = [row for row in done.rows() if row["outcome"] == "not_added_locked"]
+    assert "locked" in locked["message"]
+
+    written = alma.writes()
+    assert len(written) >= done.counts()["created"] + done.counts()["merged"]
+    alma.forget()
+    again = load("april.mrc", body, lock_wait_minutes=0)
+    assert (again.state, again.outcomes()) == ("success", [case.again for case in cases])
+    assert [call["status"] for call in alma.writes()] == [400]  # the title that is still open
+    assert what_alma_lacks(alma, cases, done.rows()) == []
+
+
+def test_the_same_records_as_marcxml_without_sru_come_to_the_same(alma, load, connect_alma):
+    connect_alma(alma.url, requests_per_second=1000)
+    cases = [case for case in mixed(alma, 20, first=NUMBERS + 5_000) if case.record is not None]
+    done = load("march.xml", as_xml(cases))
+    assert (done.state, done.outcomes()) == ("success", [case.outcome for case in cases])
+    assert what_alma_lacks(alma, cases, done.rows()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "sentence"),
+    [
+        ("empty.mrc", b"", "The file is empty"),
+        ("report.mrc", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "The file is a PDF document"),
+        (
+            "entities.xml",
+            b'<?xml version="1.0"?><!DOCTYPE c [<!ENTITY e SYSTEM "file:///etc/passwd">]><collection/>',
+            "The file brings a DTD",
+        ),
+    ],
+    ids=["empty", "a PDF renamed", "a DTD"],
+)
+def test_what_is_no_file_of_marc_goes_to_failed_with_a_plain_sentence(alma, load, name, body, sentence):
+    refused = load(name, body)
+    assert refused.state == "failed"
+    states = {task: state for (task, _), state in refused.task_states().items()}
+    assert (states["report"], states["file_away"], states["check_outcome"]) == (
+        "success",
+        "success",
+        "failed",
+    )
+    assert sentence in refused.page()
+    assert len(refused.keys(f"{AREA}/failed/")) == 1
+    assert refused.keys(f"{AREA}/incoming/") == []
+    assert [call for call in alma.calls() if "/bibs" in call["path"]] == []
+
+
+def test_a_file_of_which_nothing_could_be_loaded_is_red_and_its_rejects_can_be_dropped(alma, load):
+    locked, *_ = [case for case in mixed(alma, 20) if case.outcome == "not_added_locked"]
+    alma.forget()
+    refused = load("march.mrc", locked.body)
+    assert (refused.state, refused.counts()) == ("failed", Counter(not_added_locked=1))
+    assert len(refused.keys(f"{AREA}/failed/")) == 1
+    alma.locks(unlock=list(locked.mms_ids))
+    loaded = load("march.rejected.mrc", refused.rejects())
+    assert (loaded.state, loaded.counts()) == ("success", Counter(merged=1))
