@@ -185,6 +185,18 @@ def test_discount_percentages_and_other_currencies_are_reckoned(alma: Caller) ->
     assert (encumbered(alma, "HIST"), encumbered(alma, "BOOKS")) == ("16.88", "5.63")
 
 
+def test_a_discount_that_was_rounded_is_no_other_price(alma: Caller) -> None:
+    # 25.00 of 29.99 is 16.639 %
+    discounted = {"price": {"sum": "29.99", "currency": {"value": "USD"}}, "discount": "16.64"}
+    assert (
+        outcome(alma.post(LINES, order(**discounted, fund_distribution=[funded("HIST", "25.00")])))[0]
+        == "SENT"
+    )
+    assert encumbered(alma, "HIST") == "25.00"
+    other = order(**discounted, fund_distribution=[funded("HIST", "24.90")])
+    assert outcome(alma.post(LINES, other)) == ("INREVIEW", ["FUNDS_DO_NOT_COVER_THE_PRICE"])
+
+
 def test_a_gift_needs_neither_price_nor_fund(alma: Caller) -> None:
     gift = {"price": None, "fund_distribution": None, "no_charge": True}
     assert outcome(alma.post(LINES, order(acquisition_method={"value": "GIFT"}, **gift))) == ("SENT", [])

@@ -11,7 +11,7 @@ afterwards is UNCONFIRMED, for a person to look at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -24,6 +24,7 @@ from alma_etl.alma.po_lines import PoLine, mms_id_of, po_line
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.writes import covers
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
+from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.safe_write import WriteOutcome, Written, write
 
 T = TypeVar("T")
@@ -31,10 +32,30 @@ T = TypeVar("T")
 NUMBER_USED = frozenset({"401870"})
 NOT_RECEIVED = frozenset({"401877"})  # also of an item that was received already
 
+REFUSALS: Mapping[str, str] = {
+    "401664": "Alma needs a field that the order does not have",
+    "401870": "another PO line has the number that was sent",
+    "401871": "there is no such PO line",
+    "401872": "Alma does not know a code of the order, or does not take one of its values",
+    "401875": "the item belongs to another PO line",
+    "401877": "the item cannot be received: its PO line waits in review, or has ended",
+    "401878": "the item could not be added to the PO line",
+    "402203": "the title is not in Alma (any more)",
+    "40166411": "Alma does not take a value of the call, such as the department or its library",
+    "60320": "a PO line of this type and acquisition method cannot be free of charge",
+}
+"""What Alma's refusals of orders and receipts mean, by its code; its own words name the field or the value."""
+
 _COMPARED = (
     "vendor", "vendor_account", "price", "fund_distribution", "acquisition_method", "vendor_reference_number",
     "additional_order_reference",
 )  # fmt: skip
+
+
+def in_words(error: RemoteError) -> str:
+    """A refusal of an order or a receipt: what it means, and Alma's own words."""
+    meaning = REFUSALS.get(error.code)
+    return f"{meaning} ({error.code}: {error.message})" if meaning else str(error)
 
 
 @dataclass(frozen=True)

@@ -157,21 +157,32 @@ def shares(body: Payload) -> list[tuple[str, Decimal, str]]:
     return found
 
 
-def encumbrances(line: PoLine) -> dict[str, Decimal]:
-    """What a line encumbers of each fund, in the institution's currency: nothing while it waits in review."""
+def encumbrances(body: Payload) -> dict[str, str]:
+    """What a line encumbers of each fund, in the institution's currency."""
     found: dict[str, Decimal] = {}
-    if line.status not in _NOT_ENCUMBERED:
-        for fund, total, currency in shares(line.body):
-            found[fund] = found.get(fund, Decimal(0)) + converted(total, currency)
-    return found
+    for fund, total, currency in shares(body):
+        found[fund] = found.get(fund, Decimal(0)) + converted(total, currency)
+    return {fund: f"{total:.2f}" for fund, total in found.items()}
+
+
+def uncovered(body: Payload) -> bool:
+    """Whether the funds' sums are not the price of a line, but for what rounding a discount to 0.01 % may make."""
+    price = net_price(body)
+    if price is None:
+        return False
+    currency = amount(body["price"])[1]
+    total = sum(converted(total, each) for _, total, each in shares(body))
+    rounding = CENT + (price * Decimal("0.0001") if body.get("discount") else 0)
+    return abs(total - converted(price, currency)) > converted(rounding, currency)
 
 
 def encumbered(lines: list[PoLine]) -> dict[str, Decimal]:
-    """What all lines together encumber of each fund."""
+    """What all lines together encumber of each fund: one that waits in review, or has ended, nothing."""
     found = dict.fromkeys(FUNDS, Decimal(0))
     for line in lines:
-        for fund, total in encumbrances(line).items():
-            found[fund] = found.get(fund, Decimal(0)) + total
+        if line.status not in _NOT_ENCUMBERED:
+            for fund, total in line.encumbers.items():
+                found[fund] += Decimal(total)
     return found
 
 

@@ -31,6 +31,7 @@ class PoLine:
     items: list[str] = field(default_factory=list)
     receipts: dict[str, str] = field(default_factory=dict)  # item pid -> date
     alerts: list[str] = field(default_factory=list)  # why it waits in review
+    encumbers: dict[str, str] = field(default_factory=dict)  # fund -> sum, once it is out of review
     manual_review: bool = False
     made_at: str = ""  # when a call created it
 

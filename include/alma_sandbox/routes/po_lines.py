@@ -284,7 +284,8 @@ def _taken(body: Payload) -> tuple[Payload, list[str]]:
 
 
 def _review(call: Call, line: PoLine) -> None:
-    """Whether a line waits in review, and why."""
+    """Whether a line waits in review, and why; and what it encumbers where it does not."""
+    line.encumbers = acquisitions.encumbrances(line.body)
     line.alerts = [*line.alerts, *_lacks(line.body), *_fund_alerts(call, line)]
     line.status = "INREVIEW" if line.alerts or line.manual_review else "SENT"
 
@@ -310,28 +311,21 @@ def _lacks(body: Payload) -> list[str]:
 
 def _fund_alerts(call: Call, line: PoLine) -> list[str]:
     """What is wrong with the funds of a line: closed, spent, or for another sum than the line's."""
-    shares = acquisitions.shares(line.body)
-    if not shares:
+    if not line.encumbers:
         return []
     found = []
     closed = call.sandbox.settings.closed_funds
-    funds = [FUNDS[name] for name, _, _ in shares]
+    funds = [FUNDS[name] for name in line.encumbers]
     if any(
         fund.type != "ALLOCATED" or fund.status != "ACTIVE" or fund.period or fund.code in closed
         for fund in funds
     ):
         found.append("FUND_IS_NOT_ACTIVE")
     others = acquisitions.encumbered(list(call.sandbox.po_lines.by_number.values()))
-    for fund in {fund.code: fund for fund in funds}.values():
-        wanted = sum(acquisitions.converted(total, each) for name, total, each in shares if name == fund.code)
-        if wanted > fund.allocated - others[fund.code]:
-            found.append("FUND_IS_OVER_ENCUMBERED")
-    price = acquisitions.net_price(line.body)
-    if price is not None:
-        currency = acquisitions.amount(line.body["price"])[1]
-        total = sum(acquisitions.converted(total, each) for _, total, each in shares)
-        if abs(total - acquisitions.converted(price, currency)) > acquisitions.CENT:
-            found.append("FUNDS_DO_NOT_COVER_THE_PRICE")
+    if any(Decimal(sum_) > FUNDS[fund].allocated - others[fund] for fund, sum_ in line.encumbers.items()):
+        found.append("FUND_IS_OVER_ENCUMBERED")
+    if acquisitions.uncovered(line.body):
+        found.append("FUNDS_DO_NOT_COVER_THE_PRICE")
     return found
 
 

@@ -5,16 +5,26 @@ from datetime import date
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from alma_etl.alma.acq_writes import (
     OrderKey,
+    arrival_date,
     create_po_line,
     find_order,
+    in_words,
     lines_of_title,
     not_taken,
     receive_item,
 )
-from alma_etl.alma.bib_writes import BibFlags, BibOptions, import_bib, link_network_record, set_flags
+from alma_etl.alma.bib_writes import (
+    BibFlags,
+    BibOptions,
+    change_bib,
+    import_bib,
+    link_network_record,
+    set_flags,
+)
 from alma_etl.alma.funds import FundState
 from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.remote.safe_write import WriteOutcome
@@ -171,11 +181,33 @@ def test_an_order_costs_one_call_and_goes_to_the_title_that_is_named(alma, clien
     assert len(alma.asked) == 1
 
 
-@pytest.mark.parametrize("code", ["401664", "60320", "401872", "402203"])
-def test_a_refused_order_is_not_looked_for(code, alma, client):
-    alma.says(refusal(code))
-    written = create_po_line(client, order("991"))
-    assert (written.outcome, written.error.code, len(alma.asked)) == (WriteOutcome.REFUSED, code, 1)
+def test_a_refused_order_is_not_looked_for_and_says_what_is_wrong(bench, title):
+    client = bench.client()
+    for more, code, words in (
+        (
+            {"owner": None},
+            "401664",
+            "a field that the order does not have (401664: Mandatory field is missing: owner)",
+        ),
+        (
+            {"vendor": {"value": "gobi"}},
+            "401872",
+            "a code of the order, or does not take one of its values (401872: ",
+        ),
+        ({"no_charge": True}, "60320", "cannot be free of charge"),
+        (
+            {"resource_metadata": {"mms_id": {"value": "991"}}},
+            "402203",
+            "the title is not in Alma (any more)",
+        ),
+    ):
+        sent = bench.sent()
+        written = create_po_line(client, order(title, **more))
+        assert (written.outcome, written.error.code) == (WriteOutcome.REFUSED, code)
+        assert words in in_words(written.error)
+        assert bench.sent() == sent + 1
+    bench.control("POST", "faults", {"kind": "refuse", "code": "401652", "message": "General error"})
+    assert "General error" in in_words(create_po_line(client, order(title)).error)
 
 
 @pytest.mark.parametrize(("lag", "outcome"), [(0, "adopted"), (45, "adopted"), (600, "unconfirmed")])
@@ -280,6 +312,15 @@ def test_a_record_of_the_network_zone_is_linked_once(bench):
     assert (refused.outcome, refused.error.code) == (WriteOutcome.REFUSED, "33007")
 
 
+def test_a_record_whose_link_is_not_listed_yet_is_not_linked_again(bench):
+    settings(bench, number_lag_s=600)
+    bench.control("POST", "faults", {"kind": "drop", "method": "POST", "path": "from_nz_mms_id"})
+    client = bench.client()
+    nz_id = scene(client).mms_id[:-4] + "4400"
+    assert link_network_record(client, nz_id).outcome is WriteOutcome.UNCONFIRMED
+    assert len(bench.state()["bibs"]) == 1
+
+
 def test_a_brief_record_is_hidden_and_its_flags_are_set_back(bench):
     client = bench.client()
     brief = import_bib(
@@ -303,3 +344,42 @@ def test_a_brief_record_is_hidden_and_its_flags_are_set_back(bench):
     assert set_flags(client, brief.mms_id, shown).outcome is WriteOutcome.UNCHANGED
     assert set_flags(client, brief.mms_id, BibFlags(suppressed=True)).outcome is WriteOutcome.UPDATED
     assert flags() == (True, False, "BIBS")
+
+
+FULL = BIB_RECORD.format("1").replace("Made for a test", "The full record").encode()
+
+
+def test_order_and_item_stay_with_a_brief_record_that_its_full_one_replaces(bench):
+    """The way from a brief record to its full copy, the item received in between: nothing has to be relinked."""
+    client = bench.client()
+    brief = import_bib(
+        client,
+        BIB_RECORD.format("1").encode(),
+        find=Absent,
+        suppressed=True,
+        sync_with_oclc="NONE",
+        options=BibOptions(),
+    ).value
+    number, item = ordered_item(client, brief.mms_id)
+    assert receive_item(client, number, item, **AT).done
+
+    title = client.bibs.read_to_change(brief.mms_id).value
+    stamp = etree.fromstring(title.record).xpath("controlfield[@tag='005']")[0]
+    full = etree.fromstring(FULL)
+    full.insert(1, stamp)
+    replaced = change_bib(
+        client,
+        title,
+        etree.tostring(full),
+        as_wanted=lambda bib: b"The full record" in bib.record,
+        options=BibOptions(),
+    )
+    assert replaced.outcome is WriteOutcome.UPDATED
+    flags = BibFlags(suppressed=False, suppressed_externally=False, sync_with_oclc="BIBS")
+    assert set_flags(client, brief.mms_id, flags).done
+
+    now = client.bibs.read(brief.mms_id).value
+    assert (now.title, now.suppressed) == ("The full record", False)
+    assert client.po_lines.read(number).value.mms_id == brief.mms_id
+    there = client.items.read(brief.mms_id, item.holding_id, item.pid).value
+    assert arrival_date(there) == "2026-05-01Z"
