@@ -4,11 +4,12 @@ import codecs
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from alma_etl.bibs.brief_level import BriefLevelRule
 from alma_etl.bibs.field_patterns import FieldPattern
 from alma_etl.bibs.merging import OVERLAY, MergeRule
+from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
 from alma_etl.jobs.settings_files import Code, SettingsFile
 from alma_etl.store.bucket import Bucket
@@ -62,6 +63,7 @@ class BibProfile(JobProfile):
     suppress: bool = False
     sync_with_oclc: Literal["NONE", "BIBS", "HOLDINGS"] | None = None
     encoding: Code | None = None
+    orders: OrderProfile | None = None
 
     @field_validator("match", mode="before")
     @classmethod
@@ -75,7 +77,7 @@ class BibProfile(JobProfile):
             raise ValueError(f"name at least one of {', '.join(_WORDS)}")
         return methods
 
-    @field_validator("brief_level", mode="before")
+    @field_validator("brief_level", "orders", mode="before")
     @classmethod
     def _or_none(cls, value: Any) -> Any:
         return None if value == "none" else value
@@ -93,6 +95,13 @@ class BibProfile(JobProfile):
             raise ValueError(
                 f"there is no encoding {value!r}; write it as in Python: cp1252, latin-1, iso8859-2"
             )
+        return value
+
+    @field_validator("orders")
+    @classmethod
+    def _of_an_institution(cls, value: OrderProfile | None, info: ValidationInfo) -> OrderProfile | None:
+        if value is not None and info.data.get("zone") == "nz":
+            raise ValueError("PO lines belong to an institution: orders need `zone: iz`")
         return value
 
     @property
@@ -126,7 +135,7 @@ class BibProfile(JobProfile):
         ]
         what = "is added as a new title" if self.on_refused == "create" else "is not added"
         found.append(f"A record that {', or '.join(refused)} {what}.")
-        return [*found, *self.dry_run_sentence()]
+        return [*found, *(self.orders.sentences() if self.orders else []), *self.dry_run_sentence()]
 
 
 BibProfiles = JobProfiles[BibProfile]

@@ -109,6 +109,21 @@ class LoadedBib(Base):
     sent_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class LoadedOrder(Base):
+    """The PO line that imports made for an order of a vendor, by its reference without case; `po_line` "": it was about
+    to be sent and nothing is known of the answer. `sender` is who sent it, at `sent_at`."""
+
+    __tablename__ = "loaded_orders"
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    vendor: Mapped[str] = mapped_column(Text, primary_key=True)
+    reference: Mapped[str] = mapped_column(Text, primary_key=True)
+    po_line: Mapped[str] = mapped_column(Text)
+    mms_id: Mapped[str] = mapped_column(Text)
+    sender: Mapped[str] = mapped_column(Text)
+    sent_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
 class MadeHolding(Base):
     """A holding that a load made, or was about to send (`holding_id` "") and nothing is known of the answer."""
 

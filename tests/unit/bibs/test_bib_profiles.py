@@ -53,13 +53,28 @@ def test_a_profile_outlives_the_plan_of_a_run():
         ("encoding: base64", "no encoding"),
         ("encoding: klingon", "no encoding"),
         ("brief_level: {table: loc}", "no table"),
-        ("orders: {layout: 980_981}", "not known"),
+        ("orders: {layout: 980_981}", "give po_line_type and owner and vendor"),
+        ("orders: {layout: '981'}", "980_981"),
+        ("zone: nz\n    orders: {layout: 980_981, owner: M, vendor: V, po_line_type: T}", "zone: iz"),
     ],
 )
 def test_a_setting_that_means_nothing_is_refused_with_its_line(settings, said):
     with pytest.raises(InputProblem, match=said) as raised:
         of_bucket(f"profiles:\n  own:\n    {settings}\n")
-    assert "config/bib_profiles.yaml, line 3" in str(raised.value)
+    assert f"config/bib_profiles.yaml, line {3 + settings.count(chr(10))}" in str(raised.value)
+
+
+def test_orders_are_none_or_a_layout_that_yaml_takes_for_a_number():
+    found = of_bucket(
+        "profiles:\n  none: {orders: none}\n  gobi:\n    orders: {layout: 980_981, owner: M, vendor: V, "
+        "po_line_type: T}\n"
+    )
+    assert found.profiles["none"].orders is None
+    profile = found.profiles["gobi"]
+    assert profile.orders is not None
+    assert profile.orders.layout == "980_981"
+    assert BibProfile.model_validate_json(profile.model_dump_json()) == profile
+    assert any("PO line" in sentence for sentence in profile.sentences())
 
 
 def test_the_rule_is_the_profile_s_unless_it_overlays():

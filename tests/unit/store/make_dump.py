@@ -26,6 +26,7 @@ from alma_etl.inventory.loaded_items import (
     KnownItem,
     SqlLoadedItems,
 )
+from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
 from alma_etl.jobs.ledger_reading import Artefact, FileVersion, RunKey, RunRecord
@@ -72,6 +73,10 @@ def fill_items(url: str) -> None:
     bibs.note(["oclc:900", "oclc:700"], KnownBib("991", "run-1 line 1", START))
     bibs.note(["oclc:901"], KnownBib("", "run-1 line 2", START))
     bibs.close()
+    orders = SqlLoadedOrders(url, ALMA)
+    orders.note(OrderReference("GOBI", "90000000001"), KnownOrder("POL-1", "991", "run-1 record 1", START))
+    orders.reserve(OrderReference("GOBI", "90000000002"), KnownOrder("", "992", "run-1 record 2", START))
+    orders.close()
 
 
 def fill_dcb(url: str) -> None:

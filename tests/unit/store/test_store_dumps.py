@@ -26,6 +26,7 @@ from alma_etl.inventory.loaded_items import (
     KnownItem,
     SqlLoadedItems,
 )
+from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.store.db import open_engine
@@ -105,6 +106,7 @@ def check(url: str, revision: str) -> None:
         check_dcb(url, revision)
     check_ledger(url, revision)
     check_bibs(url, revision)
+    check_orders(url, revision)
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[str]:
@@ -121,6 +123,19 @@ def check_bibs(url: str, revision: str) -> None:
     bibs.forget(made, "run-1 line 2")
     assert "oclc:901" not in bibs.find(made)
     bibs.close()
+
+
+def check_orders(url: str, revision: str) -> None:
+    orders = SqlLoadedOrders(url, ALMA)
+    first, second = OrderReference("GOBI", "90000000001"), OrderReference("GOBI", "90000000002")
+    known = {
+        first: KnownOrder("POL-1", "991", "run-1 record 1", START),
+        second: KnownOrder("", "992", "run-1 record 2", START),
+    }
+    assert orders.find(known) == (known if revision >= "0014" else {})
+    orders.forget(known, "run-1 record 2")
+    assert second not in orders.find(known)
+    orders.close()
 
 
 def check_limiter(url: str) -> None:

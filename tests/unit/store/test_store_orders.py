@@ -1,0 +1,106 @@
+"""What imports remember of the orders they placed, on SQLite and PostgreSQL."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
+from alma_etl.store.db import StoreUnavailable
+
+STORES = ["sqlite_store", pytest.param("postgres_store", marks=pytest.mark.heavy)]
+AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+ONE, TWO = OrderReference("GOBI", "1"), OrderReference("GOBI", "2")
+
+
+def sent(sender: str, po_line: str = "") -> KnownOrder:
+    return KnownOrder(po_line, "991", sender, AT)
+
+
+@pytest.fixture(params=STORES)
+def store(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def memory(store):
+    found = SqlLoadedOrders(store, "alma")
+    yield found
+    found.close()
+
+
+def test_a_reference_is_one_in_any_case_and_a_vendor_s_own(memory):
+    assert memory.find([]) == memory.find([ONE]) == {}
+    memory.note(OrderReference.of("GOBI", " Ab  1"), sent("run", "POL-1"))
+    assert memory.find([OrderReference.of("GOBI", "aB 1 "), OrderReference.of("YBP", "Ab 1")]) == {
+        OrderReference("GOBI", "ab 1"): sent("run", "POL-1")
+    }
+
+
+def test_many_orders_are_found_at_once(memory):
+    keys = [OrderReference("GOBI", str(number)) for number in range(700)]
+    for key in keys[::100]:
+        memory.note(key, sent("run", f"POL-{key.reference}"))
+    assert {known.po_line for known in memory.find(keys).values()} == {f"POL-{n}" for n in range(0, 700, 100)}
+
+
+def test_an_order_is_reserved_by_one_sender_and_nobody_takes_it_over(memory):
+    assert memory.reserve(ONE, sent("run-1")) is None
+    assert memory.reserve(ONE, sent("run-2")) == sent("run-1")
+    assert memory.reserve(ONE, sent("run-1")) == sent("run-1")  # it may have been sent: look first
+    memory.note(ONE, sent("run-1", "POL-1"))
+    assert memory.reserve(ONE, sent("run-2")) == sent("run-1", "POL-1")
+    assert memory.reserve(ONE, sent("run-2"), instead_of="run-1") == sent("run-1", "POL-1")
+
+
+def test_a_reservation_passes_on_from_the_sender_that_is_known_not_to_have_placed_it(memory):
+    memory.reserve(ONE, sent("run-1"))
+    assert memory.reserve(ONE, sent("run-2"), instead_of="run-1") is None
+    assert memory.reserve(ONE, sent("run-3"), instead_of="run-1") == sent("run-2")
+    assert memory.reserve(TWO, sent("run-3"), instead_of="run-1") is None
+
+
+def test_of_many_senders_at_once_one_reserves_an_order(store):
+    def reserve(number: int) -> bool:
+        memory = SqlLoadedOrders(store, "alma")
+        try:
+            return memory.reserve(ONE, sent(f"run-{number}")) is None
+        finally:
+            memory.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(reserve, range(6))).count(True) == 1
+
+
+def test_what_was_about_to_be_sent_is_forgotten_by_its_sender_alone(memory):
+    memory.reserve(ONE, sent("run-1"))
+    memory.note(TWO, sent("run-1", "POL-2"))
+    memory.forget([ONE, TWO], "run-2")
+    assert set(memory.find([ONE, TWO])) == {ONE, TWO}
+    memory.forget([ONE, TWO], "run-1")
+    assert set(memory.find([ONE, TWO])) == {TWO}
+    assert memory.reserve(ONE, sent("run-2")) is None
+
+
+def test_reserved_and_placed_are_not_mixed_up(memory):
+    with pytest.raises(ValueError, match="note it"):
+        memory.reserve(ONE, sent("run", "POL-1"))
+    with pytest.raises(ValueError, match="reserve it"):
+        memory.note(ONE, sent("run"))
+
+
+def test_each_alma_has_a_memory_of_its_own(store, memory):
+    memory.reserve(ONE, sent("run"))
+    other = SqlLoadedOrders(store, "another")
+    other.forget([ONE], "run")
+    assert other.find([ONE]) == {}
+    assert other.reserve(ONE, sent("run-2")) is None
+    other.close()
+    assert memory.find([ONE]) == {ONE: sent("run")}
+
+
+def test_a_store_without_its_table_is_said_in_a_sentence(tmp_path):
+    memory = SqlLoadedOrders(f"sqlite:///{tmp_path}/empty.db", "alma")
+    with pytest.raises(StoreUnavailable, match=r"python -m alma_etl\.store upgrade"):
+        memory.find([ONE])
+    memory.close()
