@@ -11,6 +11,7 @@ afterwards is UNCONFIRMED, for a person to look at.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -24,7 +25,7 @@ from alma_etl.alma.po_lines import PoLine, mms_id_of, po_line
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.writes import covers
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
-from alma_etl.remote.errors import RemoteError
+from alma_etl.remote.errors import RemoteError, RemoteRefused
 from alma_etl.remote.safe_write import WriteOutcome, Written, write
 
 T = TypeVar("T")
@@ -60,7 +61,8 @@ def in_words(error: RemoteError) -> str:
 
 @dataclass(frozen=True)
 class OrderKey:
-    """By what an order is known: its title, vendor, and references, of which it has at least one."""
+    """By what an order is known: its title, vendor, and references, of which it has at least one. Blanks around a
+    reference, and several for one, do not count."""
 
     mms_id: str
     vendor: str
@@ -70,7 +72,11 @@ class OrderKey:
     @classmethod
     def of(cls, line: PoLine) -> OrderKey:
         """The key of a line that is there."""
-        return cls(line.mms_id, line.vendor, line.vendor_reference, line.additional_reference)
+        return cls(line.mms_id, line.vendor, _plain(line.vendor_reference), _plain(line.additional_reference))
+
+
+def _plain(reference: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", reference).split())
 
 
 def order_key(body: Json) -> OrderKey:
@@ -128,9 +134,9 @@ def create_po_line(
     number = shapes.text(body.get("number"))
 
     def find() -> Answer[PoLine]:
-        answer = client.po_lines.read(number) if number else Absent()
+        answer = Absent() if number in known else _with_number(client, number)
         if isinstance(answer, Found) and OrderKey.of(answer.value) == key:
-            return answer  # a line that is not listed yet can be read
+            return answer
         return find_order(client, key, known=known)
 
     def attempt() -> PoLine:
@@ -139,6 +145,14 @@ def create_po_line(
 
     written = once(client, attempt, find)
     return _adopted(written, find) if _refused(written, NUMBER_USED) else written
+
+
+def _with_number(client: AlmaClient, number: str) -> Answer[PoLine]:
+    """The line that has a number of our own: one that is not listed yet can be read by it."""
+    try:
+        return client.po_lines.read(number) if number else Absent()
+    except RemoteRefused as error:  # it cannot stand in a path
+        return Absent(error)
 
 
 def _refused(written: Written[T], codes: frozenset[str]) -> bool:

@@ -13,7 +13,8 @@ from alma_etl.remote.answers import Answer, Found, ListAnswer, Unknown, ask_list
 
 FOR_ORDERS = "POL"
 ALL = "ALL"
-_ALLOCATED = "ALLOCATED"
+_SUMS = frozenset({"LEDGER", "SUMMARY"})
+_INACTIVE = "INACTIVE"
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,11 @@ class Funds(Resource):
 
 def _state(mode: str, same: list[Fund]) -> FundState:
     """What funds of one code are good for: a code is used again in each fiscal period."""
-    if mode == FOR_ORDERS:
-        return FundState.OPEN
-    return FundState.CLOSED if any(fund.type == _ALLOCATED for fund in same) else FundState.LEDGER
+    allocated = [fund for fund in same if fund.type not in _SUMS]
+    if not allocated:
+        return FundState.LEDGER
+    active = mode == FOR_ORDERS and any(fund.status != _INACTIVE for fund in allocated)
+    return FundState.OPEN if active else FundState.CLOSED
 
 
 def _key(fund: Fund) -> str:

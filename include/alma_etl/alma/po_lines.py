@@ -101,9 +101,13 @@ class PoLines(Resource):
         return ask_list(lines, frozenset())
 
     def of_vendor(self, code: str) -> ListAnswer[PoLine]:
-        """GET /acq/vendors/{code}/po-lines: all pages, 100 lines a request: a sweep. Absent: no such vendor."""
-        where = path("acq", "vendors", code, "po-lines")
-        return ask_list(lambda: self._every(where, "po_line", po_line, _number), NO_VENDOR)
+        """GET /acq/vendors/{code}/po-lines: all pages, 100 lines a request: a sweep. Absent: no such vendor. Unknown
+        for a code that cannot stand in a path, see `path`."""
+
+        def lines() -> list[PoLine]:
+            return self._every(path("acq", "vendors", code, "po-lines"), "po_line", po_line, _number)
+
+        return ask_list(lines, NO_VENDOR)
 
     def items(self, number: str) -> ListAnswer[PoLineItem]:
         """GET /acq/po-lines/{number}/items."""

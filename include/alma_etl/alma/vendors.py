@@ -45,9 +45,8 @@ class Vendors(Resource):
     """The calls about vendors."""
 
     def read(self, code: str) -> Answer[Vendor]:
-        """GET /acq/vendors/{code}. Absent: 401871."""
-        call = Call("GET", path("acq", "vendors", code))
-        return ask(lambda: self._client.call(call, _vendor), NO_VENDOR)
+        """GET /acq/vendors/{code}. Absent: 401871. Unknown for a code that cannot stand in a path, see `path`."""
+        return ask(lambda: self._client.call(Call("GET", path("acq", "vendors", code)), _vendor), NO_VENDOR)
 
 
 def _vendor(reply: Reply) -> Vendor:

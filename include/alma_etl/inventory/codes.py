@@ -27,7 +27,6 @@ TITLES = Step(
     rank=lambda row: Rank.SETTLED if row.get("known") else Rank.REFUSED,
 )
 FIRST_OF_ALL = ("item_policy", "material_type")  # their tables are in every Alma
-_ENDED_PO_LINES = ("CLOSED", "CANCELLED")
 _SHARE_OF_PO_LINES = 20  # one question a PO line, for at most one row in so many
 
 
@@ -220,7 +219,7 @@ def _check_po_lines(
                 case Unknown(error):
                     raise error
                 case Found(po_line):
-                    if po_line.status.upper() in _ENDED_PO_LINES:
+                    if po_line.ended:
                         wrong[number] = f"PO line {number!r} is {po_line.status.lower()}"
     except RemoteUnauthorized:
         # The key is right, or the libraries would have been refused: it lacks the area Acquisitions alone.

@@ -15,6 +15,7 @@ from alma_etl.alma.acq_writes import (
     in_words,
     lines_of_title,
     not_taken,
+    order_key,
     receive_item,
 )
 from alma_etl.alma.bib_writes import (
@@ -109,6 +110,9 @@ def test_a_request_a_fund_that_is_open_and_nothing_is_guessed(alma, client):
     assert client.funds.check(["HIST"])["HIST"].value.state is FundState.OPEN
     alma.says(as_json({"fund": rows, "total_record_count": 3}), as_json({"total_record_count": 3}))
     assert isinstance(client.funds.check(["GIFTS"])["GIFTS"], Unknown)
+    # a list that ignores what it was asked for
+    alma.says(as_json({"fund": [{"code": "HIST", "status": {"value": "INACTIVE"}}], "total_record_count": 1}))
+    assert client.funds.check(["HIST"])["HIST"].value.state is FundState.CLOSED
     alma.says(HTML)
     assert isinstance(client.funds.check(["HIST"])["HIST"], Unknown)
 
@@ -121,6 +125,9 @@ def test_a_vendor_has_accounts_and_currencies(bench):
     assert vendor.account("GOBI-1") is None
     assert not client.vendors.read("GONE").value.active
     assert isinstance(client.vendors.read("gobi"), Absent)
+    for code in ("", "A/B"):
+        assert isinstance(client.vendors.read(code), Unknown)
+        assert isinstance(client.po_lines.of_vendor(code), Unknown)
     assert client.conf.currencies() == Found(frozenset({"EUR", "GBP", "JPY", "USD"}))
 
 
@@ -141,6 +148,7 @@ def test_the_lines_of_a_title_have_their_references_although_rows_lack_them(benc
         OrderKey(title, "GOBI", "90000000001", "A-2"),
         OrderKey(title, "GOBI", "90000000002", "A-1"),
         OrderKey(title, "VENDOR1", "90000000001", "A-1"),
+        OrderKey("991", "GOBI", "90000000001", "A-1"),
     ):
         assert find_order(client, other) == Absent()
     assert [line.number for line in client.po_lines.of_vendor("GOBI").value] == [made.number]
@@ -255,6 +263,14 @@ def test_a_number_of_our_own_is_read_at_once_and_can_be_used_once(bench, title):
     ignored = create_po_line(client, order(title, number="MINE/2", additional_order_reference="A-3"))
     assert ignored.outcome is WriteOutcome.UNCONFIRMED  # it is there under Alma's number, and not listed yet
     assert len(orders(bench)) == 2
+
+
+def test_a_number_that_cannot_be_read_does_not_hide_an_order(bench, title):
+    bench.control("POST", "faults", {"kind": "drop", "method": "POST", "path": "/acq/po-lines"})
+    body = order(title, number="MINE//1", additional_order_reference=" A-1  of 2 ")
+    written = create_po_line(bench.client(), body)
+    assert (written.outcome, len(orders(bench))) == (WriteOutcome.ADOPTED, 1)
+    assert order_key(body).additional_reference == "A-1 of 2"
 
 
 def test_what_alma_did_not_take_of_an_order_is_named(bench, title):
