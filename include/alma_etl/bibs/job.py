@@ -119,6 +119,11 @@ class BibImport(FileJob[BibProfile]):
         """See that the profile can be kept to, before anything is looked up; return counts of codes that are wrong."""
         profile = context.folder.plan().profile
         missing = [method for method in profile.match if method in NEEDS_SRU]
+        if profile.orders is not None:
+            raise InputProblem(
+                "The profile has `orders`, which this version reads and does not place yet: take them out in "
+                f"{SETTINGS.key}"
+            )
         with context.open_client("alma") as alma, context.open_client("sru") as sru:
             if missing and sru is None:
                 raise InputProblem(
