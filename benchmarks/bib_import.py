@@ -3,8 +3,9 @@
     python -m benchmarks.bib_import [RECORDS]
 
 RECORDS (120) titles are in Alma; as many records are merged into them, as many more are created, then all of them are
-dropped once more. Once by SRU, once by Alma's API alone. Beside it the loop that people write: a look-up by the OCLC
-number and a write a record. Prints JSON: `calls_a_record` of the API beside `limit`, `of_sru`, and `of_the_loop`, the
+dropped once more, and those of titles that have holdings by a profile that searches first. Once by SRU, once by Alma's
+API alone. Beside it the loop that people write: a look-up by the OCLC number and a write a record. Prints JSON:
+`calls_a_record` of the API beside `limit`, `of_sru`, and `of_the_loop`, the
 seconds as a share of what the loop took for as many records in the same run. Ends with 1 where a limit is passed.
 """
 
@@ -44,6 +45,7 @@ LIMITS = {
     "merged": (1.2, 2.1),
     "created": (1.2, 3.1),
     "unchanged": (0.15, 2.1),
+    "already_owned": (0.15, 2.1),
 }
 BIBS = Area("bibs", "bib_import")
 JOB = BibImport(BIBS)
@@ -65,10 +67,11 @@ class World:
         if self.sru is not None:
             self.sru.close()
 
-    def waiting(self, records: list[Record]) -> tuple[JobContext, int]:
+    def waiting(self, records: list[Record], profile: str) -> tuple[JobContext, int]:
         """A run on a file with these records, read and checked; the number of its chunks."""
         self._runs += 1
-        key = f"bibs/incoming/catalog/{self._runs}.mrc"
+        self.bucket.put("config/bib_profiles.yaml", b"profiles:\n  search: {search_first: true}\n")
+        key = f"bibs/incoming/{profile}/{self._runs}.mrc"
         self.bucket.put(key, b"".join(map(to_iso2709, records)))
 
         def opened(kind: str) -> AbstractContextManager[Any]:
@@ -106,6 +109,15 @@ def add(alma: ItemSandbox, records: list[Record]) -> None:
         alma.post("/bibs", f"<bib>{flag}{xml_from_record(record).decode()}</bib>").raise_for_status()
 
 
+def hold(world: World, records: list[Record]) -> None:
+    """Give the titles of records a holding each."""
+    world.alma.settings(latency_ms=0)
+    for record in records:
+        [title] = world.client.bibs.by_system_number(record["035"]["a"]).value  # type: ignore[union-attr]
+        world.alma.add_holding(title.mms_id, "MAIN", "stacks")
+    world.alma.settings(latency_ms=LATENCY_MS)
+
+
 def calls(alma: ItemSandbox) -> tuple[int, int]:
     """Calls of the API about titles, and requests of SRU."""
     paths = [call["path"] for call in alma.calls()]
@@ -118,8 +130,12 @@ def measure(world: World, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
     world.alma.settings(latency_ms=LATENCY_MS)
     there = [made_up(7_000_000 + each, "New") for each in range(count)]
     new = [made_up(8_000_000 + each, "New") for each in range(count)]
-    for word, records in (("merged", there), ("created", new), ("unchanged", [*there, *new])):
-        context, chunks = world.waiting(records)
+    newest = [made_up(7_000_000 + each, "Newest") for each in range(count)]
+    files = {"merged": there, "created": new, "unchanged": [*there, *new], "already_owned": newest}
+    for word, records in files.items():
+        if word == "already_owned":
+            hold(world, records)
+        context, chunks = world.waiting(records, "search" if word == "already_owned" else "catalog")
         world.alma.forget()
         began = time.monotonic()
         for number in range(1, chunks + 1):

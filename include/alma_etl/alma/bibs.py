@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 100
 NO_BIB = frozenset({"402203", "402204"})  # "not valid", "not numeric"
 _EXPANSIONS = {"AVA", "AVE", "AVD"}
+_INVENTORY = "p_avail,e_avail,d_avail"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Bib:
     None when Alma sent none. `availability` has the rows of this very bib; rows of related bibs are left out.
     `brief_level`: 01 to 10, "" where Alma states none. `linked_to`: the zone whose record it is, "CZ" or "NZ", "" for
     one of its own. `warnings`: of a write that Alma made in spite of them. `whole`: the serialised <bib> as
-    `Bibs.update` wants it back, where it was asked for.
+    `Bibs.update` wants it back, where it was asked for. `shows_inventory`: whether `expand` gave it a row of its
+    own, of holdings, portfolios or representations (suppressed ones are never shown); False where none was asked for.
     """
 
     mms_id: str
@@ -58,6 +60,7 @@ class Bib:
     linked_to: str = ""
     warnings: tuple[str, ...] = ()
     whole: bytes | None = field(default=None, repr=False)
+    shows_inventory: bool = False
 
     @property
     def names_all_holdings(self) -> bool:
@@ -76,6 +79,7 @@ class Bibs(Resource):
         *,
         availability: bool,
         to_change: bool = False,
+        inventory: bool = False,
         attempts: int | None = None,
         timeout: float | None = None,
     ) -> dict[str, Bib]:
@@ -83,7 +87,8 @@ class Bibs(Resource):
         result; one that is missing from it need not be unknown (`read_bibs` asks again).
 
         `availability` adds the AVA rows (expand=p_avail), which costs Alma by the number of items: when it
-        times out, or the answer is malformed, ask for half. `to_change`: each with its `whole`.
+        times out, or the answer is malformed, ask for half; `inventory` adds all rows (`shows_inventory`) at the same
+        cost. `to_change`: each with its `whole`.
         Raises RemoteRefused (402203 for the whole call when one id is malformed), RemoteTransient, RemoteStop;
         ValueError for more than 100 ids."""
         if len(mms_ids) > MAX_BATCH:
@@ -93,7 +98,7 @@ class Bibs(Resource):
         call = Call(
             "GET",
             "/bibs",
-            params(mms_id=",".join(mms_ids), view="full", expand="p_avail" if availability else None),
+            params(mms_id=",".join(mms_ids), view="full", expand=_expand(availability, inventory)),
             accept=XML,
         )
         read = _whole_bibs if to_change else _bibs
@@ -109,26 +114,22 @@ class Bibs(Resource):
         expand = params(view="full", expand="p_avail" if availability else None)
         return self._client.call(Call("GET", path("bibs", mms_id), expand, accept=XML), _one)
 
-    def by_system_number(self, number: str) -> ListAnswer[Bib]:
+    def by_system_number(self, number: str, *, inventory: bool = False) -> ListAnswer[Bib]:
         """GET /bibs?other_system_id=: the bibs with exactly this value in a 035 $a, for example (OCoLC)123, each with
-        its `whole`. An empty list when there are none. A record made a moment ago may not be found yet."""
-        call = Call("GET", "/bibs", params(other_system_id=number, view="full"), accept=XML)
+        its `whole`. An empty list when there are none. A record made a moment ago may not be found yet. `inventory`
+        as by `read_many`."""
+        asked = params(other_system_id=number, view="full", expand=_expand(False, inventory))
+        call = Call("GET", "/bibs", asked, accept=XML)
         return ask_list(
             lambda: whole(call.name, lambda: self._client.call(call, _whole_bibs), lambda each: each.mms_id),
             frozenset(),
         )
 
-    def read_to_change(self, mms_id: str) -> Answer[Bib]:
-        """GET /bibs/{mms_id}: the bib with its `whole`. Absent as by `read`."""
-        call = Call("GET", path("bibs", mms_id), params(view="full"), accept=XML)
+    def read_to_change(self, mms_id: str, *, inventory: bool = False) -> Answer[Bib]:
+        """GET /bibs/{mms_id}: the bib with its `whole`. Absent as by `read`; `inventory` as by `read_many`."""
+        asked = params(view="full", expand=_expand(False, inventory))
+        call = Call("GET", path("bibs", mms_id), asked, accept=XML)
         return ask(lambda: self._client.call(call, _one_whole), NO_BIB)
-
-    def shows_inventory(self, mms_id: str) -> Answer[bool]:
-        """GET /bibs/{mms_id}: whether its availability has a row, of holdings, portfolios or representations. It shows
-        no suppressed ones. Absent as by `read`."""
-        expand = "p_avail,e_avail,d_avail"
-        call = Call("GET", path("bibs", mms_id), params(view="full", expand=expand), accept=XML)
-        return ask(lambda: self._client.call(call, _expanded), NO_BIB)
 
     def whole(self, mms_id: str) -> Answer[bytes]:
         """GET /bibs/{mms_id}: the serialised <bib> as it must be sent back by `update`."""
@@ -248,13 +249,8 @@ def _one_whole(reply: Reply) -> Bib:
     return _with_whole(xml.named(reply.xml(), "bib"))
 
 
-def _expanded(reply: Reply) -> bool:
-    """Whether the answer has a row of availability of the bib itself."""
-    element = xml.named(reply.xml(tolerant=True), "bib")
-    mms_id, record = xml.text(element, "mms_id"), xml.child(element, "record")
-    rows = [] if record is None else [each for each in record if each.get("tag") in _EXPANSIONS]
-    owners = [(sub.text or "").strip() for row in rows for sub in row if sub.get("code") == "0"]
-    return len(owners) < len(rows) or mms_id in owners
+def _expand(availability: bool, inventory: bool) -> str | None:
+    return _INVENTORY if inventory else "p_avail" if availability else None
 
 
 def _whole(reply: Reply) -> bytes:
@@ -276,8 +272,8 @@ def _whole_bibs(reply: Reply) -> Page[Bib]:
 
 
 def _with_whole(element: etree._Element) -> Bib:
-    whole = xml.serialise(element)
-    return replace(bib(element), whole=whole)
+    read = bib(element)  # without what `expand` adds, which no update takes back
+    return replace(read, whole=xml.serialise(element))
 
 
 def bib(element: etree._Element) -> Bib:
@@ -287,8 +283,10 @@ def bib(element: etree._Element) -> Bib:
         raise ValueError("a bib without mms_id")
     record = xml.child(element, "record")
     rows = []
+    shows_inventory = False
     if record is not None:
         for added in [each for each in record if each.get("tag") in _EXPANSIONS]:
+            shows_inventory |= _owner(added) in ("", mms_id)
             if added.get("tag") == "AVA":
                 rows.append(_availability(added))
             record.remove(added)
@@ -301,7 +299,13 @@ def bib(element: etree._Element) -> Bib:
         brief_level=xml.text(element, "brief_level"),
         linked_to=_zone(element, record),
         warnings=tuple(_warnings(element)),
+        shows_inventory=shows_inventory,
     )
+
+
+def _owner(row: etree._Element) -> str:
+    """The MMS id of the bib whose row it is, "" where the row names none."""
+    return next(((each.text or "").strip() for each in row if each.get("code") == "0"), "")
 
 
 def _zone(element: etree._Element, record: etree._Element | None) -> str:
@@ -348,35 +352,47 @@ def in_batches(mms_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def read_bibs(
-    bibs: Bibs, mms_ids: Sequence[str], *, availability: bool, to_change: bool = False
+    bibs: Bibs,
+    mms_ids: Sequence[str],
+    *,
+    availability: bool = False,
+    to_change: bool = False,
+    inventory: bool = False,
 ) -> dict[str, Found[Bib] | Absent | Unknown]:
     """Three answers for each id, from one batch: the cheapest look that Alma offers, made safe. A batch that times
     out or cannot be read is halved, down to the title at fault. An id that the answer leaves out costs a request of
-    its own before it counts as absent. ``to_change``: each with its `whole`, without availability."""
-    alone = len(mms_ids) == 1
-    availability = availability and not to_change
+    its own before it counts as absent. ``to_change``: each with its `whole`, with ``inventory`` instead of
+    ``availability``."""
+    if to_change:
+        batch = partial(bibs.read_many, availability=False, to_change=True, inventory=inventory)
+        return _read_bibs(batch, partial(bibs.read_to_change, inventory=inventory), mms_ids)
+    batch = partial(bibs.read_many, availability=availability)
+    return _read_bibs(batch, partial(bibs.read, availability=availability), mms_ids)
+
+
+def _read_bibs(
+    batch: Callable[..., dict[str, Bib]], singly: Callable[[str], Answer[Bib]], mms_ids: Sequence[str]
+) -> dict[str, Answer[Bib]]:
     try:
-        found = _read_batch(bibs, mms_ids, availability=availability, to_change=to_change)
+        found = _read_batch(partial(batch, mms_ids), len(mms_ids))
     except (RemoteTransient, RemoteRefused) as error:
-        if alone:
+        if len(mms_ids) == 1:
             refused = isinstance(error, RemoteRefused) and error.code in NO_BIB
             return {mms_ids[0]: Absent(error) if refused else Unknown(error)}
         half = len(mms_ids) // 2
         log.warning("A batch of %s is halved: %s", counted(len(mms_ids), "title"), error)
         return {
-            **read_bibs(bibs, mms_ids[:half], availability=availability, to_change=to_change),
-            **read_bibs(bibs, mms_ids[half:], availability=availability, to_change=to_change),
+            **_read_bibs(batch, singly, mms_ids[:half]),
+            **_read_bibs(batch, singly, mms_ids[half:]),
         }
     # Alma leaves out unknown ids without a word, and has been seen to leave out known ones: each is asked for.
-    singly = bibs.read_to_change if to_change else partial(bibs.read, availability=availability)
     return {mms_id: Found(found[mms_id]) if mms_id in found else singly(mms_id) for mms_id in mms_ids}
 
 
-def _read_batch(bibs: Bibs, mms_ids: Sequence[str], *, availability: bool, to_change: bool) -> dict[str, Bib]:
+def _read_batch(read: Callable[..., dict[str, Bib]], size: int) -> dict[str, Bib]:
     """One batch. What its size may have caused is not tried again at that size; anything else is, by the
     client's retry policy."""
-    read = partial(bibs.read_many, mms_ids, availability=availability, to_change=to_change)
-    if len(mms_ids) > 1:
+    if size > 1:
         try:
             return read(attempts=1)
         except (RemoteTimeout, RemoteMalformed):

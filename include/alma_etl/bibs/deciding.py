@@ -4,20 +4,22 @@ The order is that of the report's contract. That nothing would change is asked b
 a second drop of the same file Alma's 005 is newer, and that is no reason to refuse anything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pymarc import Record
 
 from alma_etl.bibs.field_diff import FieldChange, changes
-from alma_etl.bibs.keys import BibKeys
+from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matching import Matched, Title, numbers_of
 from alma_etl.bibs.merging import differs, merge, prepared
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.bibs.versions import is_older
 
-WEAK_MATCH, NO_005 = "WEAK_MATCH", "NO_005"  # codes of the report's `reasons`
+# Codes of the report's `reasons`.
+WEAK_MATCH, NO_005, OCLC_REPLACED = "WEAK_MATCH", "NO_005", "OCLC_REPLACED"
 _DELETED = "d"
 
 Action = Literal["none", "create", "change"]
@@ -75,7 +77,9 @@ def decide(
 def _without_title(record: Record, profile: BibProfile, matched: Matched) -> Decision:
     message, reasons = "; ".join(matched.remarks), (WEAK_MATCH,) if matched.remarks else ()
     if profile.on_no_match == "skip":
-        message = "; ".join(["no title has its numbers, and the profile creates none", *matched.remarks])
+        message = "; ".join(
+            ["no title was found by its numbers, and the profile creates none", *matched.remarks]
+        )
         return Decision(BibOutcome.NO_KEY, message=message, reasons=reasons)
     return Decision(BibOutcome.CREATED, "create", message, reasons, prepared(record))
 
@@ -112,7 +116,17 @@ def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> D
     if refused is not None:
         return refused if profile.on_refused == "report" else _added_all_the_same(record, refused)
     outcome = BibOutcome.OVERLAID if profile.on_match == "overlay" else BibOutcome.MERGED
-    return Decision(outcome, "change", remark, (NO_005,) if remark else (), merged, title)
+    lost = sorted(title.keys.all_oclc - keys_of(merged).all_oclc, key=int)
+    remarks = {NO_005: remark, OCLC_REPLACED: _lost(lost) if lost else ""}
+    message = "; ".join(filter(None, remarks.values()))
+    return Decision(
+        outcome, "change", message, tuple(code for code, text in remarks.items() if text), merged, title
+    )
+
+
+def _lost(numbers: Sequence[str]) -> str:
+    named = ", ".join(f"(OCoLC){number}" for number in numbers)
+    return f"the title had {named}, which the record does not name as a former number of its own: replaced"
 
 
 def _refused(record: Record, profile: BibProfile, title: Title) -> tuple[Decision | None, str]:

@@ -1,6 +1,6 @@
 """Bibliographic imports as a job on dropped files: records become titles of Alma, or part of those they match."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import islice
@@ -12,7 +12,7 @@ from alma_etl.bibs.deciding import decide_alone
 from alma_etl.bibs.field_diff import FieldChange, as_text, changes
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.loading import load_records
-from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, read_match
+from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
 from alma_etl.bibs.matching import Number, numbers_of
 from alma_etl.bibs.profiles import (
     GIVES,
@@ -104,11 +104,15 @@ class BibImport(FileJob[BibProfile]):
             return row, Refusal(alone.message, alone.outcome)
         if number is not None:
             row["group"] = key_of(number)
+        row["numbers"] = memory_keys(keys, profile)
         row["marc"] = xml_from_record(source.record).decode()
         return row, None
 
     def group_of(self, row: Row) -> str:
         return str(row["group"])
+
+    def links_of(self, row: Row) -> Iterable[str]:
+        return [str(name) for name in row.get("numbers", ())]
 
     def label_of(self, row: Row) -> str:
         return str(row["key"])

@@ -1,7 +1,11 @@
 """The step that writes: records become titles of Alma, or part of the titles that they match.
 
-A title is created once: imports keep each other off a number by a lock, note what they are about to send in the state
-store, and look there before Alma's index knows it. A title is changed only as it was read.
+A title is created once: imports keep each other off a number by a lock, claim the numbers of what they are about to
+send in the state store, and look there before Alma's index knows it. A title is changed only as it was read, by one
+import at a time; where imports alone have saved it since it was read, the record is matched once more.
+
+Of records of one file for one title the first decides, and the others name it. Within a chunk that is the first of the
+file. Records that share no number may be in two chunks: then it is the one that is written first.
 """
 
 import logging
@@ -17,13 +21,24 @@ from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.field_diff import changes
-from alma_etl.bibs.keys import keys_of
-from alma_etl.bibs.matches import Match, Matcher, matches_of, memory_keys, read_match, record_of
+from alma_etl.bibs.keys import BibKeys, keys_of
+from alma_etl.bibs.matches import (
+    Match,
+    Matcher,
+    lagging_keys,
+    lost_keys,
+    matches_of,
+    memory_keys,
+    read_match,
+    record_of,
+)
 from alma_etl.bibs.matching import numbers_of
 from alma_etl.bibs.merging import ALMAS, differs, merge, prepared
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import BibOutcome
-from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs
+from alma_etl.bibs.twins import STRONG, firsts
+from alma_etl.bibs.versions import version_of
+from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs, SavedTitle
 from alma_etl.jobs.ends import Sent
 from alma_etl.jobs.file_job import FileJob
 from alma_etl.jobs.file_run import FileRun
@@ -46,8 +61,12 @@ _WOULD = {
     BibOutcome.OVERLAID: BibOutcome.WOULD_OVERLAY,
 }
 _OF_THE_TITLE = frozenset((BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.UNCHANGED))
+# What a record comes to only because another one of the file has changed its title before.
+_BEHIND_A_TWIN = frozenset((BibOutcome.NOT_ADDED_BRIEF, BibOutcome.NOT_ADDED_OLD))
 _LAG = timedelta(seconds=sum(INDEX_LAG))
 _SHOWN = 12  # fields that a message names
+_RECORD = " record "  # between a run and the record of its file that sent something
+_SAME_TITLE = "is of the same title"
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -104,18 +123,31 @@ class BibWriter(RowWriter):
         self._matcher = Matcher(client, self._profile, memory, sru)
         self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
         self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
-        self._firsts = self._first_rows(run.rows(number))
+        rows = list(run.rows(number))
+        self._firsts = self._first_rows(rows)
+        self._turns = firsts(rows, lambda row: (*_names(row), str(self._first(row)["group"])))
+        self._saved: dict[str, SavedTitle] = {}
 
     # --- what the skeleton asks
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Which of the titles that the rows match imports have saved, perhaps for this file."""
+        kept = (self._matches.get(row["line"]) for row in rows)
+        self._saved = self._memory.saved({each["mms_id"] for each in kept if each and each["mms_id"]})
 
     def known_end(self, row: Row) -> End | None:
         if self._is_twin(row):
             return None  # it depends on what the first one comes to
         match = self._match_of(row)
-        return self._noted(row, self._end(row, match.outcome, match)) if match.action == "none" else None
+        saved = self._saved.get(match.mms_id)
+        if match.action != "none" or (
+            match.outcome in _BEHIND_A_TWIN and self._record_that_saved(row, saved) is not None
+        ):
+            return None
+        return self._noted(row, self._unwritten(row, match, saved))
 
-    def turn_of(self, row: Row) -> str:
-        return str(self._first(row)["group"])
+    def turn_of(self, row: Row) -> int:
+        return int(self._turns[row["line"]]["line"])
 
     def name_of(self, row: Row) -> str:
         return f"Record {row['record']}, {row['key']}"
@@ -148,36 +180,47 @@ class BibWriter(RowWriter):
             )
             return self._end(row, BibOutcome.UNCONFIRMED, match, message)
         if isinstance(answer, Found) and self._as_wanted(match)(answer.value):
+            self._note_change(row, match, answer.value)
             return self._noted(row, self._end(row, match.outcome, match))
         return None
 
     def send(self, row: Row, before: Sent | None) -> End:
-        return self._noted(row, self._twin(row) or self._by_match(row, self._match_of(row)))
+        match = self._match_of(row)
+        end = self._twin(row) or self._by_match(row, match)
+        if before is not None and end["outcome"] == BibOutcome.CONFLICT:
+            # the attempt that may have sent it may have matched it once more before
+            now = read_match(self._matcher.match(row))
+            if now.outcome is BibOutcome.UNCHANGED and now.mms_id == match.mms_id:
+                end = self._end(row, match.outcome, match)
+        return self._noted(row, end)
 
     # --- twins
 
-    def _first_rows(self, rows: Iterable[Row]) -> dict[str, Row]:
-        """By group, the record that decides: its first one; where groups are to change one title, that of the first.
+    def _first_rows(self, rows: Sequence[Row]) -> dict[int, Row]:
+        """By line, the record that decides: the first with an OCLC number of it, or that is to change its title.
 
         Records with different numbers may be one title. Each was compared with what Alma had before the others.
         """
-        firsts: dict[str, Row] = {}
-        by_title: dict[str, list[Row]] = {}
+        titles: dict[str, list[Row]] = {}
         for row in rows:
-            if row["group"] in firsts:
-                continue
-            firsts[row["group"]] = row
             kept = self._matches.get(row["line"])
             if kept and kept["mms_id"] and kept["outcome"] in _OF_THE_TITLE:
-                by_title.setdefault(kept["mms_id"], []).append(row)
-        for same in by_title.values():
-            if any(self._matches[row["line"]]["action"] == "change" for row in same):
-                first = min(same, key=lambda row: int(row["line"]))
-                firsts |= {row["group"]: first for row in same}
-        return firsts
+                titles.setdefault(kept["mms_id"], []).append(row)
+        changed = {
+            row["line"]: f"title:{mms_id}"
+            for mms_id, same in titles.items()
+            if any(self._matches[row["line"]]["action"] == "change" for row in same)
+            for row in same
+        }
+
+        def names(row: Row) -> list[str]:
+            strong = [name for name in _names(row) if name.startswith(STRONG)]
+            return [row["group"], *strong, *filter(None, [changed.get(row["line"])])]
+
+        return firsts(rows, names)
 
     def _first(self, row: Row) -> Row:
-        return self._firsts[row["group"]]
+        return self._firsts[row["line"]]
 
     def _is_twin(self, row: Row) -> bool:
         return bool(self._first(row)["line"] != row["line"])
@@ -196,12 +239,29 @@ class BibWriter(RowWriter):
                 return self._end(row, BibOutcome.FAILED, message=message, mms_id=first["mms_id"])
         return None
 
-    def _compared(self, row: Row, result: Record, mms_id: str) -> End:
-        """The end of a twin, by what the first one made of its title."""
+    def _record_that_saved(self, row: Row, saved: SavedTitle | None) -> str | None:
+        """The record of this file, other than the row's, that last saved a title; None where it was none."""
+        if saved is None or saved.sender == self._sender(row):
+            return None
+        run_id, _, record = saved.sender.rpartition(_RECORD)
+        return record if run_id == self._run_id else None
+
+    def _behind(self, row: Row, mms_id: str, record: str) -> End:
+        """The end of a record whose title another record of the file, in another chunk perhaps, has saved before."""
+        match self._client.bibs.read_to_change(mms_id):
+            case Found(title) if title.record is not None:
+                return self._compared(row, record_from_xml(title.record), mms_id, record)
+            case answer:
+                why = answer.error if isinstance(answer, Unknown) else "it is not there"
+                message = f"the title of record {record} of the file could not be read: {why}"
+                return self._end(row, BibOutcome.FAILED, message=message, mms_id=mms_id)
+
+    def _compared(self, row: Row, result: Record, mms_id: str, record: str | None = None) -> End:
+        """The end of a twin, by what the first one made of its title; the first of the chunk, or that ``record``."""
         merged = merge(result, record_of(row), self._profile.rule)
         first = self._first(row)
-        same = "has the same number" if first["group"] == row["group"] else "is of the same title"
-        named = f"record {first['record']} of the file {same}"
+        same = "has the same number" if record is None and first["group"] == row["group"] else _SAME_TITLE
+        named = f"record {record or first['record']} of the file {same}"
         if not differs(result, merged):
             return self._end(row, BibOutcome.UNCHANGED, message=f"{named}, and all of it", mms_id=mms_id)
         message = (
@@ -212,37 +272,67 @@ class BibWriter(RowWriter):
     # --- writing
 
     def _by_match(self, row: Row, match: Match) -> End:
-        if match.action == "create":
-            return self._create(row, match)
-        if match.action == "change":
-            return self._change(row, match)
-        return self._end(row, match.outcome, match)
-
-    def _create(self, row: Row, match: Match, *, may_look: bool = True) -> End:
-        record = record_of(row)
-        numbers = memory_keys(keys_of(record), self._profile)
+        if match.action == "none":
+            return self._unwritten(row, match, self._saved.get(match.mms_id))
+        looked: set[str] = set()
         try:
             with self._locks.hold(f"bib {row['group']}") as lock:
-                known = self._memory.find(numbers)
-                made = {each.mms_id for each in known.values() if each.mms_id}
-                if may_look and made - set(match.titles):
-                    # another record or run made it since it was looked for
-                    return self._again(row)
-                pending = next((each for each in known.values() if not each.mms_id), None)
-                if pending is not None and pending.sent_at + _LAG > self._now():
-                    message = (
-                        f"a title with its number was sent at {pending.sent_at:%Y-%m-%d %H:%M:%S} UTC, and Alma does "
-                        "not show yet whether it is there: drop the record again in a few minutes"
-                    )
-                    return self._end(row, BibOutcome.UNCONFIRMED, match, message)
-                return self._send_new(row, match, numbers, lock.check)
+                for _ in range(2):
+                    write = self._create if match.action == "create" else self._change
+                    end = write(row, match, looked, lock.check)
+                    if not isinstance(end, Match):
+                        return end
+                    match = end  # others wrote what it depends on since it was looked for
+                    if match.action == "none":
+                        return self._unwritten(
+                            row, match, self._memory.saved([match.mms_id]).get(match.mms_id)
+                        )
         except LockBusy as error:
             return self._end(row, BibOutcome.FAILED, match, f"{error}: clear this chunk's tasks")
+        message = (
+            "other imports changed its titles twice while it was to be written: clear this chunk's tasks"
+        )
+        return self._end(row, BibOutcome.FAILED, match, message)
 
-    def _send_new(self, row: Row, match: Match, numbers: Sequence[str], check: Callable[[], None]) -> End:
+    def _unwritten(self, row: Row, match: Match, saved: SavedTitle | None) -> End:
+        """The end of a record of which nothing is to be written. It names the one of the file that was written."""
+        record = self._record_that_saved(row, saved)
+        if record is not None and match.outcome in _BEHIND_A_TWIN:
+            return self._behind(row, match.mms_id, record)
+        message = ""
+        if record is not None and match.outcome is BibOutcome.UNCHANGED and not match.message:
+            message = f"record {record} of the file {_SAME_TITLE}, and all of it"
+        return self._end(row, match.outcome, match, message)
+
+    def _again(self, row: Row) -> Match:
+        """Look for the title of a record once more."""
+        return read_match(self._matcher.match(row))
+
+    def _claim(
+        self, row: Row, match: Match, numbers: Sequence[str], looked: set[str], bib: KnownBib
+    ) -> End | Match | None:
+        """Keep other imports off the numbers of what is about to be sent; return what is to be done instead where one
+        of them was faster. ``looked``: titles of theirs that the match has seen, to which new ones are added."""
+        since = self._now() - _LAG
+        against = self._memory.claim(numbers, bib, over={*match.titles, *looked}, since=since)
+        made = {each.mms_id for each in against.values() if each.mms_id}
+        if made:
+            looked |= made
+            return self._again(row)
+        for pending in against.values():
+            message = (
+                f"a title with its number was sent at {pending.sent_at:%Y-%m-%d %H:%M:%S} UTC, and Alma does "
+                "not show yet whether it is there: drop the record again in a few minutes"
+            )
+            return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+        return None
+
+    def _create(self, row: Row, match: Match, looked: set[str], check: Callable[[], None]) -> End | Match:
+        numbers, sender = memory_keys(keys_of(record_of(row)), self._profile), self._sender(row)
+        instead = self._claim(row, match, numbers, looked, KnownBib("", sender, self._now()))
+        if instead is not None:
+            return instead
         record = match.record if match.record is not None else prepared(record_of(row))
-        sender = self._sender(row)
-        self._memory.note(numbers, KnownBib("", sender, self._now()))
         try:
             written = import_bib(
                 self._client,
@@ -258,7 +348,7 @@ class BibWriter(RowWriter):
                 self._memory.forget(numbers, sender)
             raise
         if written.value is not None and written.done:
-            self._memory.note(numbers, KnownBib(written.value.mms_id, sender, self._now()))
+            self._note_new(row, numbers, written.value)
             return self._written(row, BibOutcome.CREATED, match, written, written.value)
         if written.outcome is WriteOutcome.UNCONFIRMED:
             message = f"it was sent and no answer came, nor does Alma's index show it: {written.error}"
@@ -266,10 +356,34 @@ class BibWriter(RowWriter):
         self._memory.forget(numbers, sender)
         return self._refused(row, match, written.error)
 
-    def _change(self, row: Row, match: Match) -> End:
+    def _change(self, row: Row, match: Match, looked: set[str], check: Callable[[], None]) -> End | Match:
+        with self._locks.hold(f"title {match.mms_id}") as lock:
+            saved = self._memory.saved([match.mms_id]).get(match.mms_id)
+            record = self._record_that_saved(row, saved)
+            if record is not None:
+                return self._behind(row, match.mms_id, record)
+            if saved is not None and match.title is not None and saved.is_later(version_of(match.title)):
+                again = self._again(row)
+                if again.action != "change" or again.title is None or again.mms_id != match.mms_id:
+                    return again
+                if not saved.is_last(version_of(again.title)):
+                    message = (
+                        "an import and somebody else saved the title since it was read; nothing was written"
+                    )
+                    return self._end(row, BibOutcome.CONFLICT, again, message)
+                match = again
+            before, after = _keys(match)
+            numbers = lagging_keys(before, after, self._profile)
+            bib = KnownBib(match.mms_id, f"{self._sender(row)}, merged", self._now())
+            instead = self._claim(row, match, numbers, looked, bib)
+            lock.check()
+            return instead or self._put(row, match, check)
+
+    def _put(self, row: Row, match: Match, check: Callable[[], None]) -> End:
         title, record = match.title, match.record
         if title is None or record is None:
             raise ValueError(f"record {row['record']} is to change a title that was not kept")
+        check()
         written = change_bib(
             self._client,
             title,
@@ -277,6 +391,8 @@ class BibWriter(RowWriter):
             as_wanted=self._as_wanted(match),
             options=self._options,
         )
+        if written.value is not None and written.outcome is not WriteOutcome.UNCHANGED:
+            self._note_change(row, match, written.value)
         if written.value is not None and written.done:
             return self._written(row, match.outcome, match, written, written.value)
         if written.outcome is WriteOutcome.UNCONFIRMED:
@@ -287,14 +403,28 @@ class BibWriter(RowWriter):
             now = record_from_xml(written.value.record or b"<record/>")
             message = f"Alma answered, and the title lacks what was sent in {_tags(now, record)}"
             return self._end(row, BibOutcome.NOT_APPLIED, match, message)
+        if self._profile.on_refused == "create" and error is not None and is_locked(error):
+            return self._beside_a_locked_title(row, match, error, check)
         return self._refused(row, match, error)
+
+    def _note_new(self, row: Row, numbers: Sequence[str], title: Bib) -> None:
+        self._memory.note(numbers, KnownBib(title.mms_id, self._sender(row), self._now()))
+        self._note_saved(row, title, version_of(title))
+
+    def _note_change(self, row: Row, match: Match, title: Bib) -> None:
+        """Keep what a title lost, and that this record saved it. Its numbers were claimed before."""
+        if match.title is not None:
+            lost = KnownBib(title.mms_id, self._sender(row), self._now())
+            self._memory.note(lost_keys(*_keys(match)), lost)
+            self._note_saved(row, title, version_of(match.title))
+
+    def _note_saved(self, row: Row, title: Bib, before: str) -> None:
+        self._memory.note_saved(title.mms_id, self._sender(row), before=before, after=version_of(title))
 
     def _refused(self, row: Row, match: Match, error: RemoteError | None) -> End:
         """The end of a record that Alma did not take; nothing was written."""
         outcome = BibOutcome.FAILED
         if error is not None and match.action == "change" and is_locked(error):
-            if self._profile.on_refused == "create":
-                return self._beside_a_locked_title(row, match, error)
             outcome = BibOutcome.NOT_ADDED_LOCKED
         elif error is not None and match.action == "change" and is_stale(error):
             outcome = BibOutcome.CONFLICT
@@ -304,21 +434,15 @@ class BibWriter(RowWriter):
             outcome = BibOutcome.INVALID_RECORD
         return self._end(row, outcome, match, f"Alma refused it: {error}")
 
-    def _beside_a_locked_title(self, row: Row, match: Match, error: RemoteError) -> End:
+    def _beside_a_locked_title(
+        self, row: Row, match: Match, error: RemoteError, check: Callable[[], None]
+    ) -> End:
         message = f"added as a title of its own, to be merged by hand: {match.mms_id} is locked, {error}"
         alone = Match(
             BibOutcome.CREATED, "create", message, ("NOT_ADDED_LOCKED",), "", None, None, (match.mms_id,)
         )
-        return self._create(row, alone)
-
-    def _again(self, row: Row) -> End:
-        """Look for the title of a record once more, now that another one has made it, and do what follows."""
-        match = read_match(self._matcher.match(row))
-        return (
-            self._create(row, match, may_look=False)
-            if match.action == "create"
-            else self._by_match(row, match)
-        )
+        end = self._create(row, alone, set(), check)
+        return end if not isinstance(end, Match) else self._refused(row, match, error)
 
     # --- what may have been sent
 
@@ -338,9 +462,8 @@ class BibWriter(RowWriter):
             self._client.pause(seconds)
             found = self._find_new(row, match)
             if isinstance(found, Found):
-                mms_id = found.value.mms_id
-                self._memory.note(numbers, KnownBib(mms_id, self._sender(row), self._now()))
-                return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=mms_id))
+                self._note_new(row, numbers, found.value)
+                return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=found.value.mms_id))
         message = (
             "an earlier attempt may have sent it, and Alma's index does not show it: drop the record again"
         )
@@ -409,10 +532,21 @@ class BibWriter(RowWriter):
         return read_match(kept)
 
     def _sender(self, row: Row) -> str:
-        return f"{self._run_id} record {row['record']}"
+        return f"{self._run_id}{_RECORD}{row['record']}"
 
     def _now(self) -> datetime:
         return datetime.now(UTC)
+
+
+def _names(row: Row) -> list[str]:
+    """The names of a row's numbers in the memory; none in a chunk that an earlier version of this job has cut."""
+    return list(row.get("numbers", ()))
+
+
+def _keys(match: Match) -> tuple[BibKeys, BibKeys]:
+    """The numbers of a title before and after a change."""
+    before = match.title.record if match.title is not None else None
+    return keys_of(record_from_xml(before or b"<record/>")), keys_of(match.record or Record())
 
 
 def _tags(before: Record, after: Record) -> str:

@@ -4,6 +4,7 @@ title as it was read and the record as it is to be sent."""
 import logging
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pymarc import Record
@@ -13,8 +14,8 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.deciding import Action, Decision, decide
 from alma_etl.bibs.keys import BibKeys, keys_of
-from alma_etl.bibs.matching import Finder, Number, RestFinder, match, numbers_of
-from alma_etl.bibs.profiles import BibProfile
+from alma_etl.bibs.matching import Finder, Number, Remembered, RestFinder, match, numbers_of
+from alma_etl.bibs.profiles import BibProfile, Method
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.bibs.sru_finder import RECORDS_AT_ONCE, SruFinder
 from alma_etl.inventory.loaded_bibs import LoadedBibs
@@ -23,7 +24,7 @@ from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
 from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote import xml
-from alma_etl.remote.answers import Answer, Found, ListAnswer, Unknown, rows_of
+from alma_etl.remote.answers import Found, ListAnswer, Unknown, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ STEP = Step(
     key=lambda row: (row["line"], row["key"]),
     rank=lambda row: Rank.OPEN if row["outcome"] == BibOutcome.FAILED else Rank.SETTLED,
 )
+_OCLC, _HAD = "oclc:", "was:"  # beginnings of names in the memory
 # What of a profile the matches do not depend on.
 _LATER = {
     "dry_run", "lock_wait_minutes", "normalization", "validates", "override_warning", "suppress", "sync_with_oclc",
@@ -75,19 +77,17 @@ class Matcher:
     ) -> None:
         self._client = client
         self._profile = profile
-        rest = RestFinder(client.bibs, lambda number: _remembered(memory, [number])[number])
-        self._sru = (
-            SruFinder(sru, client.bibs, rest, lambda numbers: _remembered(memory, numbers)) if sru else None
-        )
+        asked = partial(_remembered, memory)
+        rest = RestFinder(client.bibs, asked, inventory=profile.search_first)
+        self._sru = SruFinder(sru, client.bibs, rest, asked, inventory=profile.search_first) if sru else None
         self._finder: Finder = self._sru or rest
 
     def match_all(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
-        """Yield rows with their matches, looked up together where SRU can be asked."""
+        """Yield rows with their matches, of which as much is looked up together as can be."""
         for start in range(0, len(rows), RECORDS_AT_ONCE):
             part = rows[start : start + RECORDS_AT_ONCE]
-            if self._sru is not None:
-                keys = (keys_of(record_of(row)) for row in part)
-                self._sru.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
+            keys = (keys_of(record_of(row)) for row in part)
+            self._finder.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
             yield from self._client.in_parallel(self.match, part)
 
     def match(self, row: Row) -> dict[str, Any]:
@@ -98,14 +98,19 @@ class Matcher:
         if isinstance(found, Unknown):
             message = f"its title could not be looked up: {found.error}"
             return self._kept(row, keys, Decision(BibOutcome.FAILED, message=message), ())
-        owned: Answer[bool] = Found(False)
-        if self._profile.search_first and len(found.titles) == 1:
-            owned = self._is_owned(found.titles[0].mms_id)
-        if not isinstance(owned, Found):
-            message = f"whether {found.titles[0].mms_id} has inventory could not be looked up"
-            return self._kept(row, keys, Decision(BibOutcome.FAILED, message=message), ())
-        decision = decide(record, keys, self._profile, found, is_owned=owned.value)
-        return self._kept(row, keys, decision, [title.mms_id for title in found.titles])
+        titles = [title.mms_id for title in found.titles]
+        is_owned = len(titles) == 1 and found.titles[0].bib.shows_inventory
+        decision = decide(record, keys, self._profile, found, is_owned=is_owned)
+        if self._profile.search_first and len(titles) == 1 and decision.action != "none":
+            # Availability does not show all holdings. To know of the others costs a call, so only a title is asked
+            # about that would be written.
+            listed = self._client.holdings.list(titles[0])
+            if rows_of(listed):
+                decision = decide(record, keys, self._profile, found, is_owned=True)
+            elif not isinstance(listed, Found):
+                message = f"whether {titles[0]} has inventory could not be looked up: {listed.error}"
+                decision = Decision(BibOutcome.FAILED, message=message)
+        return self._kept(row, keys, decision, titles)
 
     def _kept(self, row: Row, keys: BibKeys, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:
         numbers = (number for group in numbers_of(keys, self._profile.match) for number in group)
@@ -116,16 +121,6 @@ class Matcher:
     def find(self, number: Number) -> ListAnswer[Bib]:
         """Ask for the titles of a number."""
         return self._finder.find(number)
-
-    def _is_owned(self, mms_id: str) -> Answer[bool]:
-        """Whether a title has inventory; of holdings that availability does not show its own list knows."""
-        shown = self._client.bibs.shows_inventory(mms_id)
-        if not isinstance(shown, Found) or shown.value:
-            return shown
-        listed = self._client.holdings.list(mms_id)
-        if isinstance(listed, Found) or rows_of(listed):
-            return Found(bool(rows_of(listed)))
-        return listed
 
 
 def read_match(kept: Mapping[str, Any]) -> Match:
@@ -144,8 +139,23 @@ def read_match(kept: Mapping[str, Any]) -> Match:
 
 
 def memory_keys(keys: BibKeys, profile: BibProfile) -> list[str]:
-    """Return the names under which a title with these keys is remembered."""
-    return [key_of(number) for numbers in numbers_of(keys, profile.match) for number in numbers]
+    """Return the names under which a title with these keys is remembered: present and former OCLC numbers always, since
+    a record matches by any of them."""
+    methods: list[Method] = list(dict.fromkeys((*profile.match, "oclc", "019")))
+    return [key_of(number) for numbers in numbers_of(keys, methods) for number in numbers]
+
+
+def lagging_keys(before: BibKeys, after: BibKeys, profile: BibProfile) -> list[str]:
+    """Return the names of the numbers of a changed title by which Alma may not find it: new ones, which its indexes
+    learn late, and OCLC numbers that are not in 035 `$a`, where alone `other_system_id` is known to look."""
+    found = {f"{_OCLC}{number}" for number in before.oclc if number in after.oclc}
+    found |= {key for key in memory_keys(before, profile) if not key.startswith(_OCLC)}
+    return [key for key in memory_keys(after, profile) if key not in found]
+
+
+def lost_keys(before: BibKeys, after: BibKeys) -> list[str]:
+    """Return the names of the OCLC numbers that a changed title has no longer."""
+    return [f"{_HAD}{_OCLC}{number}" for number in sorted(before.all_oclc - after.all_oclc)]
 
 
 def key_of(number: Number) -> str:
@@ -154,10 +164,15 @@ def key_of(number: Number) -> str:
     return f"{kind}{'z' if number.place == '020 $z' else ''}:{number.value}"
 
 
-def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number, Sequence[str]]:
-    known = memory.find({key_of(number) for number in numbers})
-    ids = {key: [each.mms_id] for key, each in known.items() if each.mms_id}
-    return {number: ids.get(key_of(number), []) for number in numbers}
+def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number, Remembered]:
+    keys = {number: key_of(number) for number in numbers}
+    had = {f"{_HAD}{key}" for key in keys.values() if key.startswith(_OCLC)}
+    known = memory.find({*keys.values(), *had})
+
+    def ids(key: str) -> tuple[str, ...]:
+        return (known[key].mms_id,) if key in known and known[key].mms_id else ()
+
+    return {number: Remembered(ids(key), ids(f"{_HAD}{key}")) for number, key in keys.items()}
 
 
 def _kept(row: Row, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:

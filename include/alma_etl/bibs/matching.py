@@ -1,16 +1,18 @@
 """Which titles of Alma a record is: looked up by its numbers in the order of the profile, verified on what is found.
 
 An index answers with more than was asked (it is broader than a field) and with less (it lags, and knows one spelling):
-a title counts only if the number is in its own record. Titles that loads made are also known from what was remembered.
+a title counts only if the number is in its own record. Titles that imports wrote are also known from what was
+remembered, and by a number that one of them took out of the title for another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pymarc import Record
 
-from alma_etl.alma.bibs import Bib, Bibs
+from alma_etl.alma.bibs import Bib, Bibs, in_batches, read_bibs
 from alma_etl.bibs.carrier import disagreements
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.profiles import WEAK, BibProfile, Method
@@ -51,9 +53,17 @@ class Title:
         """By which numbers it matches, for people."""
         return ", ".join(f"{number}{self._where(number)}" for number in self.numbers)
 
+    @property
+    def has_one(self) -> bool:
+        """Whether one of the numbers stands in its record: those that an import took out of it do not."""
+        return any(_has(self.keys, self.mms_id, number) for number in self.numbers)
+
     def _where(self, number: Number) -> str:
-        former = number.method in _OCLC and number.value not in self.keys.oclc
-        return " (its own 035 $z or 019)" if former else ""
+        if number.method not in _OCLC or number.value in self.keys.oclc:
+            return ""
+        if number.value in self.keys.all_oclc:
+            return " (its own 035 $z or 019)"
+        return " (which an import replaced in it)"
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,33 @@ class Matched:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """What imports know of a number: titles that they made with it or gave it to (`ids`), and those that lost it when
+    a record with another number was merged into them (`had`)."""
+
+    ids: tuple[str, ...] = ()
+    had: tuple[str, ...] = ()
+
+
+Memory = Callable[[Collection[Number]], Mapping[Number, Remembered]]
+
+
+def _nothing(numbers: Collection[Number]) -> Mapping[Number, Remembered]:
+    return dict.fromkeys(numbers, Remembered())
+
+
 class Finder(Protocol):
     """What is asked for titles."""
+
+    def look_up(self, records: Iterable[Sequence[Sequence[Number]]]) -> None:
+        """Get ready for `find` of the numbers of these records, of each as `numbers_of` has them; what was looked up
+        before is forgotten. Other numbers may be asked for as well, each costs more then."""
+        ...
+
+    def had(self, number: Number) -> Collection[str]:
+        """Titles that lost a number by an import; `find` names them, too."""
+        ...
 
     def find(self, number: Number) -> ListAnswer[Bib]:
         """Titles that may have a number, each with its `whole`. None are left out but those that an index does not
@@ -76,28 +111,64 @@ class Finder(Protocol):
 class RestFinder:
     """Alma's REST API: one call a number, two where an OCLC number is not found as `(OCoLC)` and digits.
 
-    ``remembered``: the MMS ids of titles that loads made for a number; asked where Alma's index finds none.
+    ``memory``: what imports know, asked where Alma's index finds nothing. Of records that were looked up together these
+    titles, and those that a record names by MMS id, are read together, when the first of them is needed. ``inventory``:
+    with what `Bib.shows_inventory` says. `find` is safe for several threads while nothing is looked up.
     """
 
-    def __init__(self, bibs: Bibs, remembered: Callable[[Number], Sequence[str]] = lambda number: ()) -> None:
+    def __init__(self, bibs: Bibs, memory: Memory | None = None, *, inventory: bool = False) -> None:
         self._bibs = bibs
-        self._remembered = remembered
+        self._memory = memory or _nothing
+        self._inventory = inventory
+        self._mutex = threading.Lock()
+        self._known: dict[Number, Remembered] = {}
+        self._unread: list[str] = []
+        self._titles: dict[str, Answer[Bib]] = {}
+
+    def look_up(self, records: Iterable[Sequence[Sequence[Number]]]) -> None:
+        records = [groups for groups in records if groups]
+        numbers = dict.fromkeys(number for groups in records for group in groups for number in group)
+        self._known, self._titles = dict(self._memory(list(numbers))), {}
+        named = [number.value for groups in records for number in groups[0] if number.method == "mms_id"]
+        remembered = [each for known in self._known.values() for each in (*known.ids, *known.had)]
+        unread = list(dict.fromkeys((*named, *remembered)))
+        self._unread = unread if len(unread) > 1 else []
+
+    def had(self, number: Number) -> Collection[str]:
+        return self._of(number).had
 
     def find(self, number: Number) -> ListAnswer[Bib]:
         if number.method == "mms_id":
-            return _as_list(self._bibs.read_to_change(number.value))
+            return self._read([number.value])
         for spelling in _spellings(number):
-            answer = self._bibs.by_system_number(spelling)
+            answer = self._bibs.by_system_number(spelling, inventory=self._inventory)
             if not isinstance(answer, Found) or answer.value:
                 return answer
+        known = self._of(number)
+        return self._read(dict.fromkeys((*known.ids, *known.had)))
+
+    def _of(self, number: Number) -> Remembered:
+        known = self._known.get(number)
+        return known if known is not None else self._memory([number])[number]
+
+    def _read(self, mms_ids: Iterable[str]) -> ListAnswer[Bib]:
         found: list[Bib] = []
-        for mms_id in self._remembered(number):
-            match self._bibs.read_to_change(mms_id):
+        for mms_id in mms_ids:
+            match self._title(mms_id):
                 case Found(bib):
                     found.append(bib)
                 case Unknown() as unknown:
                     return unknown
         return Found(found)
+
+    def _title(self, mms_id: str) -> Answer[Bib]:
+        with self._mutex:
+            if mms_id in self._unread:
+                for batch in in_batches(self._unread):
+                    self._titles |= read_bibs(self._bibs, batch, to_change=True, inventory=self._inventory)
+                self._unread = []
+            read = self._titles.get(mms_id)
+        return self._bibs.read_to_change(mms_id, inventory=self._inventory) if read is None else read
 
 
 def numbers_of(keys: BibKeys, methods: Iterable[Method]) -> Iterator[list[Number]]:
@@ -126,13 +197,14 @@ def match(record: Record, keys: BibKeys, profile: BibProfile, finder: Finder) ->
             if not isinstance(answer, Found):
                 return answer if isinstance(answer, Unknown) else Unknown(_no_list(number, answer))
             for bib in rows_of(answer):
-                title = _verified(bib, number, found.get(bib.mms_id))
+                title = _verified(bib, number, found.get(bib.mms_id), finder.had(number))
                 if isinstance(title, Unknown):
                     return title
                 if title is not None:
                     found[bib.mms_id] = title
         titles = []
-        for title in found.values():
+        # What a title had once counts where no other one has it now.
+        for title in [each for each in found.values() if each.has_one] or found.values():
             against = (
                 disagreements(record, title.record, keys, title.keys) if numbers[0].method in WEAK else []
             )
@@ -157,9 +229,9 @@ def _numbers(keys: BibKeys, method: Method) -> list[Number]:
     return [Number(method, place, value) for place, values in places[method] for value in values]
 
 
-def _verified(bib: Bib, number: Number, known: Title | None) -> Title | Unknown | None:
+def _verified(bib: Bib, number: Number, known: Title | None, had: Collection[str]) -> Title | Unknown | None:
     """The bib as a title of this number, with the numbers by which it is ``known`` already; None when its record does
-    not have the number."""
+    not have the number, nor is it of those that ``had`` it."""
     if bib.record is None:
         return Unknown(_unreadable(bib, "it has no record"))
     if known is not None:
@@ -170,7 +242,7 @@ def _verified(bib: Bib, number: Number, known: Title | None) -> Title | Unknown 
         except ValueError as error:
             return Unknown(_unreadable(bib, str(error)))
         title = Title(bib, record, keys_of(record), (number,))
-    return title if _has(title.keys, bib.mms_id, number) else known
+    return title if _has(title.keys, bib.mms_id, number) or bib.mms_id in had else known
 
 
 def _has(keys: BibKeys, mms_id: str, number: Number) -> bool:
@@ -194,16 +266,6 @@ def _spellings(number: Number) -> list[str]:
     digits = number.value
     prefixed = f"ocm{digits:0>8}" if len(digits) < 9 else f"{'ocn' if len(digits) == 9 else 'on'}{digits}"
     return [f"(OCoLC){digits}", f"(OCoLC){prefixed}"]
-
-
-def _as_list(answer: Answer[Bib]) -> ListAnswer[Bib]:
-    match answer:
-        case Found(bib):
-            return Found([bib])
-        case Absent():
-            return Found([])
-        case _:
-            return answer
 
 
 def _unreadable(bib: Bib, why: str) -> RemoteError:

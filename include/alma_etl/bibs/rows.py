@@ -25,7 +25,7 @@ class BibOutcome(RowOutcome):
     )
     NO_KEY = (
         "no_key",
-        "the record has no number to match by, or no title has it and the profile creates none",
+        "the record has no number to match by, or no title was found by it and the profile creates none",
         REFUSED,
     )
     NOT_ADDED_BRIEF = "not_added_brief", "the title in Alma is fuller than the record", REFUSED

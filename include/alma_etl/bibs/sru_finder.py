@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from alma_etl.alma.bibs import MAX_BATCH, Bib, Bibs, in_batches, read_bibs
 from alma_etl.alma.sru import ISBN, ISSN, NUMBERS_A_QUERY, OCLC, OTHER_SYSTEM, SruClient
 from alma_etl.bibs.keys import BibKeys, keys_of
-from alma_etl.bibs.matching import Number, RestFinder
+from alma_etl.bibs.matching import Memory, Number, Remembered, RestFinder
 from alma_etl.bibs.profiles import NEEDS_SRU, Method
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, rows_of
@@ -34,21 +34,19 @@ _Ids = Sequence[str] | Unknown  # the titles that may have a number, or why that
 class SruFinder:
     """Finds the titles of the records that `look_up` was given, from what it found; of other numbers singly.
 
-    ``remembered``: the MMS ids of the titles that imports made, by number. `find` is safe for several threads while
-    nothing is looked up.
+    ``rest``, ``memory`` and ``inventory`` as `RestFinder` has them. `find` is safe for several threads while nothing is
+    looked up.
     """
 
     def __init__(
-        self,
-        sru: SruClient,
-        bibs: Bibs,
-        rest: RestFinder,
-        remembered: Callable[[Collection[Number]], Mapping[Number, Sequence[str]]],
+        self, sru: SruClient, bibs: Bibs, rest: RestFinder, memory: Memory, *, inventory: bool = False
     ) -> None:
         self._sru = sru
         self._bibs = bibs
         self._rest = rest
-        self._remembered = remembered
+        self._memory = memory
+        self._inventory = inventory
+        self._known: dict[Number, Remembered] = {}
         self._ids: dict[Number, _Ids] = {}
         self._titles: dict[str, Answer[Bib]] = {}
         self._silent: RemoteError | None = None
@@ -56,13 +54,19 @@ class SruFinder:
     def look_up(self, records: Iterable[Sequence[Sequence[Number]]]) -> None:
         """Look up the numbers of records together, of each record as `numbers_of` has them: those of the next methods
         where the first have no title. What was looked up before is forgotten. Raises RemoteStop, StoreUnavailable."""
-        self._ids, self._titles = {}, {}
-        waiting = list(records)
+        self._ids, self._titles, self._known = {}, {}, {}
+        records = list(records)
+        waiting = records
         while waiting := [groups for groups in waiting if groups]:
             numbers = dict.fromkeys(number for groups in waiting for number in groups[0])
             self._ids |= self._ids_of([number for number in numbers if number not in self._ids])
             self._titles |= self._read(ids for ids in self._ids.values())
             waiting = [groups[1:] for groups in waiting if self._have_no_title(groups[0])]
+        self._rest.look_up(records if any(isinstance(ids, Unknown) for ids in self._ids.values()) else [])
+
+    def had(self, number: Number) -> Collection[str]:
+        known = self._known.get(number)
+        return self._rest.had(number) if known is None else known.had
 
     def find(self, number: Number) -> ListAnswer[Bib]:
         ids, titles = self._ids.get(number), self._titles
@@ -107,17 +111,18 @@ class SruFinder:
         for index, values in by_index.items():
             answers = self._search(index, list(values))
             found |= {number: answers[value] for value, same in values.items() for number in same}
-        for number, ids in self._remembered(numbers).items():
-            known = found[number]
-            if not isinstance(known, Unknown):
-                found[number] = list(dict.fromkeys((*known, *ids)))
+        known = self._memory(numbers)
+        self._known |= known
+        for number, ids in found.items():
+            if not isinstance(ids, Unknown):
+                found[number] = list(dict.fromkeys((*ids, *known[number].ids, *known[number].had)))
         return found
 
     def _read(self, found: Iterable[_Ids]) -> dict[str, Answer[Bib]]:
         ids = dict.fromkeys(each for ids in found if not isinstance(ids, Unknown) for each in ids)
         titles: dict[str, Answer[Bib]] = {}
         for batch in in_batches([each for each in ids if each not in self._titles]):
-            titles |= read_bibs(self._bibs, batch, availability=False, to_change=True)
+            titles |= read_bibs(self._bibs, batch, to_change=True, inventory=self._inventory)
         return titles
 
     def _search(self, index: str, values: list[str]) -> dict[str, _Ids]:

@@ -4,7 +4,16 @@ from datetime import datetime
 
 from pymarc import Record
 
+from alma_etl.alma.bibs import Bib
+from alma_etl.marc.xml import record_from_xml
+
 _SECOND = len("20240501101112")
+
+
+def version_of(title: Bib) -> str:
+    """Return the 005 of a title as Alma wrote it, "" where it has none: by it one knows that a title was saved."""
+    record = record_from_xml(title.record) if title.record is not None else Record()
+    return next((str(field.data or "") for field in record.get_fields("005")), "")
 
 
 def changed_at(record: Record) -> datetime | None:

@@ -1,24 +1,28 @@
-"""Which titles imports made, by the numbers of their records: Alma's index does not know a new title at once, and a
-second record with its number must not make a second one.
+"""Which titles imports made or gave numbers to, by these numbers: Alma's index does not know them at once, and a second
+record with such a number must not make a second title. And who of them last saved a title, in which version.
 
-What is kept belongs to one Alma, by its gateway and institution, and no purge empties it. That a title is about to be
-sent is noted before: after a kill it is known which ones may have been made, and which not.
+What is kept belongs to one Alma, by its gateway and institution, and no purge empties it: it has a row a title that
+imports wrote, and one for each number by which Alma may not find it. That a title is about to be sent is noted before:
+after a kill it is known which ones may have been made, and which not.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Protocol, cast
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from alma_etl.inventory.loaded_items import StoreMemory
 from alma_etl.store.models import LoadedBib
 
 _AT_ONCE = 500
+_TIME = re.compile(r"\d{14}(?:\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,31 @@ class KnownBib:
     sent_at: datetime
 
 
+@dataclass(frozen=True)
+class SavedTitle:
+    """What imports last saved of a title: who did, and its versions, by their 005, from `since` to `until`, between
+    which nobody else saved it. `since` is what the first of them read."""
+
+    sender: str
+    since: str
+    until: str
+
+    def is_last(self, version: str) -> bool:
+        """Whether this is the version that the last of them made."""
+        return _word(version) == self.until
+
+    def is_later(self, version: str) -> bool:
+        """Whether imports alone have saved the title since it had this version."""
+        version = _word(version)
+        if version == self.until:
+            return False
+        given = [_TIME.fullmatch(each) for each in (self.since, version, self.until)]
+        if not all(given):
+            return version == self.since
+        since, at, until = (Decimal(each[0]) for each in given if each)
+        return since <= at < until
+
+
 class LoadedBibs(Protocol):
     """The memory of the imports into one Alma."""
 
@@ -40,6 +69,22 @@ class LoadedBibs(Protocol):
 
     def note(self, keys: Iterable[str], bib: KnownBib) -> None:
         """Keep that a title is about to be sent, or was made; what was known of its numbers is replaced."""
+        ...
+
+    def claim(
+        self, keys: Collection[str], bib: KnownBib, *, over: Collection[str], since: datetime
+    ) -> dict[str, KnownBib]:
+        """Keep, as `note` does, what is about to be sent, unless something stands against it: a title that others made,
+        but for those in ``over``, or what others were about to send after ``since``. Return that, by its numbers;
+        then nothing is kept. Of two that claim one number at once, one gets it."""
+        ...
+
+    def saved(self, mms_ids: Collection[str]) -> dict[str, SavedTitle]:
+        """What imports last saved of those titles of which they saved anything."""
+        ...
+
+    def note_saved(self, mms_id: str, sender: str, *, before: str, after: str) -> None:
+        """Keep that an import saved a title, and its 005 before and after."""
         ...
 
     def forget(self, keys: Collection[str], sender: str) -> None:
@@ -56,27 +101,73 @@ class SqlLoadedBibs(StoreMemory):
     purpose = "to find out which titles imports made"
 
     def find(self, keys: Collection[str]) -> dict[str, KnownBib]:
+        if not keys:
+            return {}
+        with self.transaction() as connection:
+            return self._find(connection, keys)
+
+    def _find(self, connection: Connection, keys: Collection[str]) -> dict[str, KnownBib]:
         columns = cast(Table, LoadedBib.__table__).c
         query = select(columns.key, columns.mms_id, columns.sender, columns.sent_at)
         found: dict[str, KnownBib] = {}
-        with self.transaction() as connection:
-            for part in _parts(list(keys)):
-                rows = connection.execute(query.where(columns.alma == self.alma, columns.key.in_(part)))
-                found |= {row.key: KnownBib(row.mms_id, row.sender, row.sent_at) for row in rows}
+        for part in _parts(list(keys)):
+            rows = connection.execute(query.where(columns.alma == self.alma, columns.key.in_(part)))
+            found |= {row.key: KnownBib(row.mms_id, row.sender, row.sent_at) for row in rows}
         return found
 
     def note(self, keys: Iterable[str], bib: KnownBib) -> None:
+        if keys := set(keys):
+            with self.transaction() as connection:
+                self._put(connection, keys, bib)
+
+    def claim(
+        self, keys: Collection[str], bib: KnownBib, *, over: Collection[str], since: datetime
+    ) -> dict[str, KnownBib]:
+        if not keys:
+            return {}
+        columns = cast(Table, LoadedBib.__table__).c
+        ours = or_(columns.sender == bib.sender, columns.sent_at < since)
+        free = or_(and_(columns.mms_id == "", ours), *(columns.mms_id == mms_id for mms_id in over))
+        with self.transaction() as connection:
+            self._put(connection, keys, bib, free)
+            # Those that were not free are as they were. A claim of the same numbers waits for this one's end.
+            known = self._find(connection, keys)
+            against = {
+                key: each
+                for key, each in known.items()
+                if (each.mms_id, each.sender) != (bib.mms_id, bib.sender)
+            }
+            if against:
+                connection.rollback()
+        return against
+
+    def saved(self, mms_ids: Collection[str]) -> dict[str, SavedTitle]:
+        keys = {_title(mms_id): mms_id for mms_id in mms_ids}
+        return {keys[key]: _saved(each) for key, each in self.find(keys).items()}
+
+    def note_saved(self, mms_id: str, sender: str, *, before: str, after: str) -> None:
+        before, after = _word(before), _word(after)
+        earlier = self.saved([mms_id]).get(mms_id)
+        since = earlier.since if earlier is not None and before == earlier.until else before
+        if earlier is None or after != earlier.until:
+            row = KnownBib(mms_id, f"{since} {after} {sender}", datetime.now(UTC))
+            self.note([_title(mms_id)], row)
+
+    def _put(
+        self,
+        connection: Connection,
+        keys: Iterable[str],
+        bib: KnownBib,
+        free: ColumnElement[bool] | None = None,
+    ) -> None:
         values = {"mms_id": bib.mms_id, "sender": bib.sender, "sent_at": bib.sent_at}
         # One order for all, so that two imports that note the same numbers wait instead of blocking each other.
         rows = [{"alma": self.alma, "key": key, **values} for key in sorted(set(keys))]
-        if not rows:
-            return
         statement = insert(cast(Table, LoadedBib.__table__))  # PostgreSQL's words for it are SQLite's as well
         new = {name: statement.excluded[name] for name in values}
-        with self.transaction() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["alma", "key"], set_=new), rows
-            )
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["alma", "key"], set_=new, where=free), rows
+        )
 
     def forget(self, keys: Collection[str], sender: str) -> None:
         columns = cast(Table, LoadedBib.__table__).c
@@ -91,3 +182,17 @@ class SqlLoadedBibs(StoreMemory):
 def _parts(keys: Sequence[str]) -> Iterable[Sequence[str]]:
     for start in range(0, len(keys), _AT_ONCE):
         yield keys[start : start + _AT_ONCE]
+
+
+def _title(mms_id: str) -> str:
+    """The key of what was saved of a title; its `sender` is behind the two versions."""
+    return f"title:{mms_id}"
+
+
+def _saved(row: KnownBib) -> SavedTitle:
+    since, until, sender = row.sender.split(" ", 2)
+    return SavedTitle(sender, since, until)
+
+
+def _word(version: str) -> str:
+    return "".join(version.split()) or "-"

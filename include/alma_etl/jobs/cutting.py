@@ -128,7 +128,9 @@ class Cutting(Generic[ProfileT]):
 
     def _add(self, row: Row) -> Row | None:
         group, unique = self._job.group_of(row), self._job.unique_of(row)
-        return self._stage.add(row["line"], row, group=group, unique=unique)
+        return self._stage.add(
+            row["line"], row, group=group, unique=unique, links=list(self._job.links_of(row))
+        )
 
     def _note_codes(self, row: Row) -> None:
         for name, value in self._job.codes_of(row):

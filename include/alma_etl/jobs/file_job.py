@@ -197,6 +197,10 @@ class FileJob(ABC, Generic[ProfileT]):
         """Return what a row shares with those that are to be in its chunk. Chunks are in the order of this text."""
         return f"{row['line']:012d}"
 
+    def links_of(self, row: Row) -> Iterable[str]:
+        """Return what a row may share with rows of other groups that have to be in its chunk; nothing by default."""
+        return ()
+
     def label_of(self, row: Row) -> str:
         """Return how a chunk that begins or ends with this row is labelled."""
         return str(row["line"])

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from alma_etl.jobs.outcomes import Row
@@ -18,18 +18,52 @@ class Staging:
             "CREATE TABLE rows (line INTEGER PRIMARY KEY, family TEXT, once TEXT UNIQUE, row TEXT) STRICT"
         )
         connection.execute("CREATE TABLE homes (family TEXT PRIMARY KEY, chunk INTEGER) STRICT")
+        connection.execute("CREATE TABLE links (name TEXT PRIMARY KEY, family TEXT) STRICT")
+        self._may_join = False
 
-    def add(self, line: int, row: Row, *, group: str, unique: str | None) -> Row | None:
-        """Keep a row, unless one with this `unique` value was there before: then that one is returned."""
+    def add(
+        self, line: int, row: Row, *, group: str, unique: str | None, links: Sequence[str] = ()
+    ) -> Row | None:
+        """Keep a row, unless one with this `unique` value was there before: then that one is returned. Groups of rows
+        that share one of their `links` stay together as well."""
+        family = self._family(group, links) if links or self._may_join else group
         cursor = self._connection.execute(
             "INSERT INTO rows VALUES (?, ?, ?, ?) ON CONFLICT (once) DO NOTHING",
-            (line, group, unique, json.dumps(row, ensure_ascii=False)),
+            (line, family, unique, json.dumps(row, ensure_ascii=False)),
         )
         if cursor.rowcount == 1:
             return None
         (text,) = self._connection.execute("SELECT row FROM rows WHERE once = ?", (unique,)).fetchone()
         found: Row = json.loads(text)
         return found
+
+    def _family(self, group: str, links: Sequence[str]) -> str:
+        """The family of a row: that of its links, to which those of other links are joined. Groups that stay in a chunk
+        keep to themselves: what was finished of them lies there."""
+        execute = self._connection.execute
+        if not self._may_join:
+            execute("CREATE INDEX by_family ON rows (family)")
+            execute("CREATE INDEX linked_family ON links (family)")
+            self._may_join = True
+        names = list(dict.fromkeys((group, *links)))
+        known = [
+            family
+            for name in names
+            for (family,) in execute("SELECT family FROM links WHERE name = ?", (name,)).fetchall()
+        ]
+        settled = [
+            family
+            for family in dict.fromkeys((group, *known))
+            if execute("SELECT 1 FROM homes WHERE family = ?", (family,)).fetchone()
+        ]
+        family = next(iter((*settled, *known)), group)
+        for other in set(known) - {family, *settled}:
+            execute("UPDATE rows SET family = ? WHERE family = ?", (family, other))
+            execute("UPDATE links SET family = ? WHERE family = ?", (family, other))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO links VALUES (?, ?)", [(name, family) for name in names]
+        )
+        return family
 
     def __len__(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM rows").fetchone()[0])

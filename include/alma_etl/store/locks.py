@@ -28,7 +28,7 @@ from alma_etl.store.db import POSTGRES, StoreUnavailable, first_line, parse_url,
 
 log = logging.getLogger(__name__)
 
-_STRIPES = 256  # names share this many files, so that the folder does not grow
+_STRIPES = 256  # names of a kind share this many files, so that the folder does not grow
 _POLL = 0.25  # seconds
 
 
@@ -57,7 +57,8 @@ class Lock:
 
 
 class Locks:
-    """Locks of one task. Close them when done. Safe for many threads; a thread holds one lock at a time."""
+    """Locks of one task. Close them when done. Safe for many threads. A thread that holds several takes them by the
+    first word of their names in one order (`bib`, then `title`), and never two with the same one."""
 
     def __init__(
         self, keeper: _Keeper, *, timeout: float = 900, sleep: Callable[[float], None] = time.sleep
@@ -221,7 +222,9 @@ class _Files:
 
     def take(self, name: str) -> object | None:
         self._folder.mkdir(exist_ok=True)
-        stream = (self._folder / str(_number(name) % _STRIPES)).open("ab")
+        # Names of two kinds never share a file: whoever holds both would wait for itself.
+        stripe = f"{name.partition(' ')[0]}-{_number(name) % _STRIPES}"
+        stream = (self._folder / stripe).open("ab")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -97,8 +97,10 @@ class LoadedItem(Base):
 
 
 class LoadedBib(Base):
-    """The title that imports last made for a number (`key`: `oclc:900`), or were about to send (`mms_id` "") when
-    nothing was known of the answer. `sender` is who sent it, at `sent_at`."""
+    """The title that imports last made for a number, or gave it to (`key`: `oclc:900`), or were about to send (`mms_id`
+    "") when nothing was known of the answer. `sender` is who sent it, at `sent_at`. `was:oclc:900`: the title that lost
+    the number by a merge. `title:991…`: who last saved a title, behind the versions (005) since and until which nobody
+    else did."""
 
     __tablename__ = "loaded_bibs"
 

@@ -327,7 +327,8 @@ def test_what_the_answer_lacks_is_named(imports, monkeypatch):
 def test_two_numbers_of_one_new_title_make_it_once(imports):
     imports.profiles("profiles:\n  catalog: {}\nchunk_size: 1\n")
     run = imports.load(new(901, "019 __ $a 700"), new(700), new(902))
-    assert sorted(run.outcomes) == ["created", "created", "merged"]
+    assert run.outcomes == ["created", "duplicate_in_file", "created"]
+    assert "record 1 of the file is of the same title" in run.rows[1]["message"]
     assert imports.count() == 2
 
 

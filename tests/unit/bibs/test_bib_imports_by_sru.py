@@ -81,6 +81,38 @@ def test_an_old_index_entry_is_no_match_and_a_former_number_is_one(imports):
     assert former in run.rows[2]["message"]
 
 
+def test_owned_titles_cost_no_more_than_others_that_are_not_written(imports):
+    imports.profiles("profiles:\n  search: {search_first: true}\n")
+    held = [imports.add(f"035 __ $a (OCoLC){number}", OLD) for number in range(901, 921)]
+    for mms_id in held:
+        imports.alma.add_holding(mms_id, "MAIN", "stacks")
+    imports.alma.forget()
+    file = [new(number) for number in range(901, 921)]
+    assert imports.load(*file, profile="search").counts == {"already_owned": 20}
+    assert imports.calls() == (1, 1)
+
+
+@pytest.mark.parametrize("with_sru", [True, False])
+def test_holdings_that_availability_hides_are_asked_for_where_the_title_would_be_written(imports, with_sru):
+    imports.profiles("profiles:\n  search: {search_first: true}\n")
+    if not with_sru:
+        imports.sru = None
+    hidden, free, same = (imports.add(f"035 __ $a (OCoLC){number}", OLD) for number in (901, 902, 903))
+    for mms_id in (hidden, same):
+        holding = imports.alma.add_holding(mms_id, "MAIN", "stacks")
+        whole = imports.client.holdings.whole(mms_id, holding).value
+        hiding = whole.replace(b"publishing>false", b"publishing>true")
+        assert hiding != whole
+        imports.client.holdings.update(mms_id, holding, hiding)
+    there = record(F008, "035 __ $a (OCoLC)903", OLD)
+    imports.alma.forget()
+    run = imports.load(new(901), new(902), there, profile="search")
+    assert run.outcomes == ["already_owned", "merged", "unchanged"]
+    reading = 1 if with_sru else 3
+    assert imports.calls()[0] == reading + 2 + 1  # the holdings of two, one PUT
+    assert lines(imports.title(free), "245") == ["245 00 $a Made up"]
+
+
 @pytest.mark.parametrize("kind", ["server_error", "malformed"])
 def test_where_sru_does_not_answer_the_api_is_asked_and_the_report_says_so(imports, kind):
     imports.profiles("profiles:\n  isbn: {match: [isbn]}\n")

@@ -10,7 +10,7 @@ from alma_etl.alma.bibs import Bib, bib
 from alma_etl.bibs.deciding import Decision, decide, decide_alone
 from alma_etl.bibs.field_diff import as_text
 from alma_etl.bibs.keys import keys_of
-from alma_etl.bibs.matching import Matched, Number, RestFinder, match, numbers_of
+from alma_etl.bibs.matching import Matched, Number, Remembered, RestFinder, match, numbers_of
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote import xml
@@ -35,10 +35,14 @@ class Alma:
 
     bibs: list[Bib]
     asked: list[Number] = field(default_factory=list)
+    lost: dict[str, list[str]] = field(default_factory=dict)
 
     def find(self, number: Number):
         self.asked.append(number)
         return Found(self.bibs)
+
+    def had(self, number: Number):
+        return self.lost.get(number.value, [])
 
 
 def decided(new: Record, *bibs: Bib, profile: BibProfile = CATALOG, is_owned: bool = False) -> Decision:
@@ -197,13 +201,17 @@ class FakeBibs:
     def __init__(self, index: dict[str, Bib], titles: dict[str, Bib] | None = None) -> None:
         self.index, self.titles, self.asked = index, titles or {}, []
 
-    def by_system_number(self, number: str):
+    def by_system_number(self, number: str, *, inventory: bool):
         self.asked.append(number)
         return Found([self.index[number]] if number in self.index else [])
 
-    def read_to_change(self, mms_id: str):
+    def read_to_change(self, mms_id: str, *, inventory: bool):
         self.asked.append(mms_id)
         return Found(self.titles[mms_id]) if mms_id in self.titles else Absent()
+
+    def read_many(self, mms_ids: list[str], **_: object):
+        self.asked.append(",".join(mms_ids))
+        return {mms_id: self.titles[mms_id] for mms_id in mms_ids if mms_id in self.titles}
 
 
 @pytest.mark.parametrize(
@@ -226,9 +234,53 @@ def test_by_rest_the_plain_number_is_asked_and_then_oclc_s_form(number, old):
 
 def test_what_a_load_made_is_found_before_the_index_knows_it():
     made = title(1, "035 __ $a (OCoLC)7")
-    finder = RestFinder(FakeBibs({}, {made.mms_id: made}), lambda number: [made.mms_id, "9900000009"])
+    known = Remembered((made.mms_id,), ("9900000009",))
+    finder = RestFinder(FakeBibs({}, {made.mms_id: made}), lambda numbers: dict.fromkeys(numbers, known))
     assert finder.find(Number("oclc", "035 $a", "7")) == Found([made])
+    assert finder.had(Number("oclc", "035 $a", "7")) == ("9900000009",)
     assert RestFinder(FakeBibs({})).find(Number("mms_id", "001", "9900000001")) == Found([])
+
+
+def test_what_imports_know_of_many_numbers_is_read_in_one_call_and_only_when_it_is_needed():
+    titles = {str(9900000000 + each): title(each) for each in range(60)}
+    numbers = [Number("oclc", "035 $a", str(each)) for each in range(60)]
+    bibs = FakeBibs({f"(OCoLC){each}": title(each) for each in range(40)}, titles)
+
+    def memory(asked):
+        return {
+            each: Remembered((f"99{int(each.value):08}",) if each.method == "oclc" else ()) for each in asked
+        }
+
+    finder = RestFinder(bibs, memory)
+    finder.look_up([[[number]] for number in numbers])
+    for number in numbers[:40]:
+        finder.find(number)
+    assert len(bibs.asked) == 40
+    for number in numbers[40:]:
+        assert [each.mms_id for each in finder.find(number).value] == [f"99{int(number.value):08}"]
+    assert len(bibs.asked) == 40 + 2 * 20 + 1
+    finder.look_up([[[Number("mms_id", "001", each)], numbers[:1]] for each in titles])
+    bibs.asked.clear()
+    assert all(finder.find(Number("mms_id", "001", each)).value for each in titles)
+    assert len(bibs.asked) == 1
+
+
+def test_a_number_that_an_import_took_out_of_a_title_finds_it_where_no_title_has_it():
+    new = record("035 __ $a (OCoLC)700", "245 00 $a T")
+    merged, other = title(1, "035 __ $a (OCoLC)900"), title(2, "035 __ $a (OCoLC)700")
+    alma = Alma([merged, other], lost={"700": [merged.mms_id]})
+    assert [each.mms_id for each in match(new, keys_of(new), CATALOG, alma).titles] == [other.mms_id]
+    alone = match(new, keys_of(new), CATALOG, Alma([merged], lost={"700": [merged.mms_id]}))
+    assert [each.how() for each in alone.titles] == ["035 $a 700 (which an import replaced in it)"]
+    assert match(new, keys_of(new), CATALOG, Alma([merged])).titles == ()
+
+
+def test_numbers_that_a_title_loses_are_named_and_those_that_it_keeps_as_former_ones_are_not():
+    new = record("019 __ $a 600", "035 __ $a (OCoLC)900 $z (OCoLC)700", "245 00 $a New")
+    there = title(1, "019 __ $a 500", "035 __ $a (OCoLC)700 $z (OCoLC)60", "035 __ $a (OCoLC)600")
+    decision = decided(new, there)
+    assert (decision.outcome, decision.reasons) == ("merged", ("NO_005", "OCLC_REPLACED"))
+    assert "the title had (OCoLC)60, (OCoLC)500, which the record does not name" in decision.message
 
 
 # --- which of several outcomes

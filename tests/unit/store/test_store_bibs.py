@@ -1,10 +1,12 @@
 """What imports remember of the titles they made, on SQLite and PostgreSQL."""
 
-from datetime import UTC, datetime
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
+from alma_etl.inventory.loaded_bibs import KnownBib, SavedTitle, SqlLoadedBibs
 from alma_etl.store.db import StoreUnavailable
 
 STORES = ["sqlite_store", pytest.param("postgres_store", marks=pytest.mark.heavy)]
@@ -53,6 +55,60 @@ def test_each_alma_has_a_memory_of_its_own(store, memory):
     assert other.find(["a"]) == {}
     other.close()
     assert set(memory.find(["a"])) == {"a"}
+
+
+def test_of_two_that_claim_a_number_one_gets_it(memory):
+    def claim(sender, keys, mms_id="", over=(), since=AT):
+        return memory.claim(keys, KnownBib(mms_id, sender, AT + timedelta(minutes=1)), over=over, since=since)
+
+    assert claim("run-1", ["a", "b"]) == {}
+    assert claim("run-1", ["a", "b"]) == {}  # once more after it was killed
+    assert claim("run-2", ["b", "c"]).keys() == {"b"}
+    assert memory.find(["a", "b", "c"]).keys() == {"a", "b"}
+    assert (
+        claim("run-2", ["b", "c"], since=AT + timedelta(hours=1)) == {}
+    )  # what came of the other is not known
+    memory.note(["b"], KnownBib("991", "run-2", AT))
+    assert {key: each.mms_id for key, each in claim("run-3", ["b", "d"]).items()} == {"b": "991"}
+    assert claim("run-3", ["b", "d"], over=["990"]).keys() == {"b"}
+    assert claim("run-3", ["b", "d"], over=["990", "991"]) == {}
+    assert claim("run-4", ["e"], "995") == claim("run-4", [], "995") == {}
+    assert memory.find(["e"])["e"].mms_id == "995"
+
+
+def test_of_many_that_claim_numbers_at_once_one_gets_each(memory):
+    start = threading.Barrier(6)
+
+    def claim(sender):
+        keys = [f"oclc:{each}" for each in (range(sender % 3, 9, 3) if sender < 3 else range(9))]
+        start.wait()
+        return bool(memory.claim(keys, KnownBib("", f"run-{sender}", AT), over=(), since=AT))
+
+    with ThreadPoolExecutor(6) as pool:
+        refused = list(pool.map(claim, range(6)))
+    owners = {each.sender for each in memory.find([f"oclc:{each}" for each in range(9)]).values()}
+    assert owners == {f"run-{sender}" for sender, was in enumerate(refused) if not was}
+    assert len(owners) in (1, 3)
+
+
+def test_imports_alone_have_saved_a_title_from_one_version_to_another(memory):
+    assert memory.saved(["991"]) == {}
+    memory.note_saved("991", "run-1 record 3", before="20260101000000.0", after="20260102000000.0")
+    memory.note_saved("991", "run-2 record 1", before="20260102000000.0", after="20260103000000.5")
+    memory.note_saved(
+        "991", "run-9 record 9", before="20260102000000.0", after="20260103000000.5"
+    )  # once more
+    saved = memory.saved(["991", "992"])["991"]
+    assert saved == SavedTitle("run-2 record 1", "20260101000000.0", "20260103000000.5")
+    answers = {
+        "20251231000000.0": False, "20260101000000.0": True, "20260102000000.0": True, "20260103000000": True,
+        "20260103000000.5": False, "20260104000000.0": False, "": False, "x": False,
+    }  # fmt: skip
+    assert {version: saved.is_later(version) for version in answers} == answers
+    memory.note_saved("991", "run-3 record 1", before="20260109000000.0", after="20260110000000.0")
+    assert not memory.saved(["991"])["991"].is_later("20260102000000.0")  # somebody else was between
+    memory.note_saved("992", "run-3 record 2", before="", after=" odd 005 ")
+    assert memory.saved(["992"])["992"] == SavedTitle("run-3 record 2", "-", "odd005")
 
 
 def test_a_store_without_its_table_is_said_in_a_sentence(tmp_path):

@@ -1,0 +1,226 @@
+"""Two at one title: records of one file in two chunks, runs at once, and what one import remembers for the next."""
+
+import threading
+from itertools import permutations
+
+import pytest
+
+from alma_etl.bibs.twins import firsts
+from alma_etl.marc.iso2709 import to_iso2709
+from tests.unit.bibs.conftest import Run
+from tests.unit.bibs.records import lines, record
+from tests.unit.bibs.test_bib_imports import F008, new
+
+ONE_A_CHUNK = "profiles:\n  catalog: {}\nchunk_size: 1\n"
+TWO_NUMBERS = ("035 __ $a (OCoLC)901", "035 __ $a (OCoLC)902", "245 00 $a Old")
+
+
+def test_records_are_linked_by_what_they_share_and_by_others():
+    names = {1: "a", 2: "b", 3: "ab", 4: "c", 5: "d", 6: "dc", 7: ""}
+    found = firsts([{"line": line} for line in (7, 3, 2, 1, 6, 5, 4)], lambda row: names[row["line"]])
+    assert {line: first["line"] for line, first in found.items()} == {
+        1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 7: 7,
+    }  # fmt: skip
+
+
+heavy = pytest.mark.heavy
+
+
+def matched(imports, *records, name="march.mrc"):
+    """A run whose chunks are all matched and none is written, and their numbers."""
+    run = Run(imports, b"".join(map(to_iso2709, records)), name)
+    numbers = range(1, run.read() + 1)
+    for number in numbers:
+        run.match(number)
+    return run, list(numbers)
+
+
+def save(imports, mms_id, text):
+    """Somebody saves the title in the editor."""
+    whole = imports.client.bibs.whole(mms_id).value
+    imports.client.bibs.update(mms_id, whole.replace(b"Old<", text.encode() + b" Old<"))
+
+
+def at_once(run, numbers):
+    """All chunks are written by workers at the same time."""
+    start = threading.Barrier(len(numbers))
+
+    def work(number):
+        start.wait()
+        run.write(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in numbers]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+ORDERS = [pytest.param(order, id=f"{order}") for order in permutations((1, 2))]
+
+
+@heavy
+@pytest.mark.parametrize("order", [*ORDERS, "at once", "matched late"])
+def test_twins_in_two_chunks_name_the_one_that_was_written(imports, order):
+    imports.profiles(ONE_A_CHUNK)
+    there = imports.add(*TWO_NUMBERS)
+    imports.alma.forget()
+    records = [new(901), new(902, title="Another")]
+    if order == "matched late":
+        run = Run(imports, b"".join(map(to_iso2709, records)))
+        for number in range(1, run.read() + 1):
+            run.match(number)
+            run.write(number)
+    else:
+        run, numbers = matched(imports, *records)
+        assert numbers == [1, 2]
+        if order == "at once":
+            at_once(run, numbers)
+        else:
+            for number in order:
+                run.write(number)
+    run.finish()
+    assert sorted(run.outcomes) == ["duplicate_in_file", "merged"]
+    assert imports.writes() == ["PUT"]
+    first, other = (run.outcomes.index(word) for word in ("merged", "duplicate_in_file"))
+    assert f"record {first + 1} of the file is of the same title" in run.rows[other]["message"]
+    assert {row["mms_id"] for row in run.rows} == {there}
+    title = ["Made up", "Another"][first]
+    assert lines(imports.title(there), "245") == [f"245 00 $a {title}"]
+
+
+@heavy
+def test_a_twin_in_another_chunk_that_adds_nothing_is_unchanged(imports):
+    imports.profiles(ONE_A_CHUNK)
+    there = imports.add(*TWO_NUMBERS)
+    run, numbers = matched(imports, new(902), record(f"001 {there}", F008, "245 00 $a Made up"))
+    for number in reversed(numbers):
+        run.write(number)
+    run.finish()
+    assert sorted(run.outcomes) == ["merged", "unchanged"]
+    [unchanged] = [row for row in run.rows if row["outcome"] == "unchanged"]
+    assert "of the file is of the same title, and all of it" in unchanged["message"]
+
+
+@heavy
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_records_that_share_a_number_are_in_one_chunk_and_the_first_of_the_file_decides(imports, dry_run):
+    imports.profiles("profiles:\n  isbn: {match: [oclc, '019', system]}\nchunk_size: 1\n")
+    file = [
+        new(901, "019 __ $a 700"),
+        new(700, title="Another"),
+        new(801, "035 __ $a (Vnd)5"),
+        record(F008, "035 __ $a (Vnd)5", "245 00 $a Vendor's"),
+        new(802),
+    ]
+    run = imports.load(*file, profile="isbn", dry_run=dry_run)
+    if dry_run:  # by the vendor's number alone they may be two titles: that is not known before one is there
+        assert run.outcomes == [
+            "would_create", "duplicate_in_file", "would_create", "would_create", "would_create",
+        ]  # fmt: skip
+        return
+    assert run.outcomes == ["created", "duplicate_in_file", "created", "duplicate_in_file", "created"]
+    assert "record 1 of the file is of the same title" in run.rows[1]["message"]
+    assert "record 3 of the file is of the same title" in run.rows[3]["message"]
+    assert imports.count() == 3
+    imports.alma.forget()
+    again = imports.load(*file, profile="isbn", name="april.mrc")
+    assert again.outcomes == ["unchanged", "duplicate_in_file", "unchanged", "duplicate_in_file", "unchanged"]
+    assert imports.writes() == []
+
+
+@heavy
+@pytest.mark.parametrize("somebody", ["nobody", "before", "between", "after"])
+def test_of_two_runs_at_one_title_the_later_is_matched_again_unless_somebody_else_saved_it(imports, somebody):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old", "979 __ $a Old")
+    if somebody == "before":
+        save(imports, there, "B")
+    later, _ = matched(imports, new(901, title="Later"), name="later.mrc")
+    if somebody == "between":
+        save(imports, there, "C")
+    sooner, _ = matched(imports, new(901, title="Sooner"), name="sooner.mrc")
+    assert sooner.write() == {"merged": 1}
+    if somebody == "after":
+        save(imports, there, "D")
+    imports.alma.forget()
+    expected = "conflict" if somebody in ("between", "after") else "merged"
+    assert later.write() == {expected: 1}
+    puts = [] if somebody == "after" else ["PUT"]  # Alma refuses the one between
+    assert imports.writes() == puts
+    shown = {"nobody": "Old", "before": "B Old", "between": "C Old", "after": "D Old"}[somebody]
+    title = "Later" if expected == "merged" else "Sooner"
+    assert lines(imports.title(there), "245", "979") == [f"245 00 $a {title}", f"979 __ $a {shown}"]
+
+
+@heavy
+def test_several_runs_at_one_title_all_get_in_one_after_the_other(imports):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    runs = [matched(imports, new(901, title=f"T{each}"), name=f"{each}.mrc")[0] for each in range(4)]
+    for run in runs:
+        assert run.write() == {"merged": 1}
+    assert lines(imports.title(there), "245") == ["245 00 $a T3"]
+
+
+@heavy
+def test_what_is_refused_after_an_import_is_refused_and_not_written(imports):
+    """The later record is briefer than what the sooner one made of the title."""
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old", leader="00000cam a22000003a 4500")
+    later, _ = matched(imports, new(901, title="Later", leader="01234cam a22003015a 4500"), name="b.mrc")
+    sooner, _ = matched(imports, new(901, title="Sooner"), name="a.mrc")
+    sooner.write()
+    assert later.write() == {"not_added_brief": 1}
+    assert lines(imports.title(there), "245") == ["245 00 $a Sooner"]
+
+
+@heavy
+def test_numbers_that_a_merge_brings_and_takes_are_known_while_the_index_lags(imports):
+    there = imports.add("035 __ $a (OCoLC)700", "245 00 $a Old")
+    imports.alma.settings(number_lag_s=3600)
+    try:
+        brought = record(
+            f"001 {there}", F008, "019 __ $a 600", "035 __ $a (OCoLC)900 $z (OCoLC)650", "245 00 $a Made up"
+        )
+        merged = imports.load(brought)
+        assert (merged.outcomes, merged.rows[0]["reasons"]) == (["merged"], "NO_005;OCLC_REPLACED")
+        assert "the title had (OCoLC)700" in merged.rows[0]["message"]
+        made = imports.count()
+        for number, outcome in ((900, "merged"), (650, "merged"), (600, "merged"), (700, "merged")):
+            run = imports.load(new(number, title=f"By {number}"), name=f"{number}.mrc", dry_run=True)
+            assert run.rows[0]["mms_id"] == there
+            assert run.outcomes == [f"would_{outcome[:-1]}"]
+        assert imports.count() == made
+    finally:
+        imports.alma.settings(number_lag_s=0)
+
+
+@heavy
+def test_a_title_with_two_numbers_keeps_that_of_the_record_and_the_same_file_again_writes_nothing(imports):
+    there = imports.add(*TWO_NUMBERS)
+    file = [new(901), new(902, title="Another")]
+    run = imports.load(*file)
+    assert run.outcomes == ["merged", "duplicate_in_file"]
+    assert run.rows[0]["reasons"] == "OCLC_REPLACED"
+    assert "the title had (OCoLC)902" in run.rows[0]["message"]
+    assert lines(imports.title(there), "035") == ["035 __ $a (OCoLC)901"]
+    imports.alma.forget()
+    again = imports.load(*file, name="again.mrc")
+    assert again.outcomes == ["unchanged", "duplicate_in_file"]
+    assert imports.writes() == []
+    # Alone it is the title's, too, by what is remembered; a title that has the number itself comes first.
+    assert imports.load(new(902, title="Another"), name="b.mrc", dry_run=True).rows[0]["mms_id"] == there
+    other = imports.add("035 __ $a (OCoLC)902", "245 00 $a Old")
+    found = imports.load(new(902, title="Another"), name="c.mrc", dry_run=True)
+    assert (found.outcomes, found.rows[0]["mms_id"]) == (["would_merge"], other)
+
+
+@heavy
+def test_a_run_cleared_after_its_title_was_merged_again_is_done(imports):
+    """Two attempts: the first matched again and wrote, and died before it noted that."""
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    later, _ = matched(imports, new(901, title="Later"), name="later.mrc")
+    matched(imports, new(901, "500 __ $a Note", title="Sooner"), name="sooner.mrc")[0].write()
+    later.write()
+    imports.alma.forget()
+    later.write()
+    assert imports.writes() == []
+    assert lines(imports.title(there), "245", "500") == ["245 00 $a Later"]
