@@ -12,6 +12,7 @@ from time import monotonic
 
 from .airflow_api import AirflowRefusedError
 from .daemon import StoppedError, stopping_in_order
+from .demo_bibs import bib_file, drop_bibs
 from .demo_dcb import patron_request
 from .demo_items import item_file, update_file
 from .demo_tools import Demo, DemoFailedError, shown
@@ -27,7 +28,9 @@ FOLDER = LOCAL / "demo-stack"
 LOGS = LOCAL / "demo-stack" / "logs"
 DELIVERED = LOCAL / "demo"
 
-STEPS: tuple[Callable[[Demo], None], ...] = (west_holdings, item_file, update_file, patron_request)
+STEPS: tuple[Callable[[Demo], None], ...] = (
+    west_holdings, drop_bibs, item_file, update_file, bib_file, patron_request,
+)  # fmt: skip
 
 
 def run() -> int:

@@ -1,4 +1,5 @@
-"""What `make up` starts by itself in a new folder: one delivery and one item load, so that the pages show something."""
+"""What `make up` starts by itself in a new folder: one delivery, one item load and one import, so
+that the pages show something."""
 
 import threading
 from collections.abc import Callable
@@ -8,12 +9,13 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .airflow_api import AirflowApi, AirflowRefusedError, DagsNotKnownError
+from .demo_bibs import RECORDS, books
 from .demo_items import DROPPED, gifts, some_titles
 from .s3 import s3_client
 from .stack import Addresses
 
 _MARK = "new"
-_DAGS = ("west_holdings", "file_intake", "item_creation")
+_DAGS = ("west_holdings", "file_intake", "item_creation", "bib_import")
 
 
 def mark_new(folder: Path) -> None:
@@ -47,12 +49,13 @@ def start_in_background(
 
 
 def start_first_runs(addresses: Addresses, api: AirflowApi, say: Callable[[str], None]) -> None:
-    """Waits for the DAGs, triggers the delivery and drops the file."""
+    """Waits for the DAGs, triggers the delivery and drops the files."""
     try:
         api.wait_for_dags(_DAGS)
         api.trigger("west_holdings", {})
         s3 = s3_client(addresses.s3, addresses.s3_access_key, addresses.s3_secret_key)
         s3.put_object(Bucket=addresses.bucket, Key=DROPPED, Body=gifts(some_titles(addresses)))
+        s3.put_object(Bucket=addresses.bucket, Key=RECORDS, Body=books(addresses))
     except (
         DagsNotKnownError,
         AirflowRefusedError,
@@ -64,4 +67,6 @@ def start_first_runs(addresses: Addresses, api: AirflowApi, say: Callable[[str],
         return
     finally:
         api.close()
-    say(f"Started a delivery, and dropped {DROPPED}: {addresses.ui}/alma/ shows what becomes of them.")
+    say(
+        f"Started a delivery, and dropped {DROPPED} and {RECORDS}: {addresses.ui}/alma/ shows what becomes of them."
+    )

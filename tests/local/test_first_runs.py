@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pymarc
 import pytest
 import requests
 
 from alma_sandbox import Settings, serve
 from local import airflow_api, first_runs
 from local.airflow_api import AirflowApi, AirflowRefusedError
+from local.demo_bibs import RECORDS
 from local.demo_items import DROPPED
 from local.first_runs import mark_new, start_in_background, take_mark
 from local.stack import Addresses
@@ -78,12 +80,17 @@ def started(airflow: Airflow, addresses: Addresses) -> str:
     return "\n".join(said)
 
 
-def test_a_delivery_and_an_item_load_are_started_and_said(airflow: Airflow, addresses: Addresses) -> None:
+def test_a_delivery_an_item_load_and_an_import_are_started_and_said(
+    airflow: Airflow, addresses: Addresses
+) -> None:
     said = started(airflow, addresses)
     assert airflow.triggered == [("west_holdings", {})]
     lines = airflow.put[f"b/{DROPPED}"].decode("utf-8-sig").split("\r\n")
     assert (len(lines), len(set(lines))) == (14, 13)
-    assert said == f"Started a delivery, and dropped {DROPPED}: http://ui/alma/ shows what becomes of them."
+    records = list(pymarc.MARCReader(airflow.put[f"b/{RECORDS}"]))
+    assert [record is None for record in records] == [False] * 4 + [True]
+    dropped = f"{DROPPED} and {RECORDS}"
+    assert said == f"Started a delivery, and dropped {dropped}: http://ui/alma/ shows what becomes of them."
     assert airflow.closed
 
 

@@ -61,10 +61,23 @@ def test_the_demo_delivers_and_leaves_nothing_running(tmp_path: Path) -> None:
     assert f"{manifest['records']} records" in said
     pages = sorted(page.parts[-3] for page in (folder / "demo").rglob("report.html"))
     assert pages == ["dcb_place_request", "dcb_status_sync", "west_holdings"]
-    for dag_id in ("west_holdings", "item_creation", "item_update", "dcb_place_request", "dcb_status_sync"):
+    for dag_id in (
+        "west_holdings",
+        "item_creation",
+        "item_update",
+        "bib_import",
+        "dcb_place_request",
+        "dcb_status_sync",
+    ):
         assert f"  /alma/runs/{dag_id}/" in said
     (undo,) = (folder / "demo" / "item-updates" / "reports").glob("*.undo.csv")
     assert len(undo.read_text("utf-8-sig").splitlines()) == 13
+    (report,) = (folder / "demo" / "bibs" / "reports").glob("*.csv")
+    rows = csv.DictReader(report.read_text("utf-8-sig").splitlines())
+    ends = ["created", "merged", "unchanged", "not_added_brief", "invalid_record"]
+    assert [row["outcome"] for row in rows] == ends
+    (rejects,) = (folder / "demo" / "bibs" / "rejects").iterdir()
+    assert rejects.read_bytes().count(b"\x1d") == 2
     followed = ["PICKUP_TRANSIT", "READY_FOR_PICKUP", "LOANED", "RETURN_TRANSIT", "COMPLETED -> FINALISED"]
     assert [said.index(status) for status in followed] == sorted(said.index(status) for status in followed)
 
