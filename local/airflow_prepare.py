@@ -104,7 +104,7 @@ def save(wanted: dict[str, Any], written: WrittenConnections) -> None:
             setattr(found, name, wanted.get(name))
         moved = {name: new_extra[name] for name in ADDRESS_IN_EXTRA if name in new_extra}
         # The stack's own links lead to the port of before; a person's lead elsewhere.
-        for name in ("record_url", "sru_url"):
+        for name in ("record_url", "sru_url", "job_url"):
             if name in new_extra and str(extra_now.get(name)).startswith(f"{before}/"):
                 moved[name] = new_extra[name]
         if moved:

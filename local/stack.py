@@ -319,5 +319,6 @@ def _alma(conn_id: str, url: str, key: str, institution: str) -> dict[str, Any]:
             "sru_url": f"{url}/view/sru/{institution}",
             # The sandbox has no pages for people: its SRU shows a record in a browser, and asks for no key.
             "record_url": f"{url}/view/sru/{institution}?{search}{{mms_id}}",
+            "job_url": f"{url}/sandbox/jobs/{{instance_id}}",
         },
     }

@@ -66,6 +66,9 @@ class Settings(BaseModel):
         default=2, ge=0, description="seconds of the sandbox's clock between two statuses of a job"
     )
     job_outcome: str = Field(default="COMPLETED_SUCCESS", description="the status in which jobs end")
+    import_events: Literal["refused", "listed"] = Field(
+        default="refused", description="whether jobs of import profiles answer for their events"
+    )
     closed_requests: Literal["history", "listed", "gone"] = Field(
         default="history",
         description="history: closed requests answer by id and in status=history; listed: in status=history alone; "

@@ -9,7 +9,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "alma-airflow",
         "name": "Ex Libris Alma",
         "description": "DAGs, hooks and operators for libraries that run Ex Libris Alma.",
-        "extra-links": ["alma_airflow.ui.links.ReportLink"],
+        "extra-links": ["alma_airflow.ui.links.ReportLink", "alma_airflow.ui.links.AlmaJobLink"],
         "connection-types": [
             {
                 "connection-type": "alma",
@@ -112,6 +112,12 @@ _ALMA_FIELDS = {
         "Link to a record",
         "The address at which people open a record of this Alma, with ids in braces: {mms_id}, {holding_id}, "
         "{item_pid}, {barcode}. The pages of Alma in the navigation link records there. Empty: no links.",
+        type=["string", "null"],
+    ),
+    "job_url": _field(
+        "Link to a job",
+        "The address at which people open a run of a job of this Alma, with ids in braces: {job_id}, {instance_id}. "
+        "Runs of import profiles link to it. Empty: no links.",
         type=["string", "null"],
     ),
 }

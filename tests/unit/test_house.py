@@ -36,6 +36,7 @@ JOBS = {path.name for path in ETL.iterdir() if path.is_dir()} & {
     "items",
     "item_updates",
     "bibs",
+    "profile_runs",
     "dcb",
 }
 CLIENTS = ("alma", "aleph")

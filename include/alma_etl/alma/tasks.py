@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -24,7 +24,7 @@ from alma_etl.alma.sets import AlmaSet
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.remote.answers import Absent, Answer, Unknown
-from alma_etl.remote.errors import BudgetUnknown, RemoteShortList, RemoteUnreachable
+from alma_etl.remote.errors import BudgetUnknown, RemoteError, RemoteShortList, RemoteUnreachable
 from alma_etl.remote.safe_write import WriteOutcome, Written
 
 T = TypeVar("T")
@@ -159,7 +159,14 @@ BUSY = frozenset({"402222", "402223", "60347"})
 """Refusals that pass by themselves: three jobs run already, five starts of one job in an hour, a run that
 overlaps."""
 
-_INSTANCE, _KNOWN = "alma_job_instance", "alma_job_instances_before"
+_NEVER = {
+    "402248": ", since Alma's API cannot start it: of import profiles it starts those that fetch their files by "
+    "FTP/SFTP or OAI, and digital ones; run it in Alma",
+    "402249": ", since Alma's API starts no jobs of this category; run it in Alma",
+}
+
+STARTED, _KNOWN = "alma_job_instance", "alma_job_instances_before"
+"""The keys of a `JobMemory`: the instance that was started, and those that there were before."""
 _JOB_ID = re.compile(r"[A-Z]\d+", re.ASCII)
 
 
@@ -211,38 +218,58 @@ def find_job(client: AlmaClient, job: str) -> str:
 
 def started_job(memory: JobMemory) -> str | None:
     """The instance that an earlier `start_job` of this memory started."""
-    found = memory.get(_INSTANCE)
+    found = memory.get(STARTED)
     return None if found is None else str(found)
 
 
-def start_job(client: AlmaClient, job: str, parameters: Mapping[str, str], memory: JobMemory) -> str | None:
-    """Start a job (see `find_job`), once for this memory; the id of the instance, or None while Alma is too busy
-    (`BUSY`).
+@dataclass(frozen=True)
+class JobBusy:
+    """Alma does not start the job now, and will later: why."""
+
+    reason: RemoteError
+
+
+def start_job(
+    client: AlmaClient,
+    job: str,
+    parameters: Mapping[str, str],
+    memory: JobMemory,
+    of_others: Callable[[], Collection[str]] = tuple,
+) -> str | JobBusy:
+    """Start a job (see `find_job`), once for this memory; the id of the instance, or why Alma is too busy (`BUSY`).
 
     A start that an earlier call noted is not repeated. One that an earlier call was about to make is looked for
     among the instances that are new since then, those called `job_name` when the parameters have it (without it,
-    one that somebody else started meanwhile could be mistaken for it). Raises InputProblem when Alma refuses the
-    job or its parameters; RemoteError when nobody knows, after which a further call looks again.
+    one that somebody else started meanwhile could be mistaken for it), but for those that are known to be `of_others`.
+    Raises InputProblem when Alma refuses the job or its parameters; RemoteError when nobody knows, after which a
+    further call looks again.
     """
     started = started_job(memory)
-    if started is None:
-        started = _start(client, find_job(client, job), parameters, memory)
-        if started is not None:
-            memory.set(_INSTANCE, started)
-    return started
+    if started is not None:
+        return started
+    begun = _start(client, find_job(client, job), parameters, memory, of_others)
+    if not isinstance(begun, JobBusy):
+        memory.set(STARTED, begun)
+    return begun
 
 
 def forget_job(memory: JobMemory) -> None:
     """Let the next `start_job` start a new run."""
-    memory.delete(_INSTANCE)
+    memory.delete(STARTED)
     memory.delete(_KNOWN)
 
 
-def _start(client: AlmaClient, job_id: str, parameters: Mapping[str, str], memory: JobMemory) -> str | None:
+def _start(
+    client: AlmaClient,
+    job_id: str,
+    parameters: Mapping[str, str],
+    memory: JobMemory,
+    of_others: Callable[[], Collection[str]],
+) -> str | JobBusy:
     known = memory.get(_KNOWN)
     now = _instances(client, job_id)
     if known is not None:
-        adopted = _started_before(now, set(known), parameters.get("job_name"), job_id)
+        adopted = _started_before(now, {*known, *of_others()}, parameters.get("job_name"), job_id)
         if adopted is not None:
             log.info("An earlier attempt has started instance %s of job %s", adopted, job_id)
             return adopted
@@ -253,8 +280,9 @@ def _start(client: AlmaClient, job_id: str, parameters: Mapping[str, str], memor
     error = written.error
     if written.outcome is WriteOutcome.REFUSED and error is not None and error.code in BUSY:
         log.info("Alma cannot start the job yet: %s", error)
-        return None
-    return settled(written, f"The job {job_id} was not started")
+        return JobBusy(error)
+    why = "" if error is None else _NEVER.get(error.code, "")
+    return settled(written, f"The job {job_id} was not started{why}")
 
 
 def _started_before(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Integer, Row, func, select
 
 from alma_etl.dcb.store.rows import LegRecord
 from alma_etl.jobs.ledger_reading import Artefact, JobRun, RunKey, is_run, job_run
+from alma_etl.jobs.links import filled
 from alma_etl.store.ledger_models import record_table, run_table
 from alma_etl.views.deliveries import JOB as DELIVERIES
 from alma_etl.views.deliveries import by_reason
@@ -116,13 +116,5 @@ class RecordUrls:
 
     def of(self, record: Row[tuple[object, ...]] | LegRecord) -> str | None:
         """The address of a record of a run, or of the book of a side of a request."""
-        if not self.template.lower().startswith(("https://", "http://")):
-            return None
-        url = self.template
-        for name in ("mms_id", "holding_id", "item_pid", "barcode"):
-            if f"{{{name}}}" in url:
-                value = getattr(record, name)
-                if not value:
-                    return None
-                url = url.replace(f"{{{name}}}", quote(str(value), safe=""))
-        return url
+        names = ("mms_id", "holding_id", "item_pid", "barcode")
+        return filled(self.template, **{name: getattr(record, name) or "" for name in names})

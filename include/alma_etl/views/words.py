@@ -11,6 +11,7 @@ from alma_etl.dcb.machine.vocabulary import Status
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ledger_reading import RunKey
 from alma_etl.jobs.outcomes import RowOutcome
+from alma_etl.profile_runs.report import OUTCOMES as IMPORTED
 from alma_etl.views.file_jobs import FILE_JOBS
 from alma_etl.west.outcomes import MEANING, Outcome
 
@@ -66,6 +67,7 @@ CHECKS: Mapping[str, str] = {
     "dcb_check_setup": "Set-up of DCB",
 }
 """The jobs that check instead of working, with what they check."""
+_IMPORTED: Mapping[str, Tone] = {"found": "good", "po_line": "good", "not_read": "plain", "gone": "bad"}
 _RANKS: Mapping[Rank, Tone] = {
     Rank.MADE: "good",
     Rank.SETTLED: "good",
@@ -113,6 +115,8 @@ def outcome(word: str, job: str = "") -> Word:
 def _outcomes(job: str) -> Mapping[str, Word]:
     if job == "west_holdings":
         return {each.value: Word(each.value, _WEST.get(each, "plain"), MEANING[each]) for each in Outcome}
+    if job == "import_profile_run":
+        return {word: Word(word, _IMPORTED.get(word, "wait"), says) for word, says in IMPORTED.items()}
     if job in CHECKS:
         return CHECKED
     if job in OF_FILES:

@@ -17,7 +17,7 @@ from alma_sandbox.catalogue.holdings import count
 from alma_sandbox.catalogue.marc import to_element
 from alma_sandbox.catalogue.records import Bib, Holding
 from alma_sandbox.catalogue.variants import CYCLE, GOOD, VARIANTS, variant_of
-from alma_sandbox.control import aleph, rearranging, staff
+from alma_sandbox.control import aleph, importing, rearranging, staff
 from alma_sandbox.control.common import Work, common_routes, mapping, routes_at
 from alma_sandbox.routes.jobs import publish_ended
 from alma_sandbox.sandbox import Sandbox
@@ -38,6 +38,9 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
     async def read_state(_: Request) -> object:
         return snapshot(sandbox)
+
+    async def read_job(request: Request) -> object:
+        return _plain(importing.job_instance(sandbox, request.path_params["instance_id"]))
 
     async def variants(request: Request) -> object:
         name, limit = request.query_params.get("name"), int(request.query_params.get("limit", "10"))
@@ -74,6 +77,11 @@ def routes(sandbox: Sandbox) -> list[Route]:
         *routes_at("variants", get=variants),
         *routes_at("webhooks", get=read_webhooks),
         *routes_at("webhooks/challenge", post=try_webhook),
+        *routes_at("jobs", post=everywhere(importing.start_job)),
+        *routes_at(
+            "jobs/{instance_id}", get=read_job, post=staff_action(importing.change_job, "instance_id")
+        ),
+        *routes_at("import-profiles/{profile_id}", post=staff_action(importing.fill_profile, "profile_id")),
         *routes_at("desk", post=everywhere(staff.at_desk)),
         *routes_at("locks", post=everywhere(staff.change_locks)),
         *routes_at("loans", post=everywhere(rearranging.change_due_dates)),

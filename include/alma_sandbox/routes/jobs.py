@@ -2,9 +2,13 @@
 
 import re
 
+from lxml import etree
+
+from alma_sandbox.administration.imports import Load
 from alma_sandbox.administration.jobs import JOBS, RUNNING_AT_ONCE, STARTS_AN_HOUR, Instance, Job
+from alma_sandbox.catalogue.marc import Record, data_field, to_element
 from alma_sandbox.http import bodies
-from alma_sandbox.http.answers import Answer, Payload, code, listing
+from alma_sandbox.http.answers import DECLARATION, XML_TYPE, Answer, Payload, Plain, code, listing
 from alma_sandbox.http.call import BASE, Call, route
 from alma_sandbox.http.errors import Refusal
 from alma_sandbox.sandbox import Sandbox
@@ -39,7 +43,12 @@ def read_list(call: Call) -> Answer:
     """``GET /conf/jobs``."""
     offset, limit = call.page()
     kind, category = call.query.get("type", ""), call.query.get("category", "")
-    found = [job for job in JOBS.values() if kind in ("", job.type) and category in ("", job.category)]
+    profile_id = call.query.get("profile_id", "")
+    found = [
+        job
+        for job in JOBS.values()
+        if kind in ("", job.type) and category in ("", job.category) and profile_id in ("", job.profile_id)
+    ]
     rows = [_shape(call, job) for job in found[offset : offset + limit]]
     return Answer("jobs", listing("job", rows, len(found)))
 
@@ -51,7 +60,8 @@ def read_one(call: Call) -> Answer:
 
 
 def run(call: Call) -> Answer:
-    """``POST /conf/jobs/{job_id}?op=run``: at most 3 at once (402222) and 5 starts of a job an hour (402223)."""
+    """``POST /conf/jobs/{job_id}?op=run``: at most 3 at once (402222), 5 starts of a job an hour (402223), and no
+    two runs of a scheduled job at once (60347)."""
     job = _job(call)
     if call.query.get("op") != "run":
         raise Refusal("402220", f"Operation {call.query.get('op', '')} is not valid.")
@@ -70,6 +80,8 @@ def run(call: Call) -> Answer:
         raise Refusal(
             "402223", f"The threshold of {STARTS_AN_HOUR} starts of one job in an hour was reached."
         )
+    if call.sandbox.jobs.overlaps(job):
+        raise Refusal("60347", f"The job {job.name} is running: a run that overlaps was not started.")
     made = call.sandbox.jobs.start(job, given)
     link = call.link(f"/conf/jobs/{job.id}/instances/{made.id}")
     info = {"value": f"Job no. {made.id} triggered on {timestamp(made.submitted)}", "link": link}
@@ -86,7 +98,11 @@ def instance_shape(sandbox: Sandbox, base: str, found: Instance, job_id: str = "
     done = not found.running(now)
     alerts = [] if good or not done else [code("alert_general_error", f"The job ended as {status}.")]
     counters: list[Payload] = []
-    if done:
+    if done and found.load is not None:
+        counters = [
+            {"type": code(key, name), "value": str(value)} for key, name, value in found.load.counters()
+        ]
+    elif done:
         processed = size if good else 0
         counters = [
             {
@@ -102,7 +118,7 @@ def instance_shape(sandbox: Sandbox, base: str, found: Instance, job_id: str = "
         "id": found.id,
         "external_id": found.id,
         "name": found.name,
-        "submitted_by": code("exl_api", "API, Ex Libris"),
+        "submitted_by": code(found.submitted_by, f"{found.submitted_by}, Ex Libris"),
         "submit_time": timestamp(found.submitted),
         "start_time": timestamp(found.submitted) if status != "QUEUED" else None,
         "end_time": timestamp(found.ends) if done else None,
@@ -156,6 +172,58 @@ def instance(call: Call) -> Answer:
     return Answer("job_instance", instance_shape(call.sandbox, call.base, found))
 
 
+def _import(call: Call) -> tuple[Instance, Load]:
+    """The run of an import that a call asks about; other jobs have no matches and no records."""
+    found = call.sandbox.jobs.by_id.get(call.path["instance_id"])
+    if found is None or call.path["job_id"] not in ("ALL", found.job.id):
+        raise Refusal("402218", f"Job instance ID {call.path['instance_id']} is not valid.")
+    if found.load is None:
+        raise Refusal("401873", f"The job {found.job.name} does not support this operation.")
+    return found, found.load
+
+
+def matches(call: Call) -> Answer:
+    """``GET …/instances/{instance_id}/matches``: the records that wait for staff, with the titles that they match. No
+    document shows the shape of a row."""
+    _, load = _import(call)
+    population = call.choice("population", "", ("SINGLE_MATCHES", "MULTI_MATCHES"))
+    offset, limit = call.page()
+    found = load.matches(population)
+    rows: list[Payload] = [
+        {"record_id": key, "matched": [{"mms_id": mms_id} for mms_id in mms_ids]}
+        for key, mms_ids in found[offset : offset + limit]
+    ]
+    return Answer("matches", listing("match", rows, len(found)))
+
+
+def events(call: Call) -> Answer:
+    """``GET …/instances/{instance_id}/events``: documented for jobs of users alone; by the setting ``import_events``
+    imports have them too. No document shows the shape of a row."""
+    _, load = _import(call)
+    if call.sandbox.settings.import_events == "refused":
+        raise Refusal("401873", "The job does not support this operation.")
+    offset, limit = call.page()
+    rows: list[Payload] = [
+        {"id": str(number), "severity": code("WARNING", "Warning"), "description": text}
+        for number, text in enumerate(load.events, 1)
+    ]
+    return Answer("events", listing("event", rows[offset : offset + limit], len(rows)))
+
+
+def download(call: Call) -> Plain:
+    """``GET …/instances/{instance_id}/download?download_format=XML&line_type=TOTAL_RECORDS_IMPORTED``: the records that
+    were loaded, as they were then, whatever became of them since."""
+    _, load = _import(call)
+    call.choice("download_format", "", ("XML",))  # BINARY is ISO 2709
+    call.choice("line_type", "", ("TOTAL_RECORDS_IMPORTED",))
+    root = etree.Element("collection")
+    for mms_id, title in load.imported:
+        record = Record("     nam a22     u  4500", [data_field("245", "00", ("a", title))])
+        record.set_control("001", mms_id)
+        root.append(to_element(record))
+    return Plain(200, DECLARATION + etree.tostring(root, encoding="unicode"), XML_TYPE)
+
+
 def publish_ended(sandbox: Sandbox) -> None:
     """Send the JOB_END webhooks of runs that have come to their end. Webhooks link with job ``M0``."""
     for found in sandbox.jobs.ended():
@@ -166,14 +234,14 @@ def profiles(call: Call) -> Answer:
     """``GET /conf/md-import-profiles``: the profiles behind the import jobs."""
     rows: list[Payload] = [
         {
-            "id": job.id[1:],
+            "id": job.profile_id,
             "name": job.name.partition(": ")[2],
             "type": code("REPOSITORY" if "biblio" in job.name else "NEW_ORDER"),
             "job_id": job.id,
-            "link": call.link(f"/conf/md-import-profiles/{job.id[1:]}"),
+            "link": call.link(f"/conf/md-import-profiles/{job.profile_id}"),
         }
         for job in JOBS.values()
-        if job.category == "IMPORT"
+        if job.profile_id
     ]
     wanted = call.path.get("profile_id")
     if wanted is None:
@@ -189,6 +257,9 @@ ROUTES = [
     route("/conf/jobs/{job_id}", get=read_one, post=run),
     route("/conf/jobs/{job_id}/instances", get=instances),
     route("/conf/jobs/{job_id}/instances/{instance_id}", get=instance),
+    route("/conf/jobs/{job_id}/instances/{instance_id}/matches", get=matches),
+    route("/conf/jobs/{job_id}/instances/{instance_id}/events", get=events),
+    route("/conf/jobs/{job_id}/instances/{instance_id}/download", get=download),
     route("/conf/md-import-profiles", get=profiles),
     route("/conf/md-import-profiles/{profile_id}", get=profiles),
 ]

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from alma_sandbox.administration.events import Events
+from alma_sandbox.administration.imports import Load
 from alma_sandbox.administration.jobs import JOBS, Instance, Job, Jobs
 from alma_sandbox.administration.po_lines import PoLine, PoLines
 from alma_sandbox.administration.sets import AlmaSet, Sets
@@ -52,7 +53,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     Users: ("by_id", "passwords", "modified", "edited_by_hand", "_ids"),
     Requests: ("by_id", "_of_title", "_of_user", "_changed"),
     Loans: ("by_id", "_of_item", "_of_user", "_of_title"),
-    Jobs: ("by_id",),
+    Jobs: ("by_id", "waiting"),
     PoLines: ("by_number",),
     Events: ("_number", "kept"),
     Consortium: ("patron_requests", "_tokens"),
@@ -82,7 +83,7 @@ LEFT: dict[type, dict[str, str]] = {
         "what this process was asked",
     ),
 }  # fmt: skip
-ADDED = frozenset({"aleph", "editors"})
+ADDED = frozenset({"aleph", "editors", "waiting"})
 """Parts and attributes that came later: an older file does not have them, and they are as at the start."""
 SECRETS = ("api_key", "client_id", "client_secret")
 """Settings that are given at each start and stand in no file."""
@@ -90,8 +91,8 @@ SECRETS = ("api_key", "client_id", "client_secret")
 _RECORDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        Bib, Holding, Item, Record, ControlField, DataField, AlmaSet, UserRequest, Loan, Instance, PoLine, Transaction,
-        PatronRequest, StoredZ30, Booking,
+        Bib, Holding, Item, Record, ControlField, DataField, AlmaSet, UserRequest, Loan, Instance, Load, PoLine,
+        Transaction, PatronRequest, StoredZ30, Booking,
     )
 }  # fmt: skip
 _TAG = "!"

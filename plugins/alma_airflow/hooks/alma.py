@@ -16,6 +16,7 @@ from alma_airflow.hooks.store import redis_url, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import REQUESTS_PER_SECOND, SruClient
 from alma_etl.errors import InputProblem
+from alma_etl.jobs.links import AlmaUrls
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.limiter import Limiter, LocalLimiter
 from alma_etl.store import open_limiter
@@ -34,6 +35,7 @@ class AlmaSettings(ConnectionExtra):
     webhook_secret: str = Field("", repr=False)
     sru_url: str = ""
     record_url: str = ""
+    job_url: str = ""
 
 
 class AlmaHook(BaseHook):
@@ -110,6 +112,11 @@ class AlmaHook(BaseHook):
         """Whether the connection's `environment` is sandbox; any other word, and none, counts as production."""
         environment = _settings(self.get_connection(self.alma_conn_id)).environment
         return environment.strip().casefold() == "sandbox"
+
+    def people_urls(self) -> AlmaUrls:
+        """The addresses at which people open records and jobs of this Alma."""
+        settings = _settings(self.get_connection(self.alma_conn_id))
+        return AlmaUrls(record=settings.record_url, job=settings.job_url)
 
     def webhook_secret(self) -> str:
         """The secret of Alma's integration profile for webhooks; "" when none is set."""

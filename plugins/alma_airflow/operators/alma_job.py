@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger
 from alma_airflow.sensors.alma_job import AlmaJobWaiter
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
 from alma_etl.alma.client import AlmaClient
-from alma_etl.alma.tasks import JobEnd, check_job, forget_job, look_at_job, start_job, started_job
+from alma_etl.alma.tasks import JobBusy, JobEnd, check_job, forget_job, look_at_job, start_job, started_job
 
 
 class AlmaRunJobOperator(AlmaJobWaiter):
@@ -63,9 +63,10 @@ class AlmaRunJobOperator(AlmaJobWaiter):
         memory = context["task_state_store"]
         instance_id = started_job(memory)
         if instance_id is None:
-            instance_id = start_job(alma, self.job, self.parameters or {}, memory)
-            if instance_id is None or self.wait_for_completion:
+            begun = start_job(alma, self.job, self.parameters or {}, memory)
+            if isinstance(begun, JobBusy) or self.wait_for_completion:
                 return None
+            instance_id = begun
         if not self.wait_for_completion:
             forget_job(memory)
             return PokeReturnValue(True, instance_id)

@@ -1,6 +1,7 @@
 """Waits in the triggerer for the end of an Alma job."""
 
-from asyncio import sleep, to_thread
+import logging
+from asyncio import sleep, to_thread, wait_for
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,13 +12,19 @@ from alma_etl.alma.tasks import ANY_JOB, JobEnd, look_at_job
 from alma_etl.errors import RunStopped
 from alma_etl.remote.errors import RemoteStop
 
+_LONGEST_LOOK = 900.0  # seconds; far beyond the client's own timeouts and tries
+_GROWTH = 1.5
+_log = logging.getLogger(__name__)
+
 
 class AlmaJobTrigger(BaseTrigger):
     """Looks at a job instance until it has ended, and fires once: `{"end": {...}}`, a `JobEnd` with whatever status, or
     `{"problem": sentence}` when looking makes no further sense.
 
     It judges nothing and keeps nothing: a triggerer that takes it over goes on. An Alma that does not answer is
-    asked again for as long as the deferral lasts. The client works in a thread, since it blocks.
+    asked again for as long as the deferral lasts. The client works in a thread, since it blocks; a look that does not
+    come back within a quarter of an hour is given up. Whoever ends or clears the task ends the waiting, not Alma's job:
+    no API cancels one.
 
     Example::
 
@@ -31,6 +38,7 @@ class AlmaJobTrigger(BaseTrigger):
     :param job_id: its job; ALL serves for any.
     :param alma_conn_id: the connection of type `alma`.
     :param poke_interval: seconds before each look, the first one too.
+    :param longest_interval: let the seconds grow by half each time, up to these; not given: they stay.
     """
 
     def __init__(
@@ -40,12 +48,14 @@ class AlmaJobTrigger(BaseTrigger):
         job_id: str = ANY_JOB,
         alma_conn_id: str = "alma_default",
         poke_interval: float = 60,
+        longest_interval: float | None = None,
     ) -> None:
         super().__init__()
         self.instance_id = instance_id
         self.job_id = job_id
         self.alma_conn_id = alma_conn_id
         self.poke_interval = poke_interval
+        self.longest_interval = longest_interval
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How Airflow stores it; the same arguments give the same trigger."""
@@ -54,15 +64,21 @@ class AlmaJobTrigger(BaseTrigger):
             "job_id": self.job_id,
             "alma_conn_id": self.alma_conn_id,
             "poke_interval": self.poke_interval,
+            "longest_interval": self.longest_interval,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the end."""
-        end = None
+        end, interval = None, self.poke_interval
         while end is None:
-            await sleep(self.poke_interval)
+            await sleep(interval)
+            interval = min(interval * _GROWTH, max(self.longest_interval or 0, self.poke_interval))
             try:
-                end = await to_thread(self._look)
+                end = await wait_for(to_thread(self._look), _LONGEST_LOOK)
+            except TimeoutError:
+                _log.warning(
+                    "A look at job instance %s did not come back: it is looked at again", self.instance_id
+                )
             except (RunStopped, RemoteStop) as problem:
                 yield TriggerEvent({"problem": str(problem)})
                 return

@@ -21,3 +21,13 @@ class ReportLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The page's path."""
         return f"{airflow_prefix()}/alma/report/{quote(ti_key.dag_id)}/{quote(ti_key.run_id)}"
+
+
+class AlmaJobLink(BaseOperatorLink):
+    """Opens the run of the job in Alma, where the connection says by `job_url` how."""
+
+    name = "Job in Alma"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address; "" where it is not known. Asked in the worker once the task has ended."""
+        return str(getattr(operator, "alma_job_url", ""))

@@ -1,0 +1,156 @@
+"""How a run ends: every status of the job, what was read of what it loaded, and what could not be read."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from alma_etl.errors import NotAcceptable
+from alma_etl.jobs.links import AlmaUrls
+from alma_etl.jobs.report_tables import read_csv
+from alma_etl.profile_runs.reading import ImportFacts, read_titles
+from alma_etl.profile_runs.report import OUTCOMES, check_outcome, problems_of, results_of, write_report
+from alma_sandbox.catalogue import ids
+from tests.unit.profile_runs.import_world import ImportWorld
+
+Fault = Callable[..., None]
+URLS = AlmaUrls("https://alma.example/{mms_id}", "https://alma.example/job/{instance_id}")
+
+
+def facts_of(world: ImportWorld, **conf: object) -> ImportFacts:
+    folder = world.ended(**(conf or {"profile_id": "102"}))
+    write_report(folder, world.client, URLS, {})
+    facts = folder.find_model("facts.json", ImportFacts)
+    assert facts is not None
+    return facts
+
+
+def rows_of(world: ImportWorld, name: str) -> list[dict[str, str]]:
+    return list(read_csv(io.BytesIO(world.bucket.get(world.folder("a").key(name)))))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("COMPLETED_SUCCESS", ""),
+        ("COMPLETED_WARNING", ""),
+        ("MANUAL_HANDLING_REQUIRED", ""),
+        ("COMPLETED_NO_BULKS", "found nothing to import"),
+        ("COMPLETED_FAILED", "ended as COMPLETED_FAILED: The job ended as COMPLETED_FAILED."),
+        ("FAILED", "ended as FAILED"),
+        ("USER_ABORTED", "ended as USER_ABORTED"),
+        ("SYSTEM_ABORTED", "ended as SYSTEM_ABORTED"),
+        ("ABORTED", "ended as ABORTED"),
+        ("SKIPPED", "ended as SKIPPED"),
+        ("ON_ANOTHER_PLANET", "ended as ON_ANOTHER_PLANET"),
+    ],
+)
+def test_every_status(world: ImportWorld, status: str, words: str) -> None:
+    world.load(titles=["One"], outcome=status)
+    facts_of(world)
+    problems = problems_of(world.folder("a"), {})
+    assert [words in each for each in problems] == ([True] if words else [])
+    if not words:
+        assert f"ended as {status}" in check_outcome(world.folder("a"), {})
+
+
+def test_no_files_are_right_where_none_are_expected(world: ImportWorld) -> None:
+    facts_of(world, profile_id="102", expected=0)
+    assert check_outcome(world.folder("a"), {}).startswith("The job S102")
+    with pytest.raises(NotAcceptable, match="The task wait is failed"):
+        check_outcome(world.folder("a"), {"wait": "failed"})
+
+
+def test_what_was_loaded_is_read_and_every_record_has_one_outcome(world: ImportWorld) -> None:
+    world.control("POST", "settings", {"import_events": "listed"})
+    world.load(
+        titles=["One", "=2+3"],
+        merged=[ids.mms_id(0)],
+        single_matches=[[ids.mms_id(1)]],
+        multi_matches=[[ids.mms_id(2), ids.mms_id(3)]],
+        discarded=2,
+        orders=True,
+        events=["A file was empty <b>"],
+    )
+    facts = facts_of(world)
+    results = results_of(world.folder("a"))
+    assert results.counts == {"found": 3, "single_match": 1, "multi_match": 1, "discarded": 2}
+    assert sum(results.counts.values()) == facts.counts["records"] == 7
+    assert {row["outcome"] for row in rows_of(world, "records.csv")} <= set(OUTCOMES)
+    several = next(row for row in rows_of(world, "records.csv") if row["outcome"] == "multi_match")
+    assert several["message"] == f"matches {ids.mms_id(2)}, {ids.mms_id(3)}"
+    assert [row["title"] for row in rows_of(world, "records.csv") if row["title"].startswith("'")] == [
+        "'=2+3"
+    ]
+    page = world.bucket.get(world.folder("a").key("report.html")).decode()
+    assert f"https://alma.example/{ids.mms_id(0)}" in page
+    assert "A file was empty &lt;b&gt;" in page
+    assert facts.events == ("1; Warning; A file was empty <b>",)
+
+
+def test_titles_and_lines_that_are_gone(world: ImportWorld) -> None:
+    world.load(titles=["One", "Two", "Three"], orders=True)
+    folder = world.ended()
+    state = world.control("GET", "state")
+    (run,) = state["jobs"].values()
+    gone = run["load"]["imported"][0][0]
+    with world.client_of(world.url) as client:
+        client.bibs.delete(gone, override=True)
+    write_report(folder, world.client, URLS, {})
+    assert f"1 title that the job loaded is no longer there: {gone}." in problems_of(folder, {})
+    assert results_of(folder).counts == {"found": 2, "gone": 1}
+    assert rows_of(world, "records.csv")[0]["outcome"] == "gone"  # first what needs somebody
+
+
+def test_a_line_that_was_cancelled_is_missing(world: ImportWorld) -> None:
+    world.load(titles=["One", "Two"], orders=True)
+    folder = world.ended()
+    line = next(iter(each for each in world.control("GET", "state")["po_lines"] if each.startswith("POL-2")))
+    url = f"{world.url}/almaws/v1/acq/po-lines/{line}?reason=LIBRARY_CANCELLED"
+    requests.delete(url, headers={"Authorization": "apikey sandbox"}, timeout=30).raise_for_status()
+    write_report(folder, world.client, URLS, {})
+    (problem,) = problems_of(folder, {})
+    assert problem.startswith("The job counts 2 PO lines, and the titles that it loaded have 1")
+
+
+def test_of_more_titles_a_sample_is_read(world: ImportWorld) -> None:
+    world.load(titles=[f"Title {number}" for number in range(7)])
+    facts = facts_of(world, profile_id="102", read=3, expected=7)
+    read = [number for number, each in enumerate(facts.titles) if each.outcome == "found"]
+    assert read == [0, 2, 4]
+    assert "3 of 7 loaded titles were read and are there" in check_outcome(world.folder("a"), {})
+
+
+def test_ids_that_are_none_are_not_asked_for(world: ImportWorld) -> None:
+    found = read_titles(world.client, ["ocm123", "", ids.mms_id(0), ids.mms_id(0)], 10)
+    assert [(each.mms_id, each.outcome) for each in found] == [
+        ("ocm123", "not_read"),
+        ("", "not_read"),
+        (ids.mms_id(0), "found"),
+    ]
+    assert [each.outcome for each in read_titles(world.client, [ids.mms_id(0)], 0)] == ["not_read"]
+
+
+def test_what_cannot_be_read_is_never_taken_for_gone(world: ImportWorld, fault: Fault) -> None:
+    world.load(titles=["One"], multi_matches=[[ids.mms_id(2)]])
+    folder = world.ended()
+    fault(kind="refuse", path="/matches", code="401873", message="Not for this job.")
+    fault(kind="maintenance", path="/bibs")
+    write_report(folder, world.client, URLS, {})
+    assert "1 title that the job loaded could not be read" in " ".join(problems_of(folder, {}))
+    assert "gone" not in results_of(folder).counts
+    assert "Single matches: not known" in world.bucket.get(folder.key("report.html")).decode()
+    fault(kind="maintenance", path="/instances/")
+    write_report(folder, world.client, URLS, {})
+    assert "could not be read: clear report." in problems_of(folder, {})[0]
+
+
+def test_a_job_that_nobody_waits_for_goes_on(world: ImportWorld) -> None:
+    instance_id = world.submit()
+    write_report(world.folder("a"), world.client, URLS, {"wait": "failed"})
+    with pytest.raises(
+        NotAcceptable, match=rf"goes on in Alma \(instance {instance_id}\): no API cancels a job"
+    ):
+        check_outcome(world.folder("a"), {"wait": "failed"})
+    assert str(instance_id) in world.bucket.get(world.folder("a").key("report.html")).decode()

@@ -1,0 +1,150 @@
+"""A job is started once for a run, whatever dies, is lost, or runs beside it."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from alma_etl.alma.tasks import JobBusy
+from alma_etl.errors import InputProblem, RunStopped
+from alma_etl.jobs.links import AlmaUrls
+from alma_etl.profile_runs.report import write_report
+from alma_etl.profile_runs.submit import look
+from alma_etl.remote.errors import RemoteError
+from tests.unit.profile_runs.import_world import ImportWorld, WorkerKilled
+
+RUN = "/jobs/S102.op=run"
+Fault = Callable[..., None]
+
+
+def busy(answer: object) -> str:
+    assert isinstance(answer, JobBusy)
+    return answer.reason.code
+
+
+def test_thresholds_and_overlaps_are_waited_for(world: ImportWorld) -> None:
+    for job in ("M31", "M18", "M48"):
+        world.control("POST", "jobs", {"start": job})
+    assert busy(world.submit()) == "402222"
+    world.advance(150)
+    for _ in range(5):
+        world.control("POST", "jobs", {"start": "S102"})
+        assert busy(world.submit()) in ("60347", "402222", "402223")
+        world.advance(150)
+    assert busy(world.submit()) == "402223"
+    assert world.folder("a").instance_id() is None
+    assert not [key for key in world.bucket.objects if "/start/" in key]  # what others start is not ours
+    world.advance(3600)
+    assert world.submit() == world.folder("a").instance_id() == world.instances()[-1]
+
+
+@pytest.mark.parametrize("kind", ["drop", "truncated", "malformed"])
+def test_a_lost_answer_leads_to_the_instance(world: ImportWorld, fault: Fault, kind: str) -> None:
+    fault(kind=kind, method="POST", path=RUN, nth=1)
+    assert [world.submit()] == world.instances()
+
+
+def test_when_nobody_knows_the_next_attempt_looks_first(world: ImportWorld, fault: Fault) -> None:
+    fault(kind="drop", method="POST", path=RUN)
+    fault(kind="maintenance", method="GET", path="/S102/instances", nth=list(range(3, 60)))
+    with pytest.raises(RemoteError):
+        world.submit()
+    world.control("DELETE", "faults")
+    assert [world.submit()] == world.instances()
+
+
+@pytest.mark.parametrize("dies_at", ["plan.json", "instances_before", "/started-"])
+def test_a_killed_worker_leaves_no_second_start(world: ImportWorld, dies_at: str) -> None:
+    world.bucket.dies_at = dies_at
+    with pytest.raises(WorkerKilled):
+        world.submit()
+    assert [world.submit()] == world.instances()
+    assert [world.submit()] == world.instances()  # cleared
+
+
+def test_what_another_run_started_is_not_taken(world: ImportWorld) -> None:
+    """The first run dies before it can note its instance, and then there is one more, of another run."""
+    world.bucket.dies_at = "/started-"
+    with pytest.raises(WorkerKilled):
+        world.submit("a")
+    assert busy(world.submit("b")) == "60347"
+    world.advance(150)
+    of_b = world.submit("b")
+    (of_a,) = set(world.instances()) - {of_b}
+    assert world.submit("a") == of_a
+    assert world.submit("b") == of_b
+    assert len(world.instances()) == 2
+
+
+def test_several_that_nobody_knows_are_not_decided_by_guessing(world: ImportWorld) -> None:
+    world.bucket.dies_at = "/started-"
+    with pytest.raises(WorkerKilled):
+        world.submit()
+    world.advance(150)
+    world.control("POST", "jobs", {"start": "S102"})
+    with pytest.raises(RunStopped) as stopped:
+        world.submit()
+    assert set(world.instances()) <= set(re.findall(r"\d{10,}", str(stopped.value)))
+    assert len(world.instances()) == 2
+
+
+def test_a_run_that_is_cleared_after_its_alma_changed_starts_there(world: ImportWorld) -> None:
+    here = world.submit()
+    world.advance(150)
+    with world.client_of(world.url.replace("127.0.0.1", "localhost")) as elsewhere:
+        there = world.submit(client=elsewhere)
+    assert world.instances() == [here, there]
+    assert world.folder("a").end() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("402248", "FTP/SFTP or OAI"), ("402249", "jobs of this category"), ("402228", "was not")],
+)
+def test_what_alma_never_starts(world: ImportWorld, fault: Fault, code: str, words: str) -> None:
+    fault(kind="refuse", method="POST", path=RUN, code=code, message="Not this one.")
+    with pytest.raises(InputProblem, match=code) as refused:
+        world.submit()
+    assert words in str(refused.value)
+    assert world.folder("a").instance_id() is None
+
+
+def test_several_jobs_of_a_profile(world: ImportWorld, fault: Fault) -> None:
+    rows = ",".join(f'{{"id": "S{number}", "name": "Same"}}' for number in range(7))
+    text = f'{{"job": [{rows}], "total_record_count": 7}}'
+    fault(kind="body", path="/conf/jobs.*profile_id", text=text, content_type="application/json", status=200)
+    with pytest.raises(
+        InputProblem, match=r"several scheduled jobs .* S0 \(Same\).* and 2 more; give the job_id"
+    ):
+        world.submit()
+
+
+def test_nothing_is_waited_for_that_was_not_started(world: ImportWorld) -> None:
+    assert world.submit(profile_id="102", dry_run=True) is None
+    with pytest.raises(InputProblem, match="clear submit"):
+        look(world.folder("a"), world.client)
+    assert world.instances() == []
+
+
+@pytest.mark.parametrize("kind", ["daily", "maintenance", "drop"])
+def test_an_alma_that_cannot_be_asked_ends_no_waiting(world: ImportWorld, fault: Fault, kind: str) -> None:
+    world.submit()
+    world.advance(150)
+    fault(kind=kind, path="/instances/")
+    assert look(world.folder("a"), world.client) is None
+    world.control("DELETE", "faults")
+    with world.client_of(world.url) as other:
+        end = look(world.folder("a"), other)
+    assert end is not None
+    assert world.folder("a").end() == end
+
+
+def test_two_reports_are_the_same(world: ImportWorld) -> None:
+    world.control("POST", "settings", {"import_events": "listed"})  # a refusal has a tracking id of its own
+    world.load(titles=["One", "Two"])
+    folder = world.ended()
+    pages = []
+    for _ in range(2):
+        write_report(folder, world.client, AlmaUrls(), {})
+        pages.append(world.bucket.get(folder.key("report.html")))
+    assert pages[0] == pages[1]
