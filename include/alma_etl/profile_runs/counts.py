@@ -1,6 +1,6 @@
 """What a job's report counts, by kind, beside what was expected.
 
-Alma names its counters by codes that no document lists; they are told apart by their English names. Kinds may overlap:
+Alma names its counters by codes that no document lists; their English names say what they count. Kinds may overlap:
 a record that was merged can be imported and matched.
 """
 

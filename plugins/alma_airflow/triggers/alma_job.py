@@ -22,8 +22,8 @@ class AlmaJobTrigger(BaseTrigger):
     `{"problem": sentence}` when looking makes no further sense.
 
     It judges nothing and keeps nothing: a triggerer that takes it over goes on. An Alma that does not answer is
-    asked again for as long as the deferral lasts. The client works in a thread, since it blocks; a look that does not
-    come back within a quarter of an hour is given up. Whoever ends or clears the task ends the waiting, not Alma's job:
+    asked again for as long as the deferral lasts. The client works in a thread, since it blocks; a look without an
+    answer for a quarter of an hour is given up. Whoever ends or clears the task ends the waiting, not Alma's job:
     no API cancels one.
 
     Example::
@@ -77,7 +77,7 @@ class AlmaJobTrigger(BaseTrigger):
                 end = await wait_for(to_thread(self._look), _LONGEST_LOOK)
             except TimeoutError:
                 _log.warning(
-                    "A look at job instance %s did not come back: it is looked at again", self.instance_id
+                    "A look at job instance %s got no answer: it is looked at again", self.instance_id
                 )
             except (RunStopped, RemoteStop) as problem:
                 yield TriggerEvent({"problem": str(problem)})

@@ -1,4 +1,4 @@
-"""Counters told apart by their names, and what falls short of what was expected."""
+"""Counters known by their names, and what falls short of what was expected."""
 
 import pytest
 
