@@ -20,6 +20,7 @@ class Staging:
         connection.execute("CREATE TABLE homes (family TEXT PRIMARY KEY, chunk INTEGER) STRICT")
         connection.execute("CREATE TABLE links (name TEXT PRIMARY KEY, family TEXT) STRICT")
         self._may_join = False
+        self._homes = False
 
     def add(
         self, line: int, row: Row, *, group: str, unique: str | None, links: Sequence[str] = ()
@@ -54,7 +55,7 @@ class Staging:
         settled = [
             family
             for family in dict.fromkeys((group, *known))
-            if execute("SELECT 1 FROM homes WHERE family = ?", (family,)).fetchone()
+            if self._homes and execute("SELECT 1 FROM homes WHERE family = ?", (family,)).fetchone()
         ]
         family = next(iter((*settled, *known)), group)
         for other in set(known) - {family, *settled}:
@@ -75,6 +76,7 @@ class Staging:
 
     def stays(self, group: str, number: int) -> None:
         """The rows of a group belong to this chunk, since what was finished of them lies there."""
+        self._homes = True
         self._connection.execute("INSERT OR IGNORE INTO homes VALUES (?, ?)", (group, number))
 
     def chunks(self, size: int, *, known: int = 0, most: int = 1_000) -> Iterator[list[Row]]:

@@ -1,17 +1,18 @@
 """What a merge does to a title: the worked examples, and what holds for any two records and any rule."""
 
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymarc import Record
+from pymarc import Field, Record
 
 from alma_etl.bibs.field_diff import as_text, changes
 from alma_etl.bibs.field_patterns import FieldPattern
 from alma_etl.bibs.keys import is_oclc_035, own_oclc_number
 from alma_etl.bibs.merging import OVERLAY, MergeRule, differs, merge, prepared
-from tests.unit.bibs.records import LEADER, line, lines, record
+from tests.unit.bibs.records import LEADER, field, line, lines, record
 
 CATALOG = MergeRule.of(protect=["9XX", "XXX$9"], add=["035"], replace=["LDR", "XXX"])
 MMS = "001 991000000000001234"
@@ -184,7 +185,19 @@ _ALTERNATE = st.builds(
     st.sampled_from(["00", "01", "02", "03"]),
     st.sampled_from(["X", "Y"]),
 )
-_FIELDS = st.lists(st.one_of(_CONTROL, _NUMBERS, _DATA, _DATA, _DATA, _ALTERNATE, _ALTERNATE), max_size=9)
+_SINGLE = st.one_of(_CONTROL, _NUMBERS, _DATA, _DATA, _DATA, _ALTERNATE).map(lambda text: [text])
+_PAIR = st.builds(
+    lambda tag, number, text, own: [
+        f"{tag} __ $6 880-{number} $a {text}{own}", f"880 __ $6 {tag}-{number}/(3/r $a {text.upper()}",
+    ],
+    st.sampled_from(["100", "245", "500", "505", "650"]),
+    st.sampled_from(["01", "02", "03"]),
+    st.sampled_from(["x", "y", "z"]),
+    st.sampled_from(["", "", " $9 local"]),
+)  # fmt: skip
+_FIELDS = st.lists(st.one_of(_SINGLE, _SINGLE, _PAIR), max_size=7).map(
+    lambda groups: [text for group in groups for text in group]
+)
 _LEADERS = st.sampled_from([LEADER, "00000nas  2200000 i 4500", "00042cam a2200025Ka 4500", "short"])
 ALMA = st.builds(lambda texts, leader: record(MMS, "005 1", *texts, leader=leader), _FIELDS, _LEADERS)
 FILE = st.builds(
@@ -297,8 +310,40 @@ def test_protected_fields_never_change_nor_does_their_order(alma, new, rule):
                 continue
             before = [line(each) for each in alma.fields if pattern.fits(each) and not is_oclc_035(each)]
             after = [line(each) for each in merged.fields if pattern.fits(each) and not is_oclc_035(each)]
-            added = any(other.fits(each) for other in rule.add for each in new.fields if pattern.fits(each))
+            added = any(
+                other.fits(each) for other in rule.add for each in prepared(new).fields if pattern.fits(each)
+            )
             assert added or sorted(before) == sorted(after)
+
+
+def is_marked(text: str) -> bool:
+    """Whether a field is local, or a vendor's 035."""
+    return "$9 local" in text or re.match(r"035 (9.|.9) ", text) is not None
+
+
+@whatever
+@given(ALMA, FILE, RULES)
+def test_local_fields_and_those_of_vendors_stay_whatever_the_rule(alma, new, rule):
+    merged = Counter(without_occurrence(text) for text in lines(merge(alma, new, rule)))
+    before = Counter(without_occurrence(text) for text in lines(alma) if is_marked(text))
+    assert before <= merged
+    if not rule.add:  # and none of the file come, but what goes with a field that does
+        assert Counter(
+            {text: n for text, n in merged.items() if is_marked(text) and "$6" not in text}
+        ) == Counter({text: n for text, n in before.items() if "$6" not in text})
+
+
+@whatever
+@given(
+    ALMA, FILE, RULES, st.sampled_from(["", " $9 local", " $9 own"]), st.sampled_from(["245", "100", "110"])
+)
+def test_what_a_record_has_once_does_not_become_two(alma, new, rule, own, tag):
+    alma.add_field(field(f"{tag} __ $a ours{own}"))
+    new.add_field(field("245 __ $a theirs"), field("100 __ $a theirs"))
+    merged = merge(alma, new, rule)
+    for tags in (["245"], ["008"], ["100", "110"]):
+        before = len(alma.get_fields(*tags)), len(new.get_fields(*tags))
+        assert len(merged.get_fields(*tags)) <= 1 or max(before) > 1
 
 
 @whatever
@@ -313,22 +358,49 @@ def test_fields_that_are_taken_keep_the_order_of_the_record(alma, new):
     assert is_subsequence([line(each) for each in taken], lines(merged))
 
 
+def links(made: Record) -> list[tuple[str, int, Field]]:
+    """The linked fields: the tag of the field or of an 880's counterpart, the occurrence number, the field."""
+    found = []
+    for each in made.fields:
+        link = None if each.is_control_field() else re.fullmatch(r"(\w{3})-(\d\d).*", each.get("6", ""))
+        if link is not None and link[2] != "00":
+            found.append((link[1] if each.tag == "880" else each.tag, int(link[2]), each))
+    return found
+
+
+def pairs(made: Record) -> list[tuple[str, str]]:
+    """Fields with their 880, without occurrence numbers, where one field is linked with one."""
+    groups: dict[tuple[str, int], list[Field]] = {}
+    for tag, number, each in links(made):
+        groups.setdefault((tag, number), []).append(each)
+    both = (sorted(group, key=lambda each: each.tag == "880") for group in groups.values() if len(group) == 2)
+    return [
+        (without_occurrence(line(one)), without_occurrence(line(other)))
+        for one, other in both
+        if one.tag != "880" and other.tag == "880"
+    ]
+
+
 @whatever
 @given(ALMA, FILE, RULES)
 def test_linked_fields_stay_together_with_numbers_of_their_own(alma, new, rule):
     merged = merge(alma, new, rule)
-    numbers: dict[str, list[str]] = {}
-    for each in merged.fields:
-        link = each.get("6", "") if not each.is_control_field() else ""
-        if link[3:4] == "-" and link[4:6] != "00":
-            tag = link[:3] if each.tag == "880" else each.tag
-            if (each.tag == "880") is not (link[:3] == "880"):
-                numbers.setdefault(f"{tag}-{link[4:6]}", []).append(each.tag)
     sources = [alma, prepared(new)]
-    single = all(pairs_are_single(source) for source in sources)
-    if single:
-        linked = [each for each in numbers.values() if len(each) > 1]
-        assert all(sorted(each, reverse=True)[0] == "880" and each.count("880") == 1 for each in linked)
+    if not all(pairs_are_single(source) for source in sources):
+        return
+    numbers = [number for _, number, each in links(merged) if each.tag != "880"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert sorted(numbers) == sorted(number for _, number, each in links(merged) if each.tag == "880")
+    now = pairs(merged)
+    assert len(now) == len(numbers)
+    before = [pair for source in sources for pair in pairs(source)]
+    assert set(now) <= set(before)
+    texts = [without_occurrence(line(each)) for source in sources for each in source.fields]
+    there = [without_occurrence(text) for text in lines(merged)]
+    for pair in before:
+        if all(texts.count(text) == 1 for text in pair):
+            assert all(text in there for text in pair) or not any(text in there for text in pair)
+            assert (pair in now) is (pair[0] in there)
 
 
 def pairs_are_single(source: Record) -> bool:
