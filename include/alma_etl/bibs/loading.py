@@ -213,8 +213,11 @@ class BibWriter(RowWriter):
             for row in same
         }
 
+        # A profile that looks up only some OCLC numbers may make two titles of records that share one.
+        looks_up_all = {"oclc", "019"} <= set(self._profile.match)
+
         def names(row: Row) -> list[str]:
-            strong = [name for name in _names(row) if name.startswith(STRONG)]
+            strong = [name for name in _names(row) if looks_up_all and name.startswith(STRONG)]
             return [row["group"], *strong, *filter(None, [changed.get(row["line"])])]
 
         return firsts(rows, names)

@@ -41,15 +41,15 @@ def save(imports, mms_id, text):
     imports.client.bibs.update(mms_id, whole.replace(b"Old<", text.encode() + b" Old<"))
 
 
-def at_once(run, numbers):
-    """All chunks are written by workers at the same time."""
-    start = threading.Barrier(len(numbers))
+def at_once(*chunks):
+    """Chunks, each of a run, are written by workers at the same time."""
+    start = threading.Barrier(len(chunks))
 
-    def work(number):
+    def work(run, number):
         start.wait()
         run.write(number)
 
-    workers = [threading.Thread(target=work, args=(number,)) for number in numbers]
+    workers = [threading.Thread(target=work, args=chunk) for chunk in chunks]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -75,7 +75,7 @@ def test_twins_in_two_chunks_name_the_one_that_was_written(imports, order):
         run, numbers = matched(imports, *records)
         assert numbers == [1, 2]
         if order == "at once":
-            at_once(run, numbers)
+            at_once(*((run, number) for number in numbers))
         else:
             for number in order:
                 run.write(number)
@@ -130,6 +130,18 @@ def test_records_that_share_a_number_are_in_one_chunk_and_the_first_of_the_file_
 
 
 @heavy
+def test_by_present_numbers_alone_a_former_one_makes_no_twin(imports):
+    imports.profiles("profiles:\n  present: {match: [oclc]}\n")
+    both, former = new(901, "019 __ $a 700"), new(700, title="Another")
+    assert imports.load(former, both, profile="present").outcomes == ["created", "created"]
+    imports.alma.reset()
+    other = [new(902, "019 __ $a 600"), new(600, title="Another")]
+    run = imports.load(*other, profile="present", name="b.mrc")
+    assert run.outcomes == ["created", "duplicate_in_file"]  # a number of a title counts wherever it stands
+    assert "record 1 of the file is of the same title" in run.rows[1]["message"]
+
+
+@heavy
 @pytest.mark.parametrize("somebody", ["nobody", "before", "between", "after"])
 def test_of_two_runs_at_one_title_the_later_is_matched_again_unless_somebody_else_saved_it(imports, somebody):
     there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old", "979 __ $a Old")
@@ -150,6 +162,24 @@ def test_of_two_runs_at_one_title_the_later_is_matched_again_unless_somebody_els
     shown = {"nobody": "Old", "before": "B Old", "between": "C Old", "after": "D Old"}[somebody]
     title = "Later" if expected == "merged" else "Sooner"
     assert lines(imports.title(there), "245", "979") == [f"245 00 $a {title}", f"979 __ $a {shown}"]
+
+
+@heavy
+def test_two_runs_at_once_make_a_new_title_once_and_merge_into_an_old_one_in_turn(imports):
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    imports.alma.forget()
+    runs = [
+        matched(imports, new(801), new(901, f"500 __ $a By {each}"), name=f"{each}.mrc")[0]
+        for each in range(3)
+    ]
+    at_once(*((run, 1) for run in runs))
+    for run in runs:
+        run.finish()
+    assert sorted(run.outcomes[0] for run in runs) == ["created", "unchanged", "unchanged"]
+    assert len({run.rows[0]["mms_id"] for run in runs}) == 1
+    assert [run.outcomes[1] for run in runs] == ["merged"] * 3
+    assert sorted(imports.writes()) == ["POST", "PUT", "PUT", "PUT"]
+    assert len(lines(imports.title(there), "500")) == 1
 
 
 @heavy
