@@ -1,9 +1,6 @@
 """The MARC files that pymarc's source distribution carries: 250,000 records of the Library of Congress, and the broken
 ones that its own tests keep."""
 
-import subprocess
-import tarfile
-import venv
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -21,7 +18,6 @@ from alma_etl.marc.xml import record_from_xml, xml_from_record
 
 pytestmark = pytest.mark.timeout(900)
 
-SOURCE = "pymarc==5.4.0"
 COMPARED = 10_000
 # Read with problems or remarks, as their names promise: records that can be used, and all.
 BROKEN = {
@@ -33,31 +29,6 @@ BROKEN = {
     "bad_tag.xml": (0, 1),
     "testunimarc.dat": (0, 1),
 }
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked source distribution."""
-    folder = tmp_path_factory.mktemp("pymarc")
-    venv.create(folder / "environment", with_pip=True)
-    pip = [str(folder / "environment/bin/python"), "-m", "pip"]
-    download = [
-        *pip,
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-binary",
-        "pymarc",
-        "--dest",
-        str(folder),
-        SOURCE,
-    ]
-    subprocess.run(download, check=True, timeout=600, cwd=folder)
-    (archive,) = folder.glob("pymarc-*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
-    archive.unlink()
-    return next(path for path in folder.glob("pymarc-*") if path.is_dir())
 
 
 def fields(record: Record | None) -> list[object]:
