@@ -24,6 +24,7 @@ from alma_etl.identifiers import is_mms_id
 from alma_etl.profile_runs.conf import ProfileRunConf
 from alma_etl.profile_runs.counts import counts_of
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, ask_list, rows_of
+from alma_etl.remote.errors import RemoteRefused
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -67,7 +68,8 @@ class LineRead(Read):
 
 
 class ImportFacts(Read):
-    """Everything that was read of a run of the job. ``unread``: what could not be, with the reason."""
+    """Everything that was read of a run of the job. ``unread``: what could not be, with the reason; ``failed``:
+    of that, what Alma did not refuse, so that it may be read another time."""
 
     status: str
     alerts: tuple[str, ...]
@@ -81,6 +83,7 @@ class ImportFacts(Read):
     lines: tuple[LineRead, ...] = ()
     titles_asked_for_lines: int = 0
     unread: dict[str, str] = {}
+    failed: tuple[str, ...] = ()
 
     def having(self, outcome: str) -> list[TitleRead]:
         """The titles with this outcome."""
@@ -97,19 +100,25 @@ class _Reader:
 
     def __init__(self) -> None:
         self.unread: dict[str, str] = {}
+        self.failed: set[str] = set()
 
     def rows(self, what: str, answer: ListAnswer[T]) -> list[T]:
         """What a list names, be it whole or not."""
         if isinstance(answer, Absent | Unknown):
-            self.unread[what] = str(answer.error)
+            self._note(what, answer)
         return rows_of(answer)
 
     def value(self, what: str, answer: Answer[T]) -> T | None:
         """What there is, None where it did not come."""
         if isinstance(answer, Found):
             return answer.value
-        self.unread[what] = str(answer.error)
+        self._note(what, answer)
         return None
+
+    def _note(self, what: str, answer: Absent | Unknown) -> None:
+        self.unread[what] = str(answer.error)
+        if not isinstance(answer.error, RemoteRefused):
+            self.failed.add(what)
 
 
 def read_import(
@@ -130,7 +139,7 @@ def read_import(
         for record in _matches(reader, client, (job_id, instance_id), each)
     ]
     events = reader.rows("events", client.jobs.events(job_id, instance_id))
-    imported = reader.value("the imported records", client.jobs.imported(job_id, instance_id)) or []
+    imported = _imported(reader, client, (job_id, instance_id)) if conf.read else []
     titles = read_titles(client, imported, conf.read)
     asked = [each.mms_id for each in titles if each.outcome in ("found", "gone")][:MOST_LINES]
     if not counts.get("po_lines") and conf.to_compare().po_lines is None:
@@ -148,7 +157,12 @@ def read_import(
         lines=tuple(_lines(reader, client, asked, run.submit_time)),
         titles_asked_for_lines=len(asked),
         unread=reader.unread,
+        failed=tuple(sorted(reader.failed)),
     )
+
+
+def _imported(reader: _Reader, client: AlmaClient, run: tuple[str, str]) -> list[str]:
+    return reader.value("the imported records", client.jobs.imported(*run)) or []
 
 
 def _matches(

@@ -154,6 +154,8 @@ def _of_records(facts: ImportFacts) -> Iterator[str]:
             named = ", ".join(each.mms_id for each in found[:5]) + (", …" if len(found) > 5 else "")
             said = verb(len(found), words.partition("|")[0], words.rpartition("|")[2])
             yield f"{counted(len(found), 'title')} that the job loaded {said}: {named}."
+    for what in facts.failed:
+        yield f"{_named(what)} could not be read: clear report, or start with fewer titles to read."
     lines = sum(each.outcome == "po_line" for each in facts.lines)
     said_lines = facts.counts.get("po_lines", 0)
     if facts.titles_asked_for_lines and facts.all_lines_read and lines < said_lines:
@@ -181,6 +183,10 @@ def verdict(folder: ProfileRunFolder) -> str:
         f"{label}the job {plan.subject} ended as {facts.status}: {known or 'its report has no counts'}"
     ]
     sentences.append(f"{read:,} of {counted(len(facts.titles), 'loaded title')} were read and are there")
+    if "the imported records" in facts.unread:
+        sentences[-1] = "which titles it loaded Alma does not show, so that none were read"
+    elif not plan.conf.read:
+        sentences[-1] = "the titles were not read, as the form says"
     if facts.waiting:
         waits = verb(len(facts.waiting), "waits", "wait")
         sentences.append(f"{counted(len(facts.waiting), 'record')} {waits} for staff ({RESOLVE})")
@@ -201,8 +207,13 @@ def _remarks(facts: ImportFacts) -> list[str]:
         found.append(f"PO lines were looked for in {counted(facts.titles_asked_for_lines, 'title')}.")
     for what, why in facts.unread.items():
         said = "Alma shows none of this job by API" if what == "events" else "not known"
-        found.append(f"{what.replace('_', ' ').capitalize()}: {said} ({why}).")
+        found.append(f"{_named(what)}: {said} ({why}).")
     return found
+
+
+def _named(what: str) -> str:
+    words = what.replace("_", " ").removeprefix("the ")
+    return words if words.startswith("PO") else words.capitalize()
 
 
 def _records(facts: ImportFacts | None) -> list[RunRecord]:

@@ -146,6 +146,38 @@ def test_what_cannot_be_read_is_never_taken_for_gone(world: ImportWorld, fault: 
     assert "could not be read: clear report." in problems_of(folder, {})[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/download", "Imported records could not be read"), ("/matches", "Multi matches could not be read")],
+)
+def test_what_may_be_read_another_time_makes_the_run_red(
+    world: ImportWorld, fault: Fault, path: str, words: str
+) -> None:
+    world.load(titles=["One"])
+    folder = world.ended()
+    fault(kind="maintenance", path=path)
+    write_report(folder, world.client, URLS, {})
+    assert words in " ".join(problems_of(folder, {}))
+    world.control("DELETE", "faults")
+    write_report(folder, world.client, URLS, {})
+    assert problems_of(folder, {}) == []
+
+
+def test_what_alma_does_not_show_is_said(world: ImportWorld, fault: Fault) -> None:
+    world.load(titles=["One"])
+    folder = world.ended()
+    fault(kind="refuse", path="/download", code="401873", message="Not for this job.")
+    write_report(folder, world.client, URLS, {})
+    assert "Which titles it loaded Alma does not show, so that none were read." in check_outcome(folder, {})
+
+
+def test_no_titles_are_read_where_the_form_says_so(world: ImportWorld) -> None:
+    world.load(titles=["One"], orders=True)
+    assert facts_of(world, profile_id="102", read=0).titles == ()
+    assert "The titles were not read, as the form says." in check_outcome(world.folder("a"), {})
+    assert world.control("GET", "log?path=/download")["entries"] == []
+
+
 def test_a_job_that_nobody_waits_for_goes_on(world: ImportWorld) -> None:
     instance_id = world.submit()
     write_report(world.folder("a"), world.client, URLS, {"wait": "failed"})
