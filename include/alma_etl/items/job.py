@@ -1,21 +1,21 @@
 """Item loads as a job on dropped files: holdings and items in Alma for the rows of a table."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import IO, Any, cast
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.inventory.chunk_holdings import holdings_of, resolve_holdings
 from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check
-from alma_etl.inventory.holdings import GroupResult, group_key, is_settled
+from alma_etl.inventory.holdings import GroupResult
 from alma_etl.inventory.item_fields import COLUMNS as TABLE_COLUMNS
 from alma_etl.inventory.item_fields import HOLDS, coded_values
+from alma_etl.inventory.item_loading import ItemEnds, create_items
+from alma_etl.inventory.item_rows import BadRow, ItemOutcome, check, item_row
 from alma_etl.inventory.loaded_items import SqlLoadedItems
-from alma_etl.items.holdings import begun_groups, holdings_of, resolve_holdings, resolved
-from alma_etl.items.loading import create_items
 from alma_etl.items.profiles import GIVES, SETTINGS, ItemProfile
-from alma_etl.items.rows import COLUMNS, BadRow, ItemOutcome, check, item_row
 from alma_etl.jobs.file_job import (
     FileJob,
     JobContext,
@@ -35,15 +35,12 @@ TABLE = Columns(
 _MISSING_SHOWN = 500  # on the page; the file has all
 
 
-class ItemCreation(FileJob[ItemProfile]):
+class ItemCreation(ItemEnds[ItemProfile], FileJob[ItemProfile]):
     """Makes an item in Alma for every row, and a holding where the title has none at that place."""
 
     things = "items"
     takes = "Lines MMS_ID|BARCODE, or CSV, TSV or Excel (.xlsx) with a header that has at least mms_id and barcode."
     title = "Items"
-    outcomes = ItemOutcome
-    columns = COLUMNS
-    identity = ("line", "mms_id", "barcode")
     settings = SETTINGS
     profile_gives = GIVES
     plan_type = FilePlan[ItemProfile]
@@ -112,28 +109,7 @@ class ItemCreation(FileJob[ItemProfile]):
         with context.open_client("alma") as alma, _memory(alma, context) as memory:
             return create_items(self, alma, context.folder, number, memory=memory)
 
-    def made_under(self, plan: FilePlan[ItemProfile]) -> Mapping[str, object]:
-        return {"dry_run": plan.dry_run, "values": plan.profile.values(plan.day)}
-
     # --- the report
-
-    def end_of_unfinished(self, run: FileRun, number: int) -> Callable[[Row, str], End | None]:
-        begun = begun_groups(run, number)
-        groups, _ = resolved(run, number)
-
-        def end_of(row: Row, reason: str) -> End | None:
-            key = group_key(row)
-            group = groups.get(key)
-            if group is not None and group["outcome"] == ItemOutcome.UNCONFIRMED:
-                return self.end(row, ItemOutcome.UNCONFIRMED, group["message"])
-            if (group is None or not is_settled(group)) and key in begun:
-                message = (
-                    f"a holding for it may have been made when work ended, the item was not sent: {reason}"
-                )
-                return self.end(row, ItemOutcome.UNCONFIRMED, message)
-            return None
-
-        return end_of
 
     def extras(self, run: FileRun, plan: FilePlan[ItemProfile] | None) -> ReportExtras:
         return _UsedHoldings(run, plan)

@@ -24,7 +24,7 @@ from alma_etl.store.bucket import NoSuchObject, json_line
 from alma_etl.store.scratch import scratch_database
 
 if TYPE_CHECKING:
-    from alma_etl.jobs.file_job import FileJob
+    from alma_etl.jobs.row_ends import RowEnds
 
 ENDS = "results.jsonl"
 FOLDER = "announced/"  # a name that runs under way have
@@ -197,7 +197,7 @@ class FirstRead:
 class _Unsure:
     """What is known of the rows of a chunk that are not settled."""
 
-    def __init__(self, job: "FileJob[Any]", run: FileRun, number: int, scope: str | None) -> None:
+    def __init__(self, job: "RowEnds[Any]", run: FileRun, number: int, scope: str | None) -> None:
         self._job = job
         self._sent = sent_lines(run, number, scope)
         self._known = job.end_of_unfinished(run, number)
@@ -237,13 +237,13 @@ class CollectedEnds:
             )
             self.repeated += cursor.rowcount != 1
 
-    def collect(self, job: "FileJob[Any]", run: FileRun, chunks: int) -> None:
+    def collect(self, job: "RowEnds[Any]", run: FileRun, chunks: int) -> None:
         """Take everything that the steps of a run left behind, however far they got."""
         self.add(run.bucket.read_rows(run.key(REJECTED)))
         for number in range(1, chunks + 1):
             self.add(self._ends_of_chunk(job, run, number))
 
-    def _ends_of_chunk(self, job: "FileJob[Any]", run: FileRun, number: int) -> Iterator[Row]:
+    def _ends_of_chunk(self, job: "RowEnds[Any]", run: FileRun, number: int) -> Iterator[Row]:
         """The rows of a chunk: how each ended, or what is known of those that no attempt came to the end of."""
         checkpoint = job.ends_of(run, number)
         ends = checkpoint.rows()

@@ -12,14 +12,12 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, ClassVar, Generic, Protocol, final
+from typing import IO, Any, ClassVar, Protocol, final
 
 from alma_etl.errors import InputProblem, NotAcceptable, RunStopped
-from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step
 from alma_etl.jobs.cutting import Cutting
-from alma_etl.jobs.ends import ENDS, CollectedEnds, collecting
+from alma_etl.jobs.ends import CollectedEnds, collecting
 from alma_etl.jobs.file_run import (
     PAGE,
     FilePlan,
@@ -31,11 +29,12 @@ from alma_etl.jobs.file_run import (
 from alma_etl.jobs.folder import Chunk
 from alma_etl.jobs.ledger import FileLedger, NoLedger, Results, found_artefacts
 from alma_etl.jobs.ledger_reading import RunRecord
-from alma_etl.jobs.outcomes import End, Row, RowOutcome, end_of
+from alma_etl.jobs.outcomes import End, Row, RowOutcome
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.places import Area, dropped_file, printable
 from alma_etl.jobs.profiles import JobProfiles, profile_named
 from alma_etl.jobs.report_tables import CsvWriter, XlsxWriter
+from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.jobs.settings_files import SettingsFile, refuse_unknown
 from alma_etl.jobs.staging import staging
 from alma_etl.jobs.summary import SUMMARY, FileSummary, problems_of, verdict_of
@@ -147,7 +146,7 @@ class ReportExtras:
         return {}
 
 
-class FileJob(ABC, Generic[ProfileT]):
+class FileJob(RowEnds[ProfileT], ABC):
     """A job that loads dropped files; an instance is one DAG's, for the files of one `area`.
 
     To fill in: the class variables without a value, `open_records`, `rows`, and the job's steps, which are methods
@@ -157,14 +156,10 @@ class FileJob(ABC, Generic[ProfileT]):
     A row is a dict that JSON can hold. It has its `line`, and what `identity`, `columns` and the steps ask for.
     """
 
-    unit: ClassVar[str] = "row"  # what one of its records is called
     things: ClassVar[str]  # what a file is a list of
     takes: ClassVar[str] = ""  # the forms of a file, for people who upload one
     title: ClassVar[str]  # of the report's sheet
-    outcomes: ClassVar[type[RowOutcome]]
-    columns: ClassVar[tuple[str, ...]]  # of the report; `outcome` and `message` among them
     workbook_columns: ClassVar[tuple[str, ...]] = ()  # of the workbook, where it has others
-    identity: ClassVar[tuple[str, ...]] = ("line",)  # by what a row and its end belong together
     settings: ClassVar[SettingsFile[Any]]  # of `JobProfiles`
     profile_gives: ClassVar[str]  # what a profile names, for people who have none yet
     plan_type: ClassVar[type[FilePlan[Any]]]
@@ -217,15 +212,6 @@ class FileJob(ABC, Generic[ProfileT]):
         """Yield what a row names that is asked for before anything is written: a kind and a value, in any order."""
         return ()
 
-    def made_under(self, plan: FilePlan[ProfileT]) -> Mapping[str, object]:
-        """Return the settings that the ends of rows depend on, and no more."""
-        return {"dry_run": plan.dry_run}
-
-    def end_of_unfinished(self, run: FileRun, number: int) -> Callable[[Row, str], End | None]:
-        """Return a function that says, of a row that no attempt sent or came to the end of, what is known all the same:
-        its arguments are the row and why work on its chunk ended. None: it was not tried."""
-        return lambda row, reason: None
-
     def extras(self, run: FileRun, plan: FilePlan[ProfileT] | None) -> ReportExtras:
         """Return what the report has beyond the rows; without a plan the file could not be read."""
         return ReportExtras()
@@ -237,67 +223,6 @@ class FileJob(ABC, Generic[ProfileT]):
     def workbook_cells(self, end: End) -> list[str]:
         """Return an end as text in the order of `workbook_columns`."""
         return [str(end[column]) for column in self.workbook_columns or self.columns]
-
-    # --- rows and their ends
-
-    @final
-    def end(self, row: Row, outcome: RowOutcome, message: str = "", **values: object) -> End:
-        """Return the end of a row; ``values`` are those of `columns` that the row does not have."""
-        return end_of(row, self.columns, outcome, message, **values)
-
-    @final
-    def refused_end(self, row: Row) -> End | None:
-        """Return the end of a row that the present settings refuse, if by others it may have been sent before."""
-        if not row.get("refused"):
-            return None
-        outcome = self.outcomes(row.get("refused_as") or self.invalid)
-        return self.end(row, outcome, row["refused"])
-
-    @final
-    def row_key(self, row: Row) -> tuple[Hashable, ...]:
-        """Return by what a row and its end belong together, whichever attempt read the file."""
-        return tuple(row[name] for name in self.identity)
-
-    @final
-    def outcome_of(self, end: Row) -> RowOutcome:
-        """Return the outcome of an end."""
-        return self.outcomes(end["outcome"])
-
-    @final
-    def rank_of(self, end: Row) -> Rank:
-        """Return how much an end counts beside another end of the same row."""
-        return self.outcome_of(end).weight.rank
-
-    @cached_property
-    def invalid(self) -> RowOutcome:
-        """The outcome of what cannot be read; of a job that has none, `failed`."""
-        return self._outcome("invalid_row", "invalid_record")
-
-    @cached_property
-    def failed(self) -> RowOutcome:
-        """The outcome of rows that were not tried."""
-        return self.outcomes("failed")
-
-    @cached_property
-    def unconfirmed(self) -> RowOutcome:
-        """The outcome of rows that may have been written; of a job that has none, `failed`."""
-        return self._outcome("unconfirmed")
-
-    def _outcome(self, *words: str) -> RowOutcome:
-        return next((each for each in self.outcomes if each in words), self.failed)
-
-    def ends_of(self, run: FileRun, number: int, target: str | None = None) -> Checkpoint:
-        """Return the ends of a chunk's rows, with what they depend on. ``target``: the system that they are written to;
-        without it they can be read only."""
-        step = Step(ENDS, key=self.row_key, rank=self.rank_of)
-        settings = self.made_under(run.plan())
-        return Checkpoint(run.bucket, run.chunk_key(number, ENDS), step, settings=settings, alma=target)
-
-    @final
-    def made_rows(self, run: FileRun, number: int, target: str | None = None) -> Collection[Hashable]:
-        """Return the rows of a chunk that this run has written, under whatever settings, by `row_key`."""
-        ends = self.ends_of(run, number, target).rows()
-        return {key for key, end in ends.items() if self.rank_of(end) is Rank.MADE}
 
     # --- the steps
 

@@ -19,7 +19,7 @@ from alma_etl.remote.errors import RemoteStop
 from alma_etl.remote.parallel import in_parallel
 
 if TYPE_CHECKING:
-    from alma_etl.jobs.file_job import FileJob
+    from alma_etl.jobs.row_ends import RowEnds
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class RowWriter(ABC):
 
 
 def write_rows(
-    job: "FileJob[Any]",
+    job: "RowEnds[Any]",
     run: FileRun,
     number: int,
     writer: RowWriter,
@@ -107,7 +107,7 @@ class _Writing:
 
     def __init__(
         self,
-        job: "FileJob[Any]",
+        job: "RowEnds[Any]",
         run: FileRun,
         number: int,
         writer: RowWriter,

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from alma_etl.items.holdings import STEP as HOLDINGS
+from alma_etl.inventory.chunk_holdings import STEP as HOLDINGS
 from alma_etl.jobs.ends import ENDS
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.summary import SUMMARY

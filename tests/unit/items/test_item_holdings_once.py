@@ -9,9 +9,9 @@ import pytest
 import requests
 from sqlalchemy import create_engine, text
 
+from alma_etl.inventory import chunk_holdings as resolving
 from alma_etl.inventory.codes import alma_of
 from alma_etl.inventory.loaded_items import HoldingPlace, KnownHolding, KnownItem, SqlLoadedItems
-from alma_etl.items import holdings as resolving
 from alma_etl.store.db import parse_url
 from alma_etl.store.upgrade import upgrade
 from tests.e2e.death import Reaper, WorkerKilled

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alma_etl.inventory.item_fields import COLUMNS, FIELDS, as_date, field_problem, item_body
-from alma_etl.items.rows import BadRow, check, item_row
+from alma_etl.inventory.item_rows import BadRow, check, item_row
 from alma_etl.tabular.tables import SourceRow
 
 GOOD = {"mms_id": "991008836536904082", "barcode": "31166002949495"}

@@ -6,8 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
+from alma_etl.inventory.chunk_holdings import resolved
 from alma_etl.inventory.loaded_items import SqlLoadedItems
-from alma_etl.items.holdings import resolved
 from alma_etl.remote.errors import (
     BudgetUnknown,
     RemoteForbidden,

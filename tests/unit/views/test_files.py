@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from alma_etl.items.rows import ItemOutcome
+from alma_etl.inventory.item_rows import ItemOutcome
 from alma_etl.jobs.arrivals import Arrival
 from alma_etl.jobs.ledger import About, Results
 from alma_etl.jobs.ledger_reading import Artefact, RunKey, RunRecord

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
+from alma_etl.inventory.item_rows import ItemOutcome, result
 from alma_etl.inventory.loaded_items import KnownItem
-from alma_etl.items.rows import ItemOutcome, result
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
@@ -10,18 +10,19 @@ from alma_etl.alma import shapes, writes
 from alma_etl.alma.bibs import NO_BIB
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.items import Item
+from alma_etl.inventory.chunk_holdings import begun_groups, resolved
 from alma_etl.inventory.codes import alma_of, read_check, unknown_titles
-from alma_etl.inventory.holdings import GroupResult, group_key
+from alma_etl.inventory.existing_items import already_there, known_of, look_by_barcode
+from alma_etl.inventory.holdings import GroupResult, group_key, is_settled
 from alma_etl.inventory.item_fields import as_date, item_body
+from alma_etl.inventory.item_rows import COLUMNS, ItemOutcome, result, row_key, verdict
+from alma_etl.inventory.item_rules import ItemRules
 from alma_etl.inventory.loaded_items import LoadedItems
-from alma_etl.items.existing import already_there, known_of, look_by_barcode
-from alma_etl.items.holdings import resolved
-from alma_etl.items.rows import ItemOutcome, result, row_key, verdict
 from alma_etl.jobs.ends import Sent
-from alma_etl.jobs.file_job import FileJob
-from alma_etl.jobs.file_run import FileRun
+from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import End, Row
+from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.remote.errors import RemoteError
 from alma_etl.remote.safe_write import WriteOutcome
@@ -37,8 +38,40 @@ X = TypeVar("X")
 Y = TypeVar("Y")
 
 
+RulesT = TypeVar("RulesT", bound=ItemRules)
+
+
+class ItemEnds(RowEnds[RulesT]):
+    """How the rows end whose items are created."""
+
+    outcomes = ItemOutcome
+    columns = COLUMNS
+    identity = ("line", "mms_id", "barcode")
+
+    def made_under(self, plan: FilePlan[RulesT]) -> Mapping[str, object]:
+        return {"dry_run": plan.dry_run, "values": plan.profile.values(plan.day)}
+
+    def end_of_unfinished(self, run: FileRun, number: int) -> Callable[[Row, str], End | None]:
+        begun = begun_groups(run, number)
+        groups, _ = resolved(run, number)
+
+        def end_of(row: Row, reason: str) -> End | None:
+            key = group_key(row)
+            group = groups.get(key)
+            if group is not None and group["outcome"] == ItemOutcome.UNCONFIRMED:
+                return self.end(row, ItemOutcome.UNCONFIRMED, group["message"])
+            if (group is None or not is_settled(group)) and key in begun:
+                message = (
+                    f"a holding for it may have been made when work ended, the item was not sent: {reason}"
+                )
+                return self.end(row, ItemOutcome.UNCONFIRMED, message)
+            return None
+
+        return end_of
+
+
 def create_items(
-    job: FileJob[Any], client: AlmaClient, folder: FileRun, number: int, *, memory: LoadedItems
+    job: RowEnds[Any], client: AlmaClient, folder: FileRun, number: int, *, memory: LoadedItems
 ) -> dict[str, int]:
     """Create the items of a chunk, those of one title one after the other; return counts by outcome.
 

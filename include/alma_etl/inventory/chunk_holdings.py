@@ -15,6 +15,7 @@ from typing import Any
 from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.inventory.codes import alma_of, read_check, unknown_titles
+from alma_etl.inventory.existing_items import look_by_barcode, look_where_it_was
 from alma_etl.inventory.holdings import (
     Group,
     GroupResult,
@@ -27,13 +28,12 @@ from alma_etl.inventory.holdings import (
     groups_of,
     is_settled,
 )
+from alma_etl.inventory.item_rows import ItemOutcome, result, row_key, verdict
 from alma_etl.inventory.loaded_items import LoadedItems
-from alma_etl.items.existing import look_by_barcode, look_where_it_was
-from alma_etl.items.rows import ItemOutcome, result, row_key, verdict
 from alma_etl.jobs.checkpoint import Checkpoint, Rank, Step, digest
-from alma_etl.jobs.file_job import FileJob
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import End, Row
+from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.remote.answers import Absent, Found, Unknown
 from alma_etl.store.locks import LockBusy, Locks
 
@@ -54,7 +54,7 @@ STEP = Step("holdings.jsonl", key=_key, rank=_rank)
 
 
 def resolve_holdings(
-    job: FileJob[Any], client: AlmaClient, folder: FileRun, number: int, *, memory: LoadedItems, locks: Locks
+    job: RowEnds[Any], client: AlmaClient, folder: FileRun, number: int, *, memory: LoadedItems, locks: Locks
 ) -> dict[str, int]:
     """Decide for every title and place of a chunk which holding its rows go to; return the counts.
 
@@ -117,7 +117,7 @@ class _Resolving:
 
     def __init__(
         self,
-        job: FileJob[Any],
+        job: RowEnds[Any],
         client: AlmaClient,
         folder: FileRun,
         number: int,
