@@ -1,6 +1,7 @@
 """Bibliographic imports as a job on dropped files: records become titles of Alma, or part of those they match."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import IO, Any
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.deciding import decide_alone
 from alma_etl.bibs.field_diff import FieldChange, as_text, changes
+from alma_etl.bibs.inventory import HAVE_ITEMS, ITEMS, Inventoried, RecordItems, by_record, items_of
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
@@ -26,9 +28,14 @@ from alma_etl.bibs.profiles import (
 from alma_etl.bibs.rows import COLUMNS, BibOutcome
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
-from alma_etl.inventory.codes import alma_of, check_codes
+from alma_etl.inventory.chunk_holdings import resolve_holdings
+from alma_etl.inventory.codes import alma_of, check_codes, read_check
+from alma_etl.inventory.item_fields import coded_values
+from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
+from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.jobs.checkpoint import Rank
+from alma_etl.jobs.ends import ends_of_chunk
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
@@ -79,9 +86,9 @@ class BibImport(FileJob[BibProfile]):
 
     def rows(self, records: Records, profile: BibProfile, day: date) -> Iterator[tuple[Row, Refusal | None]]:
         for source in records.rows():
-            yield self._row(source, profile)
+            yield self._row(source, profile, day)
 
-    def _row(self, source: SourceRecord, profile: BibProfile) -> tuple[Row, Refusal | None]:
+    def _row(self, source: SourceRecord, profile: BibProfile, day: date) -> tuple[Row, Refusal | None]:
         row = {
             "line": source.line,
             "record": source.line,
@@ -102,6 +109,11 @@ class BibImport(FileJob[BibProfile]):
         alone = decide_alone(source.record, keys, profile)
         if alone is not None:
             return row, Refusal(alone.message, alone.outcome)
+        fault = (
+            _take_items(row, items_of(source.record, profile.inventory, day)) if profile.inventory else None
+        )
+        if fault is not None:
+            return row, fault
         if number is not None:
             row["group"] = key_of(number)
         row["numbers"] = memory_keys(keys, profile)
@@ -116,6 +128,22 @@ class BibImport(FileJob[BibProfile]):
 
     def label_of(self, row: Row) -> str:
         return str(row["key"])
+
+    def unique_of(self, row: Row) -> Collection[str]:
+        return _barcodes(row)
+
+    def duplicate(self, row: Row, first: Row) -> Refusal:
+        both = ", ".join(sorted(_barcodes(row) & _barcodes(first)))
+        message = (
+            f"the barcode of an item of it stands in record {first['record']} of the file already: {both}"
+        )
+        return Refusal(message, BibOutcome.DUPLICATE_IN_FILE)
+
+    def codes_of(self, row: Row) -> Iterable[tuple[str, Hashable]]:
+        for item in row.get("items", ()):
+            yield from coded_values(
+                {"library": item["library"], "location": item["location"], **item["values"]}
+            )
 
     # --- the steps
 
@@ -154,8 +182,11 @@ class BibImport(FileJob[BibProfile]):
         ):
             target = alma_of(alma, run)
             made = self.made_rows(run, number, target)
+            faults = _code_faults(run, number)
             rows = [
-                row for row in run.rows(number) if not row.get("refused") and self.row_key(row) not in made
+                row
+                for row in run.rows(number)
+                if not row.get("refused") and self.row_key(row) not in made and row["line"] not in faults
             ]
             ends = self.ends_of(run, number, target).rows()
             again = {
@@ -208,12 +239,72 @@ class BibImport(FileJob[BibProfile]):
             open_locks(context.store_url()) as locks,
         ):
             target = alma_of(alma, context.folder)
+            faults = _code_faults(context.folder, number)
             return load_records(
-                self, alma, context.folder, number, memory=memory, locks=locks, alma=target, sru=sru
+                self,
+                alma,
+                context.folder,
+                number,
+                memory=memory,
+                locks=locks,
+                alma=target,
+                sru=sru,
+                faults=faults,
             )
 
+    def create_inventory(self, context: JobContext, number: int) -> dict[str, int]:
+        """Find or make the holdings, and create the items, of the records of a chunk whose titles are in Alma; return
+        counts of items by outcome."""
+        run = context.folder
+        if run.plan().profile.inventory is None:
+            return {}
+        with (
+            context.open_client("alma") as alma,
+            _memory(alma, context) as bibs,
+            _items_memory(alma, context) as memory,
+            open_locks(context.store_url()) as locks,
+        ):
+            target = alma_of(alma, run)
+            items = self._items(run, target)
+            titles = {row["mms_id"] for row in items.rows(number)}
+            if not run.plan().dry_run:
+                bibs.note_due(titles)  # before the first of them has a holding
+            resolve_holdings(ITEMS, alma, items, number, memory=memory, locks=locks)
+            counts = create_items(ITEMS, alma, items, number, memory=memory)
+            ends = ITEMS.ends_of(items, number, target).rows().values()
+            left = {end["mms_id"] for end in ends if not ITEMS.outcome_of(end).weight.loaded}
+            if not run.plan().dry_run:
+                bibs.settle_due(titles - left)
+            return counts
+
+    def _items(self, run: FileRun, target: str | None = None) -> RecordItems:
+        return RecordItems(run, self.row_key, lambda number: self.ends_of(run, number, target).rows())
+
+    def completed(
+        self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
+    ) -> Iterator[End]:
+        rules = run.plan().profile.inventory
+        if rules is None:
+            yield from ends
+            return
+        items = self._items(run)
+        found = by_record(items.rows(number), ends_of_chunk(ITEMS, items, number, unfinished))
+        for end in ends:
+            title = BibOutcome(end["outcome"])
+            if title not in HAVE_ITEMS:
+                yield end
+                continue
+            here = found.get(end["line"], Inventoried())
+            message = "; ".join(filter(None, (end["message"], here.message(title, rules.tag))))
+            yield {
+                **end,
+                "outcome": here.outcome(title).value,
+                "message": message,
+                "title_outcome": title.value,
+            }
+
     def made_under(self, plan: FilePlan[BibProfile]) -> Mapping[str, object]:
-        return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes"})
+        return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes", "inventory"})
 
     # --- settings and report
 
@@ -246,7 +337,7 @@ class _Changes(ReportExtras):
         self._without_sru = 0
 
     def note(self, end: End) -> None:
-        self._changed += end["outcome"] in _CHANGING
+        self._changed += end.get("title_outcome", end["outcome"]) in _CHANGING
         if NO_SRU in end["reasons"].split(";"):
             self._without_sru += 1
             words = counted(self._without_sru, "record")
@@ -298,6 +389,33 @@ _CHANGING = frozenset(
 )  # fmt: skip
 
 
+def _take_items(row: dict[str, Any], items: list[Row]) -> Refusal | None:
+    """Give a row its items; return why it is not to be loaded, with none of them."""
+    problems = [item["refused"] for item in items if "refused" in item]
+    if problems:
+        return Refusal("; ".join(problems), BibOutcome.INVALID_RECORD)
+    barcodes = Counter(item["barcode"] for item in items if item["barcode"])
+    twice = [barcode for barcode, count in barcodes.items() if count > 1]
+    if twice:
+        message = f"two items of it have the same barcode: {', '.join(twice)}"
+        return Refusal(message, BibOutcome.DUPLICATE_IN_FILE)
+    row["items"] = items
+    return None
+
+
+def _barcodes(row: Row) -> set[str]:
+    return {item["barcode"] for item in row.get("items", ()) if item["barcode"]}
+
+
+def _code_faults(run: FileRun, number: int) -> dict[int, str]:
+    """The records of a chunk whose items name a code that Alma does not know, each with what is wrong."""
+    check = read_check(run)
+    faults = (
+        (row["line"], [check.fault_of(item) for item in row.get("items", ())]) for row in run.rows(number)
+    )
+    return {line: "; ".join(dict.fromkeys(filter(None, found))) for line, found in faults if any(found)}
+
+
 def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:
     """The number by which a record is known in its file: the first by which it is matched."""
     return next((number for numbers in numbers_of(keys, profile.match) for number in numbers), None)
@@ -307,6 +425,16 @@ def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:
 def _memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedBibs]:
     """What earlier imports into this Alma made."""
     memory = SqlLoadedBibs(context.store_url(), alma_of(alma, context.folder))
+    try:
+        yield memory
+    finally:
+        memory.close()
+
+
+@contextmanager
+def _items_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedItems]:
+    """What loads of items into this Alma left behind, those of imports too."""
+    memory = SqlLoadedItems(context.store_url(), alma_of(alma, context.folder))
     try:
         yield memory
     finally:

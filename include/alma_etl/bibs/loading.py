@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from pymarc import Record
@@ -83,10 +84,12 @@ def load_records(
     alma: str,
     sru: SruClient | None = None,
     only: Collection[Hashable] | None = None,
+    faults: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
-    those that were refused before, the ones to try again, by `row_key`; all of them by default."""
-    writer = BibWriter(job, client, run, number, memory, locks, alma, sru)
+    those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
+    record is not to be written at all, by its line."""
+    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults)
     counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma, only=only))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
     return dict(counts)
@@ -109,8 +112,10 @@ class BibWriter(RowWriter):
         locks: Locks,
         alma: str,
         sru: SruClient | None = None,
+        faults: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self._job = job
+        self._faults = faults
         self._client = client
         self._memory = memory
         self._locks = locks
@@ -136,6 +141,10 @@ class BibWriter(RowWriter):
         self._saved = self._memory.saved({each["mms_id"] for each in kept if each and each["mms_id"]})
 
     def known_end(self, row: Row) -> End | None:
+        if row["line"] in self._faults:
+            return self._noted(
+                row, self._end(row, BibOutcome.INVALID_RECORD, message=self._faults[row["line"]])
+            )
         if self._is_twin(row):
             return None  # it depends on what the first one comes to
         match = self._match_of(row)

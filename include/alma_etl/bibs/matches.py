@@ -77,6 +77,7 @@ class Matcher:
     ) -> None:
         self._client = client
         self._profile = profile
+        self._memory = memory
         asked = partial(_remembered, memory)
         rest = RestFinder(client.bibs, asked, inventory=profile.search_first)
         self._sru = SruFinder(sru, client.bibs, rest, asked, inventory=profile.search_first) if sru else None
@@ -99,9 +100,10 @@ class Matcher:
             message = f"its title could not be looked up: {found.error}"
             return self._kept(row, keys, Decision(BibOutcome.FAILED, message=message), ())
         titles = [title.mms_id for title in found.titles]
-        is_owned = len(titles) == 1 and found.titles[0].bib.shows_inventory
+        searched = self._profile.search_first and len(titles) == 1 and not self._memory.is_due(titles[0])
+        is_owned = searched and found.titles[0].bib.shows_inventory
         decision = decide(record, keys, self._profile, found, is_owned=is_owned)
-        if self._profile.search_first and len(titles) == 1 and decision.action != "none":
+        if searched and self._is_written(decision):
             # Availability does not show all holdings. To know of the others costs a call, so only a title is asked
             # about that would be written.
             listed = self._client.holdings.list(titles[0])
@@ -111,6 +113,11 @@ class Matcher:
                 message = f"whether {titles[0]} has inventory could not be looked up: {listed.error}"
                 decision = Decision(BibOutcome.FAILED, message=message)
         return self._kept(row, keys, decision, titles)
+
+    def _is_written(self, decision: Decision) -> bool:
+        """Whether something comes to the title: the record, or its items."""
+        has_items = self._profile.inventory is not None and decision.outcome is BibOutcome.UNCHANGED
+        return decision.action != "none" or has_items
 
     def _kept(self, row: Row, keys: BibKeys, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:
         numbers = (number for group in numbers_of(keys, self._profile.match) for number in group)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_va
 
 from alma_etl.bibs.brief_level import BriefLevelRule
 from alma_etl.bibs.field_patterns import FieldPattern
+from alma_etl.bibs.inventory import Inventory
 from alma_etl.bibs.merging import OVERLAY, MergeRule
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
@@ -64,6 +65,7 @@ class BibProfile(JobProfile):
     sync_with_oclc: Literal["NONE", "BIBS", "HOLDINGS"] | None = None
     encoding: Code | None = None
     orders: OrderProfile | None = None
+    inventory: Inventory | None = None
 
     @field_validator("match", mode="before")
     @classmethod
@@ -135,6 +137,8 @@ class BibProfile(JobProfile):
         ]
         what = "is added as a new title" if self.on_refused == "create" else "is not added"
         found.append(f"A record that {', or '.join(refused)} {what}.")
+        if self.inventory is not None:
+            found += self.inventory.sentences()
         return [*found, *(self.orders.sentences() if self.orders else []), *self.dry_run_sentence()]
 
 

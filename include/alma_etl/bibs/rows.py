@@ -1,6 +1,6 @@
 """The records of a bibliographic import and their ends."""
 
-from alma_etl.jobs.outcomes import DONE, MADE, OPEN, REFUSED, RowOutcome
+from alma_etl.jobs.outcomes import DONE, MADE, OPEN, PARTLY, REFUSED, RowOutcome
 
 
 class BibOutcome(RowOutcome):
@@ -58,8 +58,8 @@ class BibOutcome(RowOutcome):
     )
     NOT_APPLIED = (
         "not_applied",
-        "Alma took the record and the title does not have all of it: look at the fields that the message names",
-        REFUSED,
+        "a part of the record is in Alma and the rest is not: look at the fields or items that the message names",
+        PARTLY,
     )
     INVALID_RECORD = "invalid_record", "the record cannot be read, or Alma does not take it", REFUSED
     INVALID_ORDER = "invalid_order", "the order data of the record cannot be used", REFUSED

@@ -210,6 +210,8 @@ class _Resolving:
         for group in groups:
             by_title.setdefault(group.mms_id, []).append(group)
         unavailable: dict[str, tuple[Bib, list[Group]]] = {}
+        for group in by_title.pop("", []):  # of titles that a dry run would create
+            self._keep(TitleResult([self._of_a_new_title(group)]))
         for _, answers in self._client.in_parallel(
             lambda batch: read_bibs(self._client.bibs, batch, availability=True), in_batches(list(by_title))
         ):
@@ -227,6 +229,11 @@ class _Resolving:
                             by_title[mms_id], HoldingFault.FAILED, f"the title could not be read: {error}"
                         )
         return unavailable
+
+    def _of_a_new_title(self, group: Group) -> GroupResult:
+        if self._plan.profile.create_holding:
+            return group.goes_to("", "", f"a holding at {group.place} would be created")
+        return group.ends(HoldingFault.NO_HOLDING, "the title is new, and the profile creates no holding")
 
     def _unavailable(self, bib: Bib, groups: Sequence[Group]) -> Iterator[Group]:
         shown = available(bib)

@@ -30,7 +30,11 @@ def already_there(row: Row, item: Item) -> End:
 
 
 def look_by_barcode(client: AlmaClient, row: Row) -> Answer[End]:
-    """Ask for the row's barcode: its end when an item has it, Absent when none has. Costs two calls, one if absent."""
+    """Ask for the row's barcode: its end when an item has it, Absent when none has or the row has none.
+
+    Costs two calls, one if absent."""
+    if not row["barcode"]:
+        return Absent()
     return _ended(row, client.items.by_barcode(row["barcode"]))
 
 

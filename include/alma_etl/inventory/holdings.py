@@ -405,7 +405,7 @@ class Maker:
     def _make(
         self, bib: Bib, group: Group, known: list[Candidate], check_lock: Callable[[], None]
     ) -> GroupResult:
-        number = self._call_number(bib)
+        number = _given_call_number(group) or self._call_number(bib)
         record = holding_record(group.library, group.location, number, self.day)
         place, sent = place_of(group), KnownHolding("", self.sender)
         posted: list[None] = []
@@ -458,6 +458,11 @@ class Maker:
         except ValueError as error:
             log.warning("No call number for %s: its record cannot be read: %s", bib.mms_id, error)
             return None
+
+
+def _given_call_number(group: Group) -> CallNumber | None:
+    """The call number that the first row which has one gives its holding, in the parts of `CallNumber`."""
+    return next((CallNumber(*row["call_number"]) for row in group.rows if row.get("call_number")), None)
 
 
 def _candidates(rows: Sequence[HoldingSummary]) -> list[Candidate]:

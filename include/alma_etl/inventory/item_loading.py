@@ -106,7 +106,7 @@ class ItemWriter(RowWriter):
         group = self._group(row)
         if group["outcome"]:
             return result(row, ItemOutcome(group["outcome"]), group["message"])
-        return None
+        return None if row["barcode"] else _holding_alone(row, group)
 
     def turn_of(self, row: Row) -> str:
         return str(row["mms_id"])
@@ -115,7 +115,7 @@ class ItemWriter(RowWriter):
         return self._group(row)["holding_id"]
 
     def name_of(self, row: Row) -> str:
-        return f"Line {row['line']}, barcode {row['barcode']}"
+        return str(row.get("name") or f"Line {row['line']}, barcode {row['barcode']}")
 
     def today(self) -> date:
         return self._client.today()
@@ -208,6 +208,14 @@ class ItemWriter(RowWriter):
                 )
             case Absent():
                 return result(row, _outcome_of(refusal), f"Alma refused it: {refusal}")
+
+
+def _holding_alone(row: Row, group: GroupResult) -> End:
+    """The end of a row without a barcode: it makes no item, only its holding is to be there."""
+    outcome = ItemOutcome.CREATED if group["made"] else ItemOutcome.ALREADY_EXISTS
+    if not group["holding_id"]:
+        outcome = ItemOutcome.WOULD_CREATE
+    return result(row, outcome, group["message"], holding_id=group["holding_id"])
 
 
 def _outcome_of(refusal: RemoteError) -> ItemOutcome:

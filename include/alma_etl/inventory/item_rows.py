@@ -92,7 +92,12 @@ def check(source: SourceRow, row: Row, barcode_pattern: str = BARCODE_PATTERN) -
         if problem:
             raise BadRow(f"{column} {problem}")
     _check_mms_id(row["mms_id"])
-    _check_barcode(row["barcode"], barcode_pattern)
+    check_barcode(row["barcode"], barcode_pattern)
+    check_values(row)
+
+
+def check_values(row: Row) -> None:
+    """Raises BadRow for a place that is not named, and for a field's value that can be seen to be wrong."""
     for name in ("library", "location"):
         if not row[name]:
             raise BadRow(f"{name} is empty, and the profile names none")
@@ -109,7 +114,8 @@ def _check_mms_id(mms_id: str) -> None:
         raise BadRow(f"mms_id {mms_id[:60]!r} is not an MMS id: those are 10 to 19 digits and begin with 99")
 
 
-def _check_barcode(barcode: str, pattern: str) -> None:
+def check_barcode(barcode: str, pattern: str = BARCODE_PATTERN) -> None:
+    """Raises BadRow for what is no barcode, or not one as the profile says they are."""
     if not barcode:
         raise BadRow("barcode is empty; Alma would make one up")
     if barcode.lower() in _NO_BARCODES:

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, sele
 from sqlalchemy.dialects.postgresql import insert
 
 from alma_etl.inventory.loaded_items import StoreMemory
-from alma_etl.store.models import LoadedBib
+from alma_etl.store.models import DueInventory, LoadedBib
 
 _AT_ONCE = 500
 _TIME = re.compile(r"\d{14}(?:\.\d+)?", re.ASCII)
@@ -89,6 +89,18 @@ class LoadedBibs(Protocol):
 
     def forget(self, keys: Collection[str], sender: str) -> None:
         """It is known that this sender did not make it; what others noted, and what was made, stays."""
+        ...
+
+    def note_due(self, titles: Collection[str]) -> None:
+        """Keep that items of records are about to be created for these titles, by MMS id."""
+        ...
+
+    def settle_due(self, titles: Collection[str]) -> None:
+        """All that imports had for these titles is there."""
+        ...
+
+    def is_due(self, mms_id: str) -> bool:
+        """Return whether items are to come that an import has for a title."""
         ...
 
 
@@ -177,6 +189,25 @@ class SqlLoadedBibs(StoreMemory):
                 connection.execute(
                     delete(cast(Table, LoadedBib.__table__)).where(*ours, columns.key.in_(part))
                 )
+
+    def note_due(self, titles: Collection[str]) -> None:
+        rows = [{"alma": self.alma, "mms_id": mms_id} for mms_id in sorted(titles)]
+        if rows:
+            with self.transaction() as connection:
+                connection.execute(insert(cast(Table, DueInventory.__table__)).on_conflict_do_nothing(), rows)
+
+    def settle_due(self, titles: Collection[str]) -> None:
+        columns = cast(Table, DueInventory.__table__).c
+        with self.transaction() as connection:
+            for part in _parts(sorted(titles)):
+                statement = delete(cast(Table, DueInventory.__table__))
+                connection.execute(statement.where(columns.alma == self.alma, columns.mms_id.in_(part)))
+
+    def is_due(self, mms_id: str) -> bool:
+        columns = cast(Table, DueInventory.__table__).c
+        query = select(columns.mms_id).where(columns.alma == self.alma, columns.mms_id == mms_id)
+        with self.transaction() as connection:
+            return connection.execute(query).first() is not None
 
 
 def _parts(keys: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -19,7 +19,7 @@ than the item's is `invalid_row`, since the key of an item cannot be changed.
 
 from collections.abc import Mapping
 
-from alma_etl.jobs.outcomes import DONE, MADE, OPEN, End, Row, RowOutcome, end_of
+from alma_etl.jobs.outcomes import DONE, MADE, OPEN, PARTLY, End, Row, RowOutcome, end_of
 from alma_etl.jobs.outcomes import REFUSED as NOT_TAKEN  # one of the words below is REFUSED
 
 Changes = Mapping[str, tuple[str, str]]
@@ -46,7 +46,7 @@ class ItemUpdateOutcome(RowOutcome):
     NOT_APPLIED = (
         "not_applied",
         "the system said that it had written, and the item does not have all of the values",
-        NOT_TAKEN,
+        PARTLY,
     )
     UNCONFIRMED = (
         "unconfirmed",

@@ -1,6 +1,6 @@
 """Item loads as a job on dropped files: holdings and items in Alma for the rows of a table."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -76,8 +76,8 @@ class ItemCreation(ItemEnds[ItemProfile], FileJob[ItemProfile]):
     def label_of(self, row: Row) -> str:
         return str(row["mms_id"])
 
-    def unique_of(self, row: Row) -> str:
-        return str(row["barcode"])
+    def unique_of(self, row: Row) -> Collection[str]:
+        return (row["barcode"],)
 
     def duplicate(self, row: Row, first: Row) -> Refusal:
         same = first["mms_id"] == row["mms_id"]

@@ -110,7 +110,8 @@ class Cutting(Generic[ProfileT]):
             self._rows += 1
             made = self._stage.row_at(row["line"])
             if made is not None:
-                self._note_codes(made)
+                for each in (made, row) if refusal is None else (made,):
+                    self._note_codes(each)
                 continue
             if refusal is not None:
                 refused = {**row, "refused": refusal.message}

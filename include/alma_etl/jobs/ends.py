@@ -218,6 +218,25 @@ class _Unsure:
         return end or self._known(row, self.reason) or self._job.end(row, self._job.failed, not_tried)
 
 
+def ends_of_chunk(
+    job: "RowEnds[Any]", run: FileRun, number: int, unfinished: dict[int, str]
+) -> Iterator[End]:
+    """Yield how each row of a chunk ended, or what is known of one that no attempt came to the end of; of a chunk that
+    has such rows note the reason in ``unfinished``."""
+    checkpoint = job.ends_of(run, number)
+    ends = checkpoint.rows()
+    unsure: _Unsure | None = None
+    for row in run.rows(number):
+        end = ends.get(job.row_key(row))
+        if end is not None and job.rank_of(end) >= Rank.SETTLED:
+            yield end
+            continue
+        unsure = unsure or _Unsure(job, run, number, checkpoint.scope)
+        if end is None:
+            unfinished[number] = unsure.reason
+        yield unsure.end_of(row, end)
+
+
 class CollectedEnds:
     """The ends of all rows of a file, by line. Use `collecting()` to make one."""
 
@@ -241,22 +260,8 @@ class CollectedEnds:
         """Take everything that the steps of a run left behind, however far they got."""
         self.add(run.bucket.read_rows(run.key(REJECTED)))
         for number in range(1, chunks + 1):
-            self.add(self._ends_of_chunk(job, run, number))
-
-    def _ends_of_chunk(self, job: "RowEnds[Any]", run: FileRun, number: int) -> Iterator[Row]:
-        """The rows of a chunk: how each ended, or what is known of those that no attempt came to the end of."""
-        checkpoint = job.ends_of(run, number)
-        ends = checkpoint.rows()
-        unsure: _Unsure | None = None
-        for row in run.rows(number):
-            end = ends.get(job.row_key(row))
-            if end is not None and job.rank_of(end) >= Rank.SETTLED:
-                yield end
-                continue
-            unsure = unsure or _Unsure(job, run, number, checkpoint.scope)
-            if end is None:
-                self.unfinished[number] = unsure.reason
-            yield unsure.end_of(row, end)
+            ends = ends_of_chunk(job, run, number, self.unfinished)
+            self.add(job.completed(run, number, ends, self.unfinished))
 
     def __len__(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM ends").fetchone()[0])

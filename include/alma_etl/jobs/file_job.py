@@ -200,12 +200,12 @@ class FileJob(RowEnds[ProfileT], ABC):
         """Return how a chunk that begins or ends with this row is labelled."""
         return str(row["line"])
 
-    def unique_of(self, row: Row) -> str | None:
-        """Return what no two rows of a file may share, None when there is no such thing."""
-        return None
+    def unique_of(self, row: Row) -> Collection[str]:
+        """Return the values that no other row of the file may have."""
+        return ()
 
     def duplicate(self, row: Row, first: Row) -> Refusal:
-        """Return why a row is refused whose `unique_of` an earlier row has."""
+        """Return why a row is refused of whose `unique_of` an earlier row has one."""
         raise NotImplementedError
 
     def codes_of(self, row: Row) -> Iterable[tuple[str, Hashable]]:
@@ -300,7 +300,7 @@ class FileJob(RowEnds[ProfileT], ABC):
 
     @final
     def file_away(self, context: JobContext) -> str:
-        """Put the file under `done/`, or under `failed/` when no row of it could be loaded; return its key.
+        """Put the file under `done/`, or under `failed/` when nothing of it could be loaded; return its key.
 
         After a dry run it stays where it is. Returns "" when there is nothing to file.
         """
@@ -310,7 +310,7 @@ class FileJob(RowEnds[ProfileT], ABC):
             log.info("A dry run: %s stays where it is", printable(key))
             return run.filed_key() or ""
         summary = run.find_model(SUMMARY, FileSummary)
-        loaded = summary is not None and summary.loaded(self.outcomes) > 0
+        loaded = summary is not None and summary.arrived(self.outcomes) > 0
         stem, extension = names_of(self.area, key)
         target = self.area.filed(loaded=loaded, stem=stem, run_id=run.run_id, extension=extension)
         if not run.file_away(self.area, key, target):

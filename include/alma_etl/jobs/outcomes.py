@@ -14,17 +14,20 @@ End = dict[str, Any]  # how it ended: a row of the report, `outcome` and `messag
 @dataclass(frozen=True)
 class Weight:
     """How an outcome counts. `rank`: beside another end of the same row. `loaded`: the row asks for nothing more, so
-    that it is not among the rejects. `acceptable`: the run may be green with it."""
+    that it is not among the rejects. `acceptable`: the run may be green with it. `in_part`: some of the row was loaded,
+    and so of the file."""
 
     rank: Rank
     loaded: bool = False
     acceptable: bool = True
+    in_part: bool = False
 
 
 MADE = Weight(Rank.MADE, loaded=True)  # written by this run, and so it stays when the settings change
 DONE = Weight(Rank.SETTLED, loaded=True)  # nothing was to be written, or nothing was meant to be
 # Asked for again when the run is cleared: the code, the title, whatever was missing may be there by then.
 REFUSED = Weight(Rank.REFUSED)
+PARTLY = Weight(Rank.REFUSED, in_part=True)  # refused, and not all of it
 OPEN = Weight(Rank.OPEN, acceptable=False)
 
 

@@ -1,6 +1,6 @@
 """How the rows of a job end: the words for it, by what a row is known again, and where its end is kept."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import ClassVar, Generic, final
 
@@ -26,6 +26,13 @@ class RowEnds(Generic[ProfileT]):
         """Return a function that says, of a row that no attempt sent or came to the end of, what is known all the same:
         its arguments are the row and why work on its chunk ended. None: it was not tried."""
         return lambda row, reason: None
+
+    def completed(
+        self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
+    ) -> Iterable[End]:
+        """Return the ends of a chunk's rows as they are reported, where more than `load` decides on them.
+        ``unfinished`` takes the reason why the work on the chunk did not come to its end."""
+        return ends
 
     @final
     def end(self, row: Row, outcome: RowOutcome, message: str = "", **values: object) -> End:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from alma_etl.jobs.outcomes import Row
@@ -14,29 +14,27 @@ class Staging:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute(
-            "CREATE TABLE rows (line INTEGER PRIMARY KEY, family TEXT, once TEXT UNIQUE, row TEXT) STRICT"
-        )
+        connection.execute("CREATE TABLE rows (line INTEGER PRIMARY KEY, family TEXT, row TEXT) STRICT")
+        connection.execute("CREATE TABLE once (value TEXT PRIMARY KEY, line INTEGER) STRICT, WITHOUT ROWID")
         connection.execute("CREATE TABLE homes (family TEXT PRIMARY KEY, chunk INTEGER) STRICT")
         connection.execute("CREATE TABLE links (name TEXT PRIMARY KEY, family TEXT) STRICT")
         self._may_join = False
         self._homes = False
 
     def add(
-        self, line: int, row: Row, *, group: str, unique: str | None, links: Sequence[str] = ()
+        self, line: int, row: Row, *, group: str, unique: Collection[str], links: Sequence[str] = ()
     ) -> Row | None:
-        """Keep a row, unless one with this `unique` value was there before: then that one is returned. Groups of rows
-        that share one of their `links` stay together as well."""
+        """Keep a row, unless one that has one of its `unique` values was there before: then that one is returned. Groups
+        of rows that share one of their `links` stay together as well."""
+        for value in unique:
+            found = self._connection.execute("SELECT line FROM once WHERE value = ?", (value,)).fetchone()
+            if found is not None:
+                return self.row_at(found[0])
         family = self._family(group, links) if links or self._may_join else group
-        cursor = self._connection.execute(
-            "INSERT INTO rows VALUES (?, ?, ?, ?) ON CONFLICT (once) DO NOTHING",
-            (line, family, unique, json.dumps(row, ensure_ascii=False)),
-        )
-        if cursor.rowcount == 1:
-            return None
-        (text,) = self._connection.execute("SELECT row FROM rows WHERE once = ?", (unique,)).fetchone()
-        found: Row = json.loads(text)
-        return found
+        text = json.dumps(row, ensure_ascii=False)
+        self._connection.execute("INSERT INTO rows VALUES (?, ?, ?)", (line, family, text))
+        self._connection.executemany("INSERT INTO once VALUES (?, ?)", [(value, line) for value in unique])
+        return None
 
     def _family(self, group: str, links: Sequence[str]) -> str:
         """The family of a row: that of its links, to which those of other links are joined. Groups that stay in a chunk

@@ -35,6 +35,11 @@ class FileSummary(BaseModel):
         """Return how many rows ask for nothing more."""
         return sum(self.counts.get(each, 0) for each in outcomes if each.weight.loaded)
 
+    def arrived(self, outcomes: type[RowOutcome]) -> int:
+        """Return of how many rows at least a part was loaded."""
+        partly = sum(self.counts.get(each, 0) for each in outcomes if each.weight.in_part)
+        return self.loaded(outcomes) + partly
+
 
 def problems_of(
     summary: FileSummary | None, task_states: Mapping[str, str], outcomes: type[RowOutcome], unit: str
@@ -74,7 +79,7 @@ def _problems(
         )
     for number, reason in list(summary.unfinished.items())[:5]:
         yield f"Chunk {number:04d} did not finish{': ' if reason else ''}{reason}."
-    if not summary.loaded(outcomes) and not open_ones:
+    if not summary.arrived(outcomes) and not open_ones:
         yield f"No {unit} could be loaded: see the report for what is wrong with each, fix the file and drop it again."
     if task_states and not summary.unfinished:
         yield f"Not every task did its work: {_states(task_states)}."

@@ -126,6 +126,15 @@ class LoadedOrder(Base):
     sent_at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class DueInventory(Base):
+    """A title for which an import has items that are not all in Alma: its inventory is no reason to leave it alone."""
+
+    __tablename__ = "due_inventory"
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    mms_id: Mapped[str] = mapped_column(Text, primary_key=True)
+
+
 class MadeHolding(Base):
     """A holding that a load made, or was about to send (`holding_id` "") and nothing is known of the answer."""
 

@@ -121,6 +121,7 @@ class Run:
             for number in range(1, self.read() + 1):
                 self.match(number)
                 self.write(number)
+                self.inventory(number)
         except (RunStopped, RemoteError, RemoteStop):
             states["read_file"] = "failed"
         self.finish(states)
@@ -135,6 +136,9 @@ class Run:
 
     def write(self, number: int = 1) -> dict[str, int]:
         return JOB.chunk_step("load", self.context(), number)
+
+    def inventory(self, number: int = 1) -> dict[str, int]:
+        return JOB.chunk_step("create_inventory", self.context(), number)
 
     def finish(self, states: dict[str, str] | None = None) -> None:
         context = self.context(task_states=states or {})

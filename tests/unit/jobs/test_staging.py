@@ -11,7 +11,7 @@ def cut(rows, size=1, homes=(), known=0):
         for group, number in homes:
             stage.stays(group, number)
         for line, (group, *links) in enumerate(rows, 1):
-            stage.add(line, {"line": line}, group=group, unique=None, links=links)
+            stage.add(line, {"line": line}, group=group, unique=(), links=links)
         return [[row["line"] for row in chunk] for chunk in stage.chunks(size, known=known)]
 
 
