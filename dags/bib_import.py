@@ -21,6 +21,9 @@ or to `bibs/failed/` when no record of it was loaded; after a dry run, which pre
 is remembered, however long Alma's index takes. Clearing failed tasks goes on where they stopped; what may have been
 sent is looked for before anything is repeated.
 
+**Items.** With `inventory` in its profile `create_inventory` makes the holdings and items that a field of each record
+asks for, such as 949 or 852, once its title is in Alma. It is an item load like those of `item_creation`.
+
 **Locked titles.** While somebody has a title open in Alma's metadata editor, `load` tries its record again every ten
 minutes, for `lock_wait_minutes` of the profile or of the form. It is *deferred* then: it holds no worker and no slot.
 
@@ -60,13 +63,16 @@ with DAG(
 
     @task_group(group_id="chunk", prefix_group_id=False)
     def each_chunk(chunk):
-        """One slice of the records: their titles found and decided on, then written."""
+        """One slice of the records: their titles found and decided on, then written, then their holdings and items."""
         matched = ChunkStep(task_id="match", step="match", chunk=chunk, priority_weight=3, **ALMA)
         loaded = LoadBibs(task_id="load", chunk=chunk, priority_weight=4, **ALMA)
-        matched >> loaded
+        inventory = ChunkStep(
+            task_id="create_inventory", step="create_inventory", chunk=chunk, priority_weight=5, **ALMA
+        )
+        matched >> loaded >> inventory
 
-    reported = FinalStep(task_id="report", job=JOB, trigger_rule=TriggerRule.ALL_DONE, priority_weight=5)
-    filed = FinalStep(task_id="file_away", job=JOB, priority_weight=5)
+    reported = FinalStep(task_id="report", job=JOB, trigger_rule=TriggerRule.ALL_DONE, priority_weight=6)
+    filed = FinalStep(task_id="file_away", job=JOB, priority_weight=6)
     outcome = FinalStep(task_id="check_outcome", job=JOB, trigger_rule=TriggerRule.ALL_DONE)
 
     chunks >> checked >> each_chunk.expand(chunk=chunks.output) >> reported >> filed >> outcome

@@ -29,7 +29,7 @@ from alma_etl.bibs.rows import COLUMNS, BibOutcome
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.chunk_holdings import resolve_holdings
-from alma_etl.inventory.codes import alma_of, check_codes, read_check
+from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check, read_check
 from alma_etl.inventory.item_fields import coded_values
 from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
@@ -335,6 +335,8 @@ class _Changes(ReportExtras):
         self._plan = plan
         self._changed = 0
         self._without_sru = 0
+        self._of_codes = (find_check(run) or CodeCheck()).remarks if plan else ()
+        self.remarks = self._of_codes
 
     def note(self, end: End) -> None:
         self._changed += end.get("title_outcome", end["outcome"]) in _CHANGING
@@ -342,6 +344,7 @@ class _Changes(ReportExtras):
             self._without_sru += 1
             words = counted(self._without_sru, "record")
             self.remarks = (
+                *self._of_codes,
                 f"SRU gave no answer for {words}: Alma's API was asked, at a call or two a number",
             )
 

@@ -296,5 +296,13 @@ def test_what_could_not_be_loaded_is_a_file_to_correct_and_drop_again(imports):
     assert imports.bucket.get(run.keys["rejects"]) == to_iso2709(bad) + to_iso2709(brief(901))
 
 
+def test_holding_and_item_come_with_the_record(imports):
+    imports.profiles(
+        'profiles:\n  new-books:\n    inventory: {field: "949", subfields: {barcode: b, library: d, location: e}}\n'
+    )
+    run = imports.load(new(901, "949 __ $b A1 $d MAIN $e stacks"), profile="new-books")
+    assert (run.outcomes, run.rows[0]["message"]) == (["created"], "1 item created")
+
+
 def test_a_file_of_one_record_is_enough(imports):
     assert imports.load(new(901)).outcomes == ["created"]

@@ -116,3 +116,14 @@ def test_a_store_without_its_table_is_said_in_a_sentence(tmp_path):
     with pytest.raises(StoreUnavailable, match=r"python -m alma_etl\.store upgrade"):
         memory.find(["a"])
     memory.close()
+
+
+def test_what_is_due_is_kept_until_all_of_it_is_there(memory, store):
+    memory.note_due(["991", "992"])
+    memory.note_due(["991"])
+    other = SqlLoadedBibs(store, "another alma")
+    assert [memory.is_due("991"), other.is_due("991"), memory.is_due("993")] == [True, False, False]
+    memory.settle_due({"991", "993"})
+    other.settle_due(["992"])
+    assert [memory.is_due("991"), memory.is_due("992")] == [False, True]
+    other.close()
