@@ -24,8 +24,8 @@ class Staging:
     def add(
         self, line: int, row: Row, *, group: str, unique: Collection[str], links: Sequence[str] = ()
     ) -> Row | None:
-        """Keep a row, unless one that has one of its `unique` values was there before: then that one is returned. Groups
-        of rows that share one of their `links` stay together as well."""
+        """Keep a row, unless one that has one of its `unique` values was there before: then that one is returned.
+        Groups of rows that share one of their `links` stay together as well."""
         for value in unique:
             found = self._connection.execute("SELECT line FROM once WHERE value = ?", (value,)).fetchone()
             if found is not None:
