@@ -51,6 +51,8 @@ def test_a_mixed_file_is_tried_loaded_and_loaded_again(alma, load, jobs):
     assert what_alma_lacks(alma, cases, done.rows()) == []
     taken = ("created", "merged", "unchanged")
     assert done.rejects() == b"".join(case.body for case in cases if case.outcome not in taken)
+    assert "and docs/imports.md" in done.page()
+    assert "The records to correct and drop again" in done.page()
     assert done.keys(f"{AREA}/incoming/") == []
     (locked,) = [row for row in done.rows() if row["outcome"] == "not_added_locked"]
     assert "locked" in locked["message"]

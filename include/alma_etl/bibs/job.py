@@ -58,6 +58,7 @@ class BibImport(FileJob[BibProfile]):
 
     unit = "record"
     things = "bibliographic records"
+    guide = "docs/imports.md"
     takes = "MARC 21 in ISO 2709 (.mrc), or MARCXML."
     title = "Records"
     outcomes = BibOutcome

@@ -29,6 +29,7 @@ class ItemUpdates(FileJob[ItemUpdateProfile]):
     """Changes the items that a file names, in Alma or in Aleph, as the profile of its folder says."""
 
     things = "item updates"
+    guide = "docs/item-updates.md"
     takes = (
         "CSV, TSV or Excel (.xlsx) with a header that has item_pid or barcode (for Aleph doc_number and item_sequence) "
         "and a column for each field to change; or XML with update-item."

@@ -43,11 +43,11 @@ from alma_etl.store.bucket import Bucket, ObjectInfo
 log = logging.getLogger(__name__)
 
 PARAMS = ("key", "profile", "dry_run", "version")
-_TITLES = {
-    "csv": "All rows as CSV",
-    "xlsx": "All rows as an Excel workbook",
+_TITLES = {  # {}: what one of the job's records is called
+    "csv": "All {}s as CSV",
+    "xlsx": "All {}s as an Excel workbook",
     "html": "This page",
-    "rejects": "Rows to correct and drop again",
+    "rejects": "The {}s to correct and drop again",
 }
 _ROLES = {"csv": "table", "xlsx": "workbook", "html": "report"}  # of artefacts in the ledger
 _SHOWN = 500  # rows on the page; the tables have all
@@ -157,6 +157,7 @@ class FileJob(RowEnds[ProfileT], ABC):
     """
 
     things: ClassVar[str]  # what a file is a list of
+    guide: ClassVar[str] = "docs/files.md"  # the page that says why its records are refused
     takes: ClassVar[str] = ""  # the forms of a file, for people who upload one
     title: ClassVar[str]  # of the report's sheet
     workbook_columns: ClassVar[tuple[str, ...]] = ()  # of the workbook, where it has others
@@ -334,7 +335,7 @@ class FileJob(RowEnds[ProfileT], ABC):
         problems = problems_of(summary, context.task_states, self.outcomes, self.unit)
         if problems or summary is None:
             raise NotAcceptable(" ".join(problems))
-        sentence = verdict_of(summary, self.outcomes, self.unit)
+        sentence = verdict_of(summary, self.outcomes, self.unit, self.guide)
         log.info("%s", sentence)
         return sentence
 
@@ -497,12 +498,13 @@ class FileJob(RowEnds[ProfileT], ABC):
             job=self,
             summary=summary,
             file=printable(summary.key),
-            sentences=problems or [verdict_of(summary, self.outcomes, self.unit)],
+            sentences=problems or [verdict_of(summary, self.outcomes, self.unit, self.guide)],
             verdict_class="bad" if problems else ("dry-run" if summary.dry_run else ""),
             meaning={outcome.value: outcome.meaning for outcome in self.outcomes},
             rows=shown,
             hidden=findings.to_look_at - len(shown),
-            titles=_TITLES | {kind: file.title for kind, file in files.items()},
+            titles={kind: title.format(self.unit) for kind, title in _TITLES.items()}
+            | {kind: file.title for kind, file in files.items()},
             **extras.page_values(),
         )
         for key in (summary.keys["html"], context.folder.key(PAGE)):

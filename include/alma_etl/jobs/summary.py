@@ -50,12 +50,12 @@ def problems_of(
     return list(_problems(summary, task_states, outcomes, unit))
 
 
-def verdict_of(summary: FileSummary, outcomes: type[RowOutcome], unit: str) -> str:
-    """Return the sentence about a run that is acceptable."""
+def verdict_of(summary: FileSummary, outcomes: type[RowOutcome], unit: str, guide: str) -> str:
+    """Return the sentence about a run that is acceptable. ``guide``: the page that says why rows are refused."""
     loaded = summary.loaded(outcomes)
     rejected = sum(summary.counts.values()) - loaded
     done = "would be loaded (dry run)" if summary.dry_run else "loaded"
-    see = f", {rejected:,} rejected, see {summary.keys.get('rejects', 'the report')} and docs/files.md"
+    see = f", {rejected:,} rejected, see {summary.keys.get('rejects', 'the report')} and {guide}"
     return f"{loaded:,} of {counted(summary.rows, unit)} {done}{see if rejected else ''}."
 
 

@@ -13,6 +13,7 @@ from alma_etl.jobs.links import filled
 from alma_etl.store.ledger_models import record_table, run_table
 from alma_etl.views.deliveries import JOB as DELIVERIES
 from alma_etl.views.deliveries import by_reason
+from alma_etl.views.file_jobs import FILE_JOBS
 from alma_etl.views.listing import Choice, Column, Filter, Listing, contains, equals
 from alma_etl.views.words import ToDo, Tone
 
@@ -64,6 +65,12 @@ def records_of(run: JobRun) -> Listing:
         if isinstance(symbols, Mapping) and symbols
         else []
     )
+    reported = next((job.columns for job in FILE_JOBS.values() if job.area.dag_id == run.job), None)
+
+    def has(name: str) -> bool:
+        """Whether records of the job have it: those of a job on files have the columns of its report."""
+        return reported is None or name in reported
+
     codes = (table.barcode, table.mms_id, table.holding_id, table.item_pid, table.reasons)
     return Listing(
         query=select(record_table).where(table.dag_id == run.dag_id, table.run_id == run.run_id),
@@ -71,12 +78,12 @@ def records_of(run: JobRun) -> Listing:
             Column("ord", "No.", table.ord, "number"),
             Column("outcome", "Outcome", table.outcome, "outcome"),
             Column("label", "Title", table.label),
-            Column("barcode", "Barcode", table.barcode, "code"),
+            Column("barcode", "Barcode", table.barcode, "code", shown=has("barcode")),
             Column("mms_id", "MMS id", table.mms_id, "code"),
-            Column("holding_id", "Holding", table.holding_id, "code"),
-            Column("item_pid", "Item", table.item_pid, "code"),
-            Column("symbol", "Symbol", table.symbol, "code"),
-            Column("line", "Line", func.coalesce(table.line, 0, type_=Integer), "number"),
+            Column("holding_id", "Holding", table.holding_id, "code", shown=has("holding_id")),
+            Column("item_pid", "Item", table.item_pid, "code", shown=has("item_pid")),
+            Column("symbol", "Symbol", table.symbol, "code", shown=has("symbol")),
+            Column("line", "Line", func.coalesce(table.line, 0, type_=Integer), "number", shown=has("line")),
             Column("reasons", "Reasons", table.reasons),
             Column("message", "Message"),
         ),

@@ -69,6 +69,14 @@ def test_a_run_and_its_records_page_by_page(server: TestClient, login: Any, ran:
     assert "120 rows" in back.text_content()
 
 
+def test_records_have_the_columns_that_their_job_reports(server: TestClient, login: Any, ran: Any) -> None:
+    ran("bib_import", counts={"created": 1}, records=[record(1)])
+    assert column(shown(server, login, "/alma/runs/bib_import/r1"), "MMS id") == ["99000001"]
+    for name in ("Barcode", "Holding", "Item", "Symbol", "Line"):
+        with pytest.raises(ValueError, match=name):
+            column(shown(server, login, "/alma/runs/bib_import/r1"), name)
+
+
 def test_records_are_sorted_and_filtered_in_the_database(server: TestClient, login: Any, ran: Any) -> None:
     records = [
         record(number, "conflict" if number % 3 else "created", label=f"T {9 - number}")
