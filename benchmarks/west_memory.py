@@ -16,7 +16,6 @@ The first chunks are converted from Alma's XML; to keep within minutes the other
 
 import json
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from alma_etl.west.naming import FOLDER, DeliveryName
 from alma_etl.west.outcomes import COLUMNS
 from alma_etl.west.run import InputCounts, RunFolder, WestPlan
 from alma_etl.west.settings import WestSettings
+from benchmarks.memory import peak_mib, restart_peak
 from local import folders, servers
 
 SIZES = (1_000, 10_000, 100_000)
@@ -110,7 +110,7 @@ def work(reach: list[str], way: str, size: int) -> dict[str, float]:
     """What the process does: convert the first chunks and assemble all, or hold all records in a list."""
     bucket = Bucket(servers.s3_client(*reach), BUCKET)
     folder = folder_of(bucket, size)
-    before = _restart_peak()
+    before = restart_peak()
     if way == "ours":
         for number in range(1, min(size // CHUNK, CONVERTED_CHUNKS) + 1):
             convert_to_marc21(folder, number)
@@ -126,28 +126,7 @@ def work(reach: list[str], way: str, size: int) -> dict[str, float]:
         records = len(found)
     if records != size:
         raise RuntimeError(f"{records} records of {size}")
-    return {"peak_mib": round(_peak_mib(), 1), "import_mib": round(before, 1)}
-
-
-def _restart_peak() -> float:
-    """Forget what the imports took at their peak, where the system can; MiB in use now."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return _peak_mib()
-    return _from_status("VmRSS") or _peak_mib()
-
-
-def _peak_mib() -> float:
-    return _from_status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _from_status(name: str) -> float | None:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), None)
+    return {"peak_mib": round(peak_mib(), 1), "import_mib": round(before, 1)}
 
 
 def folder_of(bucket: Bucket, size: int) -> RunFolder:
