@@ -24,6 +24,10 @@ sent is looked for before anything is repeated.
 **Items.** With `inventory` in its profile `create_inventory` makes the holdings and items that a field of each record
 asks for, such as 949 or 852, once its title is in Alma. It is an item load like those of `item_creation`.
 
+**Orders.** With `orders` in its profile the order data of each record is checked before anything of it is written, and
+`create_inventory` makes PO lines of them, once each, which make their holdings and items themselves. `.orders.csv`
+beside the report has every order. `docs/order-data.md` has the layouts.
+
 **Locked titles.** While somebody has a title open in Alma's metadata editor, `load` tries its record again every ten
 minutes, for `lock_wait_minutes` of the profile or of the form. It is *deferred* then: it holds no worker and no slot.
 

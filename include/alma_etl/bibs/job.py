@@ -1,12 +1,16 @@
 """Bibliographic imports as a job on dropped files: records become titles of Alma, or part of those they match."""
 
+import json
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
+
+from pymarc import Record
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.deciding import decide_alone
@@ -16,6 +20,14 @@ from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
 from alma_etl.bibs.matching import Number, numbers_of
+from alma_etl.bibs.orders.checking import check_orders
+from alma_etl.bibs.orders.checking import codes_of as order_codes_of
+from alma_etl.bibs.orders.order import references_of
+from alma_etl.bibs.orders.placing import COLUMNS as ORDER_COLUMNS
+from alma_etl.bibs.orders.placing import ORDERS, RecordOrders, order_faults, place_orders
+from alma_etl.bibs.orders.placing import by_record as orders_by_record
+from alma_etl.bibs.orders.profile import OrderProfile
+from alma_etl.bibs.orders.reading import orders_of
 from alma_etl.bibs.profiles import (
     GIVES,
     LONGEST_LOCK,
@@ -34,12 +46,14 @@ from alma_etl.inventory.item_fields import coded_values
 from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
 from alma_etl.inventory.loaded_items import SqlLoadedItems
+from alma_etl.inventory.loaded_orders import SqlLoadedOrders
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ends import ends_of_chunk
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.jobs.profiles import JobProfiles
+from alma_etl.jobs.report_tables import CsvWriter
 from alma_etl.marc.files import open_marc
 from alma_etl.marc.source_record import SourceRecord
 from alma_etl.marc.xml import record_from_xml, xml_from_record
@@ -47,6 +61,7 @@ from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
 
 _CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
+_ORDERS = ReportFile(".orders.csv", "What became of each order")
 LOCK_WAIT = "lock_wait_minutes"
 LOCK_LOOK = timedelta(minutes=10)  # between two tries of records whose titles are locked
 # What of the changes stands on the page: records, fields of a record, characters of a field. The file has all.
@@ -113,6 +128,7 @@ class BibImport(FileJob[BibProfile]):
         fault = (
             _take_items(row, items_of(source.record, profile.inventory, day)) if profile.inventory else None
         )
+        fault = fault or (_take_orders(row, source.record, profile.orders) if profile.orders else None)
         if fault is not None:
             return row, fault
         if number is not None:
@@ -131,12 +147,13 @@ class BibImport(FileJob[BibProfile]):
         return str(row["key"])
 
     def unique_of(self, row: Row) -> Collection[str]:
-        return _barcodes(row)
+        return _barcodes(row) | set(row.get("orders", ()))
 
     def duplicate(self, row: Row, first: Row) -> Refusal:
-        both = ", ".join(sorted(_barcodes(row) & _barcodes(first)))
+        both = ", ".join(sorted({*self.unique_of(row)} & {*self.unique_of(first)}))
         message = (
-            f"the barcode of an item of it stands in record {first['record']} of the file already: {both}"
+            f"a barcode or the reference of an order of it stands in record {first['record']} of the file already: "
+            f"{both}"
         )
         return Refusal(message, BibOutcome.DUPLICATE_IN_FILE)
 
@@ -145,6 +162,8 @@ class BibImport(FileJob[BibProfile]):
             yield from coded_values(
                 {"library": item["library"], "location": item["location"], **item["values"]}
             )
+        for kind, values in row.get("order_codes", ()):
+            yield kind, tuple(values)
 
     # --- the steps
 
@@ -152,10 +171,10 @@ class BibImport(FileJob[BibProfile]):
         """See that the profile can be kept to, before anything is looked up; return counts of codes that are wrong."""
         profile = context.folder.plan().profile
         missing = [method for method in profile.match if method in NEEDS_SRU]
-        if profile.orders is not None:
+        if profile.orders is not None and (profile.zone == "nz" or profile.inventory is not None):
             raise InputProblem(
-                "The profile has `orders`, which this version reads and does not place yet: take them out in "
-                f"{SETTINGS.key}"
+                "The profile has `orders`: PO lines belong to an institution, so that its zone has to be iz, and make "
+                f"holdings and items themselves, so that it cannot have `inventory`: see {SETTINGS.key}"
             )
         with context.open_client("alma") as alma, context.open_client("sru") as sru:
             if missing and sru is None:
@@ -164,6 +183,8 @@ class BibImport(FileJob[BibProfile]):
                     f"of the Alma connection, or leave it out of `match` in {SETTINGS.key}"
                 )
             counts = check_codes(alma, context.folder, titles=False)
+            if profile.orders is not None:
+                counts |= check_orders(alma, context.folder, profile.orders)
             target = alma_of(alma, context.folder)
         # Another institution has none of the titles: each record would be made once more.
         if sru is not None and not target.endswith(f" {sru.institution}"):
@@ -183,7 +204,7 @@ class BibImport(FileJob[BibProfile]):
         ):
             target = alma_of(alma, run)
             made = self.made_rows(run, number, target)
-            faults = _code_faults(run, number)
+            faults = self._faults(context, alma, number, titles={})
             rows = [
                 row
                 for row in run.rows(number)
@@ -211,8 +232,18 @@ class BibImport(FileJob[BibProfile]):
             locked = self._locked(run, number, target)
             rows = [row for row in run.rows(number) if self.row_key(row) in locked]
             match_records(alma, run, number, rows, memory=memory, alma=target, again=locked, sru=sru)
+            faults = self._faults(context, alma, number, titles=_titles(run, number))
             return load_records(
-                self, alma, run, number, memory=memory, locks=locks, alma=target, sru=sru, only=locked
+                self,
+                alma,
+                run,
+                number,
+                memory=memory,
+                locks=locks,
+                alma=target,
+                sru=sru,
+                only=locked,
+                faults=faults,
             )
 
     def wait_for_locks(self, context: JobContext, number: int, waited: timedelta) -> timedelta | None:
@@ -240,7 +271,7 @@ class BibImport(FileJob[BibProfile]):
             open_locks(context.store_url()) as locks,
         ):
             target = alma_of(alma, context.folder)
-            faults = _code_faults(context.folder, number)
+            faults = self._faults(context, alma, number, titles=_titles(context.folder, number))
             return load_records(
                 self,
                 alma,
@@ -253,12 +284,42 @@ class BibImport(FileJob[BibProfile]):
                 faults=faults,
             )
 
-    def create_inventory(self, context: JobContext, number: int) -> dict[str, int]:
-        """Find or make the holdings, and create the items, of the records of a chunk whose titles are in Alma; return
-        counts of items by outcome."""
+    def _faults(
+        self, context: JobContext, alma: AlmaClient, number: int, *, titles: Mapping[int, str]
+    ) -> dict[int, Refusal]:
+        """The records of a chunk of which nothing is to be written, since an item or an order of theirs cannot be made.
+        ``titles``: those whose PO lines are looked through for the references of orders, by line of the record."""
         run = context.folder
-        if run.plan().profile.inventory is None:
-            return {}
+        found = _code_faults(run, number)
+        if run.plan().profile.orders is not None:
+            with _orders_memory(alma, context) as memory:
+                found = {**order_faults(alma, run, number, memory, titles), **found}
+        return found
+
+    def create_inventory(self, context: JobContext, number: int) -> dict[str, int]:
+        """Make what the records of a chunk ask for whose titles are in Alma: holdings and items, and PO lines; return
+        counts of items and orders by outcome."""
+        profile = context.folder.plan().profile
+        counts: Counter[str] = Counter()
+        if profile.inventory is not None:
+            counts.update(self._create_items(context, number))
+        if profile.orders is not None:
+            counts.update(self._place_orders(context, number))
+        return dict(counts)
+
+    def _place_orders(self, context: JobContext, number: int) -> dict[str, int]:
+        with context.open_client("alma") as alma, _orders_memory(alma, context) as memory:
+            target = alma_of(alma, context.folder)
+            orders = self.orders_of(context.folder, target)
+            return place_orders(alma, orders, number, memory=memory, alma=target)
+
+    def orders_of(self, run: FileRun, target: str | None = None) -> RecordOrders:
+        """Return the run with the orders of its records for rows."""
+        ends = lambda number: self.ends_of(run, number, target).rows()  # noqa: E731
+        return RecordOrders(run, self.row_key, ends, HAVE_ITEMS)
+
+    def _create_items(self, context: JobContext, number: int) -> dict[str, int]:
+        run = context.folder
         with (
             context.open_client("alma") as alma,
             _memory(alma, context) as bibs,
@@ -284,10 +345,16 @@ class BibImport(FileJob[BibProfile]):
     def completed(
         self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
     ) -> Iterator[End]:
-        rules = run.plan().profile.inventory
-        if rules is None:
-            yield from ends
-            return
+        profile = run.plan().profile
+        if profile.inventory is not None:
+            ends = self._with_items(run, number, ends, unfinished)
+        if profile.orders is not None:
+            ends = self._with_orders(run, number, ends, unfinished)
+        yield from ends
+
+    def _with_items(
+        self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
+    ) -> Iterator[End]:
         items = self._items(run)
         found = by_record(items.rows(number), ends_of_chunk(ITEMS, items, number, unfinished))
         for end in ends:
@@ -296,16 +363,29 @@ class BibImport(FileJob[BibProfile]):
                 yield end
                 continue
             here = found.get(end["line"], Inventoried())
-            message = "; ".join(filter(None, (end["message"], here.message(title, rules.tag))))
-            yield {
-                **end,
-                "outcome": here.outcome(title).value,
-                "message": message,
-                "title_outcome": title.value,
-            }
+            tag = run.plan().profile.inventory.tag
+            message = "; ".join(filter(None, (end["message"], here.message(title, tag))))
+            outcome = here.outcome(title).value
+            yield {**end, "outcome": outcome, "message": message, "title_outcome": title.value}
+
+    def _with_orders(
+        self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
+    ) -> Iterator[End]:
+        orders = self.orders_of(run)
+        found = orders_by_record(orders.rows(number), ends_of_chunk(ORDERS, orders, number, unfinished))
+        for end in ends:
+            here, outcome = found.get(end["line"]), BibOutcome(end["outcome"])
+            if here is None:
+                yield end
+                continue
+            title = BibOutcome(end.get("title_outcome", outcome))
+            message = "; ".join(filter(None, (end["message"], here.message(title))))
+            if outcome in HAVE_ITEMS:
+                outcome = here.outcome(outcome)
+            yield {**end, "outcome": outcome.value, "message": message, "title_outcome": title.value}
 
     def made_under(self, plan: FilePlan[BibProfile]) -> Mapping[str, object]:
-        return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes", "inventory"})
+        return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes", "inventory", "orders"})
 
     # --- settings and report
 
@@ -323,6 +403,10 @@ class BibImport(FileJob[BibProfile]):
     def profiles(self, bucket: Bucket, *, sandbox: bool) -> BibProfiles:
         return read_profiles(bucket)
 
+    def report_files(self, plan: FilePlan[BibProfile] | None) -> Mapping[str, ReportFile]:
+        with_orders = plan is not None and plan.profile.orders is not None
+        return {**self.files, "orders": _ORDERS} if with_orders else self.files
+
     def extras(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> ReportExtras:
         return _Changes(self, run, plan)
 
@@ -338,8 +422,13 @@ class _Changes(ReportExtras):
         self._without_sru = 0
         self._of_codes = (find_check(run) or CodeCheck()).remarks if plan else ()
         self.remarks = self._of_codes
+        self._with_orders = plan is not None and plan.profile.orders is not None
+        self._unplaced = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the report
 
     def note(self, end: End) -> None:
+        if self._with_orders and end.get("title_outcome", end["outcome"]) not in HAVE_ITEMS:
+            kept = {column: end.get(column, "") for column in ORDER_COLUMNS}
+            self._unplaced.write(f"{json.dumps(kept)}\n".encode())
         self._changed += end.get("title_outcome", end["outcome"]) in _CHANGING
         if NO_SRU in end["reasons"].split(";"):
             self._without_sru += 1
@@ -350,6 +439,30 @@ class _Changes(ReportExtras):
             )
 
     def write(self, kind: str, stream: IO[bytes]) -> None:
+        if kind == "orders":
+            self._write_orders(stream)
+        else:
+            self._write_changes(stream)
+
+    def _write_orders(self, stream: IO[bytes]) -> None:
+        """An order a row; before them the records of which none was placed, with what they ended as."""
+        table = CsvWriter(stream, ORDER_COLUMNS)
+        for end in chain(self._not_ordered(), self._orders()):
+            table.add([str(end[column]) for column in ORDER_COLUMNS])
+
+    def _not_ordered(self) -> Iterator[End]:
+        self._unplaced.seek(0)
+        yield from map(json.loads, self._unplaced)
+
+    def _orders(self) -> Iterator[End]:
+        """The ends of the orders whose titles are in Alma."""
+        if self._plan is None or self._plan.profile.orders is None:
+            return
+        orders = self._job.orders_of(self._run)
+        for number in range(1, self._plan.chunks + 1):
+            yield from ends_of_chunk(ORDERS, orders, number, {})
+
+    def _write_changes(self, stream: IO[bytes]) -> None:
         """A record a paragraph: what goes after `-`, what comes after `+`."""
         for end, found in self._found():
             head = f"record {end['record']}, {end['key']}, {end['mms_id']}: {end['outcome']}"
@@ -365,7 +478,10 @@ class _Changes(ReportExtras):
             }
             for end, found in islice(self._found(), _RECORDS)
         ]
-        return {"previews": previews, "changed": self._changed}
+        orders = (
+            list(islice(chain(self._not_ordered(), self._orders()), _RECORDS)) if self._with_orders else []
+        )
+        return {"previews": previews, "changed": self._changed, "orders": orders}
 
     def _found(self) -> Iterator[tuple[End, list[FieldChange]]]:
         """The ends of records that change a title, each with its changes; no more than a chunk is held."""
@@ -411,13 +527,37 @@ def _barcodes(row: Row) -> set[str]:
     return {item["barcode"] for item in row.get("items", ()) if item["barcode"]}
 
 
-def _code_faults(run: FileRun, number: int) -> dict[int, str]:
+def _take_orders(row: dict[str, Any], record: Record, profile: OrderProfile) -> Refusal | None:
+    """Give a row the references and codes of its orders; return why it is not to be loaded, with none of them."""
+    orders = orders_of(record, profile)
+    problems = dict.fromkeys(problem for order in orders for problem in order.problems)
+    if problems:
+        return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
+    barcodes = [f"barcode {copy.barcode}" for order in orders for copy in order.copies if copy.barcode]
+    row["orders"] = [*map(str, references_of(orders)), *barcodes]
+    row["order_codes"] = [list(each) for each in dict.fromkeys(order_codes_of(orders))]
+    reasons = [row["reasons"], *(remark.code for order in orders for remark in order.remarks)]
+    row["reasons"] = ";".join(dict.fromkeys(filter(None, reasons)))
+    return None
+
+
+def _titles(run: FileRun, number: int) -> dict[int, str]:
+    """The titles that the records of a chunk are to be part of, by line."""
+    found = {each["line"]: read_match(each).mms_id for each in matches_of(run, number).rows().values()}
+    return {line: mms_id for line, mms_id in found.items() if mms_id}
+
+
+def _code_faults(run: FileRun, number: int) -> dict[int, Refusal]:
     """The records of a chunk whose items name a code that Alma does not know, each with what is wrong."""
     check = read_check(run)
     faults = (
         (row["line"], [check.fault_of(item) for item in row.get("items", ())]) for row in run.rows(number)
     )
-    return {line: "; ".join(dict.fromkeys(filter(None, found))) for line, found in faults if any(found)}
+    return {
+        line: Refusal("; ".join(dict.fromkeys(filter(None, found))), BibOutcome.INVALID_RECORD)
+        for line, found in faults
+        if any(found)
+    }
 
 
 def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:
@@ -429,6 +569,16 @@ def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:
 def _memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedBibs]:
     """What earlier imports into this Alma made."""
     memory = SqlLoadedBibs(context.store_url(), alma_of(alma, context.folder))
+    try:
+        yield memory
+    finally:
+        memory.close()
+
+
+@contextmanager
+def _orders_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedOrders]:
+    """The orders that imports placed in this Alma."""
+    memory = SqlLoadedOrders(context.store_url(), alma_of(alma, context.folder))
     try:
         yield memory
     finally:

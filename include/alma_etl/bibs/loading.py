@@ -41,7 +41,7 @@ from alma_etl.bibs.twins import STRONG, firsts
 from alma_etl.bibs.versions import version_of
 from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs, SavedTitle
 from alma_etl.jobs.ends import Sent
-from alma_etl.jobs.file_job import FileJob
+from alma_etl.jobs.file_job import FileJob, Refusal
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import End, Row
@@ -84,7 +84,7 @@ def load_records(
     alma: str,
     sru: SruClient | None = None,
     only: Collection[Hashable] | None = None,
-    faults: Mapping[int, str] = MappingProxyType({}),
+    faults: Mapping[int, Refusal] = MappingProxyType({}),
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
     those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
@@ -112,7 +112,7 @@ class BibWriter(RowWriter):
         locks: Locks,
         alma: str,
         sru: SruClient | None = None,
-        faults: Mapping[int, str] = MappingProxyType({}),
+        faults: Mapping[int, Refusal] = MappingProxyType({}),
     ) -> None:
         self._job = job
         self._faults = faults
@@ -142,9 +142,8 @@ class BibWriter(RowWriter):
 
     def known_end(self, row: Row) -> End | None:
         if row["line"] in self._faults:
-            return self._noted(
-                row, self._end(row, BibOutcome.INVALID_RECORD, message=self._faults[row["line"]])
-            )
+            fault = self._faults[row["line"]]
+            return self._noted(row, self._end(row, BibOutcome(fault.outcome), message=fault.message))
         if self._is_twin(row):
             return None  # it depends on what the first one comes to
         match = self._match_of(row)

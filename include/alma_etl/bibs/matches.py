@@ -40,6 +40,7 @@ _OCLC, _HAD = "oclc:", "was:"  # beginnings of names in the memory
 # What of a profile the matches do not depend on.
 _LATER = {
     "dry_run", "lock_wait_minutes", "normalization", "validates", "override_warning", "suppress", "sync_with_oclc",
+    "inventory", "orders",
 }  # fmt: skip
 
 

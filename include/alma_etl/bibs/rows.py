@@ -53,7 +53,7 @@ class BibOutcome(RowOutcome):
     LINKED_NZ = "linked_nz", "the title is the network zone's: edit it there", REFUSED
     CONFLICT = (
         "conflict",
-        "somebody changed the title between reading and writing; nothing was written",
+        "somebody changed the title between reading and writing, or its order was placed before; nothing was written",
         REFUSED,
     )
     NOT_APPLIED = (

@@ -80,7 +80,9 @@ VENDORS: dict[str, Vendor] = {
     for vendor in (
         Vendor("VENDOR1", "First Vendor", ("USD", "EUR"), (Account("VENDOR1"),)),
         Vendor("VENDOR2", "Second Vendor", ("USD",), (Account("VENDOR2"), Account("V2-OLD", "INACTIVE"))),
-        Vendor("GOBI", "Books on Approval", ("USD",), (Account("GOBI-1"), Account("GOBI-2"))),
+        Vendor(
+            "GOBI", "Books on Approval", ("USD",), (Account("GOBI-1"), Account("GOBI-2"), Account("137000"))
+        ),
         Vendor("UKBOOKS", "British Books", ("GBP",), (Account("UK-1"),)),
         Vendor("GONE", "A vendor of the past", ("USD",), (Account("GONE-1"),), status="INACTIVE"),
     )

@@ -304,5 +304,17 @@ def test_holding_and_item_come_with_the_record(imports):
     assert (run.outcomes, run.rows[0]["message"]) == (["created"], "1 item created")
 
 
+def test_an_order_in_a_record_becomes_a_po_line(imports):
+    orders = (
+        "{layout: 980_981, po_line_type: PRINTED_BOOK_OT, owner: MAIN, vendor: GOBI, vendor_account: GOBI-1}"
+    )
+    imports.profiles(f"profiles:\n  gobi:\n    orders: {orders}\n")
+    order = ("049 __ $a MAIN/stacks", "980 __ $b 27.95 $f 90000000001 $g 1", "981 __ $b HIST")
+    run = imports.load(new(901, *order), profile="gobi")
+    assert run.outcomes == ["created"], run.rows
+    [line] = imports.client.po_lines.find(q=f"mms_id~{run.rows[0]['mms_id']}")
+    assert run.rows[0]["message"] == f"PO line {line.number} 27.95 USD"
+
+
 def test_a_file_of_one_record_is_enough(imports):
     assert imports.load(new(901)).outcomes == ["created"]

@@ -22,7 +22,7 @@ from alma_etl.marc.source_record import Remark, title_of
 
 NO_REFERENCE, ZERO_PRICE, ORDER_DATE = "NO_REFERENCE", "ZERO_PRICE", "ORDER_DATE"  # codes of remarks
 MADE = "MADE-"  # begins a reference that no vendor gave
-FREE = frozenset(("GIFT", "LEGAL_DEPOSIT"))  # acquisition methods by which nothing is paid
+FREE = frozenset(("GIFT", "DEPOSITORY", "LEGAL_DEPOSIT"))  # acquisition methods by which nothing is paid
 MOST_COPIES = 999
 _LONGEST_CODE, _LONGEST_TEXT = 100, 2_000
 _TEXTS: frozenset[OrderPart] = frozenset(("note", "vendor_note", "receiving_note", "description"))

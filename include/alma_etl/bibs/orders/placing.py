@@ -1,0 +1,429 @@
+"""The orders of imported records become PO lines, once their titles are in Alma.
+
+An order is placed once: it is reserved in the state store before it is sent, by one sender, and what may have been sent
+is looked for among the PO lines of its title, never sent again before these must show it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+
+from alma_etl.alma.acq_writes import create_po_line, find_order, lines_of_title, not_taken, order_key
+from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.po_lines import PoLine
+from alma_etl.bibs.orders.checking import OrderCheck, read_order_check
+from alma_etl.bibs.orders.order import Order
+from alma_etl.bibs.orders.profile import OrderProfile
+from alma_etl.bibs.orders.reading import orders_of
+from alma_etl.bibs.rows import BibOutcome
+from alma_etl.inventory.codes import CodeCheck, read_check
+from alma_etl.inventory.loaded_orders import KnownOrder, LoadedOrders, OrderReference
+from alma_etl.jobs.ends import Sent
+from alma_etl.jobs.file_job import Refusal
+from alma_etl.jobs.file_run import FilePlan, FileRun
+from alma_etl.jobs.loading import RowWriter, write_rows
+from alma_etl.jobs.outcomes import DONE, MADE, OPEN, REFUSED, End, Row, RowOutcome
+from alma_etl.jobs.row_ends import RowEnds
+from alma_etl.marc.xml import record_from_xml
+from alma_etl.remote.answers import Found, Unknown, rows_of
+from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.safe_write import WriteOutcome
+
+log = logging.getLogger(__name__)
+
+LISTED_AFTER = timedelta(hours=1)  # a PO line of before is in the lists by now, whatever they lag
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+class OrderOutcome(RowOutcome):
+    """The outcomes of orders."""
+
+    ORDERED = "ordered", "the PO line is in Alma", MADE
+    WOULD_ORDER = "would_order", "the PO line would be created; this was a dry run", DONE
+    CONFLICT = "conflict", "its reference was ordered before; nothing was ordered", REFUSED
+    INVALID_ORDER = "invalid_order", "the order cannot be used, or Alma does not take it", REFUSED
+    UNCONFIRMED = "unconfirmed", "it was sent and no answer came: look in Alma whether it is there", OPEN
+    FAILED = "failed", "Alma could not be asked, or did not answer as it should", OPEN
+
+
+COLUMNS = (
+    "record", "key", "title", "mms_id", "vendor", "reference", "quantity", "total", "currency", "funds", "outcome",
+    "po_line", "message",
+)  # fmt: skip
+
+
+class OrderEnds(RowEnds[Any]):
+    """How the orders of records end."""
+
+    unit = "order"
+    outcomes = OrderOutcome
+    columns = (*COLUMNS, "line")
+    identity = ("line", "reference", "mms_id")
+
+    def made_under(self, plan: FilePlan[Any]) -> Mapping[str, object]:
+        return {"dry_run": plan.dry_run, "orders": plan.profile.orders.model_dump(mode="json")}
+
+
+ORDERS = OrderEnds()
+
+
+@dataclass(frozen=True)
+class OrderChecks:
+    """What Alma said before anything was written, applied to the orders of each record."""
+
+    profile: OrderProfile
+    orders: OrderCheck
+    codes: CodeCheck
+
+    @classmethod
+    def of(cls, run: FileRun) -> OrderChecks:
+        """The checks of a run. Raises NoSuchObject when they were not made."""
+        return cls(run.plan().profile.orders, read_order_check(run), read_check(run))
+
+    def orders_of(self, row: Row) -> tuple[Order, ...]:
+        """The orders of a record; none of one that was refused before."""
+        if row.get("refused") or "marc" not in row:
+            return ()
+        found = orders_of(record_from_xml(row["marc"].encode()), self.profile)
+        return tuple(self.orders.applied(order, self.codes) for order in found)
+
+
+# --- before the titles are written
+
+
+def order_faults(
+    client: AlmaClient, run: FileRun, number: int, memory: LoadedOrders, titles: Mapping[int, str]
+) -> dict[int, Refusal]:
+    """Return the records of a chunk whose orders cannot be placed, by line. ``titles``: the title that each is
+    to be part of, whose PO lines are looked through for the references; one call each."""
+    checks = OrderChecks.of(run)
+    orders = {row["line"]: checks.orders_of(row) for row in run.rows(number)}
+    known = memory.find({order.key for each in orders.values() for order in each if not order.problems})
+    found: dict[int, Refusal] = {}
+    to_look_up = []
+    for line, each in orders.items():
+        fault = _fault(run, checks, each, known)
+        if fault is not None:
+            found[line] = fault
+        elif each and titles.get(line):
+            to_look_up.append(line)
+    for line, fault in client.in_parallel(
+        lambda line: _fault_of_title(client, run, titles[line], orders[line], known), to_look_up
+    ):
+        if fault is not None:
+            found[line] = fault
+    return found
+
+
+def _fault(
+    run: FileRun, checks: OrderChecks, orders: Iterable[Order], known: Mapping[OrderReference, KnownOrder]
+) -> Refusal | None:
+    problems = list(dict.fromkeys(problem for order in orders for problem in order.problems))
+    if problems:
+        return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
+    for order in orders:
+        before = known.get(order.key)
+        if before is not None and _is_ours(before, run.run_id):
+            continue
+        if before is not None and before.po_line:
+            return Refusal(_placed_before(order.additional_reference, before), BibOutcome.CONFLICT)
+        line = checks.orders.vendors[order.vendor].lines.get(order.key.reference)
+        if line:
+            message = f"the reference {order.additional_reference} stands in PO line {line} of vendor {order.vendor}"
+            return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
+    return None
+
+
+def _fault_of_title(
+    client: AlmaClient,
+    run: FileRun,
+    mms_id: str,
+    orders: Iterable[Order],
+    known: Mapping[OrderReference, KnownOrder],
+) -> Refusal | None:
+    wanted = {
+        order.key for order in orders if order.key not in known or not _is_ours(known[order.key], run.run_id)
+    }
+    if not wanted:
+        return None
+    listed = lines_of_title(client, mms_id)
+    for line in rows_of(listed):
+        for reference in (line.additional_reference, line.vendor_reference):
+            if reference and OrderReference.of(line.vendor, reference) in wanted:
+                message = f"the reference {reference} stands in PO line {line.number} of title {mms_id}"
+                return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
+    if not isinstance(listed, Found):
+        error = listed.error if isinstance(listed, Unknown) else "the list was not whole"
+        return Refusal(f"the PO lines of title {mms_id} could not be read: {error}", BibOutcome.FAILED)
+    return None
+
+
+def _placed_before(reference: str, before: KnownOrder) -> str:
+    return (
+        f"the reference {reference} was ordered before, PO line {before.po_line} of title {before.mms_id}, on "
+        f"{before.sent_at:%Y-%m-%d}: nothing is ordered twice"
+    )
+
+
+def _is_ours(order: KnownOrder, run_id: str) -> bool:
+    return order.sender.startswith(f"{run_id} record ")
+
+
+# --- the orders of a chunk as rows
+
+
+class RecordOrders(FileRun):
+    """The run with the orders of its records for rows. ``ends`` gives those of the records of a chunk, by `row_key`.
+
+    `line` of an order is its ordinal among all those of its chunk, whatever became of their records.
+    """
+
+    def __init__(
+        self,
+        run: FileRun,
+        row_key: Callable[[Row], Hashable],
+        ends: Callable[[int], Mapping[Hashable, End]],
+        have_orders: Iterable[BibOutcome],
+    ) -> None:
+        super().__init__(run.bucket, run.run_id, "", FilePlan[Any])
+        self.prefix = run.prefix
+        self._run = run
+        self._row_key = row_key
+        self._ends = ends
+        self._have_orders = frozenset(have_orders)
+        self._rows: dict[int, list[Row]] = {}
+
+    def plan(self) -> FilePlan[Any]:
+        return self._run.plan()
+
+    def chunk_key(self, number: int, name: str) -> str:
+        return super().chunk_key(number, f"orders/{name}")
+
+    def problem(self, number: int | None = None) -> str | None:
+        return self._run.problem(number)
+
+    def rows(self, number: int) -> Iterator[Row]:
+        if number not in self._rows:
+            self._rows = {number: list(self._rows_of(number))}
+        yield from self._rows[number]
+
+    def _rows_of(self, number: int) -> Iterator[Row]:
+        ends, line = self._ends(number), 0
+        if not any(end["outcome"] in self._have_orders for end in ends.values()):
+            return  # a run that stopped has no checks yet
+        checks = OrderChecks.of(self._run)
+        for row in self._run.rows(number):
+            end = ends.get(self._row_key(row))
+            for ordinal, order in enumerate(checks.orders_of(row), 1):
+                line += 1
+                if end is not None and end["outcome"] in self._have_orders:
+                    yield _row(line, row, end["mms_id"], ordinal, order)
+
+
+def _row(line: int, record: Row, mms_id: str, ordinal: int, order: Order) -> Row:
+    row = {
+        "line": line,
+        "record": record["line"],
+        "key": record["key"],
+        "title": record["title"],
+        "mms_id": mms_id,
+        "sender": f"record {record['line']} order {ordinal}",
+        "vendor": order.vendor,
+        "reference": order.additional_reference,
+        "quantity": order.quantity,
+        "remarks": [remark.text for remark in order.remarks],
+    }
+    if order.problems:  # by settings that came after its title was written
+        return {**row, "refused": "; ".join(order.problems), "refused_as": OrderOutcome.INVALID_ORDER.value}
+    return {
+        **row,
+        "total": f"{order.total:f}",
+        "currency": order.price.currency if order.price else "",
+        "funds": "; ".join(f"{fund.code} {fund.amount:f}" for fund in order.funds),
+        "body": order.body(mms_id),
+    }
+
+
+def place_orders(
+    client: AlmaClient, orders: RecordOrders, number: int, *, memory: LoadedOrders, alma: str
+) -> dict[str, int]:
+    """Place the orders of a chunk; return counts by outcome. One request each; what was ordered before is not."""
+    writer = OrderWriter(client, orders, memory)
+    counts = Counter(end["outcome"] for end in write_rows(ORDERS, orders, number, writer, target=alma))
+    log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()) or "no orders")
+    return dict(counts)
+
+
+class OrderWriter(RowWriter):
+    """Places the orders of a chunk."""
+
+    def __init__(self, client: AlmaClient, run: FileRun, memory: LoadedOrders) -> None:
+        self._client = client
+        self._run_id = run.run_id
+        self._memory = memory
+        self._review = run.plan().profile.orders.manual_review
+
+    def turn_of(self, row: Row) -> Hashable:
+        return _reference(row)
+
+    def name_of(self, row: Row) -> str:
+        return f"Record {row['record']}, order {row['reference']}"
+
+    def today(self) -> date:
+        return self._client.today()
+
+    def in_parallel(self, function: Callable[[X], Y], rows: Iterable[X]) -> Iterator[tuple[X, Y]]:
+        return self._client.in_parallel(function, rows)
+
+    def look_for(self, row: Row, sent: Sent) -> End | None:
+        known = self._memory.find([_reference(row)]).get(_reference(row))
+        if known is None or row.get("refused"):
+            return None
+        return self._as_known(row, known)
+
+    def send(self, row: Row, before: Sent | None) -> End:
+        key, instead_of = _reference(row), ""
+        while True:
+            known = self._memory.reserve(key, self._pending(row), instead_of=instead_of)
+            if known is None:
+                return self._send(row)
+            end = self._as_known(row, known)
+            if end is not None:
+                return end
+            if instead_of == known.sender:  # another one was quicker to take it over
+                return ORDERS.end(row, OrderOutcome.UNCONFIRMED, f"{known.sender} is placing it")
+            instead_of = known.sender
+
+    def dry_run(self, row: Row) -> End:
+        known = self._memory.find([_reference(row)]).get(_reference(row))
+        if known is not None and known.po_line:
+            return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], known))
+        return ORDERS.end(row, OrderOutcome.WOULD_ORDER)
+
+    def _send(self, row: Row) -> End:
+        key = _reference(row)
+        try:
+            written = create_po_line(self._client, row["body"], manual_review=self._review)
+        except RemoteStop as stop:
+            if not stop.effect_unknown:
+                self._memory.forget([key], self._sender(row))
+            raise
+        if written.value is not None and written.done:
+            remark = "" if written.outcome is WriteOutcome.CREATED else "no answer came; a look confirmed it"
+            return self._ordered(row, written.value, remark)
+        if written.outcome is WriteOutcome.UNCONFIRMED:
+            message = (
+                f"it was sent and no answer came, nor do the PO lines of its title show it: {written.error}"
+            )
+            return ORDERS.end(row, OrderOutcome.UNCONFIRMED, message)
+        self._memory.forget([key], self._sender(row))
+        refused = written.outcome is WriteOutcome.REFUSED
+        outcome = OrderOutcome.INVALID_ORDER if refused else OrderOutcome.FAILED
+        return ORDERS.end(
+            row, outcome, f"Alma refused it: {written.error}" if refused else f"{written.error}"
+        )
+
+    def _as_known(self, row: Row, known: KnownOrder) -> End | None:
+        """The end of an order that was reserved before; None where it is known not to have been placed."""
+        ours = known.sender == self._sender(row)
+        if known.po_line and ours:
+            return ORDERS.end(row, OrderOutcome.ORDERED, po_line=known.po_line)
+        if known.po_line:
+            return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], known))
+        key = order_key({**row["body"], "resource_metadata": {"mms_id": {"value": known.mms_id}}})
+        match find_order(self._client, key):
+            case Found(line):
+                if ours:
+                    return self._ordered(row, line, "no answer came; a look confirmed it")
+                placed = KnownOrder(line.number, known.mms_id, known.sender, known.sent_at)
+                self._memory.note(_reference(row), placed)
+                return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], placed))
+            case Unknown(error):
+                message = (
+                    f"it may have been sent before, and the PO lines of its title could not be read: {error}"
+                )
+                return ORDERS.end(row, OrderOutcome.UNCONFIRMED, message)
+        if known.sent_at + LISTED_AFTER < self._now():
+            return None
+        message = (
+            f"it may have been sent at {known.sent_at:%Y-%m-%d %H:%M} UTC, and Alma does not show a PO line yet: drop "
+            "it again an hour later"
+        )
+        return ORDERS.end(row, OrderOutcome.UNCONFIRMED, message)
+
+    def _ordered(self, row: Row, line: PoLine, remark: str) -> End:
+        self._memory.note(
+            _reference(row), KnownOrder(line.number, row["mms_id"], self._sender(row), self._now())
+        )
+        missing = not_taken(line, row["body"])
+        parts = [
+            remark,
+            f"Alma left out {', '.join(missing)}: complete it there" if missing else "",
+            "it waits for a review" if line.in_review else "",
+        ]
+        return ORDERS.end(row, OrderOutcome.ORDERED, "; ".join(filter(None, parts)), po_line=line.number)
+
+    def _pending(self, row: Row) -> KnownOrder:
+        return KnownOrder("", row["mms_id"], self._sender(row), self._now())
+
+    def _sender(self, row: Row) -> str:
+        return f"{self._run_id} {row['sender']}"
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def _reference(row: Row) -> OrderReference:
+    return OrderReference.of(row["vendor"], row["reference"])
+
+
+# --- what they come to for their record
+
+
+@dataclass
+class Ordered:
+    """What became of the orders of one record."""
+
+    ends: list[End] = field(default_factory=list)
+
+    def outcome(self, title: BibOutcome) -> BibOutcome:
+        """How the record ends whose title ended so."""
+        words = {OrderOutcome(end["outcome"]) for end in self.ends}
+        if OrderOutcome.UNCONFIRMED in words:
+            return BibOutcome.UNCONFIRMED
+        if OrderOutcome.FAILED in words:
+            return BibOutcome.FAILED
+        if not all(word.weight.loaded for word in words):
+            return BibOutcome.NOT_APPLIED
+        if title is BibOutcome.UNCHANGED and OrderOutcome.ORDERED in words:
+            return BibOutcome.MERGED
+        if title is BibOutcome.UNCHANGED and OrderOutcome.WOULD_ORDER in words:
+            return BibOutcome.WOULD_MERGE
+        return title
+
+    def message(self, title: BibOutcome) -> str:
+        """What is said of them beside what is said of the title."""
+        said = [] if self.outcome(title) is title else [f"the title: {title.value}"]
+        for end in self.ends:
+            outcome = OrderOutcome(end["outcome"])
+            what = (
+                f"PO line {end['po_line']}" if end["po_line"] else f"order {end['reference']} {outcome.value}"
+            )
+            cost = f" {end['total']} {end['currency']}" if outcome.weight.loaded else ""
+            said.append(f"{what}{cost}{', ' if end['message'] else ''}{end['message']}")
+        return "; ".join(said)
+
+
+def by_record(rows: Iterable[Row], ends: Iterable[End]) -> dict[int, Ordered]:
+    """Return the ends of orders by the `line` of their record."""
+    records = {row["line"]: row["record"] for row in rows}
+    found: dict[int, Ordered] = {}
+    for end in ends:
+        found.setdefault(records[end["line"]], Ordered()).ends.append(end)
+    return found
