@@ -32,6 +32,7 @@ from alma_etl.bibs.profiles import (
     GIVES,
     LONGEST_LOCK,
     NEEDS_SRU,
+    OF_AN_INSTITUTION,
     SETTINGS,
     BibProfile,
     BibProfiles,
@@ -170,6 +171,10 @@ class BibImport(FileJob[BibProfile]):
     def check(self, context: JobContext) -> dict[str, int]:
         """See that the profile can be kept to, before anything is looked up; return counts of codes that are wrong."""
         profile = context.folder.plan().profile
+        if profile.zone == "nz" and (
+            profile.inventory or profile.orders
+        ):  # the one from `catalog`, the other its own
+            raise InputProblem(f"In {SETTINGS.key}, {OF_AN_INSTITUTION}")
         missing = [method for method in profile.match if method in NEEDS_SRU]
         if profile.orders is not None and (profile.zone == "nz" or profile.inventory is not None):
             raise InputProblem(
@@ -393,6 +398,10 @@ class BibImport(FileJob[BibProfile]):
         self, settings: JobProfiles[BibProfile], name: str | None, params: Mapping[str, Any]
     ) -> BibProfile:
         profile = super().profile(settings, name, params)
+        if profile.zone == "nz" and (
+            profile.inventory or profile.orders
+        ):  # the one from `catalog`, the other its own
+            raise InputProblem(f"In {SETTINGS.key}, {OF_AN_INSTITUTION}")
         minutes = params.get(LOCK_WAIT)
         if minutes is None or minutes == "":
             return profile

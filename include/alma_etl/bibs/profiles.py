@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -16,6 +16,10 @@ from alma_etl.jobs.settings_files import Code, SettingsFile
 from alma_etl.store.bucket import Bucket
 
 CATALOG = "catalog"
+OF_AN_INSTITUTION = (
+    "the network zone has no physical inventory and no PO lines: `inventory` and `orders` need `zone: iz`"
+)
+T = TypeVar("T")
 LONGEST_LOCK = 60  # minutes: Alma frees a title itself an hour after its cataloguer has left
 Method = Literal["oclc", "019", "mms_id", "isbn", "issn", "system"]
 WEAK: frozenset[Method] = frozenset(("isbn", "issn", "system"))
@@ -99,11 +103,11 @@ class BibProfile(JobProfile):
             )
         return value
 
-    @field_validator("orders")
+    @field_validator("inventory", "orders")
     @classmethod
-    def _of_an_institution(cls, value: OrderProfile | None, info: ValidationInfo) -> OrderProfile | None:
+    def _of_an_institution(cls, value: T, info: ValidationInfo) -> T:
         if value is not None and info.data.get("zone") == "nz":
-            raise ValueError("PO lines belong to an institution: orders need `zone: iz`")
+            raise ValueError(OF_AN_INSTITUTION)
         return value
 
     @property

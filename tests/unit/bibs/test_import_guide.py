@@ -15,6 +15,7 @@ from tests.unit.bibs.test_bib_imports import F008, brief, locks, new
 
 pytestmark = pytest.mark.heavy
 PAGE = ROOT / "docs" / "imports.md"
+PROFILE_RUNS = ROOT / "tests" / "e2e" / "test_import_profile_run.py"
 HEADING = "## The cataloguers' guide, step by step"
 LATER, STAFF = "to come", "staff"
 
@@ -56,14 +57,9 @@ def test_the_page_names_the_test_of_every_step_that_is_built():
         assert len(row) == 3, row
         assert tried or row[-1] in (LATER, STAFF), row
         named |= set(tried)
-    elsewhere = {name for name in named - there if name in TRIED_ELSEWHERE}
-    for name in elsewhere:
-        assert f"def {name}(" in (ROOT / TRIED_ELSEWHERE[name]).read_text()
-    assert named - there - elsewhere == set()
+    of_profiles = set(re.findall(r"def (test_\w+)", PROFILE_RUNS.read_text()))
+    assert named - there - of_profiles == set()
     assert there - named == {"test_the_page_names_the_test_of_every_step_that_is_built"}
-
-
-TRIED_ELSEWHERE: dict[str, str] = {}
 
 
 # --- cataloguing only
@@ -118,6 +114,33 @@ def test_a_title_open_in_the_editor_is_left_and_taken_once_it_is_released(import
     again = Run(imports, imports.bucket.get(run.keys["rejects"]), "released.mrc")
     again.whole()
     assert again.outcomes == ["merged"]
+
+
+def test_a_record_brings_its_holding_and_items(imports):
+    imports.profiles(
+        "profiles:\n  pals:\n    inventory:\n      field: '949'\n"
+        "      subfields: {barcode: b, item_policy: c, library: d, location: e}\n"
+    )
+    copies = [f"949 __ $b A{number} $c 01 $d MAIN $e stacks" for number in (1, 2)]
+    run = imports.load(new(901, *copies), profile="pals")
+    assert run.outcomes == ["created"]
+    items, holdings = imports.alma.made()
+    mms_id = run.rows[0]["mms_id"]
+    assert holdings == {(mms_id, "MAIN", "stacks"): 1}
+    assert {barcode: item["mms_id"] for barcode, item in items.items()} == {"A1": mms_id, "A2": mms_id}
+    imports.alma.forget()
+    again = imports.load(new(901, *copies), name="b.mrc", profile="pals")
+    assert again.outcomes == ["unchanged"]
+    assert imports.writes() == []
+
+
+@pytest.mark.parametrize("of", ["nz", "catalog"])
+def test_the_network_zone_gets_no_inventory(imports, of):
+    zone = "  catalog: {zone: nz}\n  nz:\n" if of == "catalog" else "  nz:\n    zone: nz\n"
+    imports.profiles(f"profiles:\n{zone}    inventory: {{field: '949', subfields: {{barcode: b}}}}\n")
+    run = imports.load(new(901), profile="nz")
+    assert "network zone" in run.problem
+    assert imports.count() == 0
 
 
 # --- messages of the gateway
