@@ -171,10 +171,6 @@ class BibImport(FileJob[BibProfile]):
     def check(self, context: JobContext) -> dict[str, int]:
         """See that the profile can be kept to, before anything is looked up; return counts of codes that are wrong."""
         profile = context.folder.plan().profile
-        if profile.zone == "nz" and (
-            profile.inventory or profile.orders
-        ):  # the one from `catalog`, the other its own
-            raise InputProblem(f"In {SETTINGS.key}, {OF_AN_INSTITUTION}")
         missing = [method for method in profile.match if method in NEEDS_SRU]
         if profile.orders is not None and (profile.zone == "nz" or profile.inventory is not None):
             raise InputProblem(
@@ -398,9 +394,8 @@ class BibImport(FileJob[BibProfile]):
         self, settings: JobProfiles[BibProfile], name: str | None, params: Mapping[str, Any]
     ) -> BibProfile:
         profile = super().profile(settings, name, params)
-        if profile.zone == "nz" and (
-            profile.inventory or profile.orders
-        ):  # the one from `catalog`, the other its own
+        # each may come from `catalog`, where no file has both
+        if profile.zone == "nz" and (profile.inventory or profile.orders):
             raise InputProblem(f"In {SETTINGS.key}, {OF_AN_INSTITUTION}")
         minutes = params.get(LOCK_WAIT)
         if minutes is None or minutes == "":
