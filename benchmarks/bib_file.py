@@ -47,7 +47,7 @@ SIZES = (10_000, 100_000)
 CHUNK = 1_000
 FIRST = 10_000_000  # all OCLC numbers have as many digits: the order of the file is that of the chunks
 REJECTED_EACH, MERGED_EACH = 10, 5
-GROWTH_MIB = 12
+GROWTH_MIB = 24  # SQLite keeps 16 MiB of pages, which the smallest file does not fill
 BUCKET = "bib-file"
 STEPS = ("read", "chunk", "report")
 

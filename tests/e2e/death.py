@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
 from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.jobs.checkpoint import Checkpoint
 from alma_etl.remote.exchange import Exchange
@@ -14,7 +15,7 @@ from alma_etl.store.bucket import Bucket
 _DEEDS = (
     (Exchange, "send"), (Bucket, "put"), (Bucket, "copy"), (Bucket, "delete"), (Bucket, "delete_version"),
     (Bucket, "write_rows"), (Bucket, "upload"), (SqlLoadedItems, "remember"), (SqlLoadedItems, "keep_holding"),
-    (SqlLoadedItems, "forget_holding"),
+    (SqlLoadedItems, "forget_holding"), (SqlLoadedBibs, "note"), (SqlLoadedBibs, "forget"),
 )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 """The big import: 2,000 records with every outcome, dropped as files of ISO 2709 and MARCXML; and smaller ones whose
-answers are lost."""
+workers are killed and whose answers are lost."""
 
 import re
 from datetime import timedelta
@@ -12,10 +12,14 @@ from alma_etl.bibs.job import BibImport
 from alma_etl.jobs.ledger_reading import RunKey
 from tests.e2e.big_import import ISO, LOADED, PROFILES, XML, Shelf, cases, created, duplicate_in_file, merged
 from tests.e2e.conftest import LOGICAL_DATE
+from tests.e2e.death import Death
 from tests.e2e.items import ItemSandbox, Loaded
 from tests.e2e.ledger_view import entry, ledger  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+
+# The n-th thing that each task does to the world; check_outcome does none.
+DEATHS = {"read_file": 3, "check_codes": 2, "match": 7, "load": 7, "report": 3, "file_away": 2}
 
 
 @pytest.fixture
@@ -162,6 +166,20 @@ def check_once(shelf, drop, records, before, loaded, monkeypatch):
     for row, end, case in zip(rows, ends, records, strict=True):
         assert row["outcome"] in ((case.outcome, case.again) if end in OPEN else (case.again,)), row
     assert shelf.titles() == titles_after(before, rows, records)
+
+
+@pytest.mark.parametrize("after", [None, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(1, 40))])
+def test_with_workers_killed_nothing_is_made_twice(shelf, drop, monkeypatch, ledger, after):  # noqa: F811
+    """In each task, and at every deed of `match` and `load`."""
+    records, before = cases(shelf, ISO, share=400), shelf.titles()
+    with monkeypatch.context() as patch:
+        death = Death(patch, DEATHS if after is None else {"match": after, "load": after})
+        loaded = drop(body_of(records))
+    calls = shelf.alma.calls()
+    if after is None:
+        assert set(death.killed) == DEATHS.keys()
+    assert entry(ledger, loaded.run).calls == {"alma_default": len(calls)}
+    check_once(shelf, drop, records, before, loaded, monkeypatch)
 
 
 POST, PUT = {"method": "POST", "path": "/bibs(\\?|$)"}, {"method": "PUT", "path": "/bibs/"}
