@@ -29,6 +29,7 @@ from alma_etl.jobs.file_run import (
 from alma_etl.jobs.folder import Chunk
 from alma_etl.jobs.ledger import FileLedger, NoLedger, Results, found_artefacts
 from alma_etl.jobs.ledger_reading import RunRecord
+from alma_etl.jobs.lines import Lines
 from alma_etl.jobs.outcomes import End, Row, RowOutcome
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.places import Area, dropped_file, printable
@@ -519,7 +520,7 @@ class _Findings:
         self._refused: list[End] = []
         self._remarked: list[End] = []  # loaded, and something is to be said of them
         self.to_look_at = 0
-        self.rejected: set[int] = set()
+        self.rejected = Lines()
 
     def note(self, end: End) -> None:
         """Look at one end."""
