@@ -5,8 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from alma_etl.marc.iso2709 import to_iso2709
 from tests.e2e.bib_files import AREA, NUMBERS, Bibs, Imported, as_xml, file_of, mixed, what_alma_lacks
 from tests.e2e.conftest import LOGICAL_DATE
+from tests.e2e.death import Death
+from tests.e2e.test_item_acceptance import existing_items
+from tests.unit.bibs.test_bib_imports import new
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -111,3 +115,53 @@ def test_a_file_of_which_nothing_could_be_loaded_is_red_and_its_rejects_can_be_d
     alma.locks(unlock=list(locked.mms_ids))
     loaded = load("march.rejected.mrc", refused.rejects())
     assert (loaded.state, loaded.counts()) == ("success", Counter(merged=1))
+
+
+PALS = """profiles:
+  pals:
+    inventory:
+      field: "949"
+      subfields: {barcode: b, item_policy: c, library: d, location: e}
+"""
+# The n-th thing that each task does to the world. Of a title whose worker is killed in `load` nobody may know for a
+# while: see test_bib_acceptance.py.
+DEATHS = {"read_file": 3, "check_codes": 4, "match": 3, "create_inventory": 9, "report": 3, "file_away": 2}
+
+
+def with_items(number, place=("MAIN", "stacks")):
+    library, location = place
+    copies = [f"949 __ $b IT{number}-{copy} $c 01 $d {library} $e {location}" for copy in (1, 2)]
+    return to_iso2709(new(number, *copies))
+
+
+def test_records_bring_their_items_once_whatever_became_of_the_workers(alma, load, jobs, monkeypatch):
+    jobs.bucket.put("config/bib_profiles.yaml", PALS.encode())
+    taken = next(barcode for _, barcode in existing_items(alma, alma.titles(), 1))
+    records = [with_items(NUMBERS + 8_000 + number, ("MAIN", "stacks")) for number in range(6)]
+    records.append(to_iso2709(new(NUMBERS + 8_100, f"949 __ $b {taken} $c 01 $d MAIN $e stacks")))
+    records.append(with_items(NUMBERS + 8_200, ("MAIN", "attic")))
+    with monkeypatch.context() as patch:
+        death = Death(patch, DEATHS)
+        done = load("gifts.mrc", b"".join(records), profile="pals")
+    assert set(death.killed) == DEATHS.keys()
+    assert done.state == "success"
+    assert done.outcomes() == ["created"] * 6 + ["not_applied", "invalid_record"]
+    assert taken in done.rows()[6]["message"]
+    assert "attic" in done.rows()[7]["message"]
+    titles = [row["mms_id"] for row in done.rows()[:6]]
+    items, holdings = alma.made()
+    assert {barcode: item["mms_id"] for barcode, item in items.items()} == {
+        f"IT{NUMBERS + 8_000 + number}-{copy}": mms_id
+        for number, mms_id in enumerate(titles)
+        for copy in (1, 2)
+    }
+    assert {place: count for place, count in holdings.items() if place[0] in titles} == {
+        (mms_id, "MAIN", "stacks"): 1 for mms_id in titles
+    }
+    assert len(holdings) <= 7  # the title whose item was refused may have its holding
+    assert done.rejects() == records[6] + records[7]
+    assert done.keys(f"{AREA}/failed/") == []
+    alma.forget()
+    again = load("gifts again.mrc", b"".join(records), profile="pals")
+    assert again.outcomes() == ["unchanged"] * 6 + ["not_applied", "invalid_record"]
+    assert [call for call in alma.writes() if call["status"] < 300] == []
