@@ -223,7 +223,8 @@ class _Files:
     def take(self, name: str) -> object | None:
         self._folder.mkdir(exist_ok=True)
         # Names of two kinds never share a file: whoever holds both would wait for itself.
-        stripe = f"{name.partition(' ')[0]}-{_number(name) % _STRIPES}"
+        kind, _, of_a_kind = name.partition(" ")
+        stripe = f"{_number(kind) if of_a_kind else 0:x}-{_number(name) % _STRIPES}"
         stream = (self._folder / stripe).open("ab")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
