@@ -4,6 +4,7 @@ A number that is only like one of OCLC's is none: `(OCoLC)TGPSM11-B2267` holds d
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,9 +17,29 @@ LONGEST_OCLC = 12  # digits without zeros in front; what is longer is the number
 _BARE = re.compile(r"(?:ocm|ocn|on)\.?\s*\d+", re.IGNORECASE | re.ASCII)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _PREFIXED = re.compile(r"\(([^()]+)\)\s*(\S.*)")
-_ISBN_FIRST = re.compile(r"\s*([0-9][0-9 -]{8,16}[0-9Xx]|[0-9]{9}[0-9Xx])(?![0-9])", re.ASCII)
-# Numbers of a whole set stand in the records of its volumes, too.
-_OF_A_SET = re.compile(r"\b(?:sets?|gesamtwerk|gesamtausgabe)\b", re.IGNORECASE)
+# An ISBN at the beginning, whatever digits come behind a blank ("2 v.", "1. Aufl."); the first that is right counts.
+_ISBN_FIRST = tuple(
+    re.compile(form, re.ASCII)
+    for form in (
+        r"97[89](?:[ -]*\d){10}(?!-?\d)",
+        r"\d(?:-*\d){8}-*[\dXx](?!-?\d)",
+        r"\d(?:[ -]*\d){8}[ -]*[\dXx](?![ -]*\d)",
+    )
+)
+_ISSN_FIRST = re.compile(r"(\d{4})-?(\d{3}[\dX])(?!\w)", re.ASCII)
+# Numbers of a whole set stand in the records of its volumes, too. So a set is called, without accents.
+_OF_A_SET = (
+    *("set", "sets", "complete work", "complete works", "complete series"),
+    *("gesamtwerk", "gesamtw.", "gesamtausgabe", "gesamtausg.", "gesamt-isbn", "ges.-werk", "gesamtpaket"),
+    *("obra completa", "obras completas", "obra compl.", "coleccion completa", "o.c.", "o. c."),
+    *("oeuvre complete", "oeuvres completes", "edition complete", "collection complete", "serie complete"),
+    *("ensemble complet", "l'ensemble", "coffret", "opera completa", "opere complete", "opera compl."),
+    *("collana completa", "cofanetto", "colecao completa", "volledig werk", "compleet"),
+    *("calosc", "komplet", "kompl.", "dilo", "soubor", "subor", "komplekt"),
+    *("hela verket", "hele verket", "hele vaerket", "koko teos"),
+)
+_SET_WORD = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _OF_A_SET))})(?!\w)")
+_NO_ACCENT = str.maketrans({"œ": "oe", "æ": "ae", "ł": "l", "’": "'"})
 
 
 @dataclass(frozen=True)
@@ -133,14 +154,23 @@ def _isbns(record: Record, code: str) -> Iterator[str | None]:
     for field in record.get_fields("020"):
         qualifiers = field.get_subfields("q")
         for value in field.get_subfields(code):
-            if not any(map(_OF_A_SET.search, (value, *qualifiers))):
-                found = _ISBN_FIRST.match(value)
-                yield isbn_13(found[1]) if found else None
+            if not any(map(_is_of_a_set, (value, *qualifiers))):
+                yield _isbn(value.strip())
+
+
+def _is_of_a_set(text: str) -> bool:
+    parts = unicodedata.normalize("NFKD", text.casefold().translate(_NO_ACCENT))
+    return bool(_SET_WORD.search("".join(sign for sign in parts if not unicodedata.combining(sign))))
+
+
+def _isbn(value: str) -> str | None:
+    found = (form.match(value) for form in _ISBN_FIRST)
+    return next(filter(None, (isbn_13(each[0]) for each in found if each)), None)
 
 
 def _issn(value: str) -> str | None:
-    compact = value.strip().upper()[:9]
-    return f"{compact[:4]}-{compact[-4:]}" if issn_is_valid(compact) else None
+    found = _ISSN_FIRST.match(value.strip().upper())
+    return f"{found[1]}-{found[2]}" if found and issn_is_valid(found[0]) else None
 
 
 def _control(record: Record, tag: str) -> str:

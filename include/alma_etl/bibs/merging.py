@@ -1,13 +1,15 @@
 """What becomes of a title in Alma when a record is merged into it, by a declared rule; pure, and nothing is asked.
 
 A rule has three lists of field patterns. Fields that `protect` names stay as Alma has them, and none of the record
-come beside them. Fields that `add` names stay, and those of the record come beside them unless they are equal. Fields
-that `replace` names are taken from the record, all of them, and Alma's go. What no list names stays. Where several fit,
-`protect` decides over Alma's own fields, `add` over those of the record, `replace` comes last.
+come beside them; by a pattern with a subfield (`XXX$9`) they are kept out only where Alma has such a field of that tag.
+Fields that `add` names stay, and those of the record come beside them unless they are equal. Fields that `replace`
+names are taken from the record, all of them, and Alma's go; but where all that the record has of a tag is kept out,
+Alma's stay. What no list names stays. Where several fit, `protect` decides over Alma's own fields, `add` over those of
+the record, `replace` comes last.
 
 Whatever the rule says: 001, 003 and 005 are Alma's. So are 035 with a 9 in an indicator, by which vendors mark theirs,
-and fields with `$9` local. There is one OCLC number in 035 `$a`, that of the record if it has one; former numbers are
-those in its own `$z`. A field and its 880 go together.
+and fields with `$9` local; such fields of a record never come. There is one OCLC number in 035 `$a`, that of the record
+if it has one, beside what is local; former numbers are those in its own `$z`. A field and its 880 go together.
 """
 
 from collections import Counter
@@ -78,8 +80,18 @@ class MergeRule:
         return _fits(self.add, unit) and not any(each.tag in ALMAS for each in unit.fields)
 
     def takes(self, unit: Unit) -> bool:
-        """Whether fields of the record come instead of Alma's."""
-        return not _fits(self._protect, unit) and _fits(self.replace, unit)
+        """Whether fields of the record come instead of Alma's, unless they are `kept_out`."""
+        return _fits(self.replace, unit)
+
+    def kept_out(self, unit: Unit, guarded: set[tuple[FieldPattern, str]]) -> bool:
+        """Whether fields of the record do not come, ``guarded`` being what of Alma `guards`."""
+        broad = (*_ALWAYS_PROTECTED, *(each for each in self.protect if not each.code))
+        return _fits(broad, unit) or not guarded.isdisjoint(self.guards([unit]))
+
+    def guards(self, units: Iterable[Unit]) -> set[tuple[FieldPattern, str]]:
+        """The patterns with a subfield that protect these units, each with the tags it does so by."""
+        narrow = [each for each in self.protect if each.code]
+        return {(each, tag) for unit in units for each in narrow for tag in _named(each, unit)}
 
 
 OVERLAY = MergeRule.of(protect=["XXX$9"], replace=[LEADER, "XXX"])
@@ -90,16 +102,24 @@ def _fits(patterns: Sequence[FieldPattern], unit: Unit) -> bool:
     return any(pattern.fits(each, tag) for each, tag in unit.named() for pattern in patterns)
 
 
+def _named(pattern: FieldPattern, unit: Unit) -> set[str]:
+    """The tags by which a pattern fits; an 880 counts by that of its counterpart."""
+    tags = {tag for each, tag in unit.named() if pattern.fits(each, tag)}
+    return tags - {ALTERNATE} or tags
+
+
 def prepared(record: Record) -> Record:
     """Return a record as it is created or merged: its OCLC number as one 035 `(OCoLC)` and digits, the number of
-    another system as 035 `(003)001`, without 001, 003 and 005, and without what is empty."""
+    another system as 035 `(003)001`, what else stands in an OCLC 035 as 035 of its own; without 001, 003 and 005, and
+    without what is empty."""
     number = own_oclc_number(record)
     made = Record(force_utf8=True)
     made.leader = _completed_leader(str(record.leader))  # type: ignore[assignment]
     fields = [_without_empty(each) for each in record.fields if each.tag not in ALMAS]
     fields = [each for each in fields if each.data or each.subfields]
     numbers = [_one_oclc_field(fields, number)] if number else []
-    fields = [each for each in fields if not (number and is_oclc_035(each))]
+    if number:
+        fields = [part for each in fields for part in _numbers_apart(each) if not is_oclc_035(part)]
     own = own_system_number(record)
     if own and all(own != _joined(value) for each in fields for value in _values_of_035(each)):
         numbers.append(_035([("a", own)]))
@@ -115,18 +135,36 @@ def merge(existing: Record, incoming: Record, rule: MergeRule) -> Record:
     """
     record = prepared(incoming)
     has_oclc = own_oclc_number(record) is not None
-    kept: list[Unit] = []
-    occupied: set[str] = set()
-    free: set[str] = set()
-    for unit in units_of(existing.fields):
-        stays = _stays(unit, rule, has_oclc)
-        (occupied if stays else free).update(_slots(unit))
-        if stays:
-            kept.append(unit)
-    occupied -= free
+    before = [
+        part
+        for each in existing.fields
+        for part in (_numbers_apart(each) if has_oclc and _is_plain_oclc(each) else [each])
+    ]
+    units = units_of(before)
+    stay = {id(unit) for unit in units if _stays(unit, rule, has_oclc)}
+    added, taken, spared = _coming(record, units, stay, rule, has_oclc)
+    kept = [unit for unit in units if id(unit) in stay or not spared.isdisjoint(_places(unit))]
+    merged = Record(force_utf8=True)
+    merged.leader = _merged_leader(str(existing.leader), str(record.leader), rule)  # type: ignore[assignment]
+    placed = _placed(parts_of(kept, before), parts_of(added, record.fields), parts_of(taken, record.fields))
+    merged.fields = numbered(_in_known_order(placed, existing.fields, {id(unit) for unit in kept}))
+    return merged
+
+
+def _coming(
+    record: Record, units: Sequence[Unit], stay: set[int], rule: MergeRule, has_oclc: bool
+) -> tuple[list[Unit], list[Unit], set[str]]:
+    """What of the record comes beside Alma's fields, what comes instead, and the places where Alma's stay because all
+    of the record is kept out."""
+    kept = [unit for unit in units if id(unit) in stay]
+    free = {slot for unit in units if id(unit) not in stay for slot in _slots(unit)}
+    occupied = {slot for unit in kept for slot in _slots(unit)} - free
     present = {unit.content() for unit in kept}
     added: list[Unit] = []
     taken: list[Unit] = []
+    guarded = rule.guards(kept)
+    filled: set[str] = set()
+    refused: set[str] = set()
     for unit in units_of(record.fields):
         if has_oclc and _is_oclc(unit):
             taken.append(unit)
@@ -136,15 +174,15 @@ def merge(existing: Record, incoming: Record, rule: MergeRule) -> Record:
             if unit.content() not in present:
                 added.append(unit)
                 present.add(unit.content())
-        elif rule.takes(unit):
+        elif not rule.takes(unit):
+            continue
+        elif rule.kept_out(unit, guarded):
+            refused |= _places(unit)
+            continue
+        else:
             taken.append(unit)
-    merged = Record(force_utf8=True)
-    merged.leader = _merged_leader(str(existing.leader), str(record.leader), rule)  # type: ignore[assignment]
-    placed = _placed(
-        parts_of(kept, existing.fields), parts_of(added, record.fields), parts_of(taken, record.fields)
-    )
-    merged.fields = numbered(_in_known_order(placed, existing.fields, {id(unit) for unit in kept}))
-    return merged
+        filled |= _places(unit)
+    return added, taken, refused - filled
 
 
 def differs(before: Record, after: Record) -> bool:
@@ -162,6 +200,24 @@ def _one_oclc_field(fields: Iterable[Field], own_number: str) -> Field:
     former = [oclc_035(value) for each in own for value in each.get_subfields("a", "z")]
     others = dict.fromkeys(number for number in former if number and number != own_number)
     return _035([("a", _oclc(own_number)), *(("z", _oclc(number)) for number in others)])
+
+
+def _numbers_apart(field: Field) -> list[Field]:
+    """A 035 of OCLC, and each number in it that is none of OCLC's as a 035 of its own; any other field as it is."""
+    if not is_oclc_035(field):
+        return [field]
+    numbers = [each for each in field.subfields if each.code in ("a", "z")]
+    others = [each for each in numbers if not oclc_035(each.value)]
+    if not others:
+        return [field]
+    own = copied(field)
+    own.subfields = [each for each in own.subfields if each not in others]
+    return [own, *(_035([(each.code, each.value)]) for each in others)]
+
+
+def _is_plain_oclc(field: Field) -> bool:
+    """Whether a field is a 035 of OCLC that a merge may replace: a local one stays."""
+    return is_oclc_035(field) and not any(pattern.fits(field) for pattern in _ALWAYS_PROTECTED)
 
 
 def _oclc(number: str) -> str:
@@ -184,7 +240,7 @@ def _joined(value: str) -> str:
 
 
 def _is_oclc(unit: Unit) -> bool:
-    return any(map(is_oclc_035, unit.fields))
+    return any(map(_is_plain_oclc, unit.fields))
 
 
 def _stays(unit: Unit, rule: MergeRule, has_oclc: bool) -> bool:
@@ -198,6 +254,12 @@ def _slots(unit: Unit) -> set[str]:
     """What a unit occupies of that which a record has once."""
     tags = {each.tag for each in unit.fields if each.tag != ALTERNATE}
     return {tag for tag in tags if tag in _ONCE} | ({"1XX"} if tags & _MAIN_ENTRY else set())
+
+
+def _places(unit: Unit) -> set[str]:
+    """The tags of a unit, an 880 counting only where it is alone; main entries are one."""
+    tags = {"1XX" if each.tag in _MAIN_ENTRY else each.tag for each in unit.fields}
+    return tags - {ALTERNATE} or tags
 
 
 def _placed(

@@ -87,7 +87,22 @@ def test_isbn_a_and_z_are_apart_and_in_13_digits():
         "020 __ $a 9780306406157 $q (3 v. set)",
         "020 __ $a 9780306406157 $q boxed SET",
         "020 __ $a 9780306406157 (Gesamtwerk)",
+        "020 __ $a 9780306406157 (obra completa)",
+        "020 __ $a 9780306406157 $q (O.C.)",
+        "020 __ $a 9780306406157 $q (Obras completas)",
+        "020 __ $a 9780306406157 (opera completa)",
+        "020 __ $a 9780306406157 $q Œuvres complètes",
+        "020 __ $a 9780306406157 (e\u0301dition comple\u0300te)",
+        "020 __ $a 9780306406157 (série complète)",
+        "020 __ $a 9780306406157 (Coleção completa)",
+        "020 __ $a 9780306406157 (całość)",
+        "020 __ $a 9780306406157 (celé DÍLO)",
+        "020 __ $a 9780306406157 (váz. : soubor)",
+        "020 __ $a 9780306406157 (Gesamtw.)",
+        "020 __ $a 9780306406157 (complete work)",
         "020 __ $a 9780306406158",
+        "020 __ $a 978-0306406-15-8",
+        "020 __ $a 978 0306406 15 8",
         "020 __ $a 97803064061570",
         "020 __ $a (pbk.)",
         "020 __ $a 978030640615",
@@ -98,8 +113,29 @@ def test_the_isbn_of_a_set_and_a_wrong_one_are_no_key(field):
     assert (keys.isbn, keys.isbn_cancelled) == ((), ())
 
 
-def test_offset_is_not_set():
-    assert keys_of(record("020 __ $a 9780306406157 (offset)")).isbn == ("9780306406157",)
+@pytest.mark.parametrize(
+    "other", ["(offset)", "(1. díl)", "(complete in 1 v.)", "(v. 2)", "(Bd. 1)", "(oeuvre)"]
+)
+def test_what_is_like_the_word_for_a_set_is_not_one(other):
+    assert keys_of(record(f"020 __ $a 9780306406157 {other}")).isbn == ("9780306406157",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9780306406157 2 v.",
+        "978-0-306-40615-7 2 v.",
+        "978 0 306 40615 7 2 v.",
+        "0306406152 1. Aufl.",
+        "0306406152 123 p.",
+        "0-306-40615-2 1. Aufl.",
+        "0306406152 9780306406157",
+        "0 306 40615 2",
+        "9780306406157pbk",
+    ],
+)
+def test_the_isbn_at_the_beginning_whatever_digits_follow(value):
+    assert keys_of(record(f"020 __ $a {value}")).isbn == ("9780306406157",)
 
 
 def test_issn_of_a_alone():
@@ -107,6 +143,21 @@ def test_issn_of_a_alone():
         record("022 __ $a 0378-5955 (print) $y 2049-3630", "022 __ $z 2049-3630", "022 __ $a 0378-5956")
     )
     assert keys.issn == ("0378-5955",)
+
+
+@pytest.mark.parametrize(
+    ("value", "issn"),
+    [
+        ("03178471 (print)", "0317-8471"),
+        ("0317-8471 (print)", "0317-8471"),
+        ("03178471", "0317-8471"),
+        ("2434561x online", "2434-561X"),
+        ("0317847", None),
+        ("031784712", None),
+    ],
+)
+def test_an_issn_with_or_without_its_hyphen_and_what_follows(value, issn):
+    assert keys_of(record(f"022 __ $a {value}")).issn == ((issn,) if issn else ())
 
 
 def test_a_001_is_a_key_with_a_003_or_as_an_mms_id():

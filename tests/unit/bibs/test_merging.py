@@ -73,6 +73,28 @@ def test_local_fields_stay_and_those_of_the_file_do_not_come():
     ]  # fmt: skip
 
 
+NUMBERED = "100 1_ $a Doe, J. $9 123", "245 10 $a T2 $9 1", "650 _0 $a Dogs $9 77"
+
+
+@pytest.mark.parametrize("rule", [CATALOG, OVERLAY])
+def test_fields_with_9_come_where_alma_has_none(rule):
+    alma = record(MMS, "100 1_ $a Doe", "245 10 $a T", "650 _0 $a Cats")
+    merged = merge(alma, record("035 __ $a (OCoLC)9", *NUMBERED), rule)
+    assert lines(merged) == [MMS, "035 __ $a (OCoLC)9", *NUMBERED]
+    assert lines(merge(merged, record("035 __ $a (OCoLC)9", *NUMBERED), rule)) == lines(merged)
+
+
+@pytest.mark.parametrize("rule", [CATALOG, OVERLAY])
+def test_alma_s_fields_stay_where_all_of_the_record_is_kept_out(rule):
+    alma = record(
+        MMS, "100 1_ $a Doe $9 5", "245 10 $a T", "650 _0 $a Cats", "650 _0 $a ours $9 6", "655 _7 $a a"
+    )
+    new = record(*NUMBERED, "655 _7 $a b $9 local")
+    assert lines(merge(alma, new, rule)) == [
+        MMS, "100 1_ $a Doe $9 5", "245 10 $a T2 $9 1", "650 _0 $a Cats", "650 _0 $a ours $9 6", "655 _7 $a a",
+    ]  # fmt: skip
+
+
 def test_only_what_is_named_is_replaced_and_added():
     rule = MergeRule.of(protect=["650 *7$2=lcgft"], replace=["245", "6XX"], add=["020", "856 40"])
     alma = record("020 __ $a 1", "245 00 $a T", "500 __ $a note", "650 _7 $a g $2 lcgft", "650 _0 $a old")
@@ -135,6 +157,22 @@ def test_two_numbers_in_one_record_leave_the_first():
     assert lines(prepared(new)) == ["035 __ $a (OCoLC)900 $z (OCoLC)800 $z (OCoLC)700 $z (OCoLC)600"]
 
 
+def test_other_numbers_in_an_oclc_035_get_one_of_their_own():
+    new = record("035 __ $a (OCoLC)901 $a (DLC)77 $z (DE-599)5", "035 __ $z (DE-599)6", "245 00 $a T")
+    numbers = ["035 __ $a (OCoLC)901", "035 __ $a (DLC)77", "035 __ $z (DE-599)5", "035 __ $z (DE-599)6"]
+    assert lines(prepared(new), "035") == numbers
+    alma = record(MMS, "035 __ $a (OCoLC)700 $a (Vnd)1", "245 00 $a T")
+    assert sorted(lines(merge(alma, new, CATALOG), "035")) == sorted([*numbers, "035 __ $a (Vnd)1"])
+
+
+def test_a_local_oclc_035_stays():
+    alma = record(MMS, "035 __ $a (OCoLC)700 $9 local", "035 __ $a (OCoLC)701")
+    new = record("035 __ $a (OCoLC)900")
+    merged = merge(alma, new, CATALOG)
+    assert lines(merged, "035") == ["035 __ $a (OCoLC)900", "035 __ $a (OCoLC)700 $9 local"]
+    assert not differs(merged, merge(merged, new, CATALOG))
+
+
 def test_a_diff_has_what_goes_and_what_comes_side_by_side():
     before = record(MMS, "005 20240501101112.0", "245 00 $a T", "650 _0 $a a", "650 _0 $a b")
     after = merge(before, record("245 00 $a T /", "500 __ $a n", "650 _0 $a b"), CATALOG)
@@ -168,7 +206,17 @@ _NUMBERS = st.builds(
     st.sampled_from(["__", "__", "__", "_9", "9_"]),
     st.sampled_from("aaz"),
     st.sampled_from(
-        ["(OCoLC)1", "(OCoLC)ocm002", "(OCoLC)3 $z (OCoLC)4", "(OCoLC)x5", "(Vnd)6", "(Vnd)7", "8", "ocm9"]
+        [
+            "(OCoLC)1",
+            "(OCoLC)ocm002",
+            "(OCoLC)3 $z (OCoLC)4",
+            "(OCoLC)3 $a (Vnd)6 $z 8",
+            "(OCoLC)x5",
+            "(Vnd)6",
+            "(Vnd)7",
+            "8",
+            "ocm9",
+        ]
     ),
 )
 _DATA = st.builds(
@@ -311,11 +359,36 @@ def test_protected_fields_never_change_nor_does_their_order(alma, new, rule):
             if pattern in rule.add or pattern.tag == "035":
                 continue
             before = [line(each) for each in alma.fields if pattern.fits(each) and not is_oclc_035(each)]
-            after = [line(each) for each in merged.fields if pattern.fits(each) and not is_oclc_035(each)]
+            there = {text[:3] for text in before}  # such fields come where Alma has none of that tag
+            after = [
+                line(each)
+                for each in merged.fields
+                if pattern.fits(each)
+                and not is_oclc_035(each)
+                and (each.tag in there or pattern.code != "9" or pattern.value)
+            ]
             added = any(
                 other.fits(each) for other in rule.add for each in prepared(new).fields if pattern.fits(each)
             )
             assert added or sorted(before) == sorted(after)
+
+
+@whatever
+@given(
+    ALMA,
+    FILE,
+    st.one_of(
+        st.just(CATALOG),
+        st.just(OVERLAY),
+        st.builds(lambda p, a: MergeRule.of(protect=p, replace=["XXX"], add=a), _PATTERNS, _PATTERNS),
+    ),
+)
+def test_what_both_have_never_vanishes(alma, new, rule):
+    def places(made):
+        return {"1XX" if each.tag in ("100", "110") else each.tag for each in made.fields} - {"880"}
+
+    both = places(alma) & places(prepared(new))
+    assert both <= places(merge(alma, new, rule))
 
 
 def is_marked(text: str) -> bool:
