@@ -33,7 +33,6 @@ from alma_etl.bibs.matches import (
     read_match,
     record_of,
 )
-from alma_etl.bibs.matching import numbers_of
 from alma_etl.bibs.merging import ALMAS, differs, merge, prepared
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import BibOutcome
@@ -46,7 +45,7 @@ from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.marc.xml import record_from_xml, xml_from_record
-from alma_etl.remote.answers import Absent, Answer, Found, Unknown
+from alma_etl.remote.answers import Found, Unknown
 from alma_etl.remote.errors import RemoteError, RemoteStop
 from alma_etl.remote.safe_write import NOT_AS_SENT, WriteOutcome, Written
 from alma_etl.store.locks import LockBusy, Locks
@@ -119,6 +118,7 @@ class BibWriter(RowWriter):
         self._client = client
         self._memory = memory
         self._locks = locks
+        self._run, self._number, self._alma = run, number, alma
         self._run_id = run.run_id
         self._profile: BibProfile = run.plan().profile
         self._dry = run.plan().dry_run
@@ -316,8 +316,11 @@ class BibWriter(RowWriter):
         return self._end(row, match.outcome, match, message)
 
     def _again(self, row: Row) -> Match:
-        """Look for the title of a record once more."""
-        return read_match(self._matcher.match(row))
+        """Look for the title of a record once more, and keep what is found: the report shows what was changed by it,
+        and a later attempt goes on from it."""
+        kept = self._matcher.match(row)
+        matches_of(self._run, self._number, self._alma).add_all([kept])
+        return read_match(kept)
 
     def _claim(
         self, row: Row, match: Match, numbers: Sequence[str], looked: set[str], bib: KnownBib
@@ -348,7 +351,7 @@ class BibWriter(RowWriter):
             written = import_bib(
                 self._client,
                 xml_from_record(record),
-                find=lambda: self._find_new(row, match),
+                find=lambda: self._matcher.find_new(row, match.titles),
                 suppressed=self._profile.suppress,
                 sync_with_oclc=self._profile.sync_with_oclc,
                 options=self._options,
@@ -471,7 +474,7 @@ class BibWriter(RowWriter):
             if looks and ours[0].sent_at + _LAG < self._now():
                 break
             self._client.pause(seconds)
-            found = self._find_new(row, match)
+            found = self._matcher.find_new(row, match.titles)
             if isinstance(found, Found):
                 self._note_new(row, numbers, found.value)
                 return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=found.value.mms_id))
@@ -479,20 +482,6 @@ class BibWriter(RowWriter):
             "an earlier attempt may have sent it, and Alma's index does not show it: drop the record again"
         )
         return self._end(row, BibOutcome.UNCONFIRMED, match, message)
-
-    def _find_new(self, row: Row, match: Match) -> Answer[Bib]:
-        """The title that was made of a record: one with its numbers that was not there before."""
-        unknown: Answer[Bib] = Absent()
-        for numbers in numbers_of(keys_of(record_of(row)), self._profile.match):
-            for number in numbers:
-                answer = self._matcher.find(number)
-                if isinstance(answer, Found):
-                    new = [each for each in answer.value if each.mms_id not in match.titles]
-                    if len(new) == 1:
-                        return Found(new[0])
-                elif isinstance(answer, Unknown):
-                    unknown = answer
-        return unknown
 
     # --- ends
 

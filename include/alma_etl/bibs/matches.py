@@ -14,7 +14,7 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.deciding import Action, Decision, decide
 from alma_etl.bibs.keys import BibKeys, keys_of
-from alma_etl.bibs.matching import Finder, Number, Remembered, RestFinder, match, numbers_of
+from alma_etl.bibs.matching import Finder, Number, Remembered, RestFinder, match, match_by, numbers_of
 from alma_etl.bibs.profiles import BibProfile, Method
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.bibs.sru_finder import RECORDS_AT_ONCE, SruFinder
@@ -24,7 +24,7 @@ from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
 from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote import xml
-from alma_etl.remote.answers import Found, ListAnswer, Unknown, rows_of
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +126,23 @@ class Matcher:
             decision = replace(decision, reasons=(*decision.reasons, NO_SRU))
         return _kept(row, decision, titles)
 
-    def find(self, number: Number) -> ListAnswer[Bib]:
-        """Ask for the titles of a number."""
-        return self._finder.find(number)
+    def find_new(self, row: Row, before: Collection[str]) -> Answer[Bib]:
+        """Look for the title that was made of a row: the one that it matches and that was not there ``before``, by the
+        MMS ids of the titles that it matched then."""
+        record = record_of(row)
+        keys = keys_of(record)
+        unknown: Answer[Bib] = Absent()
+        for numbers in numbers_of(keys, self._profile.match):
+            found = match_by(numbers, record, keys, self._finder)
+            if isinstance(found, Unknown):
+                unknown = found
+                continue
+            new = [title.bib for title in found.titles if title.mms_id not in before]
+            if len(new) == 1:
+                return Found(new[0])
+            if found.titles:
+                break  # what the numbers after these name was not looked up before
+        return unknown
 
 
 def read_match(kept: Mapping[str, Any]) -> Match:

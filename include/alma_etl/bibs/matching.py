@@ -111,9 +111,10 @@ class Finder(Protocol):
 class RestFinder:
     """Alma's REST API: one call a number, two where an OCLC number is not found as `(OCoLC)` and digits.
 
-    ``memory``: what imports know, asked where Alma's index finds nothing. Of records that were looked up together these
-    titles, and those that a record names by MMS id, are read together, when the first of them is needed. ``inventory``:
-    with what `Bib.shows_inventory` says. `find` is safe for several threads while nothing is looked up.
+    ``memory``: what imports know; titles of theirs that Alma's index does not name are read. Of records that were
+    looked up together these, and those that a record names by MMS id, are read together, when the first of them is
+    needed. ``inventory``: with what `Bib.shows_inventory` says. `find` is safe for several threads while nothing is
+    looked up.
     """
 
     def __init__(self, bibs: Bibs, memory: Memory | None = None, *, inventory: bool = False) -> None:
@@ -140,12 +141,17 @@ class RestFinder:
     def find(self, number: Number) -> ListAnswer[Bib]:
         if number.method == "mms_id":
             return self._read([number.value])
+        found: Sequence[Bib] = ()
         for spelling in _spellings(number):
             answer = self._bibs.by_system_number(spelling, inventory=self._inventory)
-            if not isinstance(answer, Found) or answer.value:
+            if not isinstance(answer, Found):
                 return answer
-        known = self._of(number)
-        return self._read(dict.fromkeys((*known.ids, *known.had)))
+            found = answer.value
+            if found:
+                break
+        known, named = self._of(number), {each.mms_id for each in found}
+        more = self._read(each for each in dict.fromkeys((*known.ids, *known.had)) if each not in named)
+        return Found([*found, *more.value]) if isinstance(more, Found) else more
 
     def _of(self, number: Number) -> Remembered:
         known = self._known.get(number)
@@ -191,30 +197,38 @@ def match(record: Record, keys: BibKeys, profile: BibProfile, finder: Finder) ->
     """Find the titles of a record: those of the first method by which there are any. Unknown where a look-up failed."""
     remarks: list[str] = []
     for numbers in numbers_of(keys, profile.match):
-        found: dict[str, Title] = {}
-        for number in numbers:
-            answer = finder.find(number)
-            if not isinstance(answer, Found):
-                return answer if isinstance(answer, Unknown) else Unknown(_no_list(number, answer))
-            for bib in rows_of(answer):
-                title = _verified(bib, number, found.get(bib.mms_id), finder.had(number))
-                if isinstance(title, Unknown):
-                    return title
-                if title is not None:
-                    found[bib.mms_id] = title
-        titles = []
-        # What a title had once counts where no other one has it now.
-        for title in [each for each in found.values() if each.has_one] or found.values():
-            against = (
-                disagreements(record, title.record, keys, title.keys) if numbers[0].method in WEAK else []
-            )
-            if against:
-                remarks.append(f"{title.mms_id} has {title.how()} and is no match: {'; '.join(against)}")
-            else:
-                titles.append(title)
-        if titles:
-            return Matched(tuple(sorted(titles, key=lambda title: title.mms_id)), tuple(remarks))
+        found = match_by(numbers, record, keys, finder)
+        if isinstance(found, Unknown):
+            return found
+        remarks += found.remarks
+        if found.titles:
+            return Matched(found.titles, tuple(remarks))
     return Matched(remarks=tuple(remarks))
+
+
+def match_by(numbers: Sequence[Number], record: Record, keys: BibKeys, finder: Finder) -> Matched | Unknown:
+    """Find the titles of a record by these of its numbers, which are looked up together."""
+    found: dict[str, Title] = {}
+    for number in numbers:
+        answer = finder.find(number)
+        if not isinstance(answer, Found):
+            return answer if isinstance(answer, Unknown) else Unknown(_no_list(number, answer))
+        for bib in rows_of(answer):
+            title = _verified(bib, number, found.get(bib.mms_id), finder.had(number))
+            if isinstance(title, Unknown):
+                return title
+            if title is not None:
+                found[bib.mms_id] = title
+    titles: list[Title] = []
+    remarks: list[str] = []
+    # What a title had once counts where no other one has it now.
+    for title in [each for each in found.values() if each.has_one] or found.values():
+        against = disagreements(record, title.record, keys, title.keys) if numbers[0].method in WEAK else []
+        if against:
+            remarks.append(f"{title.mms_id} has {title.how()} and is no match: {'; '.join(against)}")
+        else:
+            titles.append(title)
+    return Matched(tuple(sorted(titles, key=lambda title: title.mms_id)), tuple(remarks))
 
 
 def _numbers(keys: BibKeys, method: Method) -> list[Number]:

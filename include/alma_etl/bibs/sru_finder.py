@@ -75,7 +75,7 @@ class SruFinder:
             if number.method not in NEEDS_SRU:
                 return self._rest.find(number)
             ids = self._ids_of([number])[number]
-            titles = self._read([ids])
+            titles = {**titles, **self._read([ids])}
         if isinstance(ids, Unknown):
             return ids if number.method in NEEDS_SRU else self._rest.find(number)
         bibs = []

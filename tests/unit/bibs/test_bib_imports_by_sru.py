@@ -152,6 +152,25 @@ def test_a_lost_answer_is_looked_for_where_its_number_can_be_found(imports):
     assert imports.count() == 1
 
 
+def test_a_title_that_no_method_before_matched_is_read_once_for_all_methods(imports):
+    imports.profiles("profiles:\n  both: {match: [system, isbn]}\n")
+    online = imports.add("020 __ $a 9780306406157", "035 __ $a (V)1", OLD, "338 __ $b cr")
+    printed = record(F008, "020 __ $a 9780306406157", "035 __ $a (V)1", "245 00 $a P", "338 __ $b nc")
+    run = imports.load(printed, profile="both")
+    assert run.outcomes == ["created"]
+    assert run.rows[0]["mms_id"] != online
+    assert run.rows[0]["reasons"] == "WEAK_MATCH"
+
+
+def test_a_lost_call_takes_no_title_that_the_record_did_not_match(imports):
+    imports.profiles("profiles:\n  both: {match: [oclc, isbn]}\n")
+    imports.add("020 __ $a 9780306406157", "035 __ $a (OCoLC)700", OLD, "338 __ $b cr")
+    imports.alma.faults({"kind": "server_error", "method": "POST", "path": "/bibs(\\?|$)", "first": 1})
+    printed = new(901, "020 __ $a 9780306406157", "338 __ $b nc")
+    run = imports.load(printed, profile="both")
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("unconfirmed", "")]
+
+
 def test_the_sru_of_another_institution_is_not_asked(imports):
     imports.with_sru("01ABC_INST")
     run = imports.load(new(801))

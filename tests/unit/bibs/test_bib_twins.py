@@ -7,6 +7,7 @@ import pytest
 
 from alma_etl.bibs.twins import firsts
 from alma_etl.marc.iso2709 import to_iso2709
+from alma_etl.remote.answers import Found
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.records import lines, record
 from tests.unit.bibs.test_bib_imports import F008, new
@@ -244,6 +245,39 @@ def test_a_title_with_two_numbers_keeps_that_of_the_record_and_the_same_file_aga
 
 
 @heavy
+def test_a_title_made_by_an_import_is_found_behind_an_old_entry_of_the_index(imports, monkeypatch):
+    other = imports.add("035 __ $a (OCoLC)999", "245 00 $a Other")
+    bibs = type(imports.client.bibs)
+    entry = Found([imports.client.bibs.read_to_change(other).value])
+    monkeypatch.setattr(bibs, "by_system_number", lambda *_, **given: entry)
+    before = imports.count()
+    assert imports.load(new(901)).outcomes == ["created"]
+    assert imports.load(new(901), name="again.mrc").outcomes == ["unchanged"]
+    assert imports.count() == before + 1
+
+
+def test_the_changes_of_a_record_that_was_matched_again_are_those_that_were_made(imports):
+    imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    one, _ = matched(imports, new(901, title="One"), name="one.mrc")
+    two, _ = matched(imports, new(901, title="Two"), name="two.mrc")
+    one.write()
+    two.write()
+    two.finish()
+    assert two.outcomes == ["merged"]
+    assert "One" in two.text("changes")
+    assert "Old" not in two.text("changes")
+
+
+def test_a_record_that_was_matched_again_to_a_new_title_has_its_changes_in_the_report(imports):
+    one, _ = matched(imports, new(901, title="One"), name="one.mrc")
+    two, _ = matched(imports, new(901, title="Two"), name="two.mrc")
+    one.write()
+    two.write()
+    two.finish()
+    assert two.outcomes == ["merged"]
+    assert "One" in two.text("changes")
+
+
 def test_a_run_cleared_after_its_title_was_merged_again_is_done(imports):
     """Two attempts: the first matched again and wrote, and died before it noted that."""
     there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
