@@ -11,9 +11,9 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Table, delete, select, tuple_
+from sqlalchemy import ColumnElement, Row, Table, delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from alma_etl.inventory.loaded_items import StoreMemory
@@ -22,6 +22,7 @@ from alma_etl.store.models import LoadedOrder
 _AT_ONCE = 300
 _TABLE = cast(Table, LoadedOrder.__table__)
 _KEY = ["alma", "vendor", "reference"]
+K = TypeVar("K", str, "OrderReference")
 
 
 @dataclass(frozen=True, order=True)
@@ -58,9 +59,15 @@ class LoadedOrders(Protocol):
         """Those of the orders that are known."""
         ...
 
-    def reserve(self, key: OrderReference, order: KnownOrder, *, instead_of: str = "") -> KnownOrder | None:
+    def of_senders(self, senders: Collection[str]) -> dict[str, dict[OrderReference, KnownOrder]]:
+        """What each of the senders noted, under whatever vendor and reference."""
+        ...
+
+    def reserve(
+        self, key: OrderReference, order: KnownOrder, *, instead_of: KnownOrder | None = None
+    ) -> KnownOrder | None:
         """Note that an order is about to be sent; return None, or what is known of it already: then it must not be
-        sent. ``instead_of``: the sender of whom Alma was asked, and has no PO line."""
+        sent. ``instead_of``: what was known when Alma was asked, and had no PO line; one sender alone takes it over."""
         ...
 
     def note(self, key: OrderReference, order: KnownOrder) -> None:
@@ -86,21 +93,29 @@ class SqlLoadedOrders(StoreMemory):
         with self.transaction() as connection:
             for part in _parts(keys):
                 query = select(_TABLE).where(columns.alma == self.alma, _among(part))
-                found |= {
-                    OrderReference(row.vendor, row.reference): KnownOrder(
-                        row.po_line, row.mms_id, row.sender, row.sent_at
-                    )
-                    for row in connection.execute(query)
-                }
+                found |= map(_known, connection.execute(query))
         return found
 
-    def reserve(self, key: OrderReference, order: KnownOrder, *, instead_of: str = "") -> KnownOrder | None:
+    def of_senders(self, senders: Collection[str]) -> dict[str, dict[OrderReference, KnownOrder]]:
+        columns = _TABLE.c
+        found: dict[str, dict[OrderReference, KnownOrder]] = {}
+        with self.transaction() as connection:
+            for part in _parts(senders):
+                query = select(_TABLE).where(columns.alma == self.alma, columns.sender.in_(part))
+                for key, order in map(_known, connection.execute(query)):
+                    found.setdefault(order.sender, {})[key] = order
+        return found
+
+    def reserve(
+        self, key: OrderReference, order: KnownOrder, *, instead_of: KnownOrder | None = None
+    ) -> KnownOrder | None:
         if order.po_line:
             raise ValueError(f"{key} has the PO line {order.po_line} already: note it")
         columns = _TABLE.c
         statement = insert(_TABLE).values(alma=self.alma, **asdict(key), **asdict(order))
-        if instead_of:
-            given_up = (columns.po_line == "") & (columns.sender == instead_of)
+        if instead_of is not None:
+            given_up = (columns.po_line == "") & (columns.sender == instead_of.sender)
+            given_up &= columns.sent_at == instead_of.sent_at  # two workers may be one sender
             statement = statement.on_conflict_do_update(
                 index_elements=_KEY, set_=asdict(order), where=given_up
             )
@@ -134,7 +149,14 @@ def _among(keys: Sequence[OrderReference]) -> ColumnElement[bool]:
     return tuple_(_TABLE.c.vendor, _TABLE.c.reference).in_([(key.vendor, key.reference) for key in keys])
 
 
-def _parts(keys: Collection[OrderReference]) -> Iterator[Sequence[OrderReference]]:
+def _known(row: Row[Any]) -> tuple[OrderReference, KnownOrder]:
+    return (
+        OrderReference(row.vendor, row.reference),
+        KnownOrder(row.po_line, row.mms_id, row.sender, row.sent_at),
+    )
+
+
+def _parts(keys: Collection[K]) -> Iterator[Sequence[K]]:
     ordered = sorted(keys)
     for start in range(0, len(ordered), _AT_ONCE):
         yield ordered[start : start + _AT_ONCE]

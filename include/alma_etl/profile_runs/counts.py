@@ -36,6 +36,8 @@ _MEANT: Mapping[str, re.Pattern[str]] = {
         "files": r"\bfiles?\b",
     }.items()
 }
+# "PO lines not created" are none; "No. of records" is a number.
+_UNDONE = re.compile(r"\bnot\b|n't\b|\bno\b(?!\.| of\b)|fail|reject|discard|invalid|exception|error")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[_.]+")
 
 
@@ -61,7 +63,7 @@ def counts_of(counters: Sequence[JobCounter]) -> dict[str, int]:
     found: dict[str, list[tuple[bool, int]]] = {}
     for counter in counters:
         words = _words(counter)
-        kind = next((each for each, pattern in _MEANT.items() if pattern.search(words)), None)
+        kind = _kind_of(words)
         value = counter.value.replace(",", "").strip()
         if kind is not None and value.isascii() and value.isdigit():
             found.setdefault(kind, []).append(("total" in words.split(), int(value)))
@@ -69,6 +71,11 @@ def counts_of(counters: Sequence[JobCounter]) -> dict[str, int]:
         kind: max((value for total, value in rows if total), default=sum(value for _, value in rows))
         for kind, rows in found.items()
     }
+
+
+def _kind_of(words: str) -> str | None:
+    kind = next((each for each, pattern in _MEANT.items() if pattern.search(words)), None)
+    return None if kind != "discarded" and _UNDONE.search(words) else kind
 
 
 def _words(counter: JobCounter) -> str:

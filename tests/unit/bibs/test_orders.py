@@ -197,6 +197,27 @@ def test_a_net_price_is_what_the_funds_are_charged():
 TWO_960 = ("960 __ $o1$s10.00$tmain1$uBOOKS", "960 __ $o2$s10.00$tmain2$uHIST")
 
 
+@pytest.mark.parametrize(
+    ("price", "share", "said"),
+    [
+        ("$b27.95$eEUR 25.00", "", "names a currency, and its price 27.95 none"),
+        ("$bUSD 27.95$eEUR 25.00", "", "in EUR"),
+        ("$b27.95", "$mEUR 27.95", "names a currency, and its price 27.95 none"),
+        ("$bUSD 27.95", "$mEUR 27.95", "in EUR"),
+    ],
+)
+def test_amounts_beside_the_price_are_in_its_currency(price, share, said):
+    lines = (GOBI[0], GOBI[1], f"980 __ {price}$fR1$g1", f"981 __ $bHIST{share}")
+    assert said in refused(one(*lines, fields={"fund_amount": "981$m"}))
+    alike = [line.replace("EUR", "USD").replace("$b2", "$bUSD 2") for line in lines]
+    assert one(*alike, fields={"fund_amount": "981$m"}).problems == ()
+
+
+def test_a_net_price_of_nothing_is_remarked_like_a_price_of_nothing():
+    free = one(GOBI[0], GOBI[1], "980 __ $b27.95$e0.00$fR1$g1", GOBI[3])
+    assert [remark.code for remark in free.remarks] == ["ZERO_PRICE"]
+
+
 def test_a_repeated_field_is_copies_of_one_order():
     order = one(*TWO_960, layout="960_961")
     assert order.problems == ()
@@ -235,6 +256,19 @@ def test_an_order_without_a_reference_is_known_again_by_what_is_ordered():
     assert first.remarks[0].code == "NO_REFERENCE"
     other = orders_of(record(TITLE, "035 __ $a(OCoLC)901", TWO_960[0]), profile("960_961"))[0]
     assert other.key != first.key
+
+
+@pytest.mark.parametrize(
+    "given", [{"currency": "USD"}, {"codes": {"fund": {"BOOKS": "B"}}}, {"owner": "LAW"}]
+)
+def test_a_made_reference_depends_on_the_record_and_neither_on_its_sequence_nor_on_settings(given):
+    def references(*lines, **given):
+        found = orders_of(record(TITLE, OCLC, *lines), profile("960_961", repeated="orders", **given))
+        return [each.additional_reference for each in found]
+
+    first = references(*TWO_960, TWO_960[0])
+    assert references(*TWO_960, TWO_960[0], **given) == first
+    assert set(references(*reversed(TWO_960))) == set(first[:2])
 
 
 FUNDS = {"fund_percent": "981$p", "fund_amount": "981$m"}

@@ -28,6 +28,11 @@ def counters(**named: str) -> list[JobCounter]:
         ("PO lines created", "po_lines"),
         ("PO-lines created for imported records", "po_lines"),
         ("Headings calculated", "headings"),
+        ("PO lines not created", None),
+        ("PO lines failed", None),
+        ("Records that did not match", None),
+        ("Records with no match", None),
+        ("No. of records imported", "imported"),
         ("Something that nobody knows", None),
     ],
 )

@@ -1,7 +1,8 @@
 """What imports remember of the orders they placed, on SQLite and PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -50,14 +51,29 @@ def test_an_order_is_reserved_by_one_sender_and_nobody_takes_it_over(memory):
     assert memory.reserve(ONE, sent("run-1")) == sent("run-1")  # it may have been sent: look first
     memory.note(ONE, sent("run-1", "POL-1"))
     assert memory.reserve(ONE, sent("run-2")) == sent("run-1", "POL-1")
-    assert memory.reserve(ONE, sent("run-2"), instead_of="run-1") == sent("run-1", "POL-1")
+    assert memory.reserve(ONE, sent("run-2"), instead_of=sent("run-1")) == sent("run-1", "POL-1")
 
 
 def test_a_reservation_passes_on_from_the_sender_that_is_known_not_to_have_placed_it(memory):
     memory.reserve(ONE, sent("run-1"))
-    assert memory.reserve(ONE, sent("run-2"), instead_of="run-1") is None
-    assert memory.reserve(ONE, sent("run-3"), instead_of="run-1") == sent("run-2")
-    assert memory.reserve(TWO, sent("run-3"), instead_of="run-1") is None
+    assert memory.reserve(ONE, sent("run-2"), instead_of=sent("run-1")) is None
+    assert memory.reserve(ONE, sent("run-3"), instead_of=sent("run-1")) == sent("run-2")
+    assert memory.reserve(TWO, sent("run-3"), instead_of=sent("run-1")) is None
+
+
+def test_of_two_attempts_of_one_sender_one_takes_a_reservation_over(memory):
+    seen = sent("run-1")
+    memory.reserve(ONE, seen)
+    later = [replace(seen, sent_at=AT + timedelta(hours=hours)) for hours in (2, 3)]
+    assert memory.reserve(ONE, later[0], instead_of=seen) is None
+    assert memory.reserve(ONE, later[1], instead_of=seen) == later[0]
+
+
+def test_what_a_sender_noted_is_found_under_whatever_reference(memory):
+    memory.note(ONE, sent("run-1", "POL-1"))
+    memory.reserve(TWO, sent("run-2"))
+    assert memory.of_senders(["run-1", "run-3"]) == {"run-1": {ONE: sent("run-1", "POL-1")}}
+    assert memory.of_senders([]) == {}
 
 
 def test_of_many_senders_at_once_one_reserves_an_order(store):

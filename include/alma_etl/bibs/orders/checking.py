@@ -17,6 +17,7 @@ from alma_etl.inventory.loaded_orders import OrderReference
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, rows_of
+from alma_etl.remote.errors import RemoteRefused
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,11 @@ def check_orders(client: AlmaClient, run: FileRun, profile: OrderProfile) -> dic
     for library, named in _by_library(codes.get(_FUNDS, ())).items():
         for code, answer in client.funds.check(named, library=library).items():
             found = _sure(answer)
+            if isinstance(found, str):
+                funds[f"{library} {code}"] = (
+                    f"the fund {code} cannot be asked for in Alma ({found}): correct it"
+                )
+                continue
             fault = _fund_fault(code, library, found, profile)
             if fault:
                 funds[f"{library} {code}"] = fault
@@ -132,8 +138,11 @@ def read_order_check(run: FileRun) -> OrderCheck:
     return OrderCheck.model_validate_json(run.bucket.get(run.key(RESULT)))
 
 
-def _sure(answer: Answer[FundCheck]) -> FundCheck:
+def _sure(answer: Answer[FundCheck]) -> FundCheck | str:
+    """What is known of a fund; why not, where Alma refuses the question, which its code alone makes wrong."""
     if isinstance(answer, Unknown):
+        if isinstance(answer.error, RemoteRefused):
+            return answer.error.message
         raise answer.error
     return answer.value if isinstance(answer, Found) else FundCheck(FundState.NOT_THERE)
 
@@ -163,6 +172,9 @@ def _vendor_check(
     client: AlmaClient, code: str, answer: Answer[Vendor], profile: OrderProfile
 ) -> VendorCheck:
     match answer:
+        case Unknown(RemoteRefused() as refusal):  # a code that cannot be asked for, such as A/B
+            message = f"vendor {code} cannot be asked for in Alma ({refusal.message}): correct it"
+            return VendorCheck(fault=message)
         case Unknown(error):
             raise error
         case Absent():

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
-from alma_etl.alma.acq_writes import create_po_line, find_order, lines_of_title, not_taken, order_key
+from alma_etl.alma.acq_writes import create_po_line, lines_of_title, not_taken
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.po_lines import PoLine
 from alma_etl.bibs.orders.checking import OrderCheck, read_order_check
@@ -30,7 +30,7 @@ from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import DONE, MADE, OPEN, REFUSED, End, Row, RowOutcome
 from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.marc.xml import record_from_xml
-from alma_etl.remote.answers import Found, Unknown, rows_of
+from alma_etl.remote.answers import Answer, Found, Unknown, first_of, rows_of
 from alma_etl.remote.errors import RemoteStop
 from alma_etl.remote.safe_write import WriteOutcome
 
@@ -268,6 +268,11 @@ class OrderWriter(RowWriter):
         self._run_id = run.run_id
         self._memory = memory
         self._review = run.plan().profile.orders.manual_review
+        self._ours: Mapping[str, Mapping[OrderReference, KnownOrder]] = {}
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        # What the run placed before its settings changed may stand under another vendor or reference.
+        self._ours = self._memory.of_senders({self._sender(row) for row in rows})
 
     def turn_of(self, row: Row) -> Hashable:
         return _reference(row)
@@ -282,23 +287,29 @@ class OrderWriter(RowWriter):
         return self._client.in_parallel(function, rows)
 
     def look_for(self, row: Row, sent: Sent) -> End | None:
-        known = self._memory.find([_reference(row)]).get(_reference(row))
-        if known is None or row.get("refused"):
-            return None
-        return self._as_known(row, known)
+        key = _reference(row)
+        known = self._memory.find([key]).get(key)
+        if known is not None and known.sender == self._sender(row):
+            return self._as_known(row, key, known)
+        return self._under_another(row) or (
+            self._as_known(row, key, known) if known is not None and not row.get("refused") else None
+        )
 
     def send(self, row: Row, before: Sent | None) -> End:
-        key, instead_of = _reference(row), ""
+        end = self._under_another(row)
+        if end is not None:
+            return end
+        key, instead_of = _reference(row), None
         while True:
             known = self._memory.reserve(key, self._pending(row), instead_of=instead_of)
             if known is None:
                 return self._send(row)
-            end = self._as_known(row, known)
+            end = self._as_known(row, key, known)
             if end is not None:
                 return end
-            if instead_of == known.sender:  # another one was quicker to take it over
+            if instead_of is not None:  # another one was quicker to take it over
                 return ORDERS.end(row, OrderOutcome.UNCONFIRMED, f"{known.sender} is placing it")
-            instead_of = known.sender
+            instead_of = known
 
     def dry_run(self, row: Row) -> End:
         known = self._memory.find([_reference(row)]).get(_reference(row))
@@ -329,20 +340,34 @@ class OrderWriter(RowWriter):
             row, outcome, f"Alma refused it: {written.error}" if refused else f"{written.error}"
         )
 
-    def _as_known(self, row: Row, known: KnownOrder) -> End | None:
-        """The end of an order that was reserved before; None where it is known not to have been placed."""
+    def _under_another(self, row: Row) -> End | None:
+        """The end of an order that this run has sent under another vendor or reference, by settings of before; None
+        where it has not, or is known not to have placed it."""
+        before = self._ours.get(self._sender(row), {})
+        for key, known in sorted(before.items(), key=lambda each: not each[1].po_line):
+            if key == _reference(row):
+                continue
+            end = self._as_known(row, key, known)
+            if end is not None:
+                return end
+            self._memory.forget([key], known.sender)
+        return None
+
+    def _as_known(self, row: Row, key: OrderReference, known: KnownOrder) -> End | None:
+        """The end of an order that was reserved before, as ``key``; None where it is known not to have been placed."""
         ours = known.sender == self._sender(row)
         if known.po_line and ours:
-            return ORDERS.end(row, OrderOutcome.ORDERED, po_line=known.po_line)
+            return self._ordered_as(row, key, known)
         if known.po_line:
             return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], known))
-        key = order_key({**row["body"], "resource_metadata": {"mms_id": {"value": known.mms_id}}})
-        match find_order(self._client, key):
+        match _find_line(self._client, known.mms_id, key):
             case Found(line):
-                if ours:
+                if ours and key == _reference(row) and "body" in row:
                     return self._ordered(row, line, "no answer came; a look confirmed it")
                 placed = KnownOrder(line.number, known.mms_id, known.sender, known.sent_at)
-                self._memory.note(_reference(row), placed)
+                self._memory.note(key, placed)
+                if ours:
+                    return self._ordered_as(row, key, placed)
                 return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], placed))
             case Unknown(error):
                 message = (
@@ -356,6 +381,15 @@ class OrderWriter(RowWriter):
             "it again an hour later"
         )
         return ORDERS.end(row, OrderOutcome.UNCONFIRMED, message)
+
+    def _ordered_as(self, row: Row, key: OrderReference, placed: KnownOrder) -> End:
+        """The end of an order that this run placed, as ``key``; it is known by the row's reference, too."""
+        if key == _reference(row):
+            return ORDERS.end(row, OrderOutcome.ORDERED, po_line=placed.po_line)
+        if row["reference"] and not self._memory.find([_reference(row)]):
+            self._memory.note(_reference(row), placed)
+        message = f"it was placed as {key} before the settings changed"
+        return ORDERS.end(row, OrderOutcome.ORDERED, message, po_line=placed.po_line)
 
     def _ordered(self, row: Row, line: PoLine, remark: str) -> End:
         self._memory.note(
@@ -381,6 +415,15 @@ class OrderWriter(RowWriter):
 
 def _reference(row: Row) -> OrderReference:
     return OrderReference.of(row["vendor"], row["reference"])
+
+
+def _find_line(client: AlmaClient, mms_id: str, key: OrderReference) -> Answer[PoLine]:
+    """The PO line that has an order's reference, among those of its title; its other fields may have been sent by other
+    settings. Absent only when the list is whole."""
+    return first_of(
+        lines_of_title(client, mms_id),
+        lambda line: OrderReference.of(line.vendor, line.additional_reference) == key,
+    )
 
 
 # --- what they come to for their record

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -15,7 +16,14 @@ from alma_etl.bibs.keys import keys_of
 from alma_etl.bibs.orders.funds import FundProblem, FundShare
 from alma_etl.bibs.orders.layouts import FieldSource, OrderPart, Slice, UnclearFields, cleaned
 from alma_etl.bibs.orders.order import Order, OrderedCopy
-from alma_etl.bibs.orders.prices import CurrencyHint, PriceProblem, read_currency, read_percent, read_price
+from alma_etl.bibs.orders.prices import (
+    CurrencyHint,
+    Price,
+    PriceProblem,
+    read_currency,
+    read_percent,
+    read_price,
+)
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.counted import counted, verb
 from alma_etl.marc.source_record import Remark, title_of
@@ -26,6 +34,9 @@ FREE = frozenset(("GIFT", "DEPOSITORY", "LEGAL_DEPOSIT"))  # acquisition methods
 MOST_COPIES = 999
 _LONGEST_CODE, _LONGEST_TEXT = 100, 2_000
 _TEXTS: frozenset[OrderPart] = frozenset(("note", "vendor_note", "receiving_note", "description"))
+_TELL_APART: tuple[OrderPart, ...] = (
+    "po_line_type", "fund", "fund_percent", "fund_amount", "quantity", "library", "location", "barcode",
+)  # fmt: skip
 _RUSH = {
     **dict.fromkeys(("true", "y", "yes", "1", "rush"), True),
     **dict.fromkeys(("false", "n", "no", "0"), False),
@@ -50,7 +61,8 @@ def orders_of(record: Record, profile: OrderProfile) -> tuple[Order, ...]:
         slices = layout.orders(fields) if profile.repeated == "orders" else [fields]
     except UnclearFields as error:
         return (Order(problems=(str(error),)),)
-    return _distinct(_referenced(record, [_OrderReader(each, profile).order() for each in slices]))
+    readers = [_OrderReader(each, profile) for each in slices]
+    return _distinct(_referenced(record, [(reader.order(), reader.stated()) for reader in readers]))
 
 
 class _Wrong(ValueError):
@@ -95,6 +107,21 @@ class _OrderReader:
         return replace(
             order, problems=tuple(dict.fromkeys(self._problems)), remarks=(*order.remarks, *self._remarks)
         )
+
+    def stated(self) -> list[tuple[str, list[str]]]:
+        """What the record says of the order that tells it from others, in its own codes: no setting but the fields
+        that are read has a part in it."""
+        return [
+            (
+                part,
+                sorted(
+                    value
+                    for source in self._layout.sources(part)
+                    for value in source.values(self._at(source))
+                ),
+            )
+            for part in _TELL_APART
+        ]
 
     # --- values
 
@@ -255,12 +282,12 @@ class _OrderReader:
             if len(self._problems) == before:
                 self._problems.append(f"it has no price: add it in {self._where('price')}, 0.00 for a gift")
             return order
-        if not price.amount and order.acquisition_method not in FREE:
+        net = self._one("net_price", lambda text: self._beside_price("net_price", text, price))
+        if order.acquisition_method not in FREE and not (price.amount and (net is None or net.amount)):
+            which = "net price" if price.amount else "price"
             self._remarks.append(
-                Remark(f"its price is 0, and {order.acquisition_method} is no gift", ZERO_PRICE)
+                Remark(f"its {which} is 0, and {order.acquisition_method} is no gift", ZERO_PRICE)
             )
-        hint = CurrencyHint(price.currency or currency, "")
-        net = self._one("net_price", lambda text: read_price(text, self._profile.locale, hint))
         discount = self._one("discount", lambda text: read_percent(text, self._profile.locale)) or Decimal(0)
         if net is not None and net.amount > price.amount:
             self._problems.append(
@@ -272,7 +299,7 @@ class _OrderReader:
 
     def _charged(self, order: Order, per_field: Sequence[int]) -> Order:
         try:
-            shares = self._shares(per_field)
+            shares = self._shares(per_field, order.price)
             order = replace(order, shares=tuple(shares))
             if order.price is None:
                 return order
@@ -283,26 +310,35 @@ class _OrderReader:
             self._problems.append(str(error))
         return order
 
-    def _shares(self, per_field: Sequence[int]) -> list[FundShare]:
+    def _beside_price(self, part: OrderPart, text: str, price: Price | None) -> Price:
+        """An amount in the currency of the price."""
+        found = read_price(text, self._profile.locale, CurrencyHint(price.currency if price else "", ""))
+        if price is not None and found.currency != price.currency:
+            raise _Wrong(
+                f"its {_words(part)} {found} names a currency, and its price {price} none: name it beside both, or "
+                "beside the price alone"
+            )
+        return found
+
+    def _shares(self, per_field: Sequence[int], price: Price | None) -> list[FundShare]:
         shares: list[FundShare] = []
         for source in self._layout.sources("fund"):
             fields = self._at(source)
             of_items = source.group == self._layout.item_group and len(fields) == len(per_field)
             for at, field in enumerate(fields):
-                found = self._shares_in(source, field)
+                found = self._shares_in(source, field, price)
                 alone = of_items and len(found) == 1
                 shares += [replace(share, copies=per_field[at] if alone else None) for share in found]
         return shares
 
-    def _shares_in(self, source: FieldSource, field: Field) -> list[FundShare]:
+    def _shares_in(self, source: FieldSource, field: Field, price: Price | None) -> list[FundShare]:
         """The funds of one field, with the shares that stand beside them."""
         codes = self._values("fund", [field], [source])
         percents = [
             read_percent(each, self._profile.locale) for each in self._beside("fund_percent", source, field)
         ]
-        hint = CurrencyHint()
         amounts = [
-            read_price(each, self._profile.locale, hint).amount
+            self._beside_price("fund_amount", each, price).amount
             for each in self._beside("fund_amount", source, field)
         ]
         for stated in (percents, amounts):
@@ -333,31 +369,33 @@ class _OrderReader:
         return min(days, default=None)
 
 
-def _referenced(record: Record, orders: Sequence[Order]) -> list[Order]:
+def _referenced(record: Record, orders: Iterable[tuple[Order, object]]) -> list[Order]:
     """Each order with a reference: one that the record lacks is made of its title and of what is ordered, so that the
-    same order is known again in another file."""
-    found, made = [], 0
-    for order in orders:
+    same order is known again in another file. Orders that are alike are told apart by how many came before."""
+    found: list[Order] = []
+    alike: Counter[str] = Counter()
+    for order, stated in orders:
         if order.additional_reference or order.price is None:
             found.append(order)
             continue
-        made += 1
-        reference = _made_reference(record, order, made)
+        ordered = json.dumps([_title(record), order.vendor, f"{order.price.amount.normalize():f}", stated])
+        reference = f"{MADE}{_hashed(f'{ordered} {alike[ordered]}')}"
+        alike[ordered] += 1
         remark = Remark(f"it has no reference, and is known as {reference}", NO_REFERENCE)
         found.append(replace(order, additional_reference=reference, remarks=(*order.remarks, remark)))
     return found
 
 
-def _made_reference(record: Record, order: Order, number: int) -> str:
+def _title(record: Record) -> object:
     keys = keys_of(record)
-    title = next(
+    return next(
         filter(None, (keys.oclc, keys.isbn, keys.issn, keys.system, keys.mms_id)),
         cleaned(title_of(record)).casefold(),
     )
-    places = [(copy.library, copy.location, copy.barcode) for copy in order.copies]
-    funds = [str(share) for share in order.shares]
-    ordered = [title, order.vendor, order.po_line_type, str(order.price), places, funds, number]
-    return f"{MADE}{hashlib.sha256(json.dumps(ordered).encode()).hexdigest()[:16]}"
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _distinct(orders: Sequence[Order]) -> tuple[Order, ...]:
