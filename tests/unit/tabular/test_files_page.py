@@ -63,7 +63,7 @@ def test_the_page_has_an_example_of_each():
     [
         "README.md",
         "dags/item_creation.py",
-        "include/alma_etl/jobs/summary.py",
+        "include/alma_etl/jobs/file_job.py",
         "include/alma_etl/tabular/tables.py",
     ],
 )
