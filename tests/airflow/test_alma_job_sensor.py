@@ -70,6 +70,7 @@ def test_it_looks_once_then_defers_and_ends_with_the_event(job_alma, context):
         "job_id": "M48",
         "alma_conn_id": "alma_default",
         "poke_interval": 90,
+        "longest_interval": None,
     }
     assert timedelta(seconds=3500) < deferred.timeout <= timedelta(seconds=3600)
     job_alma.advance(120)

@@ -23,7 +23,7 @@ from tests.unit.west.builders import (
 from tests.unit.west.fake_alma import FakeAlma, pages_of
 from tests.unit.west.pipeline import run
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]  # many deliveries, each with a bucket
 CONFIG = b"""
 set_id: '59000000000004401'
 oclc_symbol: ZZMAIN

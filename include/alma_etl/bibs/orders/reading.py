@@ -34,7 +34,7 @@ FREE = frozenset(("GIFT", "DEPOSITORY", "LEGAL_DEPOSIT"))  # acquisition methods
 MOST_COPIES = 999
 _LONGEST_CODE, _LONGEST_TEXT = 100, 2_000
 _TEXTS: frozenset[OrderPart] = frozenset(("note", "vendor_note", "receiving_note", "description"))
-_TELL_APART: tuple[OrderPart, ...] = (
+_DISTINCTIVE: tuple[OrderPart, ...] = (
     "po_line_type", "fund", "fund_percent", "fund_amount", "quantity", "library", "location", "barcode",
 )  # fmt: skip
 _RUSH = {
@@ -109,7 +109,7 @@ class _OrderReader:
         )
 
     def stated(self) -> list[tuple[str, list[str]]]:
-        """What the record says of the order that tells it from others, in its own codes: no setting but the fields
+        """What the record says of the order and not of others, in its own codes: no setting but the fields
         that are read has a part in it."""
         return [
             (
@@ -120,7 +120,7 @@ class _OrderReader:
                     for value in source.values(self._at(source))
                 ),
             )
-            for part in _TELL_APART
+            for part in _DISTINCTIVE
         ]
 
     # --- values
@@ -371,7 +371,7 @@ class _OrderReader:
 
 def _referenced(record: Record, orders: Iterable[tuple[Order, object]]) -> list[Order]:
     """Each order with a reference: one that the record lacks is made of its title and of what is ordered, so that the
-    same order is known again in another file. Orders that are alike are told apart by how many came before."""
+    same order is known again in another file. Orders that are alike are numbered by how many came before."""
     found: list[Order] = []
     alike: Counter[str] = Counter()
     for order, stated in orders:
