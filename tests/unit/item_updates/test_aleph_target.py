@@ -231,17 +231,17 @@ def test_what_every_row_would_get_stops_the_run(
     aleph: Aleph, run: Callable[..., Run], access: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     aleph.settings(**settings)
-    rows = [row(str(number), note_opac="x") for number in range(2, 26)]
+    rows = [row(str(number), note_opac="x") for number in range(2, 9)]
     made = run(*rows, client=aleph.client(**access))
     made.read()
     with pytest.raises(RemoteStop):
         made.update()
-    assert aleph.calls() <= 22  # those under way are ended, the rest is not asked for
+    assert aleph.calls() <= 13  # two a row, and not all of them
     made.finish()
     table = made.bucket.get("item-updates/reports/rows.run-1.csv").decode().splitlines()[1:]
-    assert len(table) == 24
+    assert len(table) == 7
     assert all(",failed," in line for line in table)
-    assert sum("not tried" in line for line in table) >= 3
+    assert sum("not tried" in line for line in table) >= 1
 
 
 # Killed workers, other people, other workers
