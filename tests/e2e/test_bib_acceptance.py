@@ -170,7 +170,7 @@ def check_once(shelf, drop, records, before, loaded, monkeypatch):
 
 @pytest.mark.parametrize("after", [None, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(1, 40))])
 def test_with_workers_killed_nothing_is_made_twice(shelf, drop, monkeypatch, ledger, after):  # noqa: F811
-    """In each task, and at every deed of `match` and `load`."""
+    """In each task, and at every action of `match` and `load`."""
     records, before = cases(shelf, ISO, share=400), shelf.titles()
     with monkeypatch.context() as patch:
         death = Death(patch, DEATHS if after is None else {"match": after, "load": after})

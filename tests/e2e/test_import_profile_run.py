@@ -187,19 +187,19 @@ def test_titles_that_are_gone_make_the_run_red(jobs: Jobs, alma: ImportAlma, led
 
 
 @pytest.mark.parametrize(
-    "deed", [8, 9, *(pytest.param(deed, marks=pytest.mark.nightly) for deed in range(2, 8))]
+    "action", [8, 9, *(pytest.param(action, marks=pytest.mark.nightly) for action in range(2, 8))]
 )
 def test_a_killed_worker_starts_no_second_job(
     jobs: Jobs,
     alma: ImportAlma,
     ledger: Ledger,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    deed: int,
+    action: int,
 ) -> None:
-    """The deeds of submit: looks, notes, the POST (8), the note of what it started (9). Each takes effect, and nothing
+    """The actions of submit: looks, notes, the POST (8), the note of what it started (9). Each takes effect, nothing
     after it does."""
     alma.control("POST", "import-profiles/102", ORDERS)
-    death = Death(monkeypatch, {"submit": deed, "wait": 1, "report": 3})
+    death = Death(monkeypatch, {"submit": action, "wait": 1, "report": 3})
     run, kept = ran(jobs, ledger, {"profile_id": "102", "expected": 3})
     assert "wait" in death.killed
     assert (str(run.state), kept.counts) == ("success", {"found": 3}), kept.headline

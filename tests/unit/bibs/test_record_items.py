@@ -146,13 +146,13 @@ def test_a_title_whose_inventory_is_due_is_no_owned_one(imports):
     other = imports.add("245 00 $a Other")
     imports.alma.add_item(other, imports.alma.add_holding(other, "MAIN", "stacks"), "OLD")
     assert load(imports, new(801, item("A1"), item("OLD"))).outcomes == ["not_applied"]
-    mended = [new(801, item("A1"), item("A2"))]
-    run = load(imports, *mended, name="b.mrc")
+    corrected = [new(801, item("A1"), item("A2"))]
+    run = load(imports, *corrected, name="b.mrc")
     assert (run.outcomes, run.rows[0]["message"]) == (
         ["merged"],
         "the title had all of it; 1 item created; 1 item there already",
     )
-    assert load(imports, *mended, name="c.mrc").outcomes == ["already_owned"]
+    assert load(imports, *corrected, name="c.mrc").outcomes == ["already_owned"]
 
 
 def test_a_dry_run_says_what_would_be_created(pals):
