@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Dialect, Double, MetaData, Text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Dialect, Double, Index, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -124,6 +124,7 @@ class LoadedOrder(Base):
     mms_id: Mapped[str] = mapped_column(Text)
     sender: Mapped[str] = mapped_column(Text)
     sent_at: Mapped[datetime] = mapped_column(UtcTime)
+    __table_args__ = (Index("ix_loaded_orders_sender", "alma", "sender"),)  # a chunk asks for what it sent
 
 
 class DueInventory(Base):

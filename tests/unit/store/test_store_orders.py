@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import inspect
 
 from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
 from alma_etl.store.db import StoreUnavailable
@@ -74,6 +75,14 @@ def test_what_a_sender_noted_is_found_under_whatever_reference(memory):
     memory.reserve(TWO, sent("run-2"))
     assert memory.of_senders(["run-1", "run-3"]) == {"run-1": {ONE: sent("run-1", "POL-1")}}
     assert memory.of_senders([]) == {}
+
+
+def test_what_senders_noted_is_read_by_an_index(memory):
+    with memory.transaction() as connection:
+        indexes = {
+            each["name"]: each["column_names"] for each in inspect(connection).get_indexes("loaded_orders")
+        }
+    assert ["alma", "sender"] in indexes.values()
 
 
 def test_of_many_senders_at_once_one_reserves_an_order(store):
