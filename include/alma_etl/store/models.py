@@ -124,7 +124,30 @@ class LoadedOrder(Base):
     mms_id: Mapped[str] = mapped_column(Text)
     sender: Mapped[str] = mapped_column(Text)
     sent_at: Mapped[datetime] = mapped_column(UtcTime)
-    __table_args__ = (Index("ix_loaded_orders_sender", "alma", "sender"),)  # a chunk asks for what it sent
+    __table_args__ = (
+        Index("ix_loaded_orders_sender", "alma", "sender"),  # a chunk asks for what it sent
+        Index("ix_loaded_orders_mms_id", "alma", "mms_id"),  # the list of waiting titles has their orders
+    )
+
+
+class WaitingTitle(Base):
+    """A brief title that an import made, which waits for its full record since then. `key` is the number by which its
+    record was known. `received_at`: when an item of it was received. `settled_how`: what took it off the list, by the
+    run or the user `settled_by`; "" as long as it waits. Its orders are those of `loaded_orders`."""
+
+    __tablename__ = "waiting_titles"
+    __table_args__ = (Index("ix_waiting_titles_since", "settled_at", "since"),)
+
+    alma: Mapped[str] = mapped_column(Text, primary_key=True)
+    mms_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(UtcTime)
+    run_id: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    settled_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    settled_how: Mapped[str] = mapped_column(Text)
+    settled_by: Mapped[str] = mapped_column(Text)
 
 
 class DueInventory(Base):

@@ -27,6 +27,7 @@ from alma_etl.inventory.loaded_items import (
     SqlLoadedItems,
 )
 from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
+from alma_etl.inventory.waiting_titles import BriefTitle, SqlWaitingTitles
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_purge import Purge
 from alma_etl.jobs.ledger_reading import Artefact, FileVersion, RunKey, RunRecord
@@ -78,6 +79,12 @@ def fill_items(url: str) -> None:
     orders.note(OrderReference("GOBI", "90000000001"), KnownOrder("POL-1", "991", "run-1 record 1", START))
     orders.reserve(OrderReference("GOBI", "90000000002"), KnownOrder("", "992", "run-1 record 2", START))
     orders.close()
+    waiting = SqlWaitingTitles(url, ALMA)
+    brief = [BriefTitle(f"99{number}", "A title", "9780000000002", START, "run-1") for number in (1, 2)]
+    waiting.note(brief)
+    waiting.settle(["992"], "merged", "run-2")
+    waiting.received(["991"], START)
+    waiting.close()
 
 
 def fill_dcb(url: str) -> None:

@@ -27,6 +27,7 @@ from alma_etl.inventory.loaded_items import (
     SqlLoadedItems,
 )
 from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
+from alma_etl.inventory.waiting_titles import BriefTitle, SqlWaitingTitles
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import RunKey, RunRecord
 from alma_etl.store.db import open_engine
@@ -107,6 +108,7 @@ def check(url: str, revision: str) -> None:
     check_ledger(url, revision)
     check_bibs(url, revision)
     check_orders(url, revision)
+    check_waiting(url, revision)
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[str]:
@@ -136,6 +138,16 @@ def check_orders(url: str, revision: str) -> None:
     orders.forget(known, "run-1 record 2")
     assert second not in orders.find(known)
     orders.close()
+
+
+def check_waiting(url: str, revision: str) -> None:
+    waiting = SqlWaitingTitles(url, ALMA)
+    assert waiting.waiting(["991", "992"]) == ({"991"} if revision >= "0017" else set())
+    waiting.note([BriefTitle("993", "Another", "", START, "run-3")])
+    assert waiting.settle(["991", "993"], "overlaid", "run-4") == (
+        ["991", "993"] if revision >= "0017" else ["993"]
+    )
+    waiting.close()
 
 
 def check_limiter(url: str) -> None:
