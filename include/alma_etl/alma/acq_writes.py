@@ -47,10 +47,8 @@ REFUSALS: Mapping[str, str] = {
 }
 """What Alma's refusals of orders and receipts mean, by its code; its own words name the field or the value."""
 
-_COMPARED = (
-    "vendor", "vendor_account", "price", "fund_distribution", "acquisition_method", "vendor_reference_number",
-    "additional_order_reference",
-)  # fmt: skip
+_COMPARED = ("vendor", "vendor_account", "price", "fund_distribution", "acquisition_method")
+_REFERENCES = ("vendor_reference_number", "additional_order_reference")
 
 
 def in_words(error: RemoteError) -> str:
@@ -61,22 +59,28 @@ def in_words(error: RemoteError) -> str:
 
 @dataclass(frozen=True)
 class OrderKey:
-    """By what an order is known: its title, vendor, and references, of which it has at least one. Blanks around a
-    reference, and several for one, do not count."""
+    """By what an order is known: its title, vendor, and references in their normal form, of which it has at least
+    one."""
 
     mms_id: str
     vendor: str
     vendor_reference: str
     additional_reference: str
 
+    def __post_init__(self) -> None:
+        for name in ("vendor_reference", "additional_reference"):
+            object.__setattr__(self, name, normal_reference(getattr(self, name)))
+
     @classmethod
     def of(cls, line: PoLine) -> OrderKey:
         """The key of a line that is there."""
-        return cls(line.mms_id, line.vendor, _plain(line.vendor_reference), _plain(line.additional_reference))
+        return cls(line.mms_id, line.vendor, line.vendor_reference, line.additional_reference)
 
 
-def _plain(reference: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", reference).split())
+def normal_reference(reference: str) -> str:
+    """The one form in which references of orders are compared: case, blanks around one and several for one do not
+    count, which Alma may keep or not."""
+    return " ".join(unicodedata.normalize("NFC", reference).split()).casefold()
 
 
 def order_key(body: Json) -> OrderKey:
@@ -173,7 +177,12 @@ def not_taken(line: PoLine, body: Json) -> list[str]:
     """The fields of an order that the line does not have as they were sent: Alma leaves out a fund whose code is
     written in other capitals, and a line without one waits in review."""
     missing = [] if line.mms_id == mms_id_of(body) else ["mms_id"]
-    return missing + [name for name in _COMPARED if not covers(line.raw.get(name), body.get(name))]
+    missing += [name for name in _COMPARED if not covers(line.raw.get(name), body.get(name))]
+    return missing + [name for name in _REFERENCES if _reference(line.raw, name) != _reference(body, name)]
+
+
+def _reference(row: Json, name: str) -> str:
+    return normal_reference(shapes.text(row.get(name)))
 
 
 def receive_item(

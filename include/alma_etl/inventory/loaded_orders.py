@@ -7,7 +7,6 @@ sent is noted before, by one sender alone: after a kill it is known which orders
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import ColumnElement, Row, Table, delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
+from alma_etl.alma.acq_writes import normal_reference
 from alma_etl.inventory.loaded_items import StoreMemory
 from alma_etl.store.models import LoadedOrder
 
@@ -27,7 +27,7 @@ K = TypeVar("K", str, "OrderReference")
 
 @dataclass(frozen=True, order=True)
 class OrderReference:
-    """What an order is known by: its vendor, and its reference without case and blanks around it."""
+    """What an order is known by: its vendor, and its reference in the normal form, without case."""
 
     vendor: str
     reference: str
@@ -35,7 +35,7 @@ class OrderReference:
     @classmethod
     def of(cls, vendor: str, reference: str) -> OrderReference:
         """The key of a reference as it is written in a record or in a PO line."""
-        return cls(vendor, " ".join(unicodedata.normalize("NFC", reference).split()).casefold())
+        return cls(vendor, normal_reference(reference))
 
     def __str__(self) -> str:
         return f"order {self.vendor} {self.reference}"

@@ -270,7 +270,17 @@ def test_a_number_that_cannot_be_read_does_not_hide_an_order(bench, title):
     body = order(title, number="MINE//1", additional_order_reference=" A-1  of 2 ")
     written = create_po_line(bench.client(), body)
     assert (written.outcome, len(orders(bench))) == (WriteOutcome.ADOPTED, 1)
-    assert order_key(body).additional_reference == "A-1 of 2"
+    assert order_key(body).additional_reference == "a-1 of 2"
+
+
+@pytest.mark.parametrize("kept", ["a-1  of 2 ", "A-1 OF 2"])
+def test_a_line_whose_reference_alma_wrote_otherwise_is_the_order(alma, client, kept):
+    body = order("991", additional_order_reference="A-1 of 2", vendor_reference_number="Ref  1")
+    row = {**body, "number": "POL-1", "additional_order_reference": kept, "vendor_reference_number": "REF 1"}
+    alma.says(as_json({"po_line": [row], "total_record_count": 1}))
+    answer = find_order(client, order_key(body))
+    assert answer.value.number == "POL-1"
+    assert not_taken(answer.value, body) == []
 
 
 def test_what_alma_did_not_take_of_an_order_is_named(bench, title):
