@@ -193,7 +193,7 @@ def test_a_discount_that_was_rounded_is_no_other_price(alma: Caller) -> None:
         == "SENT"
     )
     assert encumbered(alma, "HIST") == "25.00"
-    other = order(**discounted, fund_distribution=[funded("HIST", "24.90")])
+    other = order(**discounted, fund_distribution=[funded("HIST", "24.99")])
     assert outcome(alma.post(LINES, other)) == ("INREVIEW", ["FUNDS_DO_NOT_COVER_THE_PRICE"])
 
 

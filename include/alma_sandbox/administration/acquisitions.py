@@ -17,6 +17,7 @@ CENT = Decimal("0.01")
 CURRENCY = "USD"
 RATES = {"USD": Decimal(1), "EUR": Decimal("1.10"), "GBP": Decimal("1.25"), "JPY": Decimal("0.01")}
 """What one unit of a currency is in the institution's: invented, and the same every day."""
+_WITHOUT_DECIMALS = frozenset({"JPY"})
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def net_price(body: Payload) -> Decimal | None:
     rows = [row for row in bodies.many(body.get("location")) if isinstance(row, dict)]
     copies = sum(int(bodies.text(row.get("quantity")) or "1") for row in rows) or 1
     discount = Decimal(bodies.text(body.get("discount")) or "0")
-    return (amount(body["price"])[0] * copies * (100 - discount) / 100).quantize(CENT, ROUND_HALF_UP)
+    price, currency = amount(body["price"])
+    unit = Decimal(1) if currency in _WITHOUT_DECIMALS else CENT
+    return (price * copies * (100 - discount) / 100).quantize(unit, ROUND_HALF_UP)
 
 
 def shares(body: Payload) -> list[tuple[str, Decimal, str]]:
@@ -168,14 +171,17 @@ def encumbrances(body: Payload) -> dict[str, str]:
 
 
 def uncovered(body: Payload) -> bool:
-    """Whether the funds' sums are not the price of a line, but for what rounding a discount to 0.01 % may make."""
+    """Whether the funds' sums are not the price of a line. Percentages and other currencies are rounded each."""
     price = net_price(body)
     if price is None:
         return False
     currency = amount(body["price"])[1]
-    total = sum(converted(total, each) for _, total, each in shares(body))
-    rounding = CENT + (price * Decimal("0.0001") if body.get("discount") else 0)
-    return abs(total - converted(price, currency)) > converted(rounding, currency)
+    charged = shares(body)
+    rows = [row for row in bodies.many(body.get("fund_distribution")) if isinstance(row, dict)]
+    if all(row.get("amount") for row in rows) and {each for _, _, each in charged} == {currency}:
+        return sum(total for _, total, _ in charged) != price
+    total = sum(converted(total, each) for _, total, each in charged)
+    return abs(total - converted(price, currency)) > CENT * max(1, len(charged))
 
 
 def encumbered(lines: list[PoLine]) -> dict[str, Decimal]:

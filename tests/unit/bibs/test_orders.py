@@ -1,7 +1,7 @@
 """Orders out of records: the layouts, what is refused, and the PO line that is sent."""
 
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 from hypothesis import given
@@ -25,6 +25,7 @@ GOBI = (
 PALS = (
     "949 __ $b30112000000001$c01$dMAIN$estacks", "980 __ $b18.50", "981 __ $aGIFTS$hY", "982 __ $aPALS-0001",
 )  # fmt: skip
+FUNDS = {"fund_percent": "981$p", "fund_amount": "981$m"}
 SIERRA = ("960 __ $e-$o2$s13.95$tmain1$ubooks$zgbp", "961 __ $dOrdered for B3458")
 
 
@@ -192,6 +193,49 @@ def test_a_net_price_is_what_the_funds_are_charged():
     assert "above its list price" in refused(one(*swapped(GOBI, "980", "980 __ $b20.00$e28.00$f1")))
 
 
+def reckoned(body):
+    """What Alma makes of the price, the discount and the copies of a PO line."""
+    copies = sum(place["quantity"] for place in body["location"])
+    net = Decimal(body["price"]["sum"]) * copies * (100 - Decimal(body.get("discount") or 0)) / 100
+    return net.quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def charged(body):
+    return sum(Decimal(fund["amount"]["sum"]) for fund in body["fund_distribution"])
+
+
+@pytest.mark.parametrize("funds", [["981 __ $bA"], ["981 __ $bA$m0.01", "981 __ $bB$m12345.59"]])
+def test_what_the_funds_are_charged_is_what_the_rounded_discount_makes_of_the_price(funds):
+    lines = (*swapped(GOBI, "98"), "980 __ $b1999.99$e1234.56$f1$g10")
+    order = one(*lines, *funds, fields=FUNDS, currency="USD")
+    assert order.problems == ()
+    body = order.body("991")
+    assert charged(body) == reckoned(body) == order.total != order.stated_total == Decimal("12345.60")
+    assert "12345.60 by its net price" in order.remarks[0].text
+
+
+@given(st.integers(1, 300_000), st.integers(0, 300_000), st.integers(1, 30))
+def test_the_funds_have_the_line_s_net_price_to_the_cent(price, less, quantity):
+    net = max(0, price - less)
+    field = f"980 __ $b{Decimal(price) / 100:.2f}$e{Decimal(net) / 100:.2f}$fR1$g{quantity}"
+    order = one(GOBI[0], GOBI[1], field, "981 __ $bHIST", currency="USD")
+    body = order.body("991")
+    assert charged(body) == reckoned(body)
+
+
+@pytest.mark.parametrize("discount", ["33.333", "12.5"])
+def test_a_stated_discount_is_sent_as_it_is_reckoned_with(discount):
+    order = one(
+        *GOBI[:2],
+        f"980 __ $b999.99$fR1$g7$d{discount}",
+        GOBI[3],
+        fields={"discount": "980$d"},
+        currency="USD",
+    )
+    body = order.body("991")
+    assert charged(body) == reckoned(body)
+
+
 # --- several of something
 
 TWO_960 = ("960 __ $o1$s10.00$tmain1$uBOOKS", "960 __ $o2$s10.00$tmain2$uHIST")
@@ -269,9 +313,6 @@ def test_a_made_reference_depends_on_the_record_and_neither_on_its_sequence_nor_
     first = references(*TWO_960, TWO_960[0])
     assert references(*TWO_960, TWO_960[0], **given) == first
     assert set(references(*reversed(TWO_960))) == set(first[:2])
-
-
-FUNDS = {"fund_percent": "981$p", "fund_amount": "981$m"}
 
 
 @pytest.mark.parametrize(

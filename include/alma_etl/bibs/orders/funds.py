@@ -28,18 +28,22 @@ class FundAmount:
     amount: Decimal
 
 
-def charge(total: Decimal, shares: Sequence[FundShare], decimals: int) -> tuple[FundAmount, ...]:
+def charge(
+    total: Decimal, shares: Sequence[FundShare], decimals: int, *, stated: Decimal | None = None
+) -> tuple[FundAmount, ...]:
     """Return what each fund is charged with, in the order in which the record names them; together it is ``total``.
 
     A fund that is named twice is charged once, with the sum. Shares are rounded down, the rest goes to the last one.
-    Raises FundProblem where they do not add up, or no share is stated for several funds.
+    ``stated``: what amounts in the record add up to, where that is not the total; the largest of them takes the
+    difference. Raises FundProblem where they do not add up, or no share is stated for several funds.
     """
     if len({share.code for share in shares}) == 1 and not any(_is_stated(share) for share in shares):
         return (FundAmount(shares[0].code, total),)
     amounts: list[Decimal]
     if all(share.amount is not None for share in shares):
         amounts = [share.amount or Decimal(0) for share in shares]
-        _refuse_other_sum(sum(amounts), total, str)
+        _refuse_other_sum(sum(amounts), total if stated is None else stated, str)
+        amounts[amounts.index(max(amounts))] += total - sum(amounts)
     elif all(share.percent is not None for share in shares):
         percents = [share.percent or Decimal(0) for share in shares]
         _refuse_other_sum(sum(percents), Decimal(100), lambda found: f"{found.normalize():f} percent")

@@ -29,7 +29,8 @@ class Order:
     """One order of a record. With `problems` it is `invalid_order`: each says what is wrong and what to do.
 
     `additional_reference` is what it is known by; `reference` is the vendor's own number, "" where there is none.
-    `price` is that of one copy before `discount` (percent). Texts that are not given are "".
+    `price` is that of one copy before `discount` (percent, to two decimals), which is sent; `net_price` is what the
+    record states after it. Texts that are not given are "".
     """
 
     reference: str = ""
@@ -69,18 +70,24 @@ class Order:
 
     @property
     def total(self) -> Decimal:
-        """What the line costs: the net price of all copies. ValueError without a price."""
+        """What the line costs by the price and the discount that are sent, as Alma reckons it: that of all copies,
+        rounded once. ValueError without a price."""
         if self.price is None:
             raise ValueError("an order without a price has no total")
-        net = self.net_price.amount if self.net_price else self.price.amount * (1 - self.discount / 100)
-        return (net * self.quantity).quantize(Decimal(1).scaleb(-self.price.decimals), ROUND_HALF_UP)
+        net = self.price.amount * (100 - self.discount) / 100 * self.quantity
+        return net.quantize(Decimal(1).scaleb(-self.price.decimals), ROUND_HALF_UP)
+
+    @property
+    def stated_total(self) -> Decimal:
+        """What the line costs by the record: it may differ from `total` by what rounding the discount makes."""
+        return self.net_price.amount * self.quantity if self.net_price else self.total
 
     @property
     def funds(self) -> tuple[FundAmount, ...]:
         """What each fund is charged with, one entry a fund, together the total. Raises FundProblem."""
         if not self.shares or self.price is None:
             return ()
-        return charge(self.total, self.shares, self.price.decimals)
+        return charge(self.total, self.shares, self.price.decimals, stated=self.stated_total)
 
     def in_currency(self, currency: str) -> "Order":
         """Return the order in the vendor's currency, where the record and the profile name none."""

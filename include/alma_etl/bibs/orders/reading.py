@@ -28,7 +28,8 @@ from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.counted import counted, verb
 from alma_etl.marc.source_record import Remark, title_of
 
-NO_REFERENCE, ZERO_PRICE, ORDER_DATE = "NO_REFERENCE", "ZERO_PRICE", "ORDER_DATE"  # codes of remarks
+# Codes of remarks.
+NO_REFERENCE, ZERO_PRICE, ORDER_DATE, NET_ROUNDED = "NO_REFERENCE", "ZERO_PRICE", "ORDER_DATE", "NET_ROUNDED"
 MADE = "MADE-"  # begins a reference that no vendor gave
 FREE = frozenset(("GIFT", "DEPOSITORY", "LEGAL_DEPOSIT"))  # acquisition methods by which nothing is paid
 MOST_COPIES = 999
@@ -288,14 +289,25 @@ class _OrderReader:
             self._remarks.append(
                 Remark(f"its {which} is 0, and {order.acquisition_method} is no gift", ZERO_PRICE)
             )
-        discount = self._one("discount", lambda text: read_percent(text, self._profile.locale)) or Decimal(0)
+        discount = _rounded(
+            self._one("discount", lambda text: read_percent(text, self._profile.locale)) or Decimal(0)
+        )
         if net is not None and net.amount > price.amount:
             self._problems.append(
                 f"its net price {net} is above its list price {price}: correct {self._where('net_price')}"
             )
         elif net is not None and price.amount:
-            discount = ((1 - net.amount / price.amount) * 100).quantize(Decimal("0.01"))
-        return replace(order, price=price, net_price=net, discount=discount)
+            discount = _rounded((1 - net.amount / price.amount) * 100)
+        order = replace(order, price=price, net_price=net, discount=discount)
+        if order.total != order.stated_total:
+            self._remarks.append(
+                Remark(
+                    f"it costs {order.total}, and {order.stated_total} by its net price: Alma keeps a discount to "
+                    "0.01 percent",
+                    NET_ROUNDED,
+                )
+            )
+        return order
 
     def _charged(self, order: Order, per_field: Sequence[int]) -> Order:
         try:
@@ -409,6 +421,11 @@ def _distinct(orders: Sequence[Order]) -> tuple[Order, ...]:
         else order
         for order in orders
     )
+
+
+def _rounded(discount: Decimal) -> Decimal:
+    """A discount as it is sent, so that what it makes of a price is reckoned with what Alma has."""
+    return discount.quantize(Decimal("0.01"))
 
 
 def _copies(number: int) -> str:
