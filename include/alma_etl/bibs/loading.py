@@ -328,12 +328,13 @@ class BibWriter(RowWriter):
         """Keep other imports off the numbers of what is about to be sent; return what is to be done instead where one
         of them was faster. ``looked``: titles of theirs that the match has seen, to which new ones are added."""
         since = self._now() - _LAG
-        against = self._memory.claim(numbers, bib, over={*match.titles, *looked}, since=since)
-        made = {each.mms_id for each in against.values() if each.mms_id}
+        claimed = self._memory.claim(numbers, bib, over={*match.titles, *looked}, since=since)
+        against = [each for titles in claimed.values() for each in titles]
+        made = {each.mms_id for each in against if each.mms_id}
         if made:
             looked |= made
             return self._again(row)
-        for pending in against.values():
+        for pending in against:
             message = (
                 f"a title with its number was sent at {pending.sent_at:%Y-%m-%d %H:%M:%S} UTC, and Alma does "
                 "not show yet whether it is there: drop the record again in a few minutes"
@@ -464,7 +465,8 @@ class BibWriter(RowWriter):
         """The end of a record that an earlier attempt of this run was about to send as a new title; None when it is
         known that it did not."""
         numbers = memory_keys(keys_of(record_of(row)), self._profile)
-        ours = [each for each in self._memory.find(numbers).values() if each.sender == self._sender(row)]
+        known = self._memory.find(numbers).values()
+        ours = [each for titles in known for each in titles if each.sender == self._sender(row)]
         if not ours:
             return None
         made = next((each.mms_id for each in ours if each.mms_id), "")

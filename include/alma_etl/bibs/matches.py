@@ -192,7 +192,7 @@ def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number,
     known = memory.find({*keys.values(), *had})
 
     def ids(key: str) -> tuple[str, ...]:
-        return (known[key].mms_id,) if key in known and known[key].mms_id else ()
+        return tuple(each.mms_id for each in known.get(key, ()) if each.mms_id)
 
     return {number: Remembered(ids(key), ids(f"{_HAD}{key}")) for number, key in keys.items()}
 

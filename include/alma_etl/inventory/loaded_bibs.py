@@ -1,6 +1,8 @@
 """Which titles imports made or gave numbers to, by these numbers: Alma's index does not know them at once, and a second
 record with such a number must not make a second title. And who of them last saved a title, in which version.
 
+Several titles may have one number, such as an ISBN that two editions share: all of them are kept.
+
 What is kept belongs to one Alma, by its gateway and institution, and no purge empties it: it has a row a title that
 imports wrote, and one for each number by which Alma may not find it. That a title is about to be sent is noted before:
 after a kill it is known which ones may have been made, and which not.
@@ -10,25 +12,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from alma_etl.inventory.loaded_items import StoreMemory
 from alma_etl.store.models import DueInventory, LoadedBib
 
 _AT_ONCE = 500
+_MOST = 20  # titles of one number; of what a number without meaning stands in, such as `(Vnd)0`, the last ones are kept
+_TABLE = cast(Table, LoadedBib.__table__)
+_COLUMNS = _TABLE.c
 _TIME = re.compile(r"\d{14}(?:\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class KnownBib:
-    """The title that imports last made for a number. `mms_id` is "" as long as no answer was noted: it may be there or
-    not. `sender` is who sent it, and `sent_at` when (UTC)."""
+    """A title that imports made for a number, or gave it to. `mms_id` is "" as long as no answer was noted: it may be
+    there or not. `sender` is who sent it last, and `sent_at` when (UTC)."""
 
     mms_id: str
     sender: str
@@ -63,17 +68,18 @@ class SavedTitle:
 class LoadedBibs(Protocol):
     """The memory of the imports into one Alma."""
 
-    def find(self, keys: Collection[str]) -> dict[str, KnownBib]:
-        """Those of the numbers that are known."""
+    def find(self, keys: Collection[str]) -> dict[str, list[KnownBib]]:
+        """Those of the numbers that are known, each with its titles by MMS id, and with what was about to be sent."""
         ...
 
     def note(self, keys: Iterable[str], bib: KnownBib) -> None:
-        """Keep that a title is about to be sent, or was made; what was known of its numbers is replaced."""
+        """Keep that a title is about to be sent, in place of what others were; or that it was made, in place of what
+        its sender was about to send, and beside other titles of its numbers."""
         ...
 
     def claim(
         self, keys: Collection[str], bib: KnownBib, *, over: Collection[str], since: datetime
-    ) -> dict[str, KnownBib]:
+    ) -> dict[str, list[KnownBib]]:
         """Keep, as `note` does, what is about to be sent, unless something stands against it: a title that others made,
         but for those in ``over``, or what others were about to send after ``since``. Return that, by its numbers;
         then nothing is kept. Of two that claim one number at once, one gets it."""
@@ -112,50 +118,60 @@ class SqlLoadedBibs(StoreMemory):
 
     purpose = "to find out which titles imports made"
 
-    def find(self, keys: Collection[str]) -> dict[str, KnownBib]:
+    def find(self, keys: Collection[str]) -> dict[str, list[KnownBib]]:
         if not keys:
             return {}
         with self.transaction() as connection:
             return self._find(connection, keys)
 
-    def _find(self, connection: Connection, keys: Collection[str]) -> dict[str, KnownBib]:
-        columns = cast(Table, LoadedBib.__table__).c
-        query = select(columns.key, columns.mms_id, columns.sender, columns.sent_at)
-        found: dict[str, KnownBib] = {}
+    def _find(self, connection: Connection, keys: Collection[str]) -> dict[str, list[KnownBib]]:
+        query = select(_COLUMNS.key, _COLUMNS.mms_id, _COLUMNS.sender, _COLUMNS.sent_at)
+        query = query.order_by(_COLUMNS.key, _COLUMNS.mms_id)
+        found: dict[str, list[KnownBib]] = {}
         for part in _parts(list(keys)):
-            rows = connection.execute(query.where(columns.alma == self.alma, columns.key.in_(part)))
-            found |= {row.key: KnownBib(row.mms_id, row.sender, row.sent_at) for row in rows}
+            rows = connection.execute(query.where(_COLUMNS.alma == self.alma, _COLUMNS.key.in_(part)))
+            for row in rows:
+                found.setdefault(row.key, []).append(KnownBib(row.mms_id, row.sender, row.sent_at))
         return found
 
     def note(self, keys: Iterable[str], bib: KnownBib) -> None:
         if keys := set(keys):
             with self.transaction() as connection:
-                self._put(connection, keys, bib)
+                self._note(connection, keys, bib)
 
     def claim(
         self, keys: Collection[str], bib: KnownBib, *, over: Collection[str], since: datetime
-    ) -> dict[str, KnownBib]:
+    ) -> dict[str, list[KnownBib]]:
         if not keys:
             return {}
-        columns = cast(Table, LoadedBib.__table__).c
-        ours = or_(columns.sender == bib.sender, columns.sent_at < since)
-        free = or_(and_(columns.mms_id == "", ours), *(columns.mms_id == mms_id for mms_id in over))
+        free = or_(_COLUMNS.sender == bib.sender, _COLUMNS.sent_at < since)
         with self.transaction() as connection:
-            self._put(connection, keys, bib, free)
-            # Those that were not free are as they were. A claim of the same numbers waits for this one's end.
+            # What is about to be sent has one row a number: a claim of the same numbers waits for this one's end.
+            self._put(connection, keys, replace(bib, mms_id=""), free)
             known = self._find(connection, keys)
             against = {
-                key: each
-                for key, each in known.items()
-                if (each.mms_id, each.sender) != (bib.mms_id, bib.sender)
+                key: others
+                for key, titles in known.items()
+                if (others := [each for each in titles if not _gives_way(each, bib, over)])
             }
             if against:
                 connection.rollback()
-        return against
+                return against
+            for key, titles in known.items():
+                if len(titles) > _MOST:
+                    self._drop_oldest(connection, key, titles)
+            if bib.mms_id:
+                self._note(connection, keys, bib)
+        return {}
+
+    def _drop_oldest(self, connection: Connection, key: str, titles: Iterable[KnownBib]) -> None:
+        made = sorted((each for each in titles if each.mms_id), key=lambda each: each.sent_at, reverse=True)
+        old = (_COLUMNS.key == key) & _COLUMNS.mms_id.in_([each.mms_id for each in made[_MOST - 1 :]])
+        connection.execute(delete(_TABLE).where(_COLUMNS.alma == self.alma, old))
 
     def saved(self, mms_ids: Collection[str]) -> dict[str, SavedTitle]:
         keys = {_title(mms_id): mms_id for mms_id in mms_ids}
-        return {keys[key]: _saved(each) for key, each in self.find(keys).items()}
+        return {keys[key]: _saved(each) for key, [each] in self.find(keys).items()}
 
     def note_saved(self, mms_id: str, sender: str, *, before: str, after: str) -> None:
         before, after = _word(before), _word(after)
@@ -175,20 +191,28 @@ class SqlLoadedBibs(StoreMemory):
         values = {"mms_id": bib.mms_id, "sender": bib.sender, "sent_at": bib.sent_at}
         # One order for all, so that two imports that note the same numbers wait instead of blocking each other.
         rows = [{"alma": self.alma, "key": key, **values} for key in sorted(set(keys))]
-        statement = insert(cast(Table, LoadedBib.__table__))  # PostgreSQL's words for it are SQLite's as well
-        new = {name: statement.excluded[name] for name in values}
+        statement = insert(_TABLE)  # PostgreSQL's words for it are SQLite's as well
+        new = {name: statement.excluded[name] for name in ("sender", "sent_at")}
         connection.execute(
-            statement.on_conflict_do_update(index_elements=["alma", "key"], set_=new, where=free), rows
+            statement.on_conflict_do_update(index_elements=["alma", "key", "mms_id"], set_=new, where=free),
+            rows,
         )
 
+    def _note(self, connection: Connection, keys: Collection[str], bib: KnownBib) -> None:
+        if bib.mms_id:
+            self._forget(connection, keys, bib.sender)
+        self._put(connection, keys, bib)
+
     def forget(self, keys: Collection[str], sender: str) -> None:
-        columns = cast(Table, LoadedBib.__table__).c
-        ours = (columns.alma == self.alma, columns.sender == sender, columns.mms_id == "")
+        if not keys:
+            return
         with self.transaction() as connection:
-            for part in _parts(sorted(keys)):
-                connection.execute(
-                    delete(cast(Table, LoadedBib.__table__)).where(*ours, columns.key.in_(part))
-                )
+            self._forget(connection, keys, sender)
+
+    def _forget(self, connection: Connection, keys: Collection[str], sender: str) -> None:
+        ours = (_COLUMNS.alma == self.alma, _COLUMNS.sender == sender, _COLUMNS.mms_id == "")
+        statement = delete(_TABLE).where(*ours, _COLUMNS.key == bindparam("number"))
+        connection.execute(statement, [{"number": key} for key in sorted(keys)])  # in the order of `_put`
 
     def note_due(self, titles: Collection[str]) -> None:
         rows = [{"alma": self.alma, "mms_id": mms_id} for mms_id in sorted(titles)]
@@ -213,6 +237,13 @@ class SqlLoadedBibs(StoreMemory):
 def _parts(keys: Sequence[str]) -> Iterable[Sequence[str]]:
     for start in range(0, len(keys), _AT_ONCE):
         yield keys[start : start + _AT_ONCE]
+
+
+def _gives_way(known: KnownBib, bib: KnownBib, over: Collection[str]) -> bool:
+    """Whether what is known of a number does not stand against a title that is about to be sent."""
+    if known.mms_id:
+        return known.mms_id == bib.mms_id or known.mms_id in over
+    return known.sender == bib.sender
 
 
 def _title(mms_id: str) -> str:

@@ -97,8 +97,8 @@ class LoadedItem(Base):
 
 
 class LoadedBib(Base):
-    """The title that imports last made for a number, or gave it to (`key`: `oclc:900`), or were about to send (`mms_id`
-    "") when nothing was known of the answer. `sender` is who sent it, at `sent_at`. `was:oclc:900`: the title that lost
+    """A title that imports made for a number, or gave it to (`key`: `oclc:900`), or were about to send (`mms_id` "")
+    when nothing was known of the answer. `sender` is who sent it last, at `sent_at`. `was:oclc:900`: a title that lost
     the number by a merge. `title:991…`: who last saved a title, behind the versions (005) since and until which nobody
     else did."""
 
@@ -106,7 +106,7 @@ class LoadedBib(Base):
 
     alma: Mapped[str] = mapped_column(Text, primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
-    mms_id: Mapped[str] = mapped_column(Text)
+    mms_id: Mapped[str] = mapped_column(Text, primary_key=True)
     sender: Mapped[str] = mapped_column(Text)
     sent_at: Mapped[datetime] = mapped_column(UtcTime)
 

@@ -67,6 +67,20 @@ def test_what_the_index_does_not_know_yet_was_made_once(imports):
     assert imports.count() == 3
 
 
+def test_every_title_of_a_shared_isbn_is_known_while_the_index_lags(imports):
+    imports.alma.settings(sru_lag_s=3600)
+    imports.profiles("profiles:\n  isbn: {match: [isbn]}\n")
+    isbn = "020 __ $a 9780306406157"
+    one, two = new(801, isbn, title="One"), new(802, isbn, title="Two")  # their OCLC numbers disagree
+    for name, book in enumerate((one, two)):
+        assert imports.load(book, profile="isbn", name=f"{name}.mrc").outcomes == ["created"]
+    for name, book in enumerate((one, two)):
+        assert imports.load(book, profile="isbn", name=f"again{name}.mrc").outcomes == ["unchanged"]
+    either = imports.load(record(F008, isbn, "245 00 $a T"), profile="isbn", name="either.mrc")
+    assert either.outcomes == ["multi_match"]
+    assert imports.count() == 2
+
+
 def test_an_old_index_entry_is_no_match_and_a_former_number_is_one(imports):
     moved = imports.add("035 __ $a (OCoLC)901", OLD)
     present = imports.add("035 __ $a (OCoLC)902 $z (OCoLC)903", OLD)

@@ -73,6 +73,8 @@ def fill_items(url: str) -> None:
     bibs = SqlLoadedBibs(url, ALMA)
     bibs.note(["oclc:900", "oclc:700"], KnownBib("991", "run-1 line 1", START))
     bibs.note(["oclc:901"], KnownBib("", "run-1 line 2", START))
+    bibs.note(["isbn:1"], KnownBib("991", "run-1 line 1", START))
+    bibs.note(["isbn:1"], KnownBib("992", "run-1 line 1", START))
     bibs.note_due(["991"])
     bibs.close()
     orders = SqlLoadedOrders(url, ALMA)

@@ -31,13 +31,32 @@ def test_nothing_is_known_at_first(memory):
     memory.forget([], "run")
 
 
-def test_a_title_is_found_by_each_of_its_numbers_and_the_last_one_counts(memory):
-    memory.note((f"oclc:{number}" for number in range(1_200)), KnownBib("991", "run-1", AT))
-    memory.note(["oclc:3", "isbn:5"], KnownBib("992", "run-2", AT))
+def test_a_title_is_found_by_each_of_its_numbers_and_a_number_has_all_its_titles(memory):
+    one, two = KnownBib("991", "run-1", AT), KnownBib("992", "run-2", AT)
+    memory.note((f"oclc:{number}" for number in range(1_200)), KnownBib("991", "run-0", AT))
+    memory.note((f"oclc:{number}" for number in range(1_200)), one)
+    memory.note(["oclc:3", "isbn:5"], two)
     found = memory.find([f"oclc:{number}" for number in range(-5, 1_100)] + ["isbn:5"])
     assert len(found) == 1_101
-    assert found["oclc:4"] == KnownBib("991", "run-1", AT)
-    assert found["oclc:3"] == found["isbn:5"] == KnownBib("992", "run-2", AT)
+    assert (found["oclc:4"], found["oclc:3"], found["isbn:5"]) == ([one], [one, two], [two])
+
+
+def test_a_title_that_was_made_comes_in_place_of_what_its_sender_was_about_to_send(memory):
+    memory.note(["a", "b"], KnownBib("", "run-1", AT))
+    memory.note(["b"], KnownBib("", "run-2", AT))
+    made = KnownBib("991", "run-1", AT)
+    memory.note(["a", "b"], made)
+    assert memory.find(["a", "b"]) == {"a": [made], "b": [KnownBib("", "run-2", AT), made]}
+
+
+def test_of_a_number_that_says_nothing_the_last_titles_are_kept(memory):
+    ids = [f"99{number:03}" for number in range(50)]
+    for minute, mms_id in enumerate(ids):
+        at = AT + timedelta(minutes=minute)
+        assert memory.claim(["a", f"b{minute}"], KnownBib("", "run", at), over=ids, since=AT) == {}
+        memory.note(["a", f"b{minute}"], KnownBib(mms_id, "run", at))
+    assert [each.mms_id for each in memory.find(["a"])["a"]] == ids[-20:]
+    assert [each.mms_id for each in memory.find(["b0"])["b0"]] == ids[:1]
 
 
 def test_what_was_about_to_be_sent_is_forgotten_by_its_sender_alone(memory):
@@ -69,11 +88,17 @@ def test_of_two_that_claim_a_number_one_gets_it(memory):
         claim("run-2", ["b", "c"], since=AT + timedelta(hours=1)) == {}
     )  # what came of the other is not known
     memory.note(["b"], KnownBib("991", "run-2", AT))
-    assert {key: each.mms_id for key, each in claim("run-3", ["b", "d"]).items()} == {"b": "991"}
+    assert {key: [each.mms_id for each in found] for key, found in claim("run-3", ["b", "d"]).items()} == {
+        "b": ["991"]
+    }
     assert claim("run-3", ["b", "d"], over=["990"]).keys() == {"b"}
     assert claim("run-3", ["b", "d"], over=["990", "991"]) == {}
     assert claim("run-4", ["e"], "995") == claim("run-4", [], "995") == {}
-    assert memory.find(["e"])["e"].mms_id == "995"
+    assert [each.mms_id for each in memory.find(["e"])["e"]] == ["995"]
+    assert claim("run-4", ["e"], "996").keys() == {"e"}
+    assert claim("run-4", ["e"], "996", ["995"]) == {}
+    assert claim("run-5", ["e"], over=["995"]).keys() == {"e"}  # both have it
+    assert [each.mms_id for each in memory.find(["e"])["e"]] == ["995", "996"]
 
 
 def test_of_many_that_claim_numbers_at_once_one_gets_each(memory):
@@ -82,11 +107,13 @@ def test_of_many_that_claim_numbers_at_once_one_gets_each(memory):
     def claim(sender):
         keys = [f"oclc:{each}" for each in (range(sender % 3, 9, 3) if sender < 3 else range(9))]
         start.wait()
-        return bool(memory.claim(keys, KnownBib("", f"run-{sender}", AT), over=(), since=AT))
+        title = "" if sender % 2 else f"99{sender}"
+        return bool(memory.claim(keys, KnownBib(title, f"run-{sender}", AT), over=(), since=AT))
 
+    # some are to create a title, some to give one the number
     with ThreadPoolExecutor(6) as pool:
         refused = list(pool.map(claim, range(6)))
-    owners = {each.sender for each in memory.find([f"oclc:{each}" for each in range(9)]).values()}
+    owners = {each.sender for [each] in memory.find([f"oclc:{each}" for each in range(9)]).values()}
     assert owners == {f"run-{sender}" for sender, was in enumerate(refused) if not was}
     assert len(owners) in (1, 3)
 

@@ -118,9 +118,11 @@ def in_order(rows: list[dict[str, Any]]) -> list[str]:
 def check_bibs(url: str, revision: str) -> None:
     bibs = SqlLoadedBibs(url, ALMA)
     made = {
-        "oclc:900": KnownBib("991", "run-1 line 1", START),
-        "oclc:901": KnownBib("", "run-1 line 2", START),
+        "oclc:900": [KnownBib("991", "run-1 line 1", START)],
+        "oclc:901": [KnownBib("", "run-1 line 2", START)],
     }
+    if revision >= "0018":
+        made["isbn:1"] = [KnownBib(mms_id, "run-1 line 1", START) for mms_id in ("991", "992")]
     assert bibs.find(made) == (made if revision >= "0011" else {})
     bibs.forget(made, "run-1 line 2")
     assert "oclc:901" not in bibs.find(made)
