@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Protocol, TypeVar
 
 from alma_etl.alma import writes
@@ -155,7 +155,8 @@ def update_one_item(
 
 
 ANY_JOB = "ALL"
-BUSY = frozenset({"402222", "402223", "60347"})
+OVERLAPS = "60347"
+BUSY = frozenset({"402222", "402223", OVERLAPS})
 """Refusals that pass by themselves: three jobs run already, five starts of one job in an hour, a run that
 overlaps."""
 
@@ -166,7 +167,7 @@ _NEVER = {
 }
 
 STARTED, _KNOWN = "alma_job_instance", "alma_job_instances_before"
-"""The keys of a `JobMemory`: the instance that was started, and those that there were before."""
+"""The keys of a `JobMemory`: the instance that was started, and those that there were before, with the day."""
 _JOB_ID = re.compile(r"[A-Z]\d+", re.ASCII)
 
 
@@ -240,7 +241,8 @@ def start_job(
 
     A start that an earlier call noted is not repeated. One that an earlier call was about to make is looked for
     among the instances that are new since then, those called `job_name` when the parameters have it (without it,
-    one that somebody else started meanwhile could be mistaken for it), but for those that are known to be `of_others`.
+    one that somebody else started meanwhile could be mistaken for it), but for those that are known to be `of_others`;
+    however long ago that was.
     Raises InputProblem when Alma refuses the job or its parameters; RemoteError when nobody knows, after which a
     further call looks again.
     """
@@ -266,23 +268,39 @@ def _start(
     memory: JobMemory,
     of_others: Callable[[], Collection[str]],
 ) -> str | JobBusy:
-    known = memory.get(_KNOWN)
-    now = _instances(client, job_id)
-    if known is not None:
+    noted = memory.get(_KNOWN)
+    known, day = _noted(noted, client.today())
+    now = _instances(client, job_id, day)
+    if noted is not None:
         adopted = _started_before(now, {*known, *of_others()}, parameters.get("job_name"), job_id)
         if adopted is not None:
             log.info("An earlier attempt has started instance %s of job %s", adopted, job_id)
             return adopted
-    memory.set(_KNOWN, [each.id for each in now])
+    memory.set(_KNOWN, {"day": day.isoformat(), "ids": [each.id for each in now]})
     written = writes.run_job(client, job_id, parameters)
-    if written.outcome is not WriteOutcome.UNCONFIRMED and not written.done:
-        memory.delete(_KNOWN)  # nothing was started, and what others start from now on is not ours
     error = written.error
-    if written.outcome is WriteOutcome.REFUSED and error is not None and error.code in BUSY:
+    # It overlaps with a run that no list names yet: perhaps the one that the earlier attempt started.
+    ours = (
+        noted is not None
+        and error is not None
+        and error.code == OVERLAPS
+        and all(each.finished for each in now)
+    )
+    if written.outcome is not WriteOutcome.UNCONFIRMED and not written.done and not ours:
+        memory.delete(_KNOWN)  # nothing was started, and what others start from now on is not ours
+    unsure = written.outcome in (WriteOutcome.REFUSED, WriteOutcome.UNCONFIRMED)
+    if unsure and error is not None and error.code in BUSY:
         log.info("Alma cannot start the job yet: %s", error)
         return JobBusy(error)
     why = "" if error is None else _NEVER.get(error.code, "")
     return settled(written, f"The job {job_id} was not started{why}")
+
+
+def _noted(noted: Any, today: date) -> tuple[list[str], date]:
+    """What an earlier attempt noted: the instances that there were, and the day from which on to look."""
+    if isinstance(noted, Mapping):
+        return noted["ids"], date.fromisoformat(noted["day"])
+    return noted or [], today  # nothing, or by an earlier version, which kept no day
 
 
 def _started_before(
@@ -297,9 +315,10 @@ def _started_before(
     return new[0] if new else None
 
 
-def _instances(client: AlmaClient, job_id: str) -> list[JobInstance]:
-    today = client.today()
-    answer = client.jobs.instances(job_id, today - timedelta(days=1), today + timedelta(days=1))
+def _instances(client: AlmaClient, job_id: str, since: date) -> list[JobInstance]:
+    """Those of the days since then, and of a day more at both ends: Alma's days are the institution's, ours UTC's."""
+    one = timedelta(days=1)
+    answer = client.jobs.instances(job_id, since - one, client.today() + one)
     if isinstance(answer, Absent):
         raise InputProblem(
             f"Alma has no job {job_id}: manual jobs have other numbers in other institutions and environments; "

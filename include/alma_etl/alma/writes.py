@@ -21,6 +21,7 @@ All return a `Written` and raise RemoteStop only while nothing was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -337,7 +338,7 @@ def _grown(client: AlmaClient, set_id: str, before: int, added: int) -> Answer[A
 def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> Written[str]:
     """Start a job; `value` is the id of its instance. One call before it notes today's instances, so that a
     new one can be known; a `job_name` among the parameters distinguishes it from what others start
-    meanwhile."""
+    meanwhile. A refusal after a lost answer may be because of the first start's run: UNCONFIRMED."""
     before = _instances(client, job_id)
     if not isinstance(before, Found):
         return Written(
@@ -355,7 +356,17 @@ def run_job(client: AlmaClient, job_id: str, parameters: Mapping[str, str]) -> W
         )
         return Found(only.value.id) if isinstance(only, Found) else only
 
-    return write(lambda: client.jobs.run(job_id, parameters), look, pause=client.pause, guarded=False)
+    sent = 0
+
+    def start() -> str:
+        nonlocal sent
+        sent += 1
+        return client.jobs.run(job_id, parameters)
+
+    written = write(start, look, pause=client.pause, guarded=False)
+    if sent > 1 and written.outcome is WriteOutcome.REFUSED:
+        return replace(written, outcome=WriteOutcome.UNCONFIRMED)
+    return written
 
 
 def _instances(client: AlmaClient, job_id: str) -> ListAnswer[JobInstance]:

@@ -1,5 +1,6 @@
 """Runs of profiles against one sandbox, with a bucket in memory and workers that die."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -35,12 +36,19 @@ class ImportWorld:
     def __init__(self, url: str, store: str) -> None:
         self.url = url
         self.bucket = MortalBucket()
+        self._ahead = timedelta()
         self.client = self.client_of(url)
         self._store = store
 
-    @staticmethod
-    def client_of(url: str) -> AlmaClient:
-        return AlmaClient(url, "sandbox", limiter=LocalLimiter(1000), sleep=lambda _: None, attempts=2)
+    def client_of(self, url: str) -> AlmaClient:
+        return AlmaClient(
+            url,
+            "sandbox",
+            limiter=LocalLimiter(1000),
+            sleep=lambda _: None,
+            now=lambda: datetime.now(UTC) + self._ahead,
+            attempts=2,
+        )
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         answer = requests.request(method, f"{self.url}/sandbox/{path}", json=body, timeout=30)
@@ -52,6 +60,7 @@ class ImportWorld:
         self.control("POST", "import-profiles/102", load)
 
     def advance(self, seconds: float) -> None:
+        self._ahead += timedelta(seconds=seconds)
         self.control("POST", "clock", {"advance_s": seconds})
 
     def folder(self, run_id: str) -> ProfileRunFolder:

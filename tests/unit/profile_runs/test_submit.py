@@ -62,6 +62,71 @@ def test_a_killed_worker_leaves_no_second_start(world: ImportWorld, dies_at: str
     assert [world.submit()] == world.instances()  # cleared
 
 
+@pytest.mark.parametrize("dies_at", ["/started-", "nothing"])
+def test_a_start_of_days_ago_is_found(world: ImportWorld, fault: Fault, dies_at: str) -> None:
+    """A worker that dies, or an answer that is lost and cannot be looked for; the task is cleared two days later."""
+    world.bucket.dies_at = dies_at
+    if dies_at == "nothing":
+        fault(kind="drop", method="POST", path=RUN)
+        fault(kind="maintenance", method="GET", path="/S102/instances", nth=list(range(3, 60)))
+    with pytest.raises((WorkerKilled, RemoteError)):
+        world.submit()
+    world.control("DELETE", "faults")
+    world.advance(2 * 86400)
+    assert [world.submit()] == world.instances()
+
+
+def test_what_ran_before_the_start_is_not_taken_days_later(world: ImportWorld) -> None:
+    before = world.submit("another")
+    world.advance(86400)
+    world.bucket.dies_at = "/started-"
+    with pytest.raises(WorkerKilled):
+        world.submit()
+    world.advance(2 * 86400)
+    assert [before, world.submit()] == world.instances()
+
+
+@pytest.mark.parametrize("how", ["killed", "lost"])
+def test_a_run_that_no_list_names_yet_is_no_reason_to_start_another(
+    world: ImportWorld, fault: Fault, how: str
+) -> None:
+    """The list lags behind. A second start is refused, since the first one's run is under way."""
+    nothing = '{"job_instance": [], "total_record_count": 0}'
+    hidden = {"kind": "body", "method": "GET", "path": "/S102/instances", "text": nothing}
+    if how == "killed":
+        world.bucket.dies_at = "/started-"
+        with pytest.raises(WorkerKilled):
+            world.submit()
+    else:
+        fault(kind="drop", method="POST", path=RUN, nth=1)
+    fault(**hidden, content_type="application/json", status=200)
+    assert busy(world.submit()) == "60347"
+    world.control("DELETE", "faults")
+    world.advance(900)
+    assert [world.submit()] == world.instances()
+
+
+def test_a_run_that_the_list_names_is_waited_for_and_not_taken(world: ImportWorld) -> None:
+    """The worker died before it sent anything; what was started by hand before and since is none of the run's."""
+    by_hand = world.control("POST", "jobs", {"start": "S102"})["instance_id"]
+    assert busy(world.submit()) == "60347"
+    notes = world.folder("a").notes(world.folder("a").plan())
+    notes.set("alma_job_instances_before", {"day": world.client.today().isoformat(), "ids": [by_hand]})
+    assert busy(world.submit()) == "60347"
+    world.advance(900)
+    since = world.control("POST", "jobs", {"start": "S102"})["instance_id"]
+    world.advance(900)
+    assert world.submit() not in (by_hand, since, None)
+
+
+def test_notes_of_an_earlier_version_are_read(world: ImportWorld) -> None:
+    world.bucket.dies_at = "/started-"
+    with pytest.raises(WorkerKilled):
+        world.submit()
+    world.folder("a").notes(world.folder("a").plan()).set("alma_job_instances_before", [])
+    assert [world.submit()] == world.instances()
+
+
 def test_what_another_run_started_is_not_taken(world: ImportWorld) -> None:
     """The first run dies before it can note its instance, and then there is one more, of another run."""
     world.bucket.dies_at = "/started-"
