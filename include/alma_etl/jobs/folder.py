@@ -11,6 +11,9 @@ from alma_etl.errors import RunStopped
 from alma_etl.remote.errors import RemoteError
 from alma_etl.store.bucket import Bucket
 
+STARTS = "start/"
+"""In a run's working files: what it started elsewhere. Kept when the others are dropped: a run that is cleared later
+would start it again."""
 MAX_CHUNKS = 1_000  # Airflow maps a task over at most 1,024
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PlanT = TypeVar("PlanT", bound=BaseModel)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is SQLite's as well
 
 from alma_etl.counted import counted
+from alma_etl.jobs.folder import STARTS
 from alma_etl.jobs.ledger_reading import LedgerStore, RunKey, is_run
 from alma_etl.store.bucket import Bucket, ObjectInfo
 from alma_etl.store.ledger_models import chore_table, file_table, record_table, run_table
@@ -142,13 +143,16 @@ class Purge(LedgerStore):
         return runs, files
 
     def _drop_folders(self, bucket: Bucket, age: timedelta, now: datetime) -> int:
-        """Drop the working files of runs that nobody has touched for so long, and take them out of the artefacts."""
+        """Drop the working files of runs that nobody has touched for so long, but for what they started elsewhere, and
+        take them out of the artefacts."""
         before, dropped = bucket.server_time() - age, 0
         spared = self._spared(now)
         for key, objects in _folders(bucket):
             if key in spared or (key.dag_id == _PLACING and not self._is_done(key)):
                 continue
-            if max(each.last_modified for each in objects) < before:
+            starts = f"runs/{key.dag_id}/{key.run_id}/{STARTS}"
+            objects = [each for each in objects if not each.key.startswith(starts)]
+            if objects and max(each.last_modified for each in objects) < before:
                 bucket.delete(each.key for each in objects)
                 self._forget_artefacts(key)
                 dropped += 1

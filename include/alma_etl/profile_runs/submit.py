@@ -20,7 +20,7 @@ from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
 from alma_etl.alma.jobs import Job
 from alma_etl.alma.tasks import ANY_JOB, STARTED, JobBusy, JobEnd, look_at_job, start_job, started_job
 from alma_etl.errors import InputProblem
-from alma_etl.jobs.folder import PlannedRun
+from alma_etl.jobs.folder import STARTS, PlannedRun
 from alma_etl.profile_runs.conf import ProfileRunConf
 from alma_etl.remote.answers import Absent, Unknown
 from alma_etl.remote.errors import RemoteRefused
@@ -89,7 +89,7 @@ class StartNotes:
 
     def __init__(self, folder: ProfileRunFolder, plan: ProfilePlan) -> None:
         self._bucket = folder.bucket
-        self._prefix = folder.key(f"start/{_digest(plan)}/")
+        self._prefix = folder.key(f"{STARTS}{_digest(plan)}/")
 
     def get(self, key: str) -> Any:
         """What was noted; None for nothing."""

@@ -92,7 +92,13 @@ def test_working_files_of_the_bucket_go_and_reports_stay(world, bucket, monkeypa
         "runs/dcb_place_request/claims/PR-1.json",
     ]
     kept += ["runs/dcb_place_request/failed/progress.json", "runs/west_holdings/live/plan.json"]
-    gone = [f"{folder}report.html", f"{folder}chunks/0001/a", "runs/dcb_place_request/done/progress.json"]
+    kept += ["runs/import_profile_run/a/start/0f/started-531"]
+    gone = [
+        "runs/import_profile_run/a/plan.json",
+        f"{folder}report.html",
+        f"{folder}chunks/0001/a",
+        "runs/dcb_place_request/done/progress.json",
+    ]
     gone += ["runs/west_holdings/of-before-the-ledger/plan.json"]
     for key in kept + gone:
         bucket.put(key, b"x")
@@ -112,7 +118,8 @@ def test_working_files_of_the_bucket_go_and_reports_stay(world, bucket, monkeypa
 
     ledger.begin(RunKey("west_holdings", "live"), WEST)
     _pass_days(monkeypatch, bucket, 31)
-    assert world.purge.purge(KEEP, bucket).folders == 3
+    assert world.purge.purge(KEEP, bucket).folders == 4
+    assert world.purge.purge(KEEP, bucket).folders == 0
     assert sorted(each.key for each in bucket.list("")) == sorted(kept)
     assert [each["key"] for each in ledger.run(RUN).artefacts] == ["west/deliveries/X.mrc"]
 

@@ -7,6 +7,7 @@ import pytest
 
 from alma_etl.alma.tasks import JobBusy
 from alma_etl.errors import InputProblem, RunStopped
+from alma_etl.jobs.folder import STARTS
 from alma_etl.jobs.links import AlmaUrls
 from alma_etl.profile_runs.report import write_report
 from alma_etl.profile_runs.submit import look
@@ -139,6 +140,18 @@ def test_what_another_run_started_is_not_taken(world: ImportWorld) -> None:
     assert world.submit("a") == of_a
     assert world.submit("b") == of_b
     assert len(world.instances()) == 2
+
+
+def test_a_run_that_is_cleared_after_its_working_files_were_dropped_starts_nothing(
+    world: ImportWorld,
+) -> None:
+    begun = world.submit()
+    world.advance(40 * 86400)
+    folder = world.folder("a")
+    world.bucket.delete([key for key in world.bucket.objects if not key.startswith(folder.key(STARTS))])
+    assert folder.find_plan() is None
+    assert world.submit() == begun
+    assert world.instances() == [begun]
 
 
 def test_several_that_nobody_knows_are_not_decided_by_guessing(world: ImportWorld) -> None:
