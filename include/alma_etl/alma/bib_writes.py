@@ -156,6 +156,22 @@ class BibFlags:
         }
         return {name: text for name, text in texts.items() if text is not None}
 
+    def missing(self, whole: bytes | None) -> list[str]:
+        """The elements that a serialised <bib> does not have so."""
+        if not self.elements:
+            return []
+        root = xml.parse(whole or b"<bib/>")
+        return [name for name, text in self.elements.items() if xml.text(root, name) != text]
+
+    def put_into(self, root: etree._Element) -> None:
+        """Set the flags of a <bib>."""
+        for name, text in self.elements.items():
+            element = xml.child(root, name)
+            if element is None:
+                element = etree.Element(name)
+                root.insert(0, element)
+            element.text = text
+
 
 def _said(flag: bool | None) -> str | None:
     return None if flag is None else str(flag).lower()
@@ -166,15 +182,10 @@ def set_flags(client: AlmaClient, mms_id: str, flags: BibFlags) -> Written[bytes
     whole <bib>."""
 
     def changed(whole: bytes) -> bytes:
-        root = xml.parse(whole)
-        if all(xml.text(root, name) == text for name, text in flags.elements.items()):
+        if not flags.missing(whole):
             return whole
-        for name, text in flags.elements.items():
-            element = xml.child(root, name)
-            if element is None:
-                element = etree.Element(name)
-                root.insert(0, element)
-            element.text = text
+        root = xml.parse(whole)
+        flags.put_into(root)
         return xml.serialise(root)
 
     return update(
@@ -187,9 +198,15 @@ def set_flags(client: AlmaClient, mms_id: str, flags: BibFlags) -> Written[bytes
 
 
 def change_bib(
-    client: AlmaClient, title: Bib, record: bytes, *, as_wanted: Callable[[Bib], bool], options: BibOptions
+    client: AlmaClient,
+    title: Bib,
+    record: bytes,
+    *,
+    as_wanted: Callable[[Bib], bool],
+    options: BibOptions,
+    flags: BibFlags = BibFlags(),
 ) -> Written[Bib]:
-    """PUT a bib as it was read (`title`, with its `whole`), with ``record`` as its record.
+    """PUT a bib as it was read (`title`, with its `whole`), with ``record`` as its record, and with ``flags``.
 
     ``as_wanted``: whether a bib has what the change brings; that is asked of the answer, and of a new reading after a
     lost one. REFUSED with a code that `is_stale` when somebody saved it since, with NOT_AS_SENT when Alma answered
@@ -204,7 +221,7 @@ def change_bib(
         return Found(waiting.pop()) if waiting else client.bibs.read_to_change(title.mms_id)
 
     def changed(base: Bib) -> Bib:
-        return base if as_wanted(base) else replace(base, whole=_with_record(base.whole or b"", record))
+        return base if as_wanted(base) else replace(base, whole=_changed(base.whole or b"", record, flags))
 
     def put(wanted: Bib) -> Bib:
         if wanted.record != first.record:
@@ -215,9 +232,10 @@ def change_bib(
     return update(read, changed, put, pause=client.pause)
 
 
-def _with_record(whole: bytes, record: bytes) -> bytes:
-    """The <bib> with another <record>, all else as it was."""
+def _changed(whole: bytes, record: bytes, flags: BibFlags) -> bytes:
+    """The <bib> with another <record> and these flags, all else as it was."""
     root = xml.parse(whole)
+    flags.put_into(root)
     old = xml.child(root, "record")
     new = xml.named(xml.parse(record), "record")
     if old is None:

@@ -19,7 +19,7 @@ from alma_etl.bibs.rows import BibOutcome
 from alma_etl.bibs.versions import is_older
 
 # Codes of the report's `reasons`.
-WEAK_MATCH, NO_005, OCLC_REPLACED = "WEAK_MATCH", "NO_005", "OCLC_REPLACED"
+WEAK_MATCH, NO_005, OCLC_REPLACED, FLAGS_SET = "WEAK_MATCH", "NO_005", "OCLC_REPLACED", "FLAGS_SET"
 _DELETED = "d"
 
 Action = Literal["none", "create", "change"]
@@ -110,14 +110,21 @@ def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> D
         message = f"{how} is there, and the profile leaves it as it is"
         return Decision(BibOutcome.UNCHANGED, message=message, title=title)
     merged = merge(title.record, record, profile.rule)
-    if not differs(title.record, merged):
+    missing = profile.flags.missing(title.bib.whole) if title.bib.whole is not None else []
+    refused, remark = None, ""
+    if differs(title.record, merged):
+        refused, remark = _refused(record, profile, title)
+    elif not missing:
         return Decision(BibOutcome.UNCHANGED, title=title)
-    refused, remark = _refused(record, profile, title)
     if refused is not None:
         return refused if profile.on_refused == "report" else _added_all_the_same(record, refused)
     outcome = BibOutcome.OVERLAID if profile.on_match == "overlay" else BibOutcome.MERGED
     lost = sorted(title.keys.all_oclc - keys_of(merged).all_oclc, key=int)
-    remarks = {NO_005: remark, OCLC_REPLACED: _lost(lost) if lost else ""}
+    remarks = {
+        NO_005: remark,
+        OCLC_REPLACED: _lost(lost) if lost else "",
+        FLAGS_SET: _flags(profile, missing),
+    }
     message = "; ".join(filter(None, remarks.values()))
     return Decision(
         outcome, "change", message, tuple(code for code, text in remarks.items() if text), merged, title
@@ -127,6 +134,11 @@ def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> D
 def _lost(numbers: Sequence[str]) -> str:
     named = ", ".join(f"(OCoLC){number}" for number in numbers)
     return f"the title had {named}, which the record does not name as a former number of its own: replaced"
+
+
+def _flags(profile: BibProfile, missing: Sequence[str]) -> str:
+    wanted = profile.flags.elements
+    return f"with its flags {', '.join(f'{name} {wanted[name]}' for name in missing)}" if missing else ""
 
 
 def _refused(record: Record, profile: BibProfile, title: Title) -> tuple[Decision | None, str]:

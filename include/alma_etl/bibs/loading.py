@@ -405,6 +405,7 @@ class BibWriter(RowWriter):
             xml_from_record(record),
             as_wanted=self._as_wanted(match),
             options=self._options,
+            flags=self._profile.flags,
         )
         if written.value is not None and written.outcome is not WriteOutcome.UNCHANGED:
             self._note_change(row, match, written.value)
@@ -416,7 +417,8 @@ class BibWriter(RowWriter):
         error = written.error
         if error is not None and error.code == NOT_AS_SENT and written.value is not None:
             now = record_from_xml(written.value.record or b"<record/>")
-            message = f"Alma answered, and the title lacks what was sent in {_tags(now, record)}"
+            lacks = filter(None, (_tags(now, record), *self._profile.flags.missing(written.value.whole)))
+            message = f"Alma answered, and the title lacks what was sent in {', '.join(lacks)}"
             return self._end(row, BibOutcome.NOT_APPLIED, match, message)
         if self._profile.on_refused == "create" and error is not None and is_locked(error):
             return self._beside_a_locked_title(row, match, error, check)
@@ -493,6 +495,8 @@ class BibWriter(RowWriter):
 
         def is_so(title: Bib) -> bool:
             if title.record is None or wanted is None or before is None:
+                return False
+            if self._profile.flags.missing(title.whole):
                 return False
             if self._options.normalization:
                 return title.record != before.record

@@ -42,6 +42,7 @@ _LATER = {
     "dry_run", "lock_wait_minutes", "normalization", "validates", "override_warning", "suppress", "sync_with_oclc",
     "inventory", "orders",
 }  # fmt: skip
+_FLAGS = {"suppress", "sync_with_oclc"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Match:
 def matches_of(run: FileRun, number: int, alma: str | None = None) -> Checkpoint:
     """Return the matches of a chunk, with what they depend on."""
     profile: BibProfile = run.plan().profile
-    settings = profile.model_dump(mode="json", exclude=_LATER)
+    later = _LATER if profile.flags_on_match == "keep" else _LATER - _FLAGS
+    settings = profile.model_dump(mode="json", exclude=later)
     return Checkpoint(run.bucket, run.chunk_key(number, STEP.name), STEP, settings=settings, alma=alma)
 
 

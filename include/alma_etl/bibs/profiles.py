@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from alma_etl.alma.bib_writes import BibFlags
 from alma_etl.bibs.brief_level import BriefLevelRule
 from alma_etl.bibs.field_patterns import FieldPattern
 from alma_etl.bibs.inventory import Inventory
@@ -67,6 +68,7 @@ class BibProfile(JobProfile):
     override_warning: bool = True
     suppress: bool = False
     sync_with_oclc: Literal["NONE", "BIBS", "HOLDINGS"] | None = None
+    flags_on_match: Literal["keep", "set"] = "keep"
     encoding: Code | None = None
     orders: OrderProfile | None = None
     inventory: Inventory | None = None
@@ -117,6 +119,13 @@ class BibProfile(JobProfile):
             return OVERLAY
         return MergeRule.of(protect=self.protect, replace=self.replace, add=self.add)
 
+    @property
+    def flags(self) -> BibFlags:
+        """What is set beside the MARC of a title that a record matches; nothing where it keeps its own."""
+        if self.flags_on_match == "keep":
+            return BibFlags()
+        return BibFlags(suppressed=self.suppress, sync_with_oclc=self.sync_with_oclc)
+
     def sentences(self) -> list[str]:
         found = [f"A record is matched by {', then '.join(_WORDS[each] for each in self.match)}."]
         found.append(
@@ -132,6 +141,8 @@ class BibProfile(JobProfile):
             if self.on_no_match == "create"
             else "A record without a title is reported."
         )
+        if self.flags.elements and self.on_match != "skip":
+            found.append(f"That title is {'' if self.suppress else 'not '}suppressed then{self._to_oclc()}.")
         if self.search_first:
             found.append("Titles that have inventory are reported and not changed.")
         refused = [
@@ -144,6 +155,9 @@ class BibProfile(JobProfile):
         if self.inventory is not None:
             found += self.inventory.sentences()
         return [*found, *(self.orders.sentences() if self.orders else []), *self.dry_run_sentence()]
+
+    def _to_oclc(self) -> str:
+        return f", and published to OCLC as {self.sync_with_oclc}" if self.sync_with_oclc else ""
 
 
 BibProfiles = JobProfiles[BibProfile]
