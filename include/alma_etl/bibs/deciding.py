@@ -10,6 +10,7 @@ from typing import Literal
 
 from pymarc import Record
 
+from alma_etl.bibs.carrier import disagreements
 from alma_etl.bibs.field_diff import FieldChange, changes
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matching import Matched, Title, numbers_of
@@ -20,7 +21,12 @@ from alma_etl.bibs.versions import is_older
 
 # Codes of the report's `reasons`.
 WEAK_MATCH, NO_005, OCLC_REPLACED, FLAGS_SET = "WEAK_MATCH", "NO_005", "OCLC_REPLACED", "FLAGS_SET"
+ORDER_MATCH = "ORDER_MATCH"
 _DELETED = "d"
+_TWO_TITLES = (
+    "the order is one title's, and the number another's: relink the PO line and its inventory in Alma to the title "
+    "that is to stay, which no API does, and merge the two; then drop the record again"
+)
 
 Action = Literal["none", "create", "change"]
 
@@ -86,6 +92,8 @@ def _without_title(record: Record, profile: BibProfile, matched: Matched) -> Dec
 
 def _several(record: Record, profile: BibProfile, matched: Matched) -> Decision:
     named = "; ".join(f"{title.mms_id} by {title.how()}" for title in matched.titles)
+    if _by_order_and_number(matched.titles):
+        return Decision(BibOutcome.MULTI_MATCH, message=f"{named}; {_TWO_TITLES}")
     refused = Decision(BibOutcome.MULTI_MATCH, message=named)
     if profile.on_refused == "report":
         return refused
@@ -94,6 +102,15 @@ def _several(record: Record, profile: BibProfile, matched: Matched) -> Decision:
             message = f"it is the title {title.mms_id} already; matched are {named}"
             return Decision(BibOutcome.UNCHANGED, message=message, title=title)
     return _added_all_the_same(record, refused)
+
+
+def _by_order_and_number(titles: Sequence[Title]) -> bool:
+    """Whether one title is that of the record's order, and another one has its number."""
+    return any(_by_order_alone(title) for title in titles) and not all(map(_by_order_alone, titles))
+
+
+def _by_order_alone(title: Title) -> bool:
+    return all(number.method == "order" for number in title.numbers)
 
 
 def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> Decision:
@@ -120,7 +137,11 @@ def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> D
         return refused if profile.on_refused == "report" else _added_all_the_same(record, refused)
     outcome = BibOutcome.OVERLAID if profile.on_match == "overlay" else BibOutcome.MERGED
     lost = sorted(title.keys.all_oclc - keys_of(merged).all_oclc, key=int)
+    against = (
+        disagreements(record, title.record, keys_of(record), title.keys) if _by_order_alone(title) else []
+    )
     remarks = {
+        ORDER_MATCH: f"found by its order, {'; '.join(against)}" if against else "",
         NO_005: remark,
         OCLC_REPLACED: _lost(lost) if lost else "",
         FLAGS_SET: _flags(profile, missing),

@@ -16,10 +16,12 @@ from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.deciding import decide_alone
 from alma_etl.bibs.field_diff import FieldChange, as_text, changes
 from alma_etl.bibs.inventory import HAVE_ITEMS, ITEMS, Inventoried, RecordItems, by_record, items_of
-from alma_etl.bibs.keys import BibKeys, keys_of
+from alma_etl.bibs.keys import BibKeys
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
 from alma_etl.bibs.matching import Number, numbers_of
+from alma_etl.bibs.order_match import OrderLines, look_through_vendor
+from alma_etl.bibs.order_reference import keys_for
 from alma_etl.bibs.orders.checking import check_orders
 from alma_etl.bibs.orders.checking import codes_of as order_codes_of
 from alma_etl.bibs.orders.order import references_of
@@ -32,7 +34,6 @@ from alma_etl.bibs.profiles import (
     GIVES,
     LONGEST_LOCK,
     NEEDS_SRU,
-    OF_AN_INSTITUTION,
     SETTINGS,
     BibProfile,
     BibProfiles,
@@ -119,7 +120,7 @@ class BibImport(FileJob[BibProfile]):
             row["cleaned"] = remarks
         if source.record is None:
             return row, Refusal(source.problem, BibOutcome.INVALID_RECORD)
-        keys = keys_of(source.record)
+        keys = keys_for(source.record, profile)
         number = _first_number(keys, profile)
         if number is not None:
             row["key"] = f"(OCoLC){number.value}" if number.method in ("oclc", "019") else number.value
@@ -134,7 +135,7 @@ class BibImport(FileJob[BibProfile]):
             return row, fault
         if number is not None:
             row["group"] = key_of(number)
-        row["numbers"] = memory_keys(keys, profile)
+        row["numbers"] = [*memory_keys(keys, profile), *(f"order:{each}" for each in keys.orders)]
         row["marc"] = xml_from_record(source.record).decode()
         return row, None
 
@@ -186,6 +187,8 @@ class BibImport(FileJob[BibProfile]):
             counts = check_codes(alma, context.folder, titles=False)
             if profile.orders is not None:
                 counts |= check_orders(alma, context.folder, profile.orders)
+            if profile.by_order is not None:
+                look_through_vendor(alma, context.folder, profile.by_order)
             target = alma_of(alma, context.folder)
         # Another institution has none of the titles: each record would be made once more.
         if sru is not None and not target.endswith(f" {sru.institution}"):
@@ -202,6 +205,7 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
             _memory(alma, context) as memory,
+            _order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, run)
             made = self.made_rows(run, number, target)
@@ -217,7 +221,9 @@ class BibImport(FileJob[BibProfile]):
                 for key, end in ends.items()
                 if self.rank_of(end) < Rank.SETTLED and end["outcome"] != self.unconfirmed
             }
-            return match_records(alma, run, number, rows, memory=memory, alma=target, again=again, sru=sru)
+            return match_records(
+                alma, run, number, rows, memory=memory, alma=target, again=again, sru=sru, orders=lines
+            )
 
     def load_locked(self, context: JobContext, number: int) -> dict[str, int]:
         """Try the records again whose titles were locked when `load` ended, and no others: each is matched once more,
@@ -228,11 +234,14 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("sru") as sru,
             _memory(alma, context) as memory,
             open_locks(context.store_url()) as locks,
+            _order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, run)
             locked = self._locked(run, number, target)
             rows = [row for row in run.rows(number) if self.row_key(row) in locked]
-            match_records(alma, run, number, rows, memory=memory, alma=target, again=locked, sru=sru)
+            match_records(
+                alma, run, number, rows, memory=memory, alma=target, again=locked, sru=sru, orders=lines
+            )
             faults = self._faults(context, alma, number, titles=_titles(run, number))
             return load_records(
                 self,
@@ -245,6 +254,7 @@ class BibImport(FileJob[BibProfile]):
                 sru=sru,
                 only=locked,
                 faults=faults,
+                orders=lines,
             )
 
     def wait_for_locks(self, context: JobContext, number: int, waited: timedelta) -> timedelta | None:
@@ -270,6 +280,7 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("sru") as sru,
             _memory(alma, context) as memory,
             open_locks(context.store_url()) as locks,
+            _order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, context.folder)
             faults = self._faults(context, alma, number, titles=_titles(context.folder, number))
@@ -283,6 +294,7 @@ class BibImport(FileJob[BibProfile]):
                 alma=target,
                 sru=sru,
                 faults=faults,
+                orders=lines,
             )
 
     def _faults(
@@ -394,9 +406,8 @@ class BibImport(FileJob[BibProfile]):
         self, settings: JobProfiles[BibProfile], name: str | None, params: Mapping[str, Any]
     ) -> BibProfile:
         profile = super().profile(settings, name, params)
-        # each may come from `catalog`, where no file has both
-        if profile.zone == "nz" and (profile.inventory or profile.orders):
-            raise InputProblem(f"In {SETTINGS.key}, {OF_AN_INSTITUTION}")
+        if profile.problem:
+            raise InputProblem(f"In {SETTINGS.key}, {profile.problem}")
         minutes = params.get(LOCK_WAIT)
         if minutes is None or minutes == "":
             return profile
@@ -587,6 +598,17 @@ def _orders_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedO
         yield memory
     finally:
         memory.close()
+
+
+@contextmanager
+def _order_lines(alma: AlmaClient, context: JobContext) -> Iterator[OrderLines | None]:
+    """By what titles are found of which a record names the order; None where the profile matches by none."""
+    rule = context.folder.plan().profile.by_order
+    if rule is None:
+        yield None
+        return
+    with _orders_memory(alma, context) as memory:
+        yield OrderLines.of(alma, context.folder, rule, memory)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ class BibKeys:
     `oclc`: of 035 `$a`, of 001 where 003 is OCoLC and there is none; the first is the record's own number.
     `oclc_former`: of 035 `$z` and 019 `$a`, numbers that were merged into another. `isbn` and `issn` are of `$a`,
     `isbn_cancelled` of `$z`: these never match each other. `system`: numbers of other systems, `(Prefix)number`.
+    `orders`: references of orders, of records of dropped files whose profile matches by them.
     """
 
     oclc: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class BibKeys:
     isbn_cancelled: tuple[str, ...] = ()
     issn: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
 
     @property
     def all_oclc(self) -> frozenset[str]:

@@ -34,6 +34,7 @@ from alma_etl.bibs.matches import (
     record_of,
 )
 from alma_etl.bibs.merging import ALMAS, differs, merge, prepared
+from alma_etl.bibs.order_match import OrderLines
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.bibs.twins import STRONG, firsts
@@ -84,11 +85,12 @@ def load_records(
     sru: SruClient | None = None,
     only: Collection[Hashable] | None = None,
     faults: Mapping[int, Refusal] = MappingProxyType({}),
+    orders: OrderLines | None = None,
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
     those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
     record is not to be written at all, by its line."""
-    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults)
+    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders)
     counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma, only=only))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
     return dict(counts)
@@ -112,6 +114,7 @@ class BibWriter(RowWriter):
         alma: str,
         sru: SruClient | None = None,
         faults: Mapping[int, Refusal] = MappingProxyType({}),
+        orders: OrderLines | None = None,
     ) -> None:
         self._job = job
         self._faults = faults
@@ -125,7 +128,7 @@ class BibWriter(RowWriter):
         self._options = BibOptions(
             self._profile.normalization, self._profile.validates, self._profile.override_warning
         )
-        self._matcher = Matcher(client, self._profile, memory, sru)
+        self._matcher = Matcher(client, self._profile, memory, sru, orders)
         self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
         self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
         rows = list(run.rows(number))

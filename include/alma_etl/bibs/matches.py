@@ -15,6 +15,8 @@ from alma_etl.alma.sru import SruClient
 from alma_etl.bibs.deciding import Action, Decision, decide
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matching import Finder, Number, Remembered, RestFinder, match, match_by, numbers_of
+from alma_etl.bibs.order_match import OrderFinder, OrderLines
+from alma_etl.bibs.order_reference import keys_for
 from alma_etl.bibs.profiles import BibProfile, Method
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.bibs.sru_finder import RECORDS_AT_ONCE, SruFinder
@@ -76,7 +78,12 @@ class Matcher:
     """Finds the titles of records and decides what becomes of each."""
 
     def __init__(
-        self, client: AlmaClient, profile: BibProfile, memory: LoadedBibs, sru: SruClient | None = None
+        self,
+        client: AlmaClient,
+        profile: BibProfile,
+        memory: LoadedBibs,
+        sru: SruClient | None = None,
+        orders: OrderLines | None = None,
     ) -> None:
         self._client = client
         self._profile = profile
@@ -85,19 +92,21 @@ class Matcher:
         rest = RestFinder(client.bibs, asked, inventory=profile.search_first)
         self._sru = SruFinder(sru, client.bibs, rest, asked, inventory=profile.search_first) if sru else None
         self._finder: Finder = self._sru or rest
+        if orders is not None:
+            self._finder = OrderFinder(self._finder, client, orders, inventory=profile.search_first)
 
     def match_all(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
         """Yield rows with their matches, of which as much is looked up together as can be."""
         for start in range(0, len(rows), RECORDS_AT_ONCE):
             part = rows[start : start + RECORDS_AT_ONCE]
-            keys = (keys_of(record_of(row)) for row in part)
+            keys = (keys_for(record_of(row), self._profile) for row in part)
             self._finder.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
             yield from self._client.in_parallel(self.match, part)
 
     def match(self, row: Row) -> dict[str, Any]:
         """Return the match of a row, as `Match` reads it."""
         record = record_of(row)
-        keys = keys_of(record)
+        keys = keys_for(record, self._profile)
         found = match(record, keys, self._profile, self._finder)
         if isinstance(found, Unknown):
             message = f"its title could not be looked up: {found.error}"
@@ -166,6 +175,7 @@ def memory_keys(keys: BibKeys, profile: BibProfile) -> list[str]:
     """Return the names under which a title with these keys is remembered: present and former OCLC numbers always, since
     a record matches by any of them."""
     methods: list[Method] = list(dict.fromkeys((*profile.match, "oclc", "019")))
+    keys = replace(keys, orders=())  # the title's PO line has them
     return [key_of(number) for numbers in numbers_of(keys, methods) for number in numbers]
 
 
@@ -230,6 +240,7 @@ def match_records(
     alma: str,
     again: Collection[Hashable] = (),
     sru: SruClient | None = None,
+    orders: OrderLines | None = None,
 ) -> dict[str, int]:
     """Find the titles of records of a chunk; return the counts by what is to become of them.
 
@@ -238,7 +249,7 @@ def match_records(
     StoreUnavailable.
     """
     checkpoint = matches_of(run, number, alma)
-    matcher = Matcher(client, run.plan().profile, memory, sru)
+    matcher = Matcher(client, run.plan().profile, memory, sru, orders)
     found = {
         key: kept for key, kept in checkpoint.settled().items() if key not in again and not _is_refused(kept)
     }

@@ -21,6 +21,7 @@ from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, 
 from alma_etl.remote.errors import RemoteError, RemoteMalformed
 
 _OCLC: frozenset[Method] = frozenset(("oclc", "019"))
+_TOGETHER: frozenset[Method] = frozenset(("oclc", "019", "order"))
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,10 @@ class RestFinder:
 def numbers_of(keys: BibKeys, methods: Iterable[Method]) -> Iterator[list[Number]]:
     """Yield the numbers of a record that are looked up together, in the order of the methods that it has numbers of.
 
-    Present and former OCLC numbers are looked up together: of two titles that have one each, a look-up that ends at
-    the first would take one in silence."""
+    Present and former OCLC numbers, and the references of orders, are looked up together: of two titles that have one
+    each, a look-up that ends at the first would take one in silence."""
     methods = list(methods)
-    joined = _OCLC.intersection(methods)
+    joined = _TOGETHER.intersection(methods)
     done: set[Method] = set()
     for method in methods:
         together = [each for each in methods if each in joined] if method in joined else [method]
@@ -239,6 +240,7 @@ def _numbers(keys: BibKeys, method: Method) -> list[Number]:
         "isbn": [("020 $a", keys.isbn), ("020 $z", keys.isbn_cancelled)],
         "issn": [("022 $a", keys.issn)],
         "system": [("035 $a", keys.system)],
+        "order": [("order", keys.orders)],
     }
     return [Number(method, place, value) for place, values in places[method] for value in values]
 
@@ -271,6 +273,8 @@ def _has(keys: BibKeys, mms_id: str, number: Number) -> bool:
             return number.value in keys.issn
         case "system":
             return number.value in keys.system
+        case "order":  # it stands in a PO line, by which alone titles are found
+            return True
 
 
 def _spellings(number: Number) -> list[str]:

@@ -11,6 +11,7 @@ from alma_etl.bibs.brief_level import BriefLevelRule
 from alma_etl.bibs.field_patterns import FieldPattern
 from alma_etl.bibs.inventory import Inventory
 from alma_etl.bibs.merging import OVERLAY, MergeRule
+from alma_etl.bibs.order_reference import OrderReferenceRule
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
 from alma_etl.jobs.settings_files import Code, SettingsFile
@@ -18,11 +19,12 @@ from alma_etl.store.bucket import Bucket
 
 CATALOG = "catalog"
 OF_AN_INSTITUTION = (
-    "the network zone has no physical inventory and no PO lines: `inventory` and `orders` need `zone: iz`"
+    "the network zone has no physical inventory and no PO lines: `inventory`, `orders` and `match` by order need "
+    "`zone: iz`"
 )
 T = TypeVar("T")
 LONGEST_LOCK = 60  # minutes: Alma frees a title itself an hour after its cataloguer has left
-Method = Literal["oclc", "019", "mms_id", "isbn", "issn", "system"]
+Method = Literal["oclc", "019", "mms_id", "isbn", "issn", "system", "order"]
 WEAK: frozenset[Method] = frozenset(("isbn", "issn", "system"))
 """Methods by numbers that other publications carry too: a match has to agree in carrier and OCLC number."""
 NEEDS_SRU: frozenset[Method] = frozenset(("isbn", "issn"))
@@ -35,6 +37,7 @@ _WORDS: Mapping[Method, str] = {
     "isbn": "ISBN",
     "issn": "ISSN",
     "system": "numbers of other systems (035)",
+    "order": "the reference of its order",
 }
 
 
@@ -70,6 +73,7 @@ class BibProfile(JobProfile):
     sync_with_oclc: Literal["NONE", "BIBS", "HOLDINGS"] | None = None
     flags_on_match: Literal["keep", "set"] = "keep"
     encoding: Code | None = None
+    order_reference: OrderReferenceRule | None = None
     orders: OrderProfile | None = None
     inventory: Inventory | None = None
 
@@ -111,6 +115,27 @@ class BibProfile(JobProfile):
         if value is not None and info.data.get("zone") == "nz":
             raise ValueError(OF_AN_INSTITUTION)
         return value
+
+    @property
+    def by_order(self) -> OrderReferenceRule | None:
+        """Where a record names the order that it is matched by; None for a profile that matches by none."""
+        return self.order_reference if "order" in self.match else None
+
+    @property
+    def problem(self) -> str:
+        """Why the settings do not fit together, "" when they do: each may come from `catalog`."""
+        if self.zone == "nz" and (self.inventory or self.orders or "order" in self.match):
+            return OF_AN_INSTITUTION
+        if "order" in self.match and self.order_reference is None:
+            return (
+                "`match` names order: say by `order_reference` where a record has the reference of its order"
+            )
+        if "order" in self.match and "oclc" not in self.match:
+            return (
+                "`match` names order: name oclc beside it, so that a title that has the record's number already "
+                "is seen"
+            )
+        return ""
 
     @property
     def rule(self) -> MergeRule:
