@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, field_validator
 from pymarc import Field as MarcField
 from pymarc import Record
 
-from alma_etl.bibs.rows import BibOutcome
+from alma_etl.bibs.rows import BibOutcome, sender_of
 from alma_etl.counted import counted
 from alma_etl.identifiers import read_identifier
 from alma_etl.inventory.call_numbers import NO_SCHEME
@@ -23,10 +23,13 @@ from alma_etl.inventory.item_fields import FIELDS
 from alma_etl.inventory.item_loading import ItemEnds
 from alma_etl.inventory.item_rows import BadRow, ItemOutcome, check_barcode, check_values
 from alma_etl.inventory.item_rules import ItemRules
+from alma_etl.inventory.loaded_bibs import DueItem
+from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.jobs.settings_files import Code, Form, unknown
 from alma_etl.marc.xml import record_from_xml
+from alma_etl.store.db import store_key
 
 _CALL_NUMBER = "call_number"
 _COLUMNS = ("barcode", "library", "location", _CALL_NUMBER, *FIELDS)
@@ -121,6 +124,10 @@ def _call_number(marc: MarcField, codes: str) -> list[str] | None:
 
 class RecordEnds(ItemEnds[Inventory]):
     """How the items of records end."""
+
+    def is_open(self, end: End | None) -> bool:
+        """Whether an item is to come that ended so, or not at all."""
+        return end is None or self.rank_of(end) is Rank.OPEN
 
 
 ITEMS = RecordEnds()
@@ -255,3 +262,18 @@ def by_record(rows: Iterable[Row], ends: Iterable[End]) -> dict[int, Inventoried
     for end in ends:
         found.setdefault(records[end["line"]], Inventoried()).ends.append(end)
     return found
+
+
+def due_items(run: FileRun, number: int, items: Iterable[Row]) -> dict[str, set[DueItem]]:
+    """Return what titles wait for as long as these items are to come, by sender: of every record of a chunk, also of
+    one that has none of them."""
+    due: dict[str, set[DueItem]] = {sender_of(run.run_id, row["record"]): set() for row in run.rows(number)}
+    for item in items:
+        due[sender_of(run.run_id, item["record"])].add(due_item(item))
+    return due
+
+
+def due_item(item: Row) -> DueItem:
+    """Return what the title of an item waits for."""
+    name = item["barcode"] or f"{item['library']}/{item['location']}"
+    return DueItem(item["mms_id"], store_key(name))

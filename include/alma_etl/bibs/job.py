@@ -15,7 +15,16 @@ from pymarc import Record
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.deciding import decide_alone
 from alma_etl.bibs.field_diff import FieldChange, as_text, changes
-from alma_etl.bibs.inventory import HAVE_ITEMS, ITEMS, Inventoried, RecordItems, by_record, items_of
+from alma_etl.bibs.inventory import (
+    HAVE_ITEMS,
+    ITEMS,
+    Inventoried,
+    RecordItems,
+    by_record,
+    due_item,
+    due_items,
+    items_of,
+)
 from alma_etl.bibs.keys import BibKeys
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
@@ -312,10 +321,14 @@ class BibImport(FileJob[BibProfile]):
     def create_inventory(self, context: JobContext, number: int) -> dict[str, int]:
         """Make what the records of a chunk ask for whose titles are in Alma: holdings and items, and PO lines; return
         counts of items and orders by outcome."""
-        profile = context.folder.plan().profile
+        run = context.folder
+        profile = run.plan().profile
         counts: Counter[str] = Counter()
         if profile.inventory is not None:
             counts.update(self._create_items(context, number))
+        elif self._had_items(run, number) and not run.plan().dry_run:
+            with context.open_client("alma") as alma, _memory(alma, context) as bibs:
+                bibs.keep_due(due_items(run, number, ()))
         if profile.orders is not None:
             counts.update(self._place_orders(context, number))
         return dict(counts)
@@ -341,16 +354,24 @@ class BibImport(FileJob[BibProfile]):
         ):
             target = alma_of(alma, run)
             items = self._items(run, target)
-            titles = {row["mms_id"] for row in items.rows(number)}
-            if not run.plan().dry_run:
-                bibs.note_due(titles)  # before the first of them has a holding
+            rows, dry_run = list(items.rows(number)), run.plan().dry_run
+            if not dry_run:
+                bibs.keep_due(due_items(run, number, rows))  # before the first of their titles has a holding
             resolve_holdings(ITEMS, alma, items, number, memory=memory, locks=locks)
             counts = create_items(ITEMS, alma, items, number, memory=memory)
-            ends = ITEMS.ends_of(items, number, target).rows().values()
-            left = {end["mms_id"] for end in ends if not ITEMS.outcome_of(end).weight.loaded}
-            if not run.plan().dry_run:
-                bibs.settle_due(titles - left)
+            if not dry_run:
+                ends = ITEMS.ends_of(items, number, target).rows()
+                # A refused item is its sender's to correct, and may never be: the title does not wait for it.
+                left = [row for row in rows if ITEMS.is_open(ends.get(ITEMS.row_key(row)))]
+                bibs.keep_due(due_items(run, number, left))
+                items_left, titles_left = {*map(due_item, left)}, {row["mms_id"] for row in left}
+                titles = {row["mms_id"] for row in rows} - titles_left
+                bibs.settle_due({*map(due_item, rows)} - items_left, titles)
             return counts
+
+    def _had_items(self, run: FileRun, number: int) -> bool:
+        """Whether an attempt of the run, by other settings, had items for the records of a chunk."""
+        return next(run.bucket.list(run.chunk_key(number, "items/")), None) is not None
 
     def _items(self, run: FileRun, target: str | None = None) -> RecordItems:
         return RecordItems(run, self.row_key, lambda number: self.ends_of(run, number, target).rows())

@@ -36,7 +36,7 @@ from alma_etl.bibs.matches import (
 from alma_etl.bibs.merging import ALMAS, differs, merge, prepared
 from alma_etl.bibs.order_match import OrderLines
 from alma_etl.bibs.profiles import BibProfile
-from alma_etl.bibs.rows import BibOutcome
+from alma_etl.bibs.rows import OF_RUN, BibOutcome, sender_of
 from alma_etl.bibs.twins import STRONG, firsts
 from alma_etl.bibs.versions import version_of
 from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs, SavedTitle
@@ -66,7 +66,6 @@ _OF_THE_TITLE = frozenset((BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.UN
 _BEHIND_A_TWIN = frozenset((BibOutcome.NOT_ADDED_BRIEF, BibOutcome.NOT_ADDED_OLD))
 _LAG = timedelta(seconds=sum(INDEX_LAG))
 _SHOWN = 12  # fields that a message names
-_RECORD = " record "  # between a run and the record of its file that sent something
 _SAME_TITLE = "is of the same title"
 
 X = TypeVar("X")
@@ -257,7 +256,7 @@ class BibWriter(RowWriter):
         """The record of this file, other than the row's, that last saved a title; None where it was none."""
         if saved is None or saved.sender == self._sender(row):
             return None
-        run_id, _, record = saved.sender.rpartition(_RECORD)
+        run_id, _, record = saved.sender.rpartition(OF_RUN)
         return record if run_id == self._run_id else None
 
     def _behind(self, row: Row, mms_id: str, record: str) -> End:
@@ -541,7 +540,7 @@ class BibWriter(RowWriter):
         return read_match(kept)
 
     def _sender(self, row: Row) -> str:
-        return f"{self._run_id}{_RECORD}{row['record']}"
+        return sender_of(self._run_id, row["record"])
 
     def _now(self) -> datetime:
         return datetime.now(UTC)

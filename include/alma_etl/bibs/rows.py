@@ -72,3 +72,11 @@ class BibOutcome(RowOutcome):
 
 
 COLUMNS = ("record", "key", "title", "mms_id", "outcome", "reasons", "message")
+
+OF_RUN = " record "
+"""What stands between a run and the record of its file in the name of a sender."""
+
+
+def sender_of(run_id: str, record: int) -> str:
+    """Return the name under which the state store has what a record of a run sends, or is about to."""
+    return f"{run_id}{OF_RUN}{record}"

@@ -11,13 +11,13 @@ after a kill it is known which ones may have been made, and which not.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from alma_etl.inventory.loaded_items import StoreMemory
@@ -27,7 +27,10 @@ _AT_ONCE = 500
 _MOST = 20  # titles of one number; of what a number without meaning stands in, such as `(Vnd)0`, the last ones are kept
 _TABLE = cast(Table, LoadedBib.__table__)
 _COLUMNS = _TABLE.c
+_DUE = cast(Table, DueInventory.__table__)
 _TIME = re.compile(r"\d{14}(?:\.\d+)?", re.ASCII)
+
+X = TypeVar("X")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,14 @@ class SavedTitle:
         return since <= at < until
 
 
+@dataclass(frozen=True, order=True)
+class DueItem:
+    """What a title waits for: an item by its barcode, or a holding by library and location."""
+
+    mms_id: str
+    item: str
+
+
 class LoadedBibs(Protocol):
     """The memory of the imports into one Alma."""
 
@@ -97,12 +108,13 @@ class LoadedBibs(Protocol):
         """It is known that this sender did not make it; what others noted, and what was made, stays."""
         ...
 
-    def note_due(self, titles: Collection[str]) -> None:
-        """Keep that items of records are about to be created for these titles, by MMS id."""
+    def keep_due(self, due: Mapping[str, Collection[DueItem]]) -> None:
+        """Keep which items of these senders are to come, in place of what was kept of them."""
         ...
 
-    def settle_due(self, titles: Collection[str]) -> None:
-        """All that imports had for these titles is there."""
+    def settle_due(self, items: Collection[DueItem], titles: Collection[str]) -> None:
+        """Nobody has to make these items any more, and all is there that imports had for these ``titles`` before it was
+        kept which items that was."""
         ...
 
     def is_due(self, mms_id: str) -> bool:
@@ -214,27 +226,34 @@ class SqlLoadedBibs(StoreMemory):
         statement = delete(_TABLE).where(*ours, _COLUMNS.key == bindparam("number"))
         connection.execute(statement, [{"number": key} for key in sorted(keys)])  # in the order of `_put`
 
-    def note_due(self, titles: Collection[str]) -> None:
-        rows = [{"alma": self.alma, "mms_id": mms_id} for mms_id in sorted(titles)]
-        if rows:
-            with self.transaction() as connection:
-                connection.execute(insert(cast(Table, DueInventory.__table__)).on_conflict_do_nothing(), rows)
-
-    def settle_due(self, titles: Collection[str]) -> None:
-        columns = cast(Table, DueInventory.__table__).c
+    def keep_due(self, due: Mapping[str, Collection[DueItem]]) -> None:
+        ours = _DUE.c.alma == self.alma
+        rows = [
+            {"alma": self.alma, "mms_id": each.mms_id, "item": each.item, "sender": sender}
+            for sender, items in due.items()
+            for each in sorted(set(items))
+        ]
         with self.transaction() as connection:
-            for part in _parts(sorted(titles)):
-                statement = delete(cast(Table, DueInventory.__table__))
-                connection.execute(statement.where(columns.alma == self.alma, columns.mms_id.in_(part)))
+            for part in _parts(sorted(due)):
+                connection.execute(delete(_DUE).where(ours, _DUE.c.sender.in_(part)))
+            if rows:
+                connection.execute(insert(_DUE).on_conflict_do_nothing(), rows)
+
+    def settle_due(self, items: Collection[DueItem], titles: Collection[str]) -> None:
+        ours = _DUE.c.alma == self.alma
+        settled = [*sorted(set(items)), *(DueItem(mms_id, "") for mms_id in sorted(titles))]
+        with self.transaction() as connection:
+            for part in _parts(settled):
+                pairs = [(each.mms_id, each.item) for each in part]
+                connection.execute(delete(_DUE).where(ours, tuple_(_DUE.c.mms_id, _DUE.c.item).in_(pairs)))
 
     def is_due(self, mms_id: str) -> bool:
-        columns = cast(Table, DueInventory.__table__).c
-        query = select(columns.mms_id).where(columns.alma == self.alma, columns.mms_id == mms_id)
+        query = select(_DUE.c.mms_id).where(_DUE.c.alma == self.alma, _DUE.c.mms_id == mms_id)
         with self.transaction() as connection:
             return connection.execute(query).first() is not None
 
 
-def _parts(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+def _parts(keys: Sequence[X]) -> Iterable[Sequence[X]]:
     for start in range(0, len(keys), _AT_ONCE):
         yield keys[start : start + _AT_ONCE]
 

@@ -5,6 +5,7 @@ PostgreSQL in production, SQLite for tests and trials. It is a database of its o
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from sqlalchemy import BigInteger, Double, create_engine, event
@@ -40,6 +41,17 @@ class StoreRefused(Exception):
 
 class StoreConflict(StoreRefused):
     """What was to be kept contradicts what another has kept meanwhile, such as a key that is taken."""
+
+
+LONGEST_KEY = 500
+"""Characters of a text from a file that is a key of a table: an entry of a PostgreSQL index holds about 2,700 bytes."""
+
+
+def store_key(text: str) -> str:
+    """Return a text as a key of a table: as it is, or the beginning of a long one and a digest of the whole."""
+    if len(text) <= LONGEST_KEY:
+        return text
+    return f"{text[: LONGEST_KEY - 80]} sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def parse_url(url: str) -> URL:

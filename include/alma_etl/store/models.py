@@ -151,12 +151,16 @@ class WaitingTitle(Base):
 
 
 class DueInventory(Base):
-    """A title for which an import has items that are not all in Alma: its inventory is no reason to leave it alone."""
+    """An item that an import has for a title and that is to come: the title's inventory is no reason to leave it alone.
+    `item`: its barcode, or library and location of a holding; `sender`: the run and record that has it. Both are "" in
+    rows of versions that kept the title alone."""
 
     __tablename__ = "due_inventory"
 
     alma: Mapped[str] = mapped_column(Text, primary_key=True)
     mms_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    item: Mapped[str] = mapped_column(Text, primary_key=True, server_default="")
+    sender: Mapped[str] = mapped_column(Text, primary_key=True, server_default="")
 
 
 class MadeHolding(Base):

@@ -141,18 +141,54 @@ def test_a_refused_item_leaves_the_record_not_applied_and_its_file_done(pals, on
     assert b"OLD" in pals.bucket.get(run.keys["rejects"])
 
 
-def test_a_title_whose_inventory_is_due_is_no_owned_one(imports):
-    imports.profiles(PALS.replace("    inventory:", "    search_first: true\n    inventory:"))
+SEARCH = PALS.replace("    inventory:", "    search_first: true\n    inventory:")
+
+
+@pytest.fixture
+def a_title_with_an_item_due(imports):
+    """The import that has it, and its title, which has inventory of another import since."""
+    imports.profiles(SEARCH)
+    [mms_id] = [row["mms_id"] for row in load(imports, new(801)).rows]
+    fault = {"kind": "server_error", "method": "POST", "path": "/items", "first": 9}
+    imports.alma.faults(fault)
+    failed = load(imports, new(801, item("A1")), name="a.mrc")
+    assert failed.outcomes == ["failed"]
+    imports.alma.heal()
+    other = load(imports, new(801, item("B1")), name="b.mrc")
+    assert other.outcomes == ["merged"]
+    return failed, mms_id
+
+
+def test_a_title_waits_for_the_item_of_an_import_whatever_another_one_made(imports, a_title_with_an_item_due):
+    failed, mms_id = a_title_with_an_item_due
+    assert load(imports, new(801, item("A1"), title="Newer"), name="c.mrc").outcomes == ["merged"]  # again
+    assert load(imports, new(801, title="Newest"), name="d.mrc").outcomes == ["already_owned"]
+    assert {each["mms_id"] for each in imports.alma.made()[0].values()} == {mms_id}
+    failed.whole()
+    assert failed.outcomes == ["unchanged"]
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_cleared_run_that_has_made_its_item_or_asks_for_none_leaves_nothing_due(
+    imports, a_title_with_an_item_due, asks
+):
+    failed, _ = a_title_with_an_item_due
+    if not asks:
+        imports.profiles("profiles:\n  pals: {search_first: true}\n")
+    failed.whole()
+    assert ("A1" in imports.alma.made()[0]) is asks
+    assert load(imports, new(801, item("C1"), title="Newer"), name="c.mrc").outcomes == ["already_owned"]
+
+
+def test_a_title_does_not_wait_for_an_item_that_was_refused(imports):
+    imports.profiles(SEARCH)
     other = imports.add("245 00 $a Other")
     imports.alma.add_item(other, imports.alma.add_holding(other, "MAIN", "stacks"), "OLD")
     assert load(imports, new(801, item("A1"), item("OLD"))).outcomes == ["not_applied"]
     corrected = [new(801, item("A1"), item("A2"))]
-    run = load(imports, *corrected, name="b.mrc")
-    assert (run.outcomes, run.rows[0]["message"]) == (
-        ["merged"],
-        "the title had all of it; 1 item created; 1 item there already",
-    )
-    assert load(imports, *corrected, name="c.mrc").outcomes == ["already_owned"]
+    assert load(imports, *corrected, name="b.mrc").outcomes == ["already_owned"]
+    imports.profiles(PALS)
+    assert load(imports, *corrected, name="c.mrc").outcomes == ["merged"]
 
 
 def test_a_dry_run_says_what_would_be_created(pals):

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.store import DcbStore, Hint
 from alma_etl.dcb.store.rows import Alert
-from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
+from alma_etl.inventory.loaded_bibs import DueItem, KnownBib, SqlLoadedBibs
 from alma_etl.inventory.loaded_items import (
     HoldingPlace,
     KeyedItem,
@@ -75,7 +75,7 @@ def fill_items(url: str) -> None:
     bibs.note(["oclc:901"], KnownBib("", "run-1 line 2", START))
     bibs.note(["isbn:1"], KnownBib("991", "run-1 line 1", START))
     bibs.note(["isbn:1"], KnownBib("992", "run-1 line 1", START))
-    bibs.note_due(["991"])
+    bibs.keep_due({"run-1 record 1": [DueItem("991", "B-1")]})
     bibs.close()
     orders = SqlLoadedOrders(url, ALMA)
     orders.note(OrderReference("GOBI", "90000000001"), KnownOrder("POL-1", "991", "run-1 record 1", START))

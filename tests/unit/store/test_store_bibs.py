@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alma_etl.inventory.loaded_bibs import KnownBib, SavedTitle, SqlLoadedBibs
+from alma_etl.inventory.loaded_bibs import DueItem, KnownBib, SavedTitle, SqlLoadedBibs
 from alma_etl.store.db import StoreUnavailable
 
 STORES = ["sqlite_store", pytest.param("postgres_store", marks=pytest.mark.heavy)]
@@ -145,12 +145,21 @@ def test_a_store_without_its_table_is_said_in_a_sentence(tmp_path):
     memory.close()
 
 
-def test_what_is_due_is_kept_until_all_of_it_is_there(memory, store):
-    memory.note_due(["991", "992"])
-    memory.note_due(["991"])
+def test_what_is_due_is_kept_until_its_sender_or_somebody_with_the_same_item_has_made_it(memory, store):
+    def due(*titles):
+        return [each for each in titles if memory.is_due(each)]
+
+    memory.keep_due({"run-1 record 1": [DueItem("991", "A1"), DueItem("992", "A1")], "run-1 record 2": []})
+    memory.keep_due({"run-2 record 1": [DueItem("991", "A1"), DueItem("991", "B1"), DueItem("991", "B1")]})
     other = SqlLoadedBibs(store, "another alma")
-    assert [memory.is_due("991"), other.is_due("991"), memory.is_due("993")] == [True, False, False]
-    memory.settle_due({"991", "993"})
-    other.settle_due(["992"])
-    assert [memory.is_due("991"), memory.is_due("992")] == [False, True]
+    other.settle_due([DueItem("992", "A1")], ["992"])
+    assert [due("991", "992", "993"), other.is_due("991")] == [["991", "992"], False]
     other.close()
+    memory.keep_due({"run-1 record 1": [], "run-1 record 2": []})
+    assert due("991", "992") == ["991"]
+    memory.settle_due([DueItem("991", "A1"), DueItem("993", "B1")], ["991"])
+    assert due("991") == ["991"]
+    memory.settle_due([DueItem("991", "B1")], [])
+    assert due("991") == []
+    memory.settle_due([], [])
+    memory.keep_due({})

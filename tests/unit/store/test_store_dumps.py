@@ -18,7 +18,7 @@ from alma_etl.dcb.explain import explain
 from alma_etl.dcb.flows.adopt.request import adopt
 from alma_etl.dcb.machine.vocabulary import Role, Status
 from alma_etl.dcb.store import DcbStore, Hint, LegRecord, NewRequest
-from alma_etl.inventory.loaded_bibs import KnownBib, SqlLoadedBibs
+from alma_etl.inventory.loaded_bibs import DueItem, KnownBib, SqlLoadedBibs
 from alma_etl.inventory.loaded_items import (
     HoldingPlace,
     KeyedItem,
@@ -126,6 +126,9 @@ def check_bibs(url: str, revision: str) -> None:
     assert bibs.find(made) == (made if revision >= "0011" else {})
     bibs.forget(made, "run-1 line 2")
     assert "oclc:901" not in bibs.find(made)
+    assert bibs.is_due("991") is (revision >= "0015")
+    bibs.settle_due([DueItem("991", "B-1")], ["991"])  # titles of before, and items since 0019
+    assert not bibs.is_due("991")
     bibs.close()
 
 
