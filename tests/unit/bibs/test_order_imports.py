@@ -7,7 +7,6 @@ import pytest
 
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
 from alma_etl.marc.iso2709 import to_iso2709
-from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.test_bib_imports import new
 
@@ -226,94 +225,3 @@ def test_two_runs_at_once_order_once(imports):
     assert two.outcomes == ["not_applied"]
     assert "conflict" in two.rows[0]["message"]
     assert len(posts(imports)) == 1
-
-
-def test_killed_at_every_action_of_the_step_no_second_po_line_is_made(imports, monkeypatch):
-    more = [(SqlLoadedOrders, name) for name in ("reserve", "note", "forget")]
-    reaper = Reaper(monkeypatch, *more)
-    for kill_at in range(1, 40):
-        imports.alma.reset()
-        imports.alma.forget()
-        memory = SqlLoadedOrders(imports.store, "x")
-        with memory.transaction() as connection:
-            connection.exec_driver_sql("DELETE FROM loaded_orders")
-            connection.exec_driver_sql("DELETE FROM loaded_bibs")
-        memory.close()
-        reaper.fresh_process()
-        run = Run(imports, to_iso2709(gobi(801, "R1")), f"{kill_at}.mrc", "gobi")
-        run.read()
-        run.match()
-        run.write()
-        reaper.fresh_process(kill_at)
-        try:
-            run.inventory()
-        except WorkerKilled:
-            pass
-        else:
-            break
-        reaper.fresh_process()
-        run.inventory()
-        run.finish()
-        assert len(posts(imports)) <= 1, kill_at
-        assert run.outcomes in (["created"], ["unconfirmed"]), (kill_at, run.rows)
-        if posts(imports):
-            assert run.outcomes == ["created"], (kill_at, run.rows)
-    else:
-        raise AssertionError("the step never came to its end")
-    assert kill_at > 3
-
-
-def mixed(layout, number):
-    """A record of a layout with its order; of ten records four have a fault, each another one."""
-    reference, price, fund, place = f"{layout}-{number}", "10.00", "BOOKS", "stacks"
-    match number % 10:
-        case 3:
-            price = "1,234"
-        case 5:
-            fund = "NOPE"
-        case 7:
-            place = "nowhere"
-        case 9:
-            reference = f"{layout}-{number - 9}"
-    if layout == "gobi":
-        return gobi(number, reference, price=price, fund=fund, place=f"MAIN/{place}", quantity=2)
-    if layout == "pals":
-        items = [f"949 __ $bP{number}{copy}$c01$dMAIN$e{place}" for copy in "ab"]
-        return new(number, *items, f"980 __ $b{price}", f"981 __ $a{fund}", f"982 __ $a{reference}")
-    return new(number, f"960 __ $o2$s{price}$t{place}$u{fund}$zgbp", f"935 __ $a{reference}")
-
-
-@pytest.mark.parametrize("number", [20, pytest.param(500, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("layout", ["gobi", "pals", "sierra"])
-def test_the_report_of_a_mixed_file_is_what_alma_has_and_another_file_orders_nothing_twice(
-    imports, layout, number
-):
-    there = {
-        801 + n: imports.add(f"035 __ $a (OCoLC){801 + n}", "245 00 $a Old") for n in range(0, number, 10)
-    }
-    before, items_before = imports.count(), len(imports.alma.made()[0])
-    file = [mixed(layout, 800 + n) for n in range(number)]
-    run = load(imports, *file, profile=layout)
-    expected = {"invalid_order": number * 3 // 10, "duplicate_in_file": number // 10, "merged": number // 10}
-    assert run.counts == {**expected, "created": number // 2}, run.rows
-    placed = [each for each in orders(run) if each["outcome"] == "ordered"]
-    in_alma = lines(imports)
-    assert {each["reference"]: (each["po_line"], each["mms_id"]) for each in placed} == {
-        reference: (line.number, line.mms_id) for reference, line in in_alma.items()
-    }
-    assert {row["mms_id"] for row in run.rows if row["outcome"] == "merged"} == set(there.values())
-    assert imports.count() == before + number // 2
-    assert not any(line.in_review for line in in_alma.values())
-    assert {each["total"] for each in placed} == {"20.00"}
-    held = sum(len(imports.client.po_lines.items(line.number).value) for line in in_alma.values())
-    assert held == 2 * len(placed)
-    assert len(imports.alma.made()[0]) == items_before + held
-    funds = imports.alma.state()["funds"]
-    assert float(funds["BOOKS"]["encumbered"]) == (25.0 if layout == "sierra" else 20.0) * len(
-        placed
-    )  # pounds
-    imports.alma.forget()
-    again = load(imports, *reversed(file), name="other.mrc", profile=layout)
-    assert again.counts["conflict"] >= len(placed) - number // 10
-    assert lines(imports).keys() == in_alma.keys()
-    assert posts(imports) == []
