@@ -49,6 +49,7 @@ from alma_etl.bibs.profiles import (
     read_profiles,
 )
 from alma_etl.bibs.rows import COLUMNS, BibOutcome
+from alma_etl.bibs.templates import TitleTable
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.chunk_holdings import resolve_holdings
@@ -58,6 +59,7 @@ from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
 from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
+from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ends import ends_of_chunk
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
@@ -70,6 +72,7 @@ from alma_etl.marc.source_record import SourceRecord
 from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
+from alma_etl.tabular.tables import open_table
 
 _CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
 _ORDERS = ReportFile(".orders.csv", "What became of each order")
@@ -77,6 +80,7 @@ LOCK_WAIT = "lock_wait_minutes"
 LOCK_LOOK = timedelta(minutes=10)  # between two tries of records whose titles are locked
 # What of the changes stands on the page: records, fields of a record, characters of a field. The file has all.
 _RECORDS, _FIELDS, _CHARACTERS = 100, 60, 1_000
+_NO_MATTER = {"lock_wait_minutes", "inventory", "orders", "awaits_full_record"}  # for the ends of records
 
 
 class BibImport(FileJob[BibProfile]):
@@ -85,7 +89,9 @@ class BibImport(FileJob[BibProfile]):
     unit = "record"
     things = "bibliographic records"
     guide = "docs/imports.md"
-    takes = "MARC 21 in ISO 2709 (.mrc), or MARCXML."
+    takes = (
+        "MARC 21 in ISO 2709 (.mrc), or MARCXML; where the profile has a template CSV, TSV or Excel (.xlsx)."
+    )
     title = "Records"
     outcomes = BibOutcome
     columns = COLUMNS
@@ -109,6 +115,9 @@ class BibImport(FileJob[BibProfile]):
     # --- the records
 
     def open_records(self, path: Path, profile: BibProfile) -> Records:
+        if profile.template is not None:
+            dates = profile.orders.dates if profile.orders else frozenset()
+            return TitleTable(open_table(path, profile.template.columns(dates)), profile.template)
         return open_marc(path, profile.encoding)
 
     def rows(self, records: Records, profile: BibProfile, day: date) -> Iterator[tuple[Row, Refusal | None]]:
@@ -242,6 +251,7 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
             _memory(alma, context) as memory,
+            _waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
             _order_lines(alma, context) as lines,
         ):
@@ -264,6 +274,7 @@ class BibImport(FileJob[BibProfile]):
                 only=locked,
                 faults=faults,
                 orders=lines,
+                waiting=waiting,
             )
 
     def wait_for_locks(self, context: JobContext, number: int, waited: timedelta) -> timedelta | None:
@@ -288,6 +299,7 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
             _memory(alma, context) as memory,
+            _waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
             _order_lines(alma, context) as lines,
         ):
@@ -304,6 +316,7 @@ class BibImport(FileJob[BibProfile]):
                 sru=sru,
                 faults=faults,
                 orders=lines,
+                waiting=waiting,
             )
 
     def _faults(
@@ -419,7 +432,7 @@ class BibImport(FileJob[BibProfile]):
             yield {**end, "outcome": outcome.value, "message": message, "title_outcome": title.value}
 
     def made_under(self, plan: FilePlan[BibProfile]) -> Mapping[str, object]:
-        return plan.profile.model_dump(mode="json", exclude={"lock_wait_minutes", "inventory", "orders"})
+        return plan.profile.model_dump(mode="json", exclude=_NO_MATTER)
 
     # --- settings and report
 
@@ -609,6 +622,19 @@ def _memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedBibs]:
         yield memory
     finally:
         memory.close()
+
+
+@contextmanager
+def _waiting(alma: AlmaClient, context: JobContext) -> Iterator[SqlWaitingTitles | None]:
+    """The titles of this Alma that wait for their full record; None where those of the profile do not."""
+    if not context.folder.plan().profile.awaits_full_record:
+        yield None
+        return
+    titles = SqlWaitingTitles(context.store_url(), alma_of(alma, context.folder))
+    try:
+        yield titles
+    finally:
+        titles.close()
 
 
 @contextmanager

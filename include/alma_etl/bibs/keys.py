@@ -81,7 +81,7 @@ def keys_of(record: Record) -> BibKeys:
         mms_id=control if is_mms_id(control) else "",
         isbn=_distinct(_isbns(record, "a")),
         isbn_cancelled=_distinct(_isbns(record, "z")),
-        issn=_distinct(_issn(value) for value in _values(record, "022", "a")),
+        issn=_distinct(issn_of(value) for value in _values(record, "022", "a")),
         system=_distinct([*_system_numbers(system_numbers), own_system_number(record)]),
     )
 
@@ -157,7 +157,7 @@ def _isbns(record: Record, code: str) -> Iterator[str | None]:
         qualifiers = field.get_subfields("q")
         for value in field.get_subfields(code):
             if not any(map(_is_of_a_set, (value, *qualifiers))):
-                yield _isbn(value.strip())
+                yield isbn_of(value)
 
 
 def _is_of_a_set(text: str) -> bool:
@@ -165,12 +165,15 @@ def _is_of_a_set(text: str) -> bool:
     return bool(_SET_WORD.search("".join(sign for sign in parts if not unicodedata.combining(sign))))
 
 
-def _isbn(value: str) -> str | None:
+def isbn_of(value: str) -> str | None:
+    """The 13 digits of the ISBN at the beginning of a text; None where there is none."""
+    value = value.strip()
     found = (form.match(value) for form in _ISBN_FIRST)
     return next(filter(None, (isbn_13(each[0]) for each in found if each)), None)
 
 
-def _issn(value: str) -> str | None:
+def issn_of(value: str) -> str | None:
+    """The ISSN at the beginning of a text, with its hyphen; None where there is none."""
     found = _ISSN_FIRST.match(value.strip().upper())
     return f"{found[1]}-{found[2]}" if found and issn_is_valid(found[0]) else None
 

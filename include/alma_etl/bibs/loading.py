@@ -40,6 +40,7 @@ from alma_etl.bibs.rows import OF_RUN, BibOutcome, sender_of
 from alma_etl.bibs.twins import STRONG, firsts
 from alma_etl.bibs.versions import version_of
 from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs, SavedTitle
+from alma_etl.inventory.waiting_titles import BriefTitle, WaitingTitles
 from alma_etl.jobs.ends import Sent
 from alma_etl.jobs.file_job import FileJob, Refusal
 from alma_etl.jobs.file_run import FileRun
@@ -85,12 +86,16 @@ def load_records(
     only: Collection[Hashable] | None = None,
     faults: Mapping[int, Refusal] = MappingProxyType({}),
     orders: OrderLines | None = None,
+    waiting: WaitingTitles | None = None,
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
     those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
-    record is not to be written at all, by its line."""
-    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders)
-    counts = Counter(end["outcome"] for end in write_rows(job, run, number, writer, target=alma, only=only))
+    record is not to be written at all, by its line. ``waiting``: the list for titles that are made here, which wait for
+    their full record; None where they do not."""
+    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders, waiting)
+    ends = write_rows(job, run, number, writer, target=alma, only=only)
+    writer.note_waiting(ends)
+    counts = Counter(end["outcome"] for end in ends)
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
     return dict(counts)
 
@@ -114,9 +119,12 @@ class BibWriter(RowWriter):
         sru: SruClient | None = None,
         faults: Mapping[int, Refusal] = MappingProxyType({}),
         orders: OrderLines | None = None,
+        waiting: WaitingTitles | None = None,
     ) -> None:
         self._job = job
         self._faults = faults
+        self._waiting = None if run.plan().dry_run else waiting
+        self._lost: set[int] = set()  # lines whose title an import sent without an answer, by their numbers
         self._client = client
         self._memory = memory
         self._locks = locks
@@ -141,6 +149,25 @@ class BibWriter(RowWriter):
         """Which of the titles that the rows match imports have saved, perhaps for this file."""
         kept = (self._matches.get(row["line"]) for row in rows)
         self._saved = self._memory.saved({each["mms_id"] for each in kept if each and each["mms_id"]})
+        if self._waiting is not None:
+            known = self._memory.find({name for row in rows for name in _names(row)})
+            sent = {name for name, titles in known.items() if any(not each.mms_id for each in titles)}
+            self._lost = {row["line"] for row in rows if sent & {*_names(row)}}
+
+    def note_waiting(self, ends: Iterable[End]) -> None:
+        """Put the titles on the list that were made for these ends; also one of which only a later import learned that
+        it is there."""
+        if self._waiting is None:
+            return
+        made = (
+            end
+            for end in ends
+            if end["outcome"] == BibOutcome.CREATED
+            or (end["line"] in self._lost and end["outcome"] in _OF_THE_TITLE)
+        )
+        self._waiting.note(
+            BriefTitle(end["mms_id"], end["title"], end["key"], self._now(), self._run_id) for end in made
+        )
 
     def known_end(self, row: Row) -> End | None:
         if row["line"] in self._faults:
@@ -356,6 +383,7 @@ class BibWriter(RowWriter):
                 xml_from_record(record),
                 find=lambda: self._matcher.find_new(row, match.titles),
                 suppressed=self._profile.suppress,
+                suppressed_externally=self._profile.suppress_externally,
                 sync_with_oclc=self._profile.sync_with_oclc,
                 options=self._options,
                 before=check,
@@ -427,6 +455,8 @@ class BibWriter(RowWriter):
         return self._refused(row, match, error)
 
     def _note_new(self, row: Row, numbers: Sequence[str], title: Bib) -> None:
+        # First: a later import takes what is not noted as made for one whose answer was lost.
+        self.note_waiting([self._end(row, BibOutcome.CREATED, mms_id=title.mms_id)])
         self._memory.note(numbers, KnownBib(title.mms_id, self._sender(row), self._now()))
         self._note_saved(row, title, version_of(title))
 

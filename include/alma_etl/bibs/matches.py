@@ -42,9 +42,9 @@ _OCLC, _HAD = "oclc:", "was:"  # beginnings of names in the memory
 # What of a profile the matches do not depend on.
 _LATER = {
     "dry_run", "lock_wait_minutes", "normalization", "validates", "override_warning", "suppress", "sync_with_oclc",
-    "inventory", "orders",
+    "inventory", "orders", "suppress_externally", "awaits_full_record",
 }  # fmt: skip
-_FLAGS = {"suppress", "sync_with_oclc"}
+_FLAGS = {"suppress", "suppress_externally", "sync_with_oclc"}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from alma_etl.bibs.inventory import Inventory
 from alma_etl.bibs.merging import OVERLAY, MergeRule
 from alma_etl.bibs.order_reference import OrderReferenceRule
 from alma_etl.bibs.orders.profile import OrderProfile
+from alma_etl.bibs.templates import RecordTemplate
 from alma_etl.jobs.profiles import JobProfile, JobProfiles
 from alma_etl.jobs.settings_files import Code, SettingsFile
 from alma_etl.store.bucket import Bucket
@@ -70,12 +71,15 @@ class BibProfile(JobProfile):
     validates: Annotated[bool, Field(alias="validate")] = True
     override_warning: bool = True
     suppress: bool = False
+    suppress_externally: bool | None = None
     sync_with_oclc: Literal["NONE", "BIBS", "HOLDINGS"] | None = None
     flags_on_match: Literal["keep", "set"] = "keep"
     encoding: Code | None = None
     order_reference: OrderReferenceRule | None = None
     orders: OrderProfile | None = None
     inventory: Inventory | None = None
+    template: RecordTemplate | None = None
+    awaits_full_record: bool = False
 
     @field_validator("match", mode="before")
     @classmethod
@@ -89,7 +93,7 @@ class BibProfile(JobProfile):
             raise ValueError(f"name at least one of {', '.join(_WORDS)}")
         return methods
 
-    @field_validator("brief_level", "orders", mode="before")
+    @field_validator("brief_level", "orders", "template", mode="before")
     @classmethod
     def _or_none(cls, value: Any) -> Any:
         return None if value == "none" else value
@@ -149,10 +153,11 @@ class BibProfile(JobProfile):
         """What is set beside the MARC of a title that a record matches; nothing where it keeps its own."""
         if self.flags_on_match == "keep":
             return BibFlags()
-        return BibFlags(suppressed=self.suppress, sync_with_oclc=self.sync_with_oclc)
+        return BibFlags(self.suppress, self.suppress_externally, self.sync_with_oclc)
 
     def sentences(self) -> list[str]:
-        found = [f"A record is matched by {', then '.join(_WORDS[each] for each in self.match)}."]
+        found = self.template.sentences() if self.template else []
+        found.append(f"A record is matched by {', then '.join(_WORDS[each] for each in self.match)}.")
         found.append(
             {
                 "merge": f"It is merged into the title that it matches: replaced are {_listed(self.replace)}, kept are "
@@ -168,6 +173,8 @@ class BibProfile(JobProfile):
         )
         if self.flags.elements and self.on_match != "skip":
             found.append(f"That title is {'' if self.suppress else 'not '}suppressed then{self._to_oclc()}.")
+        if self.awaits_full_record:
+            found.append("New titles are listed as waiting for their full record.")
         if self.search_first:
             found.append("Titles that have inventory are reported and not changed.")
         refused = [

@@ -26,7 +26,7 @@ def shown_whole(number: int, number_format: str) -> str | None:
         return None
     if number_format == "General":
         return str(number)
-    sections = _sections(number_format)
+    sections = _sections(_ungrouped(number_format, number))
     if number < 0:
         return None
     section = sections[2] if number == 0 and len(sections) > 2 else sections[0]
@@ -40,9 +40,14 @@ def shown_decimal(number: float, number_format: str) -> str | None:
     text = repr(number)
     if number_format == "General":
         return text if re.fullmatch(r"-?\d{1,9}\.\d{1,6}", text) and len(text) <= 11 else None
-    places = re.fullmatch(r"0\.(0+)", number_format)
+    places = re.fullmatch(r"0\.(0+)", _ungrouped(number_format, number))
     fixed = f"{number:.{len(places[1])}f}" if places else ""
     return fixed if places and float(fixed) == number else None
+
+
+def _ungrouped(number_format: str, number: float) -> str:
+    """The format that shows this number in the same way without separators of thousands, where there is one."""
+    return number_format.replace("#,##0", "0") if 0 <= number < 1_000 else number_format
 
 
 def shown_text(text: str, number_format: str) -> str | None:

@@ -19,6 +19,7 @@ from alma_etl.jobs.settings_files import Code
 
 _GIVEN: tuple[OrderPart, ...] = ("po_line_type", "owner", "vendor")
 _READ: tuple[OrderPart, ...] = ("price", "fund", "location")
+_DATES: tuple[OrderPart, ...] = ("order_date", "expected_receipt_date")
 
 
 def _is_source(text: str) -> str:
@@ -97,6 +98,12 @@ class OrderProfile(BaseModel):
         shipped = {part: tuple(map(str, sources)) for part, sources in base.parts.items()} if base else {}
         kept = self.quantity_from or (base.quantity_from if base else None)
         return OrderLayout.of({**shipped, **self.fields}, kept)
+
+    @property
+    def dates(self) -> frozenset[tuple[str, str]]:
+        """Tag and code of the subfields that hold dates."""
+        sources = (source for part in _DATES for source in self.reading.sources(part))
+        return frozenset((source.pattern.tag, source.pattern.code) for source in sources)
 
     def sentences(self) -> list[str]:
         """What becomes of the order data, for people who choose a profile."""
