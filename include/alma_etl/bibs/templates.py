@@ -150,7 +150,7 @@ FieldText = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator
 
 
 class RecordTemplate(BaseModel):
-    """`template` of a profile (docs/orders.md shows one). `ignored`: columns of the files that no field takes."""
+    """`template` of a profile (docs/title-lists.md). `ignored`: columns of the files that no field takes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

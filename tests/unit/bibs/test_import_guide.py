@@ -6,6 +6,8 @@ import re
 import pytest
 import requests
 
+from alma_etl.inventory.codes import alma_of
+from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.marc.xml import xml_from_record
 from local.settings import ROOT
@@ -337,6 +339,47 @@ def test_an_order_in_a_record_becomes_a_po_line(imports):
     assert run.outcomes == ["created"], run.rows
     [line] = imports.client.po_lines.find(q=f"mms_id~{run.rows[0]['mms_id']}")
     assert run.rows[0]["message"] == f"PO line {line.number} 27.95 USD"
+
+
+TO_ORDER = """profiles:
+  to_order:
+    match: [system]
+    suppress: true
+    sync_with_oclc: NONE
+    awaits_full_record: true
+    template:
+      fields:
+        - "008 ######n########xx############000#0#und#d"
+        - "035 __ $a(L){reference}"
+        - "049 __ $aMAIN/stacks"
+        - "245 00 $a{title}"
+        - "980 __ $b{price}$f{reference}"
+        - "981 __ $bHIST"
+    orders: {layout: 980_981, po_line_type: PRINTED_BOOK_OT, owner: MAIN, vendor: GOBI, vendor_account: GOBI-1}
+"""
+TITLES = b"title,reference,price\nA history,R-1,27.95\nAnother,R-2,12.50\n"
+
+
+def test_a_list_of_titles_becomes_brief_titles_that_wait(imports):
+    imports.profiles(TO_ORDER)
+    run = Run(imports, TITLES, "list.csv", "to_order")
+    run.whole()
+    assert run.outcomes == ["created", "created"], run.rows
+    for row in run.rows:
+        title = imports.alma.get(f"/bibs/{row['mms_id']}")
+        assert (title["suppress_from_publishing"], title["sync_with_oclc"]) == ("true", "NONE")
+    waiting = SqlWaitingTitles(imports.store, alma_of(imports.client, run.folder))
+    assert waiting.waiting([row["mms_id"] for row in run.rows]) == {row["mms_id"] for row in run.rows}
+    waiting.close()
+
+
+def test_the_titles_of_a_list_are_ordered(imports):
+    imports.profiles(TO_ORDER)
+    run = Run(imports, TITLES, "list.csv", "to_order")
+    run.whole()
+    for row, cost in zip(run.rows, ("27.95", "12.50"), strict=True):
+        [line] = imports.client.po_lines.find(q=f"mms_id~{row['mms_id']}")
+        assert row["message"] == f"PO line {line.number} {cost} USD"
 
 
 def test_a_file_of_one_record_is_enough(imports):
