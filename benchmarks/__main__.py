@@ -9,6 +9,7 @@ NAMES = (
     "west_memory",
     "item_updates",
     "bib_import",
+    "bib_orders",
     "bib_file",
     "dcb_reducer",
     "dcb_sweep",

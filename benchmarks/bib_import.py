@@ -47,6 +47,7 @@ LIMITS = {
     "unchanged": (0.15, 2.1),
     "already_owned": (0.15, 2.1),
 }
+PROFILES = b"profiles:\n  search: {search_first: true}\n"
 BIBS = Area("bibs", "bib_import")
 JOB = BibImport(BIBS)
 
@@ -54,8 +55,11 @@ JOB = BibImport(BIBS)
 class World:
     """A sandbox, a bucket and a state store."""
 
-    def __init__(self, bucket: Bucket, alma: ItemSandbox, store: str, *, with_sru: bool) -> None:
+    def __init__(
+        self, bucket: Bucket, alma: ItemSandbox, store: str, *, with_sru: bool, profiles: bytes = PROFILES
+    ) -> None:
         self.bucket, self.alma, self.store = bucket, alma, store
+        self._profiles = profiles
         self.client = AlmaClient(alma.url, "sandbox", limiter=LocalLimiter(10_000))
         url = f"{alma.url}/view/sru/01ZZ_INST"
         self.sru = SruClient(url, limiter=LocalLimiter(REQUESTS_PER_SECOND)) if with_sru else None
@@ -70,7 +74,7 @@ class World:
     def waiting(self, records: list[Record], profile: str) -> tuple[JobContext, int]:
         """A run on a file with these records, read and checked; the number of its chunks."""
         self._runs += 1
-        self.bucket.put("config/bib_profiles.yaml", b"profiles:\n  search: {search_first: true}\n")
+        self.bucket.put("config/bib_profiles.yaml", self._profiles)
         key = f"bibs/incoming/{profile}/{self._runs}.mrc"
         self.bucket.put(key, b"".join(map(to_iso2709, records)))
 
