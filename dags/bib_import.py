@@ -28,9 +28,9 @@ asks for, such as 949 or 852, once its title is in Alma. It is an item load like
 `create_inventory` makes PO lines of them, once each, which make their holdings and items themselves. `.orders.csv`
 beside the report has every order. `docs/order-data.md` has the layouts.
 
-**Lists of titles.** With `template` in its profile the files of a folder are tables of titles to order: each row becomes
-a brief record with its order, and with `awaits_full_record` its title is listed until the full record has come.
-`docs/title-lists.md` shows a profile.
+**Lists of titles.** With `template` in its profile the files of a folder are tables of titles to order: each row
+becomes a brief record with its order, and with `awaits_full_record` its title is listed until the full record has come
+(Alma > Files > Titles that wait). `docs/title-lists.md` shows a profile.
 
 **Locked titles.** While somebody has a title open in Alma's metadata editor, `load` tries its record again every ten
 minutes, for `lock_wait_minutes` of the profile or of the form. It is *deferred* then: it holds no worker and no slot.

@@ -1,7 +1,7 @@
 """Titles to order as a table: each row becomes a brief record, by the template of its profile.
 
-The template is data: a leader and fields, with `{column}` where a cell of the row belongs. Rejected rows are given out as
-a table, as they came.
+The template is data: a leader and fields, with `{column}` where a cell of the row belongs. Rejected rows are given out
+as a table, as they came.
 """
 
 import re

@@ -125,3 +125,7 @@ class RecordUrls:
         """The address of a record of a run, or of the book of a side of a request."""
         names = ("mms_id", "holding_id", "item_pid", "barcode")
         return filled(self.template, **{name: getattr(record, name) or "" for name in names})
+
+    def of_title(self, mms_id: str) -> str | None:
+        """The address of a title."""
+        return filled(self.template, mms_id=mms_id, holding_id="", item_pid="", barcode="")

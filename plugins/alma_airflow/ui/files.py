@@ -280,6 +280,7 @@ def _files(
         waiting=waiting,
         places=places,
         refused=refused,
+        sees_titles="bibs" in jobs,
         to_do=_paused(jobs),
         file_path=file_path,
     )

@@ -21,6 +21,7 @@ from alma_airflow.ui import (
     runs,
     set_up,
     static_files,
+    waiting,
 )
 from alma_airflow.ui.gate import Gate
 from alma_airflow.ui.guards import may_see_runs
@@ -43,6 +44,7 @@ for _router in (
     requests.router,
     files.router,
     correcting.router,
+    waiting.router,
     budget.router,
     set_up.router,
     runs.router,
