@@ -13,17 +13,9 @@ from typing import Any
 import pytest
 
 from alma_etl.store.upgrade import upgrade
-
-HANG = 60  # seconds after which a crew that should have got on counts as stuck
+from tests.waiting import wait_until
 
 Nursery = Callable[[dict[str, Any]], int]
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HANG
-    while not true():
-        assert time.monotonic() < deadline, "the processes are stuck"
-        time.sleep(0.05)
 
 
 class Worker:

@@ -15,6 +15,7 @@ from alma_sandbox.administration.events import signature
 from alma_sandbox.catalogue import ids
 from tests.sandbox.caller import SRW, Caller, found_by, sru
 from tests.sandbox.records import DESK, HOLD, bib_xml, item_body
+from tests.waiting import wait_until
 
 USER: dict[str, Any] = {
     "record_type": {"value": "PUBLIC"},
@@ -372,6 +373,9 @@ def test_webhooks_are_challenged_signed_and_delivered(alma: Caller) -> None:
         assert signed != signature("other", body)
         assert b'"BIB_CREATED"' in body
         assert b'"link": "/almaws/v1/bibs/' in body  # relative in webhooks
+        wait_until(
+            lambda: len(alma.control("GET", "webhooks")[-1]["deliveries"]) == 2
+        )  # the answers are noted
 
 
 def test_events_are_kept_even_without_a_listener(alma: Caller) -> None:

@@ -7,10 +7,8 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from time import sleep
 
 import psutil
 import pytest
@@ -22,6 +20,7 @@ from local.ownership import FolderLock
 from local.ports import free_ports
 from local.shell import shell_environment
 from local.stack import Addresses
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.quick
 
@@ -215,12 +214,7 @@ def test_leftovers_get_the_time_to_end_in_order(tmp_path: Path, monkeypatch: pyt
     said = tmp_path / "said"
     code = f"import time; time.sleep(0.5); open({str(said)!r}, 'w').write('in order')"
     child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **ownership.mark(tmp_path)})
-    until(lambda: bool(ownership.marked(tmp_path)))
+    wait_until(lambda: bool(ownership.marked(tmp_path)))
     assert ownership.end_leftovers(tmp_path) == 1
     assert child.wait(10) == 0
     assert said.read_text() == "in order"
-
-
-def until(true: Callable[[], bool]) -> None:
-    while not true():  # pytest's timeout ends it
-        sleep(0.02)

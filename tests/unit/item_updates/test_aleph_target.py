@@ -236,10 +236,10 @@ def test_what_every_row_would_get_stops_the_run(
     made.read()
     with pytest.raises(RemoteStop):
         made.update()
-    assert aleph.calls() <= 13  # two a row, and not all of them
+    assert aleph.calls() < 3 * len(rows)  # read, update, update after signing in; and not all of them
     made.finish()
     table = made.bucket.get("item-updates/reports/rows.run-1.csv").decode().splitlines()[1:]
-    assert len(table) == 7
+    assert len(table) == len(rows)
     assert all(",failed," in line for line in table)
     assert sum("not tried" in line for line in table) >= 1
 

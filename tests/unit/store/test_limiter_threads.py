@@ -17,8 +17,7 @@ from alma_etl.remote.limiter import (
     bounded,
 )
 from alma_etl.remote.limiter_budget import PAUSE, BudgetState, LocalBudget
-
-HANG = 30  # seconds after which a thread that should have ended counts as hanging
+from tests.waiting import HANG, wait_until
 
 
 class Recorder(LocalBudget):
@@ -71,13 +70,6 @@ def in_threads(count: int, work: Callable[[], None]) -> list[BaseException]:
 def midday() -> float:
     """A clock that no test sees turn the day."""
     return 86_400.0 * 20_000 + 43_200 + time.monotonic() % 20_000
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HANG
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -320,7 +312,7 @@ def test_permits_that_are_reserved_are_not_used_once_the_floor_is_known_to_be_pa
     raised: list[BaseException] = []
     waiting = threading.Thread(target=lambda: raised.extend(in_threads(2, lambda: limiter.acquire(1000))))
     waiting.start()
-    until(lambda: budget.asked.count("take") == 2)
+    wait_until(lambda: budget.asked.count("take") == 2)
     limiter.note_remaining(900, sent)
     waiting.join(HANG)
     assert [type(problem) for problem in raised] == [LimiterAtFloor] * 2
