@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
@@ -139,7 +140,7 @@ class BibWriter(RowWriter):
         self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
         self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
         rows = list(run.rows(number))
-        self._firsts = self._first_rows(rows)
+        self._firsts, self._things = self._first_rows(rows)
         self._turns = firsts(rows, lambda row: (*_names(row), str(self._first(row)["group"])))
         self._saved: dict[str, SavedTitle] = {}
 
@@ -185,6 +186,9 @@ class BibWriter(RowWriter):
 
     def turn_of(self, row: Row) -> int:
         return int(self._turns[row["line"]]["line"])
+
+    def thing_of(self, row: Row) -> int:
+        return int(self._things[row["line"]]["line"])
 
     def name_of(self, row: Row) -> str:
         return f"Record {row['record']}, {row['key']}"
@@ -233,8 +237,9 @@ class BibWriter(RowWriter):
 
     # --- twins
 
-    def _first_rows(self, rows: Sequence[Row]) -> dict[int, Row]:
-        """By line, the record that decides: the first with an OCLC number of it, or that is to change its title.
+    def _first_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], dict[int, Row]]:
+        """By line, the record that decides: the first with an OCLC number of it, or that is to change its title. And
+        the one for whose end it waits.
 
         Records with different numbers may be one title. Each was compared with what Alma had before the others.
         """
@@ -250,14 +255,14 @@ class BibWriter(RowWriter):
             for row in same
         }
 
+        def names(row: Row, *, strong: bool) -> list[str]:
+            numbers = [name for name in _names(row) if strong and name.startswith(STRONG)]
+            return [row["group"], *numbers, *filter(None, [changed.get(row["line"])])]
+
+        same = firsts(rows, partial(names, strong=True))
         # A profile that looks up only some OCLC numbers may make two titles of records that share one.
         looks_up_all = {"oclc", "019"} <= set(self._profile.match)
-
-        def names(row: Row) -> list[str]:
-            strong = [name for name in _names(row) if looks_up_all and name.startswith(STRONG)]
-            return [row["group"], *strong, *filter(None, [changed.get(row["line"])])]
-
-        return firsts(rows, names)
+        return (same if looks_up_all else firsts(rows, partial(names, strong=False))), same
 
     def _first(self, row: Row) -> Row:
         return self._firsts[row["line"]]

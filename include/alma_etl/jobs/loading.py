@@ -36,8 +36,8 @@ class RowWriter(ABC):
     `look_for`, `send` and `dry_run` are called by many threads; rows of one turn are never sent at the same time.
     They raise RemoteStop to end the work; anything that concerns one row is that row's end.
 
-    ``in_order``: whether the rows of one turn change the same thing, so that a row is sent only when it is known, and
-    saved, how those before it ended. ``first_read``: what the rows were found to have, for those that overwrite it.
+    ``in_order``: whether the rows of one turn may change the same thing, so that a row is sent only when it is known,
+    and saved, how those before it ended. ``first_read``: what the rows were found to have, for those that overwrite it.
     """
 
     in_order: ClassVar[bool] = False
@@ -66,6 +66,10 @@ class RowWriter(ABC):
     def turn_of(self, row: Row) -> Hashable:
         """Return the key of what a row writes to."""
         return int(row["line"])
+
+    def thing_of(self, row: Row) -> Hashable:
+        """Return the key of what a row is known to change: behind a row whose end is not known others of it wait."""
+        return self.turn_of(row)
 
     def place_of(self, row: Row) -> str:
         """Return where a row is sent, for the record of what was sent; "" where that is no question."""
@@ -126,7 +130,7 @@ class _Writing:
         self._done: dict[int, End] = {}
         self._noted: set[int] = set()  # lines that this attempt was about to send
         self._tried: set[int] = set()  # those of them that it may have sent
-        self._open: dict[Hashable, int] = {}  # turns, each with its first line whose end is not known
+        self._open: dict[Hashable, int] = {}  # things, each with its first line whose end is not known
 
     def run(self) -> list[End]:
         settled = self._checkpoint.settled()
@@ -176,7 +180,7 @@ class _Writing:
             if end is None:
                 yield row
             else:
-                self._done[row["line"]] = end
+                self._note_end(row, end)
 
     def _look_for_sent(self) -> None:
         """The rows that an earlier attempt may have sent, whatever is to become of them now."""
@@ -216,8 +220,8 @@ class _Writing:
             return list(turn)
         may_go = []
         for row in turn:
-            open_line = self._open.get(self._writer.turn_of(row))
-            if open_line is None:
+            open_line = self._open.get(self._writer.thing_of(row))
+            if open_line is None or open_line > row["line"]:
                 may_go.append(row)
             else:
                 message = f"not sent, since line {open_line} is for the same thing and has to come first"
@@ -234,12 +238,17 @@ class _Writing:
             raise
 
     def _keep(self, row: Row, end: End) -> None:
-        self._done[row["line"]] = end
-        if self._writer.in_order and self._job.rank_of(end) is Rank.OPEN:
-            self._open.setdefault(self._writer.turn_of(row), row["line"])
+        self._note_end(row, end)
         if not self._job.outcome_of(end).weight.acceptable:
             log.warning("%s: %s: %s", self._writer.name_of(row), end["outcome"], end["message"])
         self._checkpoint.add(end)
+
+    def _note_end(self, row: Row, end: End) -> None:
+        line = row["line"]
+        self._done[line] = end
+        if self._writer.in_order and self._job.rank_of(end) is Rank.OPEN:
+            thing = self._writer.thing_of(row)
+            self._open[thing] = min(line, self._open.get(thing, line))
 
     def _noting(self, rows: Sequence[Row]) -> Iterator[Row]:
         """The rows again, each after it was noted as sent; a few at a time, as they are taken."""

@@ -7,7 +7,8 @@ import pytest
 
 from alma_etl.bibs.twins import firsts
 from alma_etl.marc.iso2709 import to_iso2709
-from alma_etl.remote.answers import Found
+from alma_etl.remote.answers import Found, Unknown
+from alma_etl.remote.errors import RemoteMalformed
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.records import lines, record
 from tests.unit.bibs.test_bib_imports import F008, new
@@ -140,6 +141,58 @@ def test_by_present_numbers_alone_a_former_one_makes_no_twin(imports):
     run = imports.load(*other, profile="present", name="b.mrc")
     assert run.outcomes == ["created", "duplicate_in_file"]  # a number of a title counts wherever it stands
     assert "record 1 of the file is of the same title" in run.rows[1]["message"]
+
+
+def not_looked_up(monkeypatch, imports, *numbers):
+    """Alma does not answer for these OCLC numbers."""
+    bibs = type(imports.client.bibs)
+    real = bibs.by_system_number
+
+    def find(self, spelling, **given):
+        if spelling in [f"(OCoLC){number}" for number in numbers]:
+            return Unknown(RemoteMalformed("GET /bibs", 500, "", "no answer"))
+        return real(self, spelling, **given)
+
+    monkeypatch.setattr(bibs, "by_system_number", find)
+
+
+@heavy
+def test_a_record_waits_for_the_end_of_one_of_the_same_title_and_not_for_one_that_shares_a_weak_number(
+    imports,
+):
+    imports.profiles("profiles:\n  catalog: {match: [oclc, '019', system]}\n")
+    first, same, other = (
+        new(901, "019 __ $a 700", "035 __ $a (Vnd)5"),
+        new(700, title="Same"),
+        new(902, "035 __ $a (Vnd)5", title="Other"),
+    )
+    run, _ = matched(imports, first, same, other)
+    fault = {"kind": "refuse", "code": "499", "method": "POST", "path": "/bibs(\\?|$)", "first": 1}
+    imports.alma.faults(fault)
+    run.write()
+    imports.alma.heal()
+    run.finish()
+    assert run.outcomes == ["failed", "failed", "created"]
+    assert "line 1 is for the same thing" in run.rows[1]["message"]
+    assert imports.writes()[-2:] == ["POST", "POST"]
+
+
+@heavy
+def test_a_record_waits_for_one_of_the_same_title_that_could_not_be_looked_up(imports, monkeypatch):
+    imports.profiles("profiles:\n  isbn: {match: [oclc]}\n")
+    file = [new(700, title="Same"), new(901, "019 __ $a 700")]
+    with monkeypatch.context() as patch:
+        not_looked_up(patch, imports, 700)
+        run = imports.load(*file, profile="isbn")
+    assert run.outcomes == ["failed", "failed"]
+    assert "line 1 is for the same thing" in run.rows[1]["message"]
+    run.whole()
+    assert run.outcomes == ["created", "created"]
+    with monkeypatch.context() as patch:
+        not_looked_up(patch, imports, 801)  # it does not wait for a later one
+        assert imports.load(new(800), new(801, "019 __ $a 800"), profile="isbn", name="b.mrc").outcomes == [
+            "created", "failed",
+        ]  # fmt: skip
 
 
 @heavy
