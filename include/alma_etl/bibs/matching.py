@@ -110,7 +110,7 @@ class Finder(Protocol):
 
 
 class RestFinder:
-    """Alma's REST API: one call a number, two where an OCLC number is not found as `(OCoLC)` and digits.
+    """Alma's REST API: one call a number, two where no title that has an OCLC number is found by `(OCoLC)` and digits.
 
     ``memory``: what imports know; titles of theirs that Alma's index does not name are read. Of records that were
     looked up together these, and those that a record names by MMS id, are read together, when the first of them is
@@ -142,17 +142,18 @@ class RestFinder:
     def find(self, number: Number) -> ListAnswer[Bib]:
         if number.method == "mms_id":
             return self._read([number.value])
-        found: Sequence[Bib] = ()
+        found: dict[str, Bib] = {}
         for spelling in _spellings(number):
             answer = self._bibs.by_system_number(spelling, inventory=self._inventory)
             if not isinstance(answer, Found):
                 return answer
-            found = answer.value
-            if found:
+            found |= {each.mms_id: each for each in answer.value}
+            # What does not have the number, or has it no longer, is named beside those that have it spelled otherwise.
+            if any(_verified(each, number, None, ()) is not None for each in answer.value):
                 break
-        known, named = self._of(number), {each.mms_id for each in found}
-        more = self._read(each for each in dict.fromkeys((*known.ids, *known.had)) if each not in named)
-        return Found([*found, *more.value]) if isinstance(more, Found) else more
+        known = self._of(number)
+        more = self._read(each for each in dict.fromkeys((*known.ids, *known.had)) if each not in found)
+        return Found([*found.values(), *more.value]) if isinstance(more, Found) else more
 
     def _of(self, number: Number) -> Remembered:
         known = self._known.get(number)

@@ -10,6 +10,7 @@ from lxml import html
 
 from alma_etl.bibs import job, loading
 from alma_etl.marc.iso2709 import to_iso2709
+from alma_etl.remote.answers import Found
 from tests.e2e.death import WorkerKilled
 from tests.unit.bibs.conftest import JOB, Run
 from tests.unit.bibs.records import LEADER, lines, record
@@ -379,6 +380,29 @@ def dying(patch, imports, dies_at, applied):
     deadly(imports.client.bibs, "create")
     deadly(imports.client.bibs, "replace")
     deadly(imports.bucket, "put")
+
+
+def test_an_older_spelling_is_found_behind_a_title_that_does_not_have_the_number(imports, monkeypatch):
+    """The index is broader than a field, or lags: by the first spelling it names another title."""
+    other = imports.add("035 __ $a (OCoLC)999", "245 00 $a Other")
+    there = imports.add("035 __ $a (OCoLC)ocm00000901", "245 00 $a Old")
+    bibs = type(imports.client.bibs)
+    real, entry = bibs.by_system_number, imports.client.bibs.read_to_change(other).value
+
+    def find(self, spelling, **given):
+        return Found([entry]) if spelling == "(OCoLC)901" else real(self, spelling, **given)
+
+    monkeypatch.setattr(bibs, "by_system_number", find)
+    run = imports.load(new(901))
+    assert (run.outcomes, run.rows[0]["mms_id"]) == (["merged"], there)
+
+
+def test_of_two_spellings_in_two_titles_the_first_is_asked_for_alone(imports):
+    """As the contract has it; by SRU they are `multi_match`."""
+    there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    imports.add("035 __ $a (OCoLC)ocm00000901", "245 00 $a Older")
+    run = imports.load(new(901))
+    assert (run.outcomes, run.rows[0]["mms_id"]) == (["merged"], there)
 
 
 def test_what_a_record_costs(imports):
