@@ -27,6 +27,7 @@ from alma_etl.jobs.outcomes import Row
 from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote import xml
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown, rows_of
+from alma_etl.store.db import store_key
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def lost_keys(before: BibKeys, after: BibKeys) -> list[str]:
 def key_of(number: Number) -> str:
     """Return the name of a number in the memory: present and former OCLC numbers are of one kind."""
     kind = "oclc" if number.method == "019" else number.method
-    return f"{kind}{'z' if number.place == '020 $z' else ''}:{number.value}"
+    return store_key(f"{kind}{'z' if number.place == '020 $z' else ''}:{number.value}")
 
 
 def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number, Remembered]:

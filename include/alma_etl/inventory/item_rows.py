@@ -124,14 +124,14 @@ def check_barcode(barcode: str, pattern: str = BARCODE_PATTERN) -> None:
         raise BadRow(
             f"barcode {barcode!r} ends with a quotation mark that may not belong to it: enter it without"
         )
+    if len(barcode) > MAX_BARCODE:
+        raise BadRow(f"barcode is longer than {MAX_BARCODE} characters")
     if re.fullmatch(pattern, barcode):
         return
     if pattern != BARCODE_PATTERN:
         raise BadRow(
             f"barcode {barcode[:60]!r} is not of the form {pattern} that barcode_pattern of the profile asks for"
         )
-    if len(barcode) > MAX_BARCODE:
-        raise BadRow(f"barcode is longer than {MAX_BARCODE} characters")
     if " " in barcode:
         raise BadRow(f"barcode {barcode!r} has a space in it")
     raise BadRow(f"barcode {barcode!r} begins with {barcode[0]}, as a formula: enter the barcode itself")

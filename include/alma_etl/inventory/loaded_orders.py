@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from alma_etl.alma.acq_writes import normal_reference
 from alma_etl.inventory.loaded_items import StoreMemory
+from alma_etl.store.db import store_key
 from alma_etl.store.models import LoadedOrder
 
 _AT_ONCE = 300
@@ -35,7 +36,7 @@ class OrderReference:
     @classmethod
     def of(cls, vendor: str, reference: str) -> OrderReference:
         """The key of a reference as it is written in a record or in a PO line."""
-        return cls(vendor, normal_reference(reference))
+        return cls(vendor, store_key(normal_reference(reference)))
 
     def __str__(self) -> str:
         return f"order {self.vendor} {self.reference}"

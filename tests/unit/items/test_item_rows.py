@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alma_etl.inventory.item_fields import COLUMNS, FIELDS, as_date, field_problem, item_body
-from alma_etl.inventory.item_rows import BadRow, check, item_row
+from alma_etl.inventory.item_rows import BadRow, check, check_barcode, item_row
 from alma_etl.tabular.tables import SourceRow
 
 GOOD = {"mms_id": "991008836536904082", "barcode": "31166002949495"}
@@ -67,6 +67,12 @@ def test_what_can_be_seen_without_alma_is_refused_in_words(cells, words):
 def test_a_barcode_may_look_like_anything_else(barcode):
     source = SourceRow(1, GOOD | {"barcode": barcode})
     check(source, item_row(source, DEFAULTS))
+
+
+def test_no_pattern_takes_a_barcode_of_any_length():
+    check_barcode("3" * 100, r"\d+")
+    with pytest.raises(BadRow, match="longer than 100"):
+        check_barcode("3" * 101, r"\d+")
 
 
 def test_a_place_must_come_from_somewhere():

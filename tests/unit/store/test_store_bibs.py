@@ -2,12 +2,16 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
+from alma_etl.bibs.matches import key_of
+from alma_etl.bibs.matching import Number
 from alma_etl.inventory.loaded_bibs import DueItem, KnownBib, SavedTitle, SqlLoadedBibs
-from alma_etl.store.db import StoreUnavailable
+from alma_etl.store.db import StoreUnavailable, store_key
 
 STORES = ["sqlite_store", pytest.param("postgres_store", marks=pytest.mark.heavy)]
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -65,6 +69,20 @@ def test_what_was_about_to_be_sent_is_forgotten_by_its_sender_alone(memory):
     memory.note(["c"], KnownBib("991", "run-1", AT))
     memory.forget(["a", "b", "c"], "run-1")
     assert set(memory.find(["a", "b", "c"])) == {"b", "c"}
+
+
+def test_a_number_of_any_length_is_kept(memory):
+    """An index of PostgreSQL does not take the whole of it."""
+    long = f"(Vnd){' '.join(sha256(bytes([each])).hexdigest() for each in range(150))}"
+    keys = [key_of(Number("system", "035 $a", value)) for value in (long, f"{long}1", "ü" * 1_000, "(Vnd)5")]
+    made = KnownBib("991", "run", AT)
+    assert memory.claim(keys, replace(made, mms_id=""), over=(), since=AT) == {}
+    memory.note(keys[:1], made)
+    assert memory.find(keys[:1]) == {keys[0]: [made]}
+    memory.keep_due({"run record 1": [DueItem("991", store_key(long))]})
+    memory.forget(keys[1:], "run")
+    assert memory.find(keys).keys() == {keys[0]}
+    assert keys[3] == "system:(Vnd)5"
 
 
 def test_each_alma_has_a_memory_of_its_own(store, memory):

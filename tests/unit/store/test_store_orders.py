@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 from sqlalchemy import inspect
@@ -95,6 +96,16 @@ def test_of_many_senders_at_once_one_reserves_an_order(store):
 
     with ThreadPoolExecutor(6) as threads:
         assert list(threads.map(reserve, range(6))).count(True) == 1
+
+
+def test_a_reference_of_any_length_is_kept(memory):
+    """An index of PostgreSQL does not take the whole of it."""
+    long = " ".join(sha256(bytes([each])).hexdigest() for each in range(150))
+    key, other = OrderReference.of("GOBI", long), OrderReference.of("GOBI", f"{long}1")
+    assert memory.reserve(key, sent("run-1")) is None
+    memory.note(other, sent("run-1", "POL-1"))
+    assert memory.find([key, other]) == {key: sent("run-1"), other: sent("run-1", "POL-1")}
+    assert OrderReference.of("GOBI", key.reference) == key
 
 
 def test_what_was_about_to_be_sent_is_forgotten_by_its_sender_alone(memory):
