@@ -1,14 +1,19 @@
 """Lists of titles to order as imports: brief titles, one PO line each, and the list of those that wait."""
 
+import io
+
+import openpyxl
 import pytest
 
 from alma_etl.bibs.matches import Matcher
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles, all_waiting
+from alma_etl.jobs.corrections import RejectedTable
 from alma_etl.remote.answers import Absent
 from tests.e2e.death import Reaper, WorkerKilled
-from tests.unit.bibs.conftest import Run
+from tests.unit.bibs.conftest import JOB, Run
 from tests.unit.bibs.test_bib_imports import new
 from tests.unit.bibs.test_order_imports import gobi, lines, posts
+from tests.unit.bibs.test_templates import workbook
 
 pytestmark = pytest.mark.heavy
 PROFILES = """profiles:
@@ -137,6 +142,32 @@ def test_bad_rows_are_told_in_words_and_come_back_as_a_table(imports):
     assert run.text("rejects").splitlines() == [HEADER, *bad]
     assert len(posts(imports)) == 1
     assert set(listed(imports)) == {"(ORDERS)R-1"}
+
+
+def test_a_workbook_is_loaded_and_its_bad_rows_come_out_as_one(imports):
+    headings, good, bad = (
+        [*HEADER.split(",")],
+        ["A history", 9780306406157, "Eva", "Verlag", 2024, "R-1", 27.5, 2, "MAIN/stacks", "HIST"],
+        ["A title", 9780306406158, "Eva", "Verlag", 2024, "R-2", 27.5, 1, "MAIN/stacks", "HIST"],
+    )
+    run = Run(imports, workbook(headings, good, bad), "list.xlsx", "to_order")
+    run.whole()
+    assert run.outcomes == ["created", "invalid_record"], run.rows
+    assert run.rows[0]["message"].endswith("55.00 USD")
+    rejects = openpyxl.load_workbook(io.BytesIO(imports.bucket.get(run.keys["rejects"]))).active
+    assert [list(row) for row in rejects.iter_rows(values_only=True)] == [headings, bad]
+
+
+def test_bad_rows_are_corrected_in_a_form(imports, tmp_path):
+    settings = JOB.profiles(imports.bucket, sandbox=True).profiles["to_order"]
+    path, corrected = tmp_path / "rejected.csv", tmp_path / "corrected.csv"
+    bad = "A title,9780306406158,Eva,Verlag,2024,R-4,27.95,1,MAIN/stacks,HIST"
+    path.write_text(f"{HEADER}\n{bad}\n")
+    table = RejectedTable(JOB.open_records(path, settings))
+    [row] = table.fields()
+    given = {value.name: value.value.replace("406158", "406157") for value in row.values}
+    table.write(given, corrected, lambda written: JOB.open_records(written, settings))
+    assert corrected.read_text() == f"{HEADER}\n{bad.replace('406158', '406157')}\n"
 
 
 def test_an_unknown_column_refuses_the_file_before_anything_is_written(imports):
