@@ -310,7 +310,8 @@ def _started_before(
     if len(new) > 1:
         raise RunStopped(
             f"The job {job_id} has several new instances ({', '.join(new)}), and an earlier attempt may have started "
-            "one of them: look at them in Alma under Admin > Monitor Jobs, then start the task again"
+            "one of them: look at them in Alma under Admin > Monitor Jobs. If the job is to run once more, start a new "
+            "run of the DAG; this one starts none"
         )
     return new[0] if new else None
 

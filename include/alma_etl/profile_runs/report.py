@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.jobs import SUCCESS
 from alma_etl.counted import counted, verb
-from alma_etl.errors import NotAcceptable
+from alma_etl.errors import InputProblem, NotAcceptable
 from alma_etl.jobs.ledger import Results, run_artefacts
 from alma_etl.jobs.ledger_reading import RunRecord
 from alma_etl.jobs.links import AlmaUrls, filled
@@ -17,7 +18,9 @@ from alma_etl.jobs.pages import render
 from alma_etl.jobs.report_tables import CsvWriter
 from alma_etl.profile_runs.counts import KINDS, ComparedCount, compare
 from alma_etl.profile_runs.reading import ImportFacts, read_import
-from alma_etl.profile_runs.submit import ProfilePlan, ProfileRunFolder
+from alma_etl.profile_runs.submit import ProfilePlan, ProfileRunFolder, look
+
+log = logging.getLogger(__name__)
 
 OUTCOMES: Mapping[str, str] = {
     "found": "loaded, and there when it was read",
@@ -51,7 +54,7 @@ def write_report(
     """
     plan, instance_id = folder.find_plan(), folder.instance_id()
     facts = None
-    if plan is not None and instance_id is not None and folder.end() is not None:
+    if plan is not None and instance_id is not None and _has_ended(folder, client):
         facts = read_import(client, plan.job_id, instance_id, plan.conf)
     folder.bucket.delete([folder.key(name) for name in (_FACTS, "counts.csv", "records.csv")])
     keys = {"html": folder.key("report.html")}
@@ -82,6 +85,17 @@ def write_report(
     )
     folder.bucket.put(keys["html"], page, "text/html; charset=utf-8")
     return keys
+
+
+def _has_ended(folder: ProfileRunFolder, client: AlmaClient) -> bool:
+    """Whether the job has ended: it is looked at once more, since nobody may have waited for it."""
+    if folder.end() is not None:
+        return True
+    try:
+        return look(folder, client) is not None
+    except InputProblem as problem:
+        log.warning("%s", problem)
+        return False
 
 
 def compared(plan: ProfilePlan | None, facts: ImportFacts | None) -> list[ComparedCount]:

@@ -186,3 +186,22 @@ def test_a_job_that_nobody_waits_for_goes_on(world: ImportWorld) -> None:
     ):
         check_outcome(world.folder("a"), {"wait": "failed"})
     assert str(instance_id) in world.bucket.get(world.folder("a").key("report.html")).decode()
+
+
+def test_the_end_of_a_job_that_nobody_waited_for_is_seen_by_a_report_that_is_cleared(
+    world: ImportWorld,
+) -> None:
+    world.load(titles=["One"])
+    assert isinstance(world.submit(), str)
+    world.advance(150)
+    write_report(world.folder("a"), world.client, URLS, {})
+    assert check_outcome(world.folder("a"), {}).startswith("The job S102")
+    assert results_of(world.folder("a")).counts == {"found": 1}
+
+
+def test_an_instance_that_alma_does_not_know_is_no_end(world: ImportWorld, fault: Fault) -> None:
+    instance_id = world.submit()
+    fault(kind="refuse", path="/instances/", code="402218", message="Not valid.")
+    write_report(world.folder("a"), world.client, URLS, {})
+    with pytest.raises(NotAcceptable, match=rf"instance {instance_id}"):
+        check_outcome(world.folder("a"), {})
