@@ -132,6 +132,10 @@ class Settings(BaseModel):
         default="taken",
         description="what POST makes of a number that is sent with a PO line (unknown in Alma)",
     )
+    po_line_barcodes: Literal["made", "none"] = Field(
+        default="made",
+        description="whether items of a PO line have a barcode of Alma's before they get one (a matter of set-up)",
+    )
 
     aleph_items: int = Field(
         default=600, ge=0, le=1_000_000, description="items that Aleph has at first, one for each Alma item"

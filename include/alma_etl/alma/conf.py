@@ -99,6 +99,18 @@ class Conf(Resource):
         where = path("conf", "libraries", library, "circ-desks", code)
         return self._client.call(Call("GET", where), lambda reply: _desk(reply.json()))
 
+    def departments(self, library: str) -> Answer[frozenset[str]]:
+        """GET /conf/departments: the codes of a library's departments, where items are received or worked on. Unknown
+        also where this Alma does not list them."""
+        return ask(
+            lambda: frozenset(
+                self._whole(
+                    "/conf/departments", "department", _department, str, counted=False, library=library
+                )
+            ),
+            frozenset(),
+        )
+
     def code_tables(self) -> list[str]:
         """GET /conf/code-tables: the names of all code tables that the API knows. Raises RemoteError."""
         return self._whole("/conf/code-tables", "code_table", _table_name, str, counted=False)
@@ -136,6 +148,10 @@ def _desk(row: shapes.Json) -> CirculationDesk:
         name=shapes.text(row.get("name")),
         has_hold_shelf=shapes.flag(shelf) if shelf else None,
     )
+
+
+def _department(row: shapes.Json) -> str:
+    return shapes.required(row, "code")
 
 
 def _table_name(row: shapes.Json) -> str:

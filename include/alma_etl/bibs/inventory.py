@@ -6,12 +6,12 @@ the rows, with working files of their own beside those of the records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pymarc import Field as MarcField
 from pymarc import Record
 
@@ -26,7 +26,7 @@ from alma_etl.inventory.item_rules import ItemRules
 from alma_etl.inventory.loaded_bibs import DueItem
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.file_run import FilePlan, FileRun
-from alma_etl.jobs.outcomes import End, Row
+from alma_etl.jobs.outcomes import End, Row, RowOutcome
 from alma_etl.jobs.settings_files import Code, Form, unknown
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.store.db import store_key
@@ -42,6 +42,15 @@ HAVE_ITEMS = frozenset(
 """Ends of records whose items are loaded."""
 
 
+class Receiving(BaseModel):
+    """Where items are received: Alma takes any department at random where none is named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    department: Code
+    library: Code
+
+
 class Inventory(ItemRules):
     """The part `inventory` of a profile; the comments of the shipped file explain each setting."""
 
@@ -51,6 +60,9 @@ class Inventory(ItemRules):
         Code, Form(r"^(?!00)[0-9]{3}$", "a tag from 010 on, in quotes, such as '949'"), Field(alias="field")
     ]
     subfields: dict[str, Annotated[Code, Form(r"^[a-z0-9]+$", "codes of subfields, such as b or hi")]]
+    of_order: bool = False
+    generated_barcode: str | None = None
+    receive: Receiving | None = None
 
     @field_validator("subfields")
     @classmethod
@@ -59,6 +71,28 @@ class Inventory(ItemRules):
             if name not in _COLUMNS:
                 raise ValueError(f"{name}: {unknown(name, _COLUMNS)}")
         return value
+
+    @field_validator("generated_barcode")
+    @classmethod
+    def _expression(cls, value: str | None) -> str | None:
+        return None if value is None else cls._is_pattern(value)
+
+    @model_validator(mode="after")
+    def _fits_orders(self) -> Inventory:
+        if not self.of_order:
+            if self.receive is not None or self.generated_barcode is not None:
+                raise ValueError(
+                    "receive and generated_barcode are for items that were ordered: set of_order"
+                )
+            return self
+        if "barcode" not in self.subfields:
+            raise ValueError("of_order gives items that were ordered their barcodes: name its subfield")
+        for name in ("po_line", "arrival_date"):
+            if name in self.subfields or name in self.fields:
+                raise ValueError(
+                    f"with of_order an item keeps its PO line, and receive receives it: leave out {name}"
+                )
+        return self
 
     @field_validator("dry_run")
     @classmethod
@@ -69,13 +103,30 @@ class Inventory(ItemRules):
 
     def sentences(self) -> list[str]:
         codes = ", ".join(f"${code} {name.replace('_', ' ')}" for name, code in self.subfields.items())
-        return [f"Each {self.tag} of a record makes an item, and its holding where there is none ({codes})."]
+        if not self.of_order:
+            return [
+                f"Each {self.tag} of a record makes an item, and its holding where there is none ({codes})."
+            ]
+        found = [
+            f"Each {self.tag} of a record is of an item that was ordered and gets its barcode ({codes})."
+        ]
+        if self.receive is not None:
+            found.append(f"That is received in {self.receive.department} of {self.receive.library}.")
+        return found
+
+    def defaults(self, day: date) -> dict[str, str]:
+        """What the profile gives to each item; to one that was ordered no more than it states for these."""
+        values = self.values(day)
+        if not self.of_order:
+            return values
+        stated = {"library", "location", "item_policy", *self.fields}
+        return {name: value for name, value in values.items() if name in stated}
 
 
 def items_of(record: Record, rules: Inventory, day: date) -> list[Row]:
     """Return the items that a record asks for, without a title yet: one for each field, `refused` with the reason where
     it cannot be one. Those without a barcode are holdings that are to be there."""
-    defaults = rules.values(day)
+    defaults = rules.defaults(day)
     return [_item(each, rules, defaults) for each in record.get_fields(rules.tag)]
 
 
@@ -103,7 +154,9 @@ def _item(marc: MarcField, rules: Inventory, defaults: Mapping[str, str]) -> Row
             raise BadRow(f"barcode {barcode.problem}")
         if barcode.value:
             check_barcode(barcode.value, rules.barcode_pattern)
-        check_values(row)
+        elif rules.of_order:
+            raise BadRow("it has no barcode to give to the item that was ordered")
+        check_values(row, anywhere=rules.of_order)
     except BadRow as problem:
         faults.append(str(problem))
     if faults:
@@ -139,6 +192,8 @@ class RecordItems(FileRun):
     `line` of an item is its ordinal among all that the records of its chunk ask for, whatever became of these.
     """
 
+    folder: ClassVar[str] = "items"
+
     def __init__(
         self,
         run: FileRun,
@@ -159,7 +214,7 @@ class RecordItems(FileRun):
         return self._plan
 
     def chunk_key(self, number: int, name: str) -> str:
-        return super().chunk_key(number, f"items/{name}")
+        return super().chunk_key(number, f"{self.folder}/{name}")
 
     def problem(self, number: int | None = None) -> str | None:
         return self._run.problem(number)
@@ -195,12 +250,15 @@ class RecordItems(FileRun):
 class Inventoried:
     """What became of the items of one record."""
 
+    outcomes: ClassVar[type[RowOutcome]] = ItemOutcome
+    written: ClassVar[Sequence[RowOutcome]] = (ItemOutcome.CREATED,)
+    would_be_written: ClassVar[Sequence[RowOutcome]] = (ItemOutcome.WOULD_CREATE,)
     ends: list[End] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
         """Whether all of them are in Alma, or would be."""
-        return all(ItemOutcome(end["outcome"]).weight.loaded for end in self.ends)
+        return all(self.outcomes(end["outcome"]).weight.loaded for end in self.ends)
 
     def outcome(self, title: BibOutcome) -> BibOutcome:
         """How the record ends whose title ended so."""
@@ -213,9 +271,9 @@ class Inventoried:
                 return open_end
         if not self.complete:
             return BibOutcome.NOT_APPLIED
-        if title is BibOutcome.UNCHANGED and ItemOutcome.CREATED in words:
+        if title is BibOutcome.UNCHANGED and words.intersection(self.written):
             return BibOutcome.MERGED
-        if title is BibOutcome.UNCHANGED and ItemOutcome.WOULD_CREATE in words:
+        if title is BibOutcome.UNCHANGED and words.intersection(self.would_be_written):
             return BibOutcome.WOULD_MERGE
         return title
 
@@ -255,12 +313,14 @@ _HOLDING = {
 }
 
 
-def by_record(rows: Iterable[Row], ends: Iterable[End]) -> dict[int, Inventoried]:
+def by_record(
+    rows: Iterable[Row], ends: Iterable[End], kind: type[Inventoried] = Inventoried
+) -> dict[int, Inventoried]:
     """Return the ends of items by the `line` of their record."""
     records = {row["line"]: row["record"] for row in rows}
     found: dict[int, Inventoried] = {}
     for end in ends:
-        found.setdefault(records[end["line"]], Inventoried()).ends.append(end)
+        found.setdefault(records[end["line"]], kind()).ends.append(end)
     return found
 
 

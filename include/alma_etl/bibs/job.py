@@ -29,6 +29,8 @@ from alma_etl.bibs.keys import BibKeys
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
 from alma_etl.bibs.matching import Number, numbers_of
+from alma_etl.bibs.order_inventory import OrderedItems, OrderInventoried, check_department
+from alma_etl.bibs.order_items import ORDERED_ITEMS, give_items
 from alma_etl.bibs.order_match import OrderLines, look_through_vendor
 from alma_etl.bibs.order_reference import keys_for
 from alma_etl.bibs.orders.checking import check_orders
@@ -67,6 +69,7 @@ from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.jobs.profiles import JobProfiles
 from alma_etl.jobs.report_tables import CsvWriter
+from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.marc.files import open_marc
 from alma_etl.marc.source_record import SourceRecord
 from alma_etl.marc.xml import record_from_xml, xml_from_record
@@ -205,8 +208,10 @@ class BibImport(FileJob[BibProfile]):
             counts = check_codes(alma, context.folder, titles=False)
             if profile.orders is not None:
                 counts |= check_orders(alma, context.folder, profile.orders)
-            if profile.by_order is not None:
-                look_through_vendor(alma, context.folder, profile.by_order)
+            if profile.order_reference is not None:
+                look_through_vendor(alma, context.folder, profile.order_reference)
+            if profile.inventory is not None:
+                check_department(alma, profile.inventory)
             target = alma_of(alma, context.folder)
         # Another institution has none of the titles: each record would be made once more.
         if sru is not None and not target.endswith(f" {sru.institution}"):
@@ -337,11 +342,14 @@ class BibImport(FileJob[BibProfile]):
         run = context.folder
         profile = run.plan().profile
         counts: Counter[str] = Counter()
-        if profile.inventory is not None:
+        of_order = profile.inventory is not None and profile.inventory.of_order
+        if profile.inventory is not None and not of_order:
             counts.update(self._create_items(context, number))
         elif self._had_items(run, number) and not run.plan().dry_run:
             with context.open_client("alma") as alma, _memory(alma, context) as bibs:
                 bibs.keep_due(due_items(run, number, ()))
+        if of_order:
+            counts.update(self._give_items(context, number))
         if profile.orders is not None:
             counts.update(self._place_orders(context, number))
         return dict(counts)
@@ -386,8 +394,23 @@ class BibImport(FileJob[BibProfile]):
         """Whether an attempt of the run, by other settings, had items for the records of a chunk."""
         return next(run.bucket.list(run.chunk_key(number, "items/")), None) is not None
 
+    def _give_items(self, context: JobContext, number: int) -> dict[str, int]:
+        run = context.folder
+        with (
+            context.open_client("alma") as alma,
+            _order_lines(alma, context) as lines,
+            _waiting_list(alma, context) as waiting,
+            open_locks(context.store_url()) as locks,
+        ):
+            if lines is None:
+                raise InputProblem(f"In {SETTINGS.key}, {run.plan().profile.problem}")
+            target = alma_of(alma, run)
+            items = self._items(run, target)
+            return give_items(alma, items, number, lines=lines, locks=locks, waiting=waiting, alma=target)
+
     def _items(self, run: FileRun, target: str | None = None) -> RecordItems:
-        return RecordItems(run, self.row_key, lambda number: self.ends_of(run, number, target).rows())
+        kind = OrderedItems if run.plan().profile.inventory.of_order else RecordItems
+        return kind(run, self.row_key, lambda number: self.ends_of(run, number, target).rows())
 
     def completed(
         self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
@@ -402,14 +425,16 @@ class BibImport(FileJob[BibProfile]):
     def _with_items(
         self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
     ) -> Iterator[End]:
-        items = self._items(run)
-        found = by_record(items.rows(number), ends_of_chunk(ITEMS, items, number, unfinished))
+        items, of_order = self._items(run), run.plan().profile.inventory.of_order
+        job: RowEnds[Any] = ORDERED_ITEMS if of_order else ITEMS
+        kind = OrderInventoried if of_order else Inventoried
+        found = by_record(items.rows(number), ends_of_chunk(job, items, number, unfinished), kind)
         for end in ends:
             title = BibOutcome(end["outcome"])
             if title not in HAVE_ITEMS:
                 yield end
                 continue
-            here = found.get(end["line"], Inventoried())
+            here = found.get(end["line"], kind())
             tag = run.plan().profile.inventory.tag
             message = "; ".join(filter(None, (end["message"], here.message(title, tag))))
             outcome = here.outcome(title).value
@@ -649,13 +674,23 @@ def _orders_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedO
 
 @contextmanager
 def _order_lines(alma: AlmaClient, context: JobContext) -> Iterator[OrderLines | None]:
-    """By what titles are found of which a record names the order; None where the profile matches by none."""
-    rule = context.folder.plan().profile.by_order
+    """The PO lines of the orders that records name; None where the profile does not say where they do."""
+    rule = context.folder.plan().profile.order_reference
     if rule is None:
         yield None
         return
     with _orders_memory(alma, context) as memory:
         yield OrderLines.of(alma, context.folder, rule, memory)
+
+
+@contextmanager
+def _waiting_list(alma: AlmaClient, context: JobContext) -> Iterator[SqlWaitingTitles]:
+    """The titles of this Alma that wait for their full record."""
+    titles = SqlWaitingTitles(context.store_url(), alma_of(alma, context.folder))
+    try:
+        yield titles
+    finally:
+        titles.close()
 
 
 @contextmanager

@@ -134,6 +134,8 @@ class BibProfile(JobProfile):
             return (
                 "`match` names order: say by `order_reference` where a record has the reference of its order"
             )
+        if self.inventory is not None and self.inventory.of_order and self.order_reference is None:
+            return "`inventory` is of_order: say by `order_reference` where a record has the reference of its order"
         if "order" in self.match and "oclc" not in self.match:
             return (
                 "`match` names order: name oclc beside it, so that a title that has the record's number already "

@@ -96,9 +96,10 @@ def check(source: SourceRow, row: Row, barcode_pattern: str = BARCODE_PATTERN) -
     check_values(row)
 
 
-def check_values(row: Row) -> None:
-    """Raises BadRow for a place that is not named, and for a field's value that can be seen to be wrong."""
-    for name in ("library", "location"):
+def check_values(row: Row, *, anywhere: bool = False) -> None:
+    """Raises BadRow for a place that is not named, unless it may be ``anywhere``, and for a field's value that can be
+    seen to be wrong."""
+    for name in () if anywhere else ("library", "location"):
         if not row[name]:
             raise BadRow(f"{name} is empty, and the profile names none")
     for name, value in row["values"].items():

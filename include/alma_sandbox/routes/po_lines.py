@@ -382,7 +382,7 @@ def _order(call: Call, line: PoLine, place: _Copies) -> None:
             pid=call.catalogue.counter.take("23"),
             mms_id=line.mms_id,
             holding_id=holding.holding_id,
-            barcode=bodies.text(copy.get("barcode")) or items.new_barcode(call),
+            barcode=bodies.text(copy.get("barcode")) or _first_barcode(call),
             texts={
                 "po_line": line.number,
                 "pieces": "1",
@@ -398,6 +398,10 @@ def _order(call: Call, line: PoLine, place: _Copies) -> None:
         )
         call.catalogue.keep_item(item)
         line.items.append(item.pid)
+
+
+def _first_barcode(call: Call) -> str:
+    return "" if call.sandbox.settings.po_line_barcodes == "none" else items.new_barcode(call)
 
 
 def _new_holding(call: Call, mms_id: str, library: str, location: str) -> Holding:

@@ -91,13 +91,14 @@ def test_flags_that_alma_does_not_take_are_named(imports, waiting, monkeypatch):
     assert run.rows[0]["message"].endswith("in suppress_from_publishing, sync_with_oclc")
 
 
-def test_killed_or_without_an_answer_the_flags_are_set_once(imports, waiting, monkeypatch):
+@pytest.mark.parametrize("kills", [(3, 6), pytest.param(range(1, 20), marks=pytest.mark.nightly)])
+def test_killed_or_without_an_answer_the_flags_are_set_once(imports, waiting, monkeypatch, kills):
     imports.alma.faults({"kind": "drop", "method": "PUT", "path": "/bibs", "first": 1})
     run = imports.load(new(801), profile="full")
     assert (run.outcomes, imports.writes()) == (["merged"], ["PUT"])
     assert flags(imports, waiting) == (False, "BIBS")
     reaper = Reaper(monkeypatch)
-    for kill_at in range(1, 20):
+    for kill_at in kills:
         title = f"Killed {kill_at}"
         flagged = Run(
             imports, to_iso2709(new(801, title=title)), f"{kill_at}.mrc", ("overlay", "full")[kill_at % 2]
