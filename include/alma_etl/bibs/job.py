@@ -399,7 +399,7 @@ class BibImport(FileJob[BibProfile]):
         with (
             context.open_client("alma") as alma,
             _order_lines(alma, context) as lines,
-            _waiting_list(alma, context) as waiting,
+            _waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
         ):
             if lines is None:
@@ -650,11 +650,8 @@ def _memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedBibs]:
 
 
 @contextmanager
-def _waiting(alma: AlmaClient, context: JobContext) -> Iterator[SqlWaitingTitles | None]:
-    """The titles of this Alma that wait for their full record; None where those of the profile do not."""
-    if not context.folder.plan().profile.awaits_full_record:
-        yield None
-        return
+def _waiting(alma: AlmaClient, context: JobContext) -> Iterator[SqlWaitingTitles]:
+    """The titles of this Alma that wait for their full record."""
     titles = SqlWaitingTitles(context.store_url(), alma_of(alma, context.folder))
     try:
         yield titles
@@ -681,16 +678,6 @@ def _order_lines(alma: AlmaClient, context: JobContext) -> Iterator[OrderLines |
         return
     with _orders_memory(alma, context) as memory:
         yield OrderLines.of(alma, context.folder, rule, memory)
-
-
-@contextmanager
-def _waiting_list(alma: AlmaClient, context: JobContext) -> Iterator[SqlWaitingTitles]:
-    """The titles of this Alma that wait for their full record."""
-    titles = SqlWaitingTitles(context.store_url(), alma_of(alma, context.folder))
-    try:
-        yield titles
-    finally:
-        titles.close()
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from alma_etl.bibs.rows import OF_RUN, BibOutcome, sender_of
 from alma_etl.bibs.twins import STRONG, firsts
 from alma_etl.bibs.versions import version_of
 from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs, SavedTitle
-from alma_etl.inventory.waiting_titles import BriefTitle, WaitingTitles
+from alma_etl.inventory.waiting_titles import BriefTitle, Settled, WaitingTitles
 from alma_etl.jobs.ends import Sent
 from alma_etl.jobs.file_job import FileJob, Refusal
 from alma_etl.jobs.file_run import FileRun
@@ -91,11 +91,12 @@ def load_records(
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
     those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
-    record is not to be written at all, by its line. ``waiting``: the list for titles that are made here, which wait for
-    their full record; None where they do not."""
+    record is not to be written at all, by its line. ``waiting``: the list of titles that wait for their full record,
+    for those that are made here where the profile says so, else for those whose full record comes here."""
     writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders, waiting)
     ends = write_rows(job, run, number, writer, target=alma, only=only)
     writer.note_waiting(ends)
+    writer.settle_waiting(ends)
     counts = Counter(end["outcome"] for end in ends)
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()))
     return dict(counts)
@@ -124,7 +125,11 @@ class BibWriter(RowWriter):
     ) -> None:
         self._job = job
         self._faults = faults
-        self._waiting = None if run.plan().dry_run else waiting
+        profile: BibProfile = run.plan().profile
+        listed = None if run.plan().dry_run else waiting
+        self._waiting = listed if profile.awaits_full_record else None
+        # Where titles are left as they are, a record that is all in one is no reason to take that off the list.
+        self._settling = None if profile.awaits_full_record or profile.on_match == "skip" else listed
         self._lost: set[int] = set()  # lines whose title an import sent without an answer, by their numbers
         self._client = client
         self._memory = memory
@@ -169,6 +174,16 @@ class BibWriter(RowWriter):
         self._waiting.note(
             BriefTitle(end["mms_id"], end["title"], end["key"], self._now(), self._run_id) for end in made
         )
+
+    def settle_waiting(self, ends: Iterable[End]) -> None:
+        """Take the titles off the list that these records were merged into, overlaid, or are all in."""
+        by_outcome: dict[str, set[str]] = {}
+        for end in ends:
+            by_outcome.setdefault(end["outcome"], set()).add(end["mms_id"])
+        how: Settled
+        for how in ("merged", "overlaid", "unchanged"):
+            if self._settling is not None and how in by_outcome:
+                self._settling.settle(by_outcome[how], how, self._run_id)
 
     def known_end(self, row: Row) -> End | None:
         if row["line"] in self._faults:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from alma_etl.inventory.waiting_titles import SqlWaitingTitles, all_waiting
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.test_bib_imports import new, to_iso2709
@@ -226,3 +227,26 @@ def test_killed_at_every_action_each_barcode_is_given_once_and_its_item_received
         assert run.outcomes == ["merged"], (kill_at, run.rows)
         assert items(imports, reference) == [(barcode, "01", "", True) for barcode in barcodes], kill_at
     assert kill_at > 10
+
+
+def listed(imports):
+    titles = SqlWaitingTitles(imports.store, "whichever")
+    with titles.transaction() as connection:
+        found = {row.mms_id: row.received_at for row in connection.execute(all_waiting())}
+    titles.close()
+    return found
+
+
+def test_the_list_of_titles_that_wait_knows_of_the_receipt_and_loses_the_title_with_its_full_record(imports):
+    full = "  full: {match: [order, oclc], order_reference: *982, on_match: overlay, check_005: false}\n"
+    imports.profiles(PROFILES.replace("  gobi:\n", "  gobi:\n    awaits_full_record: true\n") + full)
+    mms_id = order(imports, quantity=1)
+    assert listed(imports) == {mms_id: None}
+    imports.load(wcp("B1"), profile="dry")
+    assert listed(imports) == {mms_id: None}
+    imports.load(wcp("B1"), profile="wcp")  # which leaves the title as it is
+    assert listed(imports)[mms_id] is not None
+    imports.load(wcp(number=999), name="b.mrc", profile="full", dry_run=True)
+    assert mms_id in listed(imports)
+    assert imports.load(wcp(number=999), name="c.mrc", profile="full").outcomes == ["overlaid"]
+    assert listed(imports) == {}
