@@ -341,6 +341,67 @@ def test_an_order_in_a_record_becomes_a_po_line(imports):
     assert run.rows[0]["message"] == f"PO line {line.number} 27.95 USD"
 
 
+WCP = """profiles:
+  gobi:
+    suppress: true
+    sync_with_oclc: NONE
+    orders: {layout: 980_981, po_line_type: PRINTED_BOOK_OT, owner: MAIN, vendor: GOBI, vendor_account: GOBI-1}
+  items: &items
+    match: [order, oclc]
+    order_reference: {source: "982$a", vendor: GOBI}
+    on_match: skip
+    on_no_match: skip
+    inventory:
+      field: "949"
+      subfields: {barcode: b, library: d, location: e}
+      of_order: true
+      generated_barcode: 'AUTO\\d+'
+      receive: {department: AcqDeptMAIN, library: MAIN}
+  full: {<<: *items, on_match: overlay, flags_on_match: set, sync_with_oclc: BIBS, check_005: false}
+"""
+
+
+def ordered(imports) -> tuple[str, str]:
+    """The title and the PO line of a vendor's record, whose reference is 90000000001."""
+    imports.profiles(WCP)
+    order = ("049 __ $a MAIN/stacks", "980 __ $b 27.95 $f 90000000001 $g 1", "981 __ $b HIST")
+    [row] = imports.load(new(901, *order), name="eod.mrc", profile="gobi").rows
+    [line] = imports.client.po_lines.find(q=f"mms_id~{row['mms_id']}")
+    return row["mms_id"], line.number
+
+
+def item_of(imports, number: str):
+    [entry] = imports.client.po_lines.items(number).value
+    return imports.client.items.read(*entry.place).value
+
+
+def test_inventory_is_updated_by_the_orders_reference_and_received(imports):
+    mms_id, number = ordered(imports)
+    partners = new(905, "949 __ $b BC1 $d MAIN $e stacks", "982 __ $a 90000000001")
+    run = imports.load(partners, profile="items")
+    assert (run.outcomes, run.rows[0]["mms_id"]) == (["merged"], mms_id)
+    assert "1 item: received" in run.rows[0]["message"]
+    item = item_of(imports, number)
+    assert (item.mms_id, item.barcode, bool(item.raw["item_data"]["arrival_date"])) == (mms_id, "BC1", True)
+    assert lines(imports.title(mms_id), "035") == ["035 __ $a (OCoLC)901"]
+    imports.profiles(WCP.replace("    match: [order", "    zone: nz\n    match: [order"))
+    in_the_network = imports.load(partners, name="b.mrc", profile="items")
+    assert in_the_network.outcomes == ["invalid_record"]
+    assert "need `zone: iz`" in in_the_network.rows[0]["message"]
+
+
+def test_the_full_record_replaces_the_vendors_by_its_order_and_sets_its_tags_back(imports):
+    mms_id, number = ordered(imports)
+    full = new(905, "949 __ $b BC1 $d MAIN $e stacks", "982 __ $a 90000000001", title="Full")
+    run = imports.load(full, profile="full")
+    assert (run.outcomes, run.rows[0]["mms_id"]) == (["overlaid"], mms_id)
+    assert lines(imports.title(mms_id), "035", "245") == ["035 __ $a (OCoLC)905", "245 00 $a Full"]
+    bib = imports.alma.state()["bibs"][mms_id]
+    assert (bib["suppressed"], bib["sync_with_oclc"]) == (False, "BIBS")
+    assert imports.client.po_lines.read(number).value.mms_id == mms_id
+    assert item_of(imports, number).barcode == "BC1"
+
+
 TO_ORDER = """profiles:
   to_order:
     match: [system]

@@ -11,7 +11,7 @@ from alma_etl.views.file_jobs import FILE_JOBS
 ETL = Path(words.__file__).parents[1]
 
 
-PARTS = {"OrderOutcome"}  # of records, whose own outcome is what pages show
+PARTS = {"OrderOutcome", "OrderedItemOutcome"}  # of records, whose own outcome is what pages show
 
 
 def test_the_outcomes_of_every_job_on_files_are_registered():
