@@ -54,7 +54,12 @@ class PoLine:
     def is_whole(self) -> bool:
         """Whether it shows its title and a reference. A row of a list that lacks them may belong to a line that has
         them: read it."""
-        return bool(self.mms_id) and (_VENDOR_REFERENCE in self.raw or _ADDITIONAL_REFERENCE in self.raw)
+        return bool(self.mms_id) and self.shows_references
+
+    @property
+    def shows_references(self) -> bool:
+        """Whether it has a field of references, be it empty: rows of some lists lack both."""
+        return _VENDOR_REFERENCE in self.raw or _ADDITIONAL_REFERENCE in self.raw
 
 
 @dataclass(frozen=True)

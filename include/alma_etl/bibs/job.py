@@ -14,6 +14,7 @@ from pymarc import Record
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.deciding import decide_alone
+from alma_etl.bibs.faults import code_faults, once_in_a_file, repeated
 from alma_etl.bibs.field_diff import FieldChange, as_text, changes
 from alma_etl.bibs.inventory import (
     HAVE_ITEMS,
@@ -33,11 +34,12 @@ from alma_etl.bibs.order_inventory import OrderedItems, OrderInventoried, check_
 from alma_etl.bibs.order_items import ORDERED_ITEMS, give_items
 from alma_etl.bibs.order_match import OrderLines, look_through_vendor
 from alma_etl.bibs.order_reference import keys_for
-from alma_etl.bibs.orders.checking import check_orders
+from alma_etl.bibs.orders.checking import OrderCheck, check_orders, find_order_check
 from alma_etl.bibs.orders.checking import codes_of as order_codes_of
+from alma_etl.bibs.orders.faults import order_faults
 from alma_etl.bibs.orders.order import references_of
 from alma_etl.bibs.orders.placing import COLUMNS as ORDER_COLUMNS
-from alma_etl.bibs.orders.placing import ORDERS, RecordOrders, order_faults, place_orders
+from alma_etl.bibs.orders.placing import ORDERS, RecordOrders, place_orders, placed_of
 from alma_etl.bibs.orders.placing import by_record as orders_by_record
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.bibs.orders.reading import orders_of
@@ -55,7 +57,7 @@ from alma_etl.bibs.templates import TitleTable
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.chunk_holdings import resolve_holdings
-from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check, read_check
+from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check
 from alma_etl.inventory.item_fields import coded_values
 from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
@@ -164,21 +166,10 @@ class BibImport(FileJob[BibProfile]):
         return str(row["group"])
 
     def links_of(self, row: Row) -> Iterable[str]:
-        return [str(name) for name in row.get("numbers", ())]
+        return [*map(str, row.get("numbers", ())), *(f"once:{value}" for value in once_in_a_file(row))]
 
     def label_of(self, row: Row) -> str:
         return str(row["key"])
-
-    def unique_of(self, row: Row) -> Collection[str]:
-        return _barcodes(row) | set(row.get("orders", ()))
-
-    def duplicate(self, row: Row, first: Row) -> Refusal:
-        both = ", ".join(sorted({*self.unique_of(row)} & {*self.unique_of(first)}))
-        message = (
-            f"a barcode or the reference of an order of it stands in record {first['record']} of the file already: "
-            f"{both}"
-        )
-        return Refusal(message, BibOutcome.DUPLICATE_IN_FILE)
 
     def codes_of(self, row: Row) -> Iterable[tuple[str, Hashable]]:
         for item in row.get("items", ()):
@@ -187,6 +178,18 @@ class BibImport(FileJob[BibProfile]):
             )
         for kind, values in row.get("order_codes", ()):
             yield kind, tuple(values)
+
+    def written_rows(self, run: FileRun, number: int) -> Collection[Hashable]:
+        """Those whose titles this run has written, and those with an item or a PO line of its making."""
+        profile, records = run.plan().profile, set()
+        if profile.inventory is not None:
+            items = self._items(run)
+            made = ITEMS.made_rows(items, number)
+            records |= {row["record"] for row in items.rows(number) if ITEMS.row_key(row) in made}
+        if profile.orders is not None:
+            records |= placed_of(self.orders_of(run), number).keys()
+        rows = (row for row in run.rows(number) if row["line"] in records) if records else ()
+        return {*self.made_rows(run, number), *map(self.row_key, rows)}
 
     # --- the steps
 
@@ -232,7 +235,7 @@ class BibImport(FileJob[BibProfile]):
         ):
             target = alma_of(alma, run)
             made = self.made_rows(run, number, target)
-            faults = self._faults(context, alma, number, titles={})
+            faults = self._faults(context, alma, number, matched=False)
             rows = [
                 row
                 for row in run.rows(number)
@@ -266,7 +269,7 @@ class BibImport(FileJob[BibProfile]):
             match_records(
                 alma, run, number, rows, memory=memory, alma=target, again=locked, sru=sru, orders=lines
             )
-            faults = self._faults(context, alma, number, titles=_titles(run, number))
+            faults = self._faults(context, alma, number, matched=True)
             return load_records(
                 self,
                 alma,
@@ -309,7 +312,7 @@ class BibImport(FileJob[BibProfile]):
             _order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, context.folder)
-            faults = self._faults(context, alma, number, titles=_titles(context.folder, number))
+            faults = self._faults(context, alma, number, matched=True)
             return load_records(
                 self,
                 alma,
@@ -325,16 +328,21 @@ class BibImport(FileJob[BibProfile]):
             )
 
     def _faults(
-        self, context: JobContext, alma: AlmaClient, number: int, *, titles: Mapping[int, str]
+        self, context: JobContext, alma: AlmaClient, number: int, *, matched: bool
     ) -> dict[int, Refusal]:
-        """The records of a chunk of which nothing is to be written, since an item or an order of theirs cannot be made.
-        ``titles``: those whose PO lines are looked through for the references of orders, by line of the record."""
+        """The records of a chunk of which nothing is to be written, since an item or an order of theirs cannot be made,
+        by line. ``matched``: their titles are known, so that Alma can be asked for what these have."""
         run = context.folder
-        found = _code_faults(run, number)
+        found = code_faults(run, number)
         if run.plan().profile.orders is not None:
             with _orders_memory(alma, context) as memory:
+                titles = _titles(run, number) if matched else None
                 found = {**order_faults(alma, run, number, memory, titles), **found}
-        return found
+        if not matched:
+            return found
+        ends = self.ends_of(run, number, alma_of(alma, run)).rows().values()
+        loaded = {end["line"] for end in ends if self.outcome_of(end).weight.loaded}
+        return {**repeated(run, number, found, loaded), **found}
 
     def create_inventory(self, context: JobContext, number: int) -> dict[str, int]:
         """Make what the records of a chunk ask for whose titles are in Alma: holdings and items, and PO lines; return
@@ -494,7 +502,8 @@ class _Changes(ReportExtras):
         self._plan = plan
         self._changed = 0
         self._without_sru = 0
-        self._of_codes = (find_check(run) or CodeCheck()).remarks if plan else ()
+        checks = (find_check(run) or CodeCheck(), find_order_check(run) or OrderCheck()) if plan else ()
+        self._of_codes = tuple(remark for check in checks for remark in check.remarks)
         self.remarks = self._of_codes
         self._with_orders = plan is not None and plan.profile.orders is not None
         self._unplaced = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the report
@@ -597,10 +606,6 @@ def _take_items(row: dict[str, Any], items: list[Row]) -> Refusal | None:
     return None
 
 
-def _barcodes(row: Row) -> set[str]:
-    return {item["barcode"] for item in row.get("items", ()) if item["barcode"]}
-
-
 def _take_orders(row: dict[str, Any], record: Record, profile: OrderProfile) -> Refusal | None:
     """Give a row the references and codes of its orders; return why it is not to be loaded, with none of them."""
     orders = orders_of(record, profile)
@@ -619,19 +624,6 @@ def _titles(run: FileRun, number: int) -> dict[int, str]:
     """The titles that the records of a chunk are to be part of, by line."""
     found = {each["line"]: read_match(each).mms_id for each in matches_of(run, number).rows().values()}
     return {line: mms_id for line, mms_id in found.items() if mms_id}
-
-
-def _code_faults(run: FileRun, number: int) -> dict[int, Refusal]:
-    """The records of a chunk whose items name a code that Alma does not know, each with what is wrong."""
-    check = read_check(run)
-    faults = (
-        (row["line"], [check.fault_of(item) for item in row.get("items", ())]) for row in run.rows(number)
-    )
-    return {
-        line: Refusal("; ".join(dict.fromkeys(filter(None, found))), BibOutcome.INVALID_RECORD)
-        for line, found in faults
-        if any(found)
-    }
 
 
 def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:

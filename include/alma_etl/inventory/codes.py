@@ -27,6 +27,14 @@ TITLES = Step(
     rank=lambda row: Rank.SETTLED if row.get("known") else Rank.REFUSED,
 )
 FIRST_OF_ALL = ("item_policy", "material_type")  # their tables are in every Alma
+TABLES: Mapping[str, str] = {
+    **{column: field.table for column, field in UPDATE_FIELDS.items()},
+    "po_line_type": "PurchaseType",
+    "acquisition_method": "AcquisitionMethod",
+}
+"""The code table of each column that has one. No public document names those of PO lines: see `_ALMAS_OWN`."""
+# A code that Alma itself brings: a table that does not list it, as disabled or not, is another one of that name.
+_ALMAS_OWN = {"po_line_type": "PRINTED_BOOK_OT", "acquisition_method": "PURCHASE"}
 _SHARE_OF_PO_LINES = 20  # one question a PO line, for at most one row in so many
 
 
@@ -38,7 +46,7 @@ class Codes(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    places: tuple[tuple[str, str], ...] = ()  # library, location
+    places: tuple[tuple[str, str], ...] = ()  # library, location; "" where the library alone is named
     fields: tuple[tuple[str, str], ...] = ()  # column, code: of fields that have a code table
     po_lines: tuple[str, ...] = ()
 
@@ -141,7 +149,9 @@ def _check(client: AlmaClient, codes: Codes, *, po_lines_at_most: int) -> CodeCh
     for library in named:
         if library in wrong_libraries:
             continue
-        asked = [location for of, location in codes.places if of == library]
+        asked = [location for of, location in codes.places if of == library and location]
+        if not asked:
+            continue
         known = {row.code for row in _listed(partial(client.conf.locations, library), asked)}
         for code in asked:
             if code not in known:
@@ -168,23 +178,34 @@ def _check_fields(
     wrong: dict[str, dict[str, str]] = {}
     remarks = []
     for column, named in asked.items():
-        table = UPDATE_FIELDS[column].table
+        table, why = TABLES[column], ""
         try:
-            wrong[column] = _check_table(client, table, column.replace("_", " "), named)
+            found = _check_table(client, table, column.replace("_", " "), named, _ALMAS_OWN.get(column))
         except RemoteRefused as refusal:
             if column in FIRST_OF_ALL:
                 raise
+            found, why = None, f" ({refusal})"
+        if found is None:
             remarks.append(
                 f"the codes of {column} were not asked for beforehand, since this Alma does not list the table "
-                f"{table}: it refuses the rows whose code it does not know ({refusal})"
+                f"{table}: it refuses the rows whose code it does not know{why}"
             )
+        else:
+            wrong[column] = found
     return wrong, remarks
 
 
-def _check_table(client: AlmaClient, table: str, name: str, codes: Sequence[str]) -> dict[str, str]:
+def _check_table(
+    client: AlmaClient, table: str, name: str, codes: Sequence[str], almas_own: str | None = None
+) -> dict[str, str] | None:
+    """What is wrong with codes of a table; None where it is not the table that is meant, since it lacks ``almas_own``
+    code."""
     if not codes:
         return {}
-    enabled = {row.code for row in _listed(partial(client.conf.code_table, table), codes) if row.enabled}
+    rows = _listed(partial(client.conf.code_table, table), codes)
+    if almas_own is not None and almas_own not in {row.code for row in rows}:
+        return None
+    enabled = {row.code for row in rows if row.enabled}
     return {
         code: f"{name} {code!r} is not in Alma's table {table}, or disabled; there are {_some(enabled)}"
         for code in codes

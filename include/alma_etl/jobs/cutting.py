@@ -93,11 +93,11 @@ class Cutting(Generic[ProfileT]):
             return None, ()
         sent: set[int] = set()
         for number in range(1, earlier.chunks + 1):
-            made = self._job.made_rows(self._run, number)
+            written = self._job.written_rows(self._run, number)
             sent |= sent_lines(self._run, number, None).keys()
             for row in self._run.rows(number):
                 self._stage.stays(self._job.group_of(row), number)
-                if self._job.row_key(row) in made:
+                if self._job.row_key(row) in written:
                     self._add(row)
         return earlier, sent
 

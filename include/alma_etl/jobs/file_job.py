@@ -214,6 +214,11 @@ class FileJob(RowEnds[ProfileT], ABC):
         """Yield what a row names that is asked for before anything is written: a kind and a value, in any order."""
         return ()
 
+    def written_rows(self, run: FileRun, number: int) -> Collection[Hashable]:
+        """Return the rows of a chunk of which this run has written something, by `row_key`: a later reading of the file
+        leaves them as they are, whatever its settings."""
+        return self.made_rows(run, number)
+
     def extras(self, run: FileRun, plan: FilePlan[ProfileT] | None) -> ReportExtras:
         """Return what the report has beyond the rows; without a plan the file could not be read."""
         return ReportExtras()

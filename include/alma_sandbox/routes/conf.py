@@ -1,11 +1,18 @@
 """``/conf``: the institution, libraries, locations, desks and code tables."""
 
+from alma_sandbox.administration import acquisitions
 from alma_sandbox.catalogue import conf_data
 from alma_sandbox.catalogue.conf_data import Library, Location
 from alma_sandbox.http.answers import Answer, Payload, code, listing
 from alma_sandbox.http.call import Call, route
 from alma_sandbox.http.errors import Refusal
 from alma_sandbox.routes import shapes
+
+_TABLES = {
+    **conf_data.CODE_TABLES,
+    "PurchaseType": acquisitions.TYPES,
+    "AcquisitionMethod": acquisitions.METHODS,
+}
 
 
 def general(call: Call) -> Answer:
@@ -139,8 +146,7 @@ def departments(call: Call) -> Answer:
 def code_tables(call: Call) -> Answer:
     """``GET /conf/code-tables``."""
     rows: list[Payload] = [
-        {"name": name, "link": call.link(f"/conf/code-tables/{name}")}
-        for name in sorted(conf_data.CODE_TABLES)
+        {"name": name, "link": call.link(f"/conf/code-tables/{name}")} for name in sorted(_TABLES)
     ]
     return Answer("code_tables", listing("code_table", rows))
 
@@ -148,7 +154,7 @@ def code_tables(call: Call) -> Answer:
 def code_table(call: Call) -> Answer:
     """``GET /conf/code-tables/{name}``: ``row`` stands at the top level in JSON."""
     name, here = call.path["name"], call.catalogue.institution
-    if name not in conf_data.CODE_TABLES:
+    if name not in _TABLES:
         raise Refusal("90100", f"Code table {name} is not valid.")
     rows = [
         {
@@ -158,7 +164,7 @@ def code_table(call: Call) -> Answer:
             "enabled": shapes.truth(key not in conf_data.DISABLED.get(name, ())),
             "updated_by": "-",
         }
-        for key, text in conf_data.CODE_TABLES[name].items()
+        for key, text in _TABLES[name].items()
     ]
     return Answer(
         "code_table",

@@ -1,5 +1,8 @@
 """Orders of a run that is cleared after its settings changed: nothing is bought twice."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
@@ -25,8 +28,8 @@ def imports(imports):
     return imports
 
 
-def before_orders(imports, record):
-    run = Run(imports, to_iso2709(record), "a.mrc", "gobi")
+def before_orders(imports, record, name="a.mrc"):
+    run = Run(imports, to_iso2709(record), name, "gobi")
     run.read()
     run.match()
     run.write()
@@ -70,3 +73,49 @@ def test_a_vendor_that_cannot_be_asked_for_is_the_fault_of_its_record(imports):
     run = load(imports, gobi(801, "R1"), gobi(802, "R2", more="$vA/B"))
     assert run.outcomes == ["created", "invalid_order"], run.rows
     assert "vendor A/B" in run.rows[1]["message"]
+
+
+def test_a_worker_that_was_held_up_after_its_note_does_not_order_what_another_has_taken_over(
+    imports, monkeypatch
+):
+    late, other = (before_orders(imports, gobi(801, "R1"), name) for name in ("a.mrc", "b.mrc"))
+    reserve, hours = SqlLoadedOrders.reserve, timedelta(hours=2)
+
+    def held_up(memory, key, order, *, instead_of=None):
+        """The first note is two hours old when its worker goes on, after the other run."""
+        monkeypatch.setattr(SqlLoadedOrders, "reserve", reserve)
+        earlier = replace(order, sent_at=order.sent_at - hours)
+        assert reserve(memory, key, earlier, instead_of=instead_of) is None
+        other.inventory()
+        return
+
+    monkeypatch.setattr(SqlLoadedOrders, "reserve", held_up)
+    late.inventory()
+    for run in (late, other):
+        run.finish()
+    assert len(posts(imports)) == 1
+    assert other.outcomes == ["merged"], other.rows
+    assert late.outcomes == ["not_applied"], late.rows
+    assert "was ordered before, PO line" in late.rows[0]["message"]
+
+
+GERMAN = PROFILES.replace("layout: 980_981\n", "layout: 980_981\n      locale: de_DE\n")
+
+
+@pytest.mark.parametrize("more", ["", "    check_005: false\n"])
+def test_a_cleared_run_whose_order_its_settings_refuse_names_the_po_line_that_it_has(imports, more):
+    """Its title had all of the record, so that of the record only the PO line is this run's."""
+    plain = PROFILES.replace("    orders: &gobi", "    orders: none\n  other:\n    orders: &gobi")
+    record = gobi(801, "R1")
+    imports.profiles(plain)
+    load(imports, record, name="title.mrc")
+    imports.profiles(PROFILES)
+    run = before_orders(imports, record)
+    run.inventory()
+    imports.profiles(GERMAN.replace("    orders: &gobi", f"{more}    orders: &gobi"))
+    run.whole()
+    assert len(posts(imports)) == 1
+    [order] = orders(run)
+    assert order["outcome"] == "ordered", run.rows
+    assert run.outcomes == ["merged"], run.rows
+    assert order["po_line"] in run.rows[0]["message"]

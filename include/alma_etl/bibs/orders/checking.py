@@ -9,26 +9,30 @@ from pydantic import BaseModel, ConfigDict
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.funds import FundCheck, FundState
+from alma_etl.alma.resource import LIMIT
 from alma_etl.alma.vendors import Vendor
 from alma_etl.bibs.orders.order import Order
 from alma_etl.bibs.orders.profile import OrderProfile
+from alma_etl.counted import counted
 from alma_etl.inventory.codes import CodeCheck
 from alma_etl.inventory.loaded_orders import OrderReference
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
-from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, rows_of
+from alma_etl.remote.answers import Absent, Answer, Found, Unknown, rows_of
 from alma_etl.remote.errors import RemoteRefused
 
 log = logging.getLogger(__name__)
 
 RESULT = "orders.json"
 _VENDORS, _FUNDS, _CURRENCIES = "vendors", "funds", "currencies"  # kinds of codes of the rows
-_POLICY, _MATERIAL = "item_policy", "material_type"
+_POLICY, _MATERIAL, _TYPE, _METHOD = "item_policy", "material_type", "po_line_type", "acquisition_method"
+# Refusals that say something of the code that was asked for, and of no other: others may be of all questions.
+_OF_THE_CODE = frozenset(("INVALID_ID", "402203", "40166410", "40166411"))
 
 
 class VendorCheck(BaseModel):
     """What is known of a vendor: what is wrong with it, its accounts in use, its own currency, and its PO lines
-    by reference, where they were listed."""
+    by reference, where they were looked through; `searched` says what that cost."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,11 +40,13 @@ class VendorCheck(BaseModel):
     accounts: tuple[str, ...] = ()
     currency: str = ""
     lines: dict[str, str] = {}
+    searched: str = ""
 
 
 class OrderCheck(BaseModel):
     """What Alma said of the codes that orders name. `funds`: by the library that orders and the code, what is wrong;
-    `spelling`: likewise the code as Alma writes it. `currencies`: those that are wrong."""
+    `spelling`: likewise the code as Alma writes it. `currencies`: those that are wrong. `remarks` are sentences for the
+    report."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,6 +54,7 @@ class OrderCheck(BaseModel):
     funds: dict[str, str] = {}
     spelling: dict[str, str] = {}
     currencies: dict[str, str] = {}
+    remarks: tuple[str, ...] = ()
 
     def applied(self, order: Order, codes: CodeCheck) -> Order:
         """Return the order with what Alma knows, such as the vendor's currency, and with what is wrong with it."""
@@ -90,6 +97,9 @@ def codes_of(orders: Iterable[Order]) -> Iterator[tuple[str, tuple[str, str]]]:
             yield _FUNDS, (order.owner, share.code)
         if order.material_type:
             yield "fields", (_MATERIAL, order.material_type)
+        yield "fields", (_TYPE, order.po_line_type)
+        yield "fields", (_METHOD, order.acquisition_method)
+        yield "places", (order.owner, "")
         for copy in order.copies:
             yield "places", (copy.library, copy.location)
             if copy.item_policy:
@@ -100,7 +110,8 @@ def check_orders(client: AlmaClient, run: FileRun, profile: OrderProfile) -> dic
     """Ask Alma for the vendors, funds and currencies that the orders of a run name; return counts of what is wrong.
 
     Costs a request for each vendor, one or two for each fund, one for the currencies, with `search_vendor_lines` one
-    for 100 PO lines of each vendor. Raises RemoteError when a question gets no answer.
+    for 100 PO lines of each vendor, and one for each line that its list shows without references. Raises RemoteError
+    when a question gets no answer.
     """
     codes = run.plan().codes
     vendors = {
@@ -122,15 +133,22 @@ def check_orders(client: AlmaClient, run: FileRun, profile: OrderProfile) -> dic
                 funds[f"{library} {code}"] = fault
             elif found.fund is not None and found.fund.code != code:
                 spelling[f"{library} {code}"] = found.fund.code
+    checked = {code: _vendor_check(client, code, answer, profile) for code, answer in vendors.items()}
     check = OrderCheck(
-        vendors={code: _vendor_check(client, code, answer, profile) for code, answer in vendors.items()},
+        vendors=checked,
         funds=funds,
         spelling=spelling,
         currencies=_currency_faults(client, currencies),
+        remarks=tuple(vendor.searched for vendor in checked.values() if vendor.searched),
     )
     run.write_model(RESULT, check)
     wrong = sum(bool(vendor.fault) for vendor in check.vendors.values())
     return {_VENDORS: wrong, _FUNDS: len(check.funds), _CURRENCIES: len(check.currencies)}
+
+
+def find_order_check(run: FileRun) -> OrderCheck | None:
+    """What `check_orders` found, None when it did not get that far."""
+    return run.find_model(RESULT, OrderCheck)
 
 
 def read_order_check(run: FileRun) -> OrderCheck:
@@ -138,12 +156,19 @@ def read_order_check(run: FileRun) -> OrderCheck:
     return OrderCheck.model_validate_json(run.bucket.get(run.key(RESULT)))
 
 
+def _why_not(answer: Unknown) -> str:
+    """Why a code cannot be asked for. Raises the error where it says nothing of the code: Alma may be refusing every
+    question, of which no order is at fault."""
+    error = answer.error
+    if isinstance(error, RemoteRefused) and error.code in _OF_THE_CODE:
+        return error.message
+    raise error
+
+
 def _sure(answer: Answer[FundCheck]) -> FundCheck | str:
-    """What is known of a fund; why not, where Alma refuses the question, which its code alone makes wrong."""
+    """What is known of a fund; why nothing is, where its code cannot be asked for."""
     if isinstance(answer, Unknown):
-        if isinstance(answer.error, RemoteRefused):
-            return answer.error.message
-        raise answer.error
+        return _why_not(answer)
     return answer.value if isinstance(answer, Found) else FundCheck(FundState.NOT_THERE)
 
 
@@ -172,32 +197,51 @@ def _vendor_check(
     client: AlmaClient, code: str, answer: Answer[Vendor], profile: OrderProfile
 ) -> VendorCheck:
     match answer:
-        case Unknown(RemoteRefused() as refusal):  # a code that cannot be asked for, such as A/B
-            message = f"vendor {code} cannot be asked for in Alma ({refusal.message}): correct it"
-            return VendorCheck(fault=message)
-        case Unknown(error):
-            raise error
+        case Unknown():  # a code such as A/B
+            return VendorCheck(
+                fault=f"vendor {code} cannot be asked for in Alma ({_why_not(answer)}): correct it"
+            )
         case Absent():
             return VendorCheck(fault=f"vendor {code} is unknown to Alma: correct it, or add it there")
         case Found(vendor):
             if not vendor.active:
                 return VendorCheck(fault=f"vendor {code} is inactive in Alma: name another, or activate it")
+            lines, searched = _lines(client, code) if profile.search_vendor_lines else ({}, "")
             return VendorCheck(
                 accounts=tuple(account.code for account in vendor.accounts if account.active),
                 currency=next(iter(vendor.currencies), ""),
-                lines=_lines(client.po_lines.of_vendor(code), code) if profile.search_vendor_lines else {},
+                lines=lines,
+                searched=searched,
             )
 
 
-def _lines(listed: ListAnswer, code: str) -> dict[str, str]:  # type: ignore[type-arg]
+def _lines(client: AlmaClient, code: str) -> tuple[dict[str, str], str]:
+    """The numbers of a vendor's PO lines by their references, and what it cost to know. A line whose row shows no
+    reference is read: it may be the one that is looked for."""
+    listed = client.po_lines.of_vendor(code)
     if not isinstance(listed, Found | Absent):
         raise listed.error
-    return {
+    rows = rows_of(listed)
+    lines = [row for row in rows if row.shows_references]
+    single = [row.number for row in rows if not row.shows_references]
+    for number, answer in client.in_parallel(client.po_lines.read, single):
+        if isinstance(answer, Unknown):
+            log.error("PO line %s of vendor %s could not be read", number, code)
+            raise answer.error
+        if isinstance(answer, Found):
+            lines.append(answer.value)
+    found = {
         OrderReference.of(code, reference).reference: line.number
-        for line in rows_of(listed)
+        for line in lines
         for reference in (line.vendor_reference, line.additional_reference)
         if reference
     }
+    requests = max(1, -(-len(rows) // LIMIT)) + len(single)
+    cost = f"{counted(len(rows), 'PO line')} of vendor {code} searched for the references of orders"
+    alone = (
+        f", {len(single):,} of them read one by one, since their list shows no references" if single else ""
+    )
+    return found, f"{cost}: {counted(requests, 'request')}{alone}"
 
 
 def _used(named: Iterable[tuple[str, str]], vendors: Mapping[str, Answer[Vendor]]) -> dict[str, set[str]]:
@@ -235,12 +279,15 @@ def _by_library(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _code_faults(order: Order, codes: CodeCheck) -> Iterator[str]:
-    for copy in order.copies:
-        values: Row = {"library": copy.library, "location": copy.location, _POLICY: copy.item_policy}
+    named: list[Row] = [
+        {_TYPE: order.po_line_type, _METHOD: order.acquisition_method, "library": order.owner},
+        *(
+            {"library": copy.library, "location": copy.location, _POLICY: copy.item_policy}
+            for copy in order.copies
+        ),
+        {_MATERIAL: order.material_type},
+    ]
+    for values in named:
         fault = codes.fault_of_values({name: value for name, value in values.items() if value})
-        if fault:
-            yield fault
-    if order.material_type:
-        fault = codes.fault_of_values({_MATERIAL: order.material_type})
         if fault:
             yield fault

@@ -23,14 +23,14 @@ from alma_etl.bibs.orders.reading import orders_of
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.inventory.codes import CodeCheck, read_check
 from alma_etl.inventory.loaded_orders import KnownOrder, LoadedOrders, OrderReference
+from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ends import Sent
-from alma_etl.jobs.file_job import Refusal
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import DONE, MADE, OPEN, REFUSED, End, Row, RowOutcome
 from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.marc.xml import record_from_xml
-from alma_etl.remote.answers import Answer, Found, Unknown, first_of, rows_of
+from alma_etl.remote.answers import Answer, Found, Unknown, first_of
 from alma_etl.remote.errors import RemoteStop
 from alma_etl.remote.safe_write import WriteOutcome
 
@@ -94,87 +94,6 @@ class OrderChecks:
         return tuple(self.orders.applied(order, self.codes) for order in found)
 
 
-# --- before the titles are written
-
-
-def order_faults(
-    client: AlmaClient, run: FileRun, number: int, memory: LoadedOrders, titles: Mapping[int, str]
-) -> dict[int, Refusal]:
-    """Return the records of a chunk whose orders cannot be placed, by line. ``titles``: the title that each is
-    to be part of, whose PO lines are looked through for the references; one call each."""
-    checks = OrderChecks.of(run)
-    orders = {row["line"]: checks.orders_of(row) for row in run.rows(number)}
-    known = memory.find({order.key for each in orders.values() for order in each if not order.problems})
-    found: dict[int, Refusal] = {}
-    to_look_up = []
-    for line, each in orders.items():
-        fault = _fault(run, checks, each, known)
-        if fault is not None:
-            found[line] = fault
-        elif each and titles.get(line):
-            to_look_up.append(line)
-    for line, fault in client.in_parallel(
-        lambda line: _fault_of_title(client, run, titles[line], orders[line], known), to_look_up
-    ):
-        if fault is not None:
-            found[line] = fault
-    return found
-
-
-def _fault(
-    run: FileRun, checks: OrderChecks, orders: Iterable[Order], known: Mapping[OrderReference, KnownOrder]
-) -> Refusal | None:
-    problems = list(dict.fromkeys(problem for order in orders for problem in order.problems))
-    if problems:
-        return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
-    for order in orders:
-        before = known.get(order.key)
-        if before is not None and _is_ours(before, run.run_id):
-            continue
-        if before is not None and before.po_line:
-            return Refusal(_placed_before(order.additional_reference, before), BibOutcome.CONFLICT)
-        line = checks.orders.vendors[order.vendor].lines.get(order.key.reference)
-        if line:
-            message = f"the reference {order.additional_reference} stands in PO line {line} of vendor {order.vendor}"
-            return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
-    return None
-
-
-def _fault_of_title(
-    client: AlmaClient,
-    run: FileRun,
-    mms_id: str,
-    orders: Iterable[Order],
-    known: Mapping[OrderReference, KnownOrder],
-) -> Refusal | None:
-    wanted = {
-        order.key for order in orders if order.key not in known or not _is_ours(known[order.key], run.run_id)
-    }
-    if not wanted:
-        return None
-    listed = lines_of_title(client, mms_id)
-    for line in rows_of(listed):
-        for reference in (line.additional_reference, line.vendor_reference):
-            if reference and OrderReference.of(line.vendor, reference) in wanted:
-                message = f"the reference {reference} stands in PO line {line.number} of title {mms_id}"
-                return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
-    if not isinstance(listed, Found):
-        error = listed.error if isinstance(listed, Unknown) else "the list was not whole"
-        return Refusal(f"the PO lines of title {mms_id} could not be read: {error}", BibOutcome.FAILED)
-    return None
-
-
-def _placed_before(reference: str, before: KnownOrder) -> str:
-    return (
-        f"the reference {reference} was ordered before, PO line {before.po_line} of title {before.mms_id}, on "
-        f"{before.sent_at:%Y-%m-%d}: nothing is ordered twice"
-    )
-
-
-def _is_ours(order: KnownOrder, run_id: str) -> bool:
-    return order.sender.startswith(f"{run_id} record ")
-
-
 # --- the orders of a chunk as rows
 
 
@@ -226,6 +145,21 @@ class RecordOrders(FileRun):
                     yield _row(line, row, end["mms_id"], ordinal, order)
 
 
+def placed_of(orders: RecordOrders, number: int) -> dict[int, list[End]]:
+    """Return the ends of the orders of a chunk that this run has placed, by whatever settings, by the `line` of their
+    record."""
+    found: dict[int, list[End]] = {}
+    for end in ORDERS.ends_of(orders, number).rows().values():
+        if ORDERS.rank_of(end) is Rank.MADE:
+            found.setdefault(end["record"], []).append(end)
+    return found
+
+
+def sender_of(line: int, ordinal: int) -> str:
+    """Who sends an order, beside the run: its record by line, and which of its orders it is, from 1."""
+    return f"record {line} order {ordinal}"
+
+
 def _row(line: int, record: Row, mms_id: str, ordinal: int, order: Order) -> Row:
     row = {
         "line": line,
@@ -233,14 +167,14 @@ def _row(line: int, record: Row, mms_id: str, ordinal: int, order: Order) -> Row
         "key": record["key"],
         "title": record["title"],
         "mms_id": mms_id,
-        "sender": f"record {record['line']} order {ordinal}",
+        "sender": sender_of(record["line"], ordinal),
         "vendor": order.vendor,
         "reference": order.additional_reference,
         "quantity": order.quantity,
         "remarks": [remark.text for remark in order.remarks],
     }
     if order.problems:  # by settings that came after its title was written
-        return {**row, "refused": "; ".join(order.problems), "refused_as": OrderOutcome.INVALID_ORDER.value}
+        return {**row, "problem": "; ".join(order.problems)}
     return {
         **row,
         "total": f"{order.total:f}",
@@ -258,6 +192,14 @@ def place_orders(
     counts = Counter(end["outcome"] for end in write_rows(ORDERS, orders, number, writer, target=alma))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()) or "no orders")
     return dict(counts)
+
+
+class _TakenOverError(Exception):
+    """An order that was reserved, and that ``by`` has taken over since."""
+
+    def __init__(self, by: KnownOrder) -> None:
+        super().__init__(by)
+        self.by = by
 
 
 class OrderWriter(RowWriter):
@@ -286,13 +228,20 @@ class OrderWriter(RowWriter):
     def in_parallel(self, function: Callable[[X], Y], rows: Iterable[X]) -> Iterator[tuple[X, Y]]:
         return self._client.in_parallel(function, rows)
 
-    def look_for(self, row: Row, sent: Sent) -> End | None:
+    def known_end(self, row: Row) -> End | None:
+        """The end of an order that cannot be used by the present settings, and that others may have placed before."""
+        if "problem" not in row:
+            return None
+        placed = self._placed(row) or self.look_for(row)
+        return placed or ORDERS.end(row, OrderOutcome.INVALID_ORDER, row["problem"])
+
+    def look_for(self, row: Row, sent: Sent | None = None) -> End | None:
         key = _reference(row)
         known = self._memory.find([key]).get(key)
         if known is not None and known.sender == self._sender(row):
             return self._as_known(row, key, known)
         return self._under_another(row) or (
-            self._as_known(row, key, known) if known is not None and not row.get("refused") else None
+            self._as_known(row, key, known) if known is not None and "problem" not in row else None
         )
 
     def send(self, row: Row, before: Sent | None) -> End:
@@ -301,26 +250,39 @@ class OrderWriter(RowWriter):
             return end
         key, instead_of = _reference(row), None
         while True:
-            known = self._memory.reserve(key, self._pending(row), instead_of=instead_of)
+            pending = self._pending(row)
+            known = self._memory.reserve(key, pending, instead_of=instead_of)
             if known is None:
-                return self._send(row)
+                return self._send(row, pending)
             end = self._as_known(row, key, known)
             if end is not None:
                 return end
             if instead_of is not None:  # another one was quicker to take it over
-                return ORDERS.end(row, OrderOutcome.UNCONFIRMED, f"{known.sender} is placing it")
+                return self._placed_by(row, known)
             instead_of = known
 
     def dry_run(self, row: Row) -> End:
+        placed = self._placed(row)
+        if placed is not None:
+            return placed
         known = self._memory.find([_reference(row)]).get(_reference(row))
         if known is not None and known.po_line:
-            return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], known))
+            return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(row["reference"], known))
         return ORDERS.end(row, OrderOutcome.WOULD_ORDER)
 
-    def _send(self, row: Row) -> End:
+    def _send(self, row: Row, pending: KnownOrder) -> End:
         key = _reference(row)
+
+        def renew() -> None:
+            """Who was held up since the order was reserved may have been taken for dead."""
+            other = self._memory.reserve(key, self._pending(row), instead_of=pending)
+            if other is not None:
+                raise _TakenOverError(other)
+
         try:
-            written = create_po_line(self._client, row["body"], manual_review=self._review)
+            written = create_po_line(self._client, row["body"], manual_review=self._review, before=renew)
+        except _TakenOverError as taken:
+            return self._as_known(row, key, taken.by) or self._placed_by(row, taken.by)
         except RemoteStop as stop:
             if not stop.effect_unknown:
                 self._memory.forget([key], self._sender(row))
@@ -339,6 +301,16 @@ class OrderWriter(RowWriter):
         return ORDERS.end(
             row, outcome, f"Alma refused it: {written.error}" if refused else f"{written.error}"
         )
+
+    def _placed_by(self, row: Row, other: KnownOrder) -> End:
+        return ORDERS.end(row, OrderOutcome.UNCONFIRMED, f"{other.sender} is placing it")
+
+    def _placed(self, row: Row) -> End | None:
+        """The end of an order whose PO line this run has noted, by whatever settings."""
+        for key, known in self._ours.get(self._sender(row), {}).items():
+            if known.po_line:
+                return self._ordered_as(row, key, known)
+        return None
 
     def _under_another(self, row: Row) -> End | None:
         """The end of an order that this run has sent under another vendor or reference, by settings of before; None
@@ -359,7 +331,7 @@ class OrderWriter(RowWriter):
         if known.po_line and ours:
             return self._ordered_as(row, key, known)
         if known.po_line:
-            return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], known))
+            return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(row["reference"], known))
         match _find_line(self._client, known.mms_id, key):
             case Found(line):
                 if ours and key == _reference(row) and "body" in row:
@@ -368,7 +340,7 @@ class OrderWriter(RowWriter):
                 self._memory.note(key, placed)
                 if ours:
                     return self._ordered_as(row, key, placed)
-                return ORDERS.end(row, OrderOutcome.CONFLICT, _placed_before(row["reference"], placed))
+                return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(row["reference"], placed))
             case Unknown(error):
                 message = (
                     f"it may have been sent before, and the PO lines of its title could not be read: {error}"
@@ -411,6 +383,14 @@ class OrderWriter(RowWriter):
 
     def _now(self) -> datetime:
         return datetime.now(UTC)
+
+
+def placed_before(reference: str, before: KnownOrder) -> str:
+    """The sentence of an order whose reference stands in a PO line that an import placed."""
+    return (
+        f"the reference {reference} was ordered before, PO line {before.po_line} of title {before.mms_id}, on "
+        f"{before.sent_at:%Y-%m-%d}: nothing is ordered twice"
+    )
 
 
 def _reference(row: Row) -> OrderReference:

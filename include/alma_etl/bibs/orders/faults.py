@@ -1,0 +1,123 @@
+"""Which records are not to be written at all since their orders cannot be placed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from alma_etl.alma.acq_writes import lines_of_title
+from alma_etl.alma.client import AlmaClient
+from alma_etl.bibs.orders.order import Order
+from alma_etl.bibs.orders.placing import OrderChecks, placed_before, sender_of
+from alma_etl.bibs.rows import BibOutcome
+from alma_etl.inventory.loaded_orders import KnownOrder, LoadedOrders, OrderReference
+from alma_etl.jobs.file_job import Refusal
+from alma_etl.jobs.file_run import FileRun
+from alma_etl.remote.answers import Found, Unknown, rows_of
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record's orders that this run has not sent yet, and the title that it is to be part of."""
+
+    orders: tuple[Order, ...]
+    mms_id: str
+
+    @property
+    def barcodes(self) -> Iterator[str]:
+        """Those that the copies of its orders are to have."""
+        return (copy.barcode for order in self.orders for copy in order.copies if copy.barcode)
+
+
+def order_faults(
+    client: AlmaClient, run: FileRun, number: int, memory: LoadedOrders, titles: Mapping[int, str] | None
+) -> dict[int, Refusal]:
+    """Return the records of a chunk whose orders cannot be placed, by line; an order that this run has sent before is
+    judged no more. ``titles``: the title that each is to be part of, where these are known: its PO lines are looked
+    through for the references, one call each, and the barcodes of the copies are looked up, one call each."""
+    checks = OrderChecks.of(run)
+    found = {row["line"]: checks.orders_of(row) for row in run.rows(number)}
+    sent = _sent(run, found, memory)
+    records = {
+        line: _Record(
+            tuple(order for at, order in enumerate(orders, 1) if _sender(run, line, at) not in sent),
+            (titles or {}).get(line, ""),
+        )
+        for line, orders in found.items()
+    }
+    known = memory.find(
+        {order.key for each in records.values() for order in each.orders if not order.problems}
+    )
+    faults = {
+        line: fault
+        for line, record in records.items()
+        if (fault := _fault(checks, record.orders, known)) is not None
+    }
+    if titles is None:
+        return faults
+    to_look_up = [line for line, record in records.items() if record.orders and line not in faults]
+    for line, fault in client.in_parallel(lambda line: _fault_in_alma(client, records[line]), to_look_up):
+        if fault is not None:
+            faults[line] = fault
+    return faults
+
+
+def _sent(
+    run: FileRun, orders: Mapping[int, tuple[Order, ...]], memory: LoadedOrders
+) -> Mapping[str, Mapping[OrderReference, KnownOrder]]:
+    return memory.of_senders(
+        {_sender(run, line, at) for line, each in orders.items() for at in range(1, len(each) + 1)}
+    )
+
+
+def _sender(run: FileRun, line: int, ordinal: int) -> str:
+    return f"{run.run_id} {sender_of(line, ordinal)}"
+
+
+def _fault(
+    checks: OrderChecks, orders: Iterable[Order], known: Mapping[OrderReference, KnownOrder]
+) -> Refusal | None:
+    """Why a record is not to be written, by what is known without asking Alma once more."""
+    problems = list(dict.fromkeys(problem for order in orders for problem in order.problems))
+    if problems:
+        return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
+    for order in orders:
+        before = known.get(order.key)
+        if before is not None and before.po_line:
+            return Refusal(placed_before(order.additional_reference, before), BibOutcome.CONFLICT)
+        line = checks.orders.vendors[order.vendor].lines.get(order.key.reference)
+        if line:
+            message = f"the reference {order.additional_reference} stands in PO line {line} of vendor {order.vendor}"
+            return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
+    return None
+
+
+def _fault_in_alma(client: AlmaClient, record: _Record) -> Refusal | None:
+    return (_fault_of_title(client, record) if record.mms_id else None) or _fault_of_barcodes(client, record)
+
+
+def _fault_of_title(client: AlmaClient, record: _Record) -> Refusal | None:
+    mms_id, wanted = record.mms_id, {order.key for order in record.orders}
+    listed = lines_of_title(client, mms_id)
+    for line in rows_of(listed):
+        for reference in (line.additional_reference, line.vendor_reference):
+            if reference and OrderReference.of(line.vendor, reference) in wanted:
+                message = f"the reference {reference} stands in PO line {line.number} of title {mms_id}"
+                return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
+    if not isinstance(listed, Found):
+        error = listed.error if isinstance(listed, Unknown) else "the list was not whole"
+        return Refusal(f"the PO lines of title {mms_id} could not be read: {error}", BibOutcome.FAILED)
+    return None
+
+
+def _fault_of_barcodes(client: AlmaClient, record: _Record) -> Refusal | None:
+    taken = []
+    for barcode in record.barcodes:
+        match client.items.locate(barcode):
+            case Found(place):
+                taken.append(f"{barcode} (title {place.mms_id})")
+            case Unknown(error):
+                message = f"whether there is an item {barcode} could not be looked up: {error}"
+                return Refusal(message, BibOutcome.FAILED)
+    if not taken:
+        return None
+    message = f"items in Alma have barcodes of its copies already: {', '.join(taken)}: give each copy its own"
+    return Refusal(message, BibOutcome.INVALID_ORDER)
