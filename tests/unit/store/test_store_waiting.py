@@ -1,12 +1,14 @@
 """The list of brief titles that wait for their full record, on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 import pytest
 
 from alma_etl.inventory.loaded_orders import KnownOrder, OrderReference, SqlLoadedOrders
 from alma_etl.inventory.waiting_titles import BriefTitle, SqlWaitingTitles, all_waiting
 from alma_etl.store.db import StoreUnavailable
+from alma_etl.views.waiting import waiting_titles
 
 STORES = ["sqlite_store", pytest.param("postgres_store", marks=pytest.mark.heavy)]
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -104,3 +106,22 @@ def test_a_store_without_its_table_is_said_in_a_sentence(tmp_path):
     with pytest.raises(StoreUnavailable, match=r"python -m alma_etl\.store upgrade"):
         titles.waiting(["991"])
     titles.close()
+
+
+def test_the_page_filters_and_pages_in_the_database(store, titles):
+    titles.note(
+        BriefTitle(f"99{n:02}", f"Title {n}", "", AT - timedelta(days=n), "run-1") for n in range(1, 61)
+    )
+    orders = SqlLoadedOrders(store, "alma")
+    orders.note(OrderReference("GOBI", "r-7"), KnownOrder("POL-7", "9907", "run-1 record 7", AT))
+    orders.close()
+    listing = waiting_titles(AT)
+    with titles.transaction() as connection:
+        first = listing.page(connection, {"older": "30"})
+        assert [row.mms_id for row in first.rows] == [f"99{n}" for n in range(60, 30, -1)]
+        for words in ("POL-7", "R-7"):
+            found = listing.page(connection, {"search": words, "received": "no"})
+            assert [row.mms_id for row in found.rows] == ["9907"]
+        after = parse_qs(listing.page(connection, {}).next.removeprefix("?"))["after"][0]
+        assert len(listing.page(connection, {"after": after}).rows) == 10
+        assert len(list(listing.every_row(connection, {}))) == 60
