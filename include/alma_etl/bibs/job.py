@@ -65,7 +65,7 @@ from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.jobs.checkpoint import Rank
-from alma_etl.jobs.ends import ends_of_chunk
+from alma_etl.jobs.ends import CollectedEnds, ends_of_chunk
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
@@ -81,6 +81,7 @@ from alma_etl.tabular.tables import open_table
 
 _CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
 _ORDERS = ReportFile(".orders.csv", "What became of each order")
+_SAME_TITLE = "record %d of the file is of the same title: of the two the one that is written first decides"
 LOCK_WAIT = "lock_wait_minutes"
 LOCK_LOOK = timedelta(minutes=10)  # between two tries of records whose titles are locked
 # What of the changes stands on the page: records, fields of a record, characters of a field. The file has all.
@@ -463,6 +464,11 @@ class BibImport(FileJob[BibProfile]):
             if outcome in HAVE_ITEMS:
                 outcome = here.outcome(outcome)
             yield {**end, "outcome": outcome.value, "message": message, "title_outcome": title.value}
+
+    def compare(self, plan: FilePlan[BibProfile], ends: CollectedEnds) -> None:
+        if plan.dry_run:  # else the one that was written second names the first
+            changing = (BibOutcome.WOULD_MERGE, BibOutcome.WOULD_OVERLAY)
+            ends.remark_same("mms_id", changing, _SAME_TITLE, outcome_column="title_outcome")
 
     def made_under(self, plan: FilePlan[BibProfile]) -> Mapping[str, object]:
         return plan.profile.model_dump(mode="json", exclude=_NO_MATTER)

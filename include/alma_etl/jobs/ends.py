@@ -263,6 +263,20 @@ class CollectedEnds:
             ends = ends_of_chunk(job, run, number, self.unfinished)
             self.add(job.completed(run, number, ends, self.unfinished))
 
+    def remark_same(
+        self, column: str, outcomes: Collection[str], text: str, *, outcome_column: str = "outcome"
+    ) -> None:
+        """Add ``text``, which has `%d` for a line, to the message of each row that has the same value in a column as an
+        earlier one of the rows that ended so. ``outcome_column``: where an end has that, and not `outcome`."""
+        self._connection.execute(
+            "WITH same AS (SELECT line, min(line) OVER (PARTITION BY json_extract(row, ?)) AS first FROM ends "
+            "WHERE coalesce(json_extract(row, ?), outcome) IN (SELECT value FROM json_each(?))) "
+            "UPDATE ends SET row = json_set(row, '$.message', "
+            "ltrim(json_extract(row, '$.message') || '; ' || printf(?, first), '; ')) "
+            "FROM same WHERE ends.line = same.line AND first < ends.line",
+            (f"$.{column}", f"$.{outcome_column}", json.dumps(list(outcomes)), text),
+        )
+
     def __len__(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM ends").fetchone()[0])
 

@@ -219,6 +219,9 @@ class FileJob(RowEnds[ProfileT], ABC):
         leaves them as they are, whatever its settings."""
         return self.made_rows(run, number)
 
+    def compare(self, plan: FilePlan[ProfileT], ends: CollectedEnds) -> None:
+        """Add to the ends what all of them together show; nothing by default."""
+
     def extras(self, run: FileRun, plan: FilePlan[ProfileT] | None) -> ReportExtras:
         """Return what the report has beyond the rows; without a plan the file could not be read."""
         return ReportExtras()
@@ -295,6 +298,7 @@ class FileJob(RowEnds[ProfileT], ABC):
         else:
             with collecting(self.outcomes) as ends:
                 ends.collect(self, run, plan.chunks)
+                self.compare(plan, ends)
                 summary = self._report_rows(context, plan, ends)
                 context.ledger.replace(self._results(run, summary, ends))
         run.write_model(SUMMARY, summary)

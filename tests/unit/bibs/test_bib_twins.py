@@ -92,6 +92,20 @@ def test_twins_in_two_chunks_name_the_one_that_was_written(imports, order):
 
 
 @heavy
+def test_in_a_dry_run_a_twin_in_another_chunk_names_the_first_of_the_file(imports):
+    imports.profiles(ONE_A_CHUNK)
+    imports.add(*TWO_NUMBERS)
+    imports.add("035 __ $a (OCoLC)903", "245 00 $a Old")
+    file = [new(902), new(903), new(901, title="“Ünï”"), new(801), new(802)]
+    run = imports.load(*file, dry_run=True)
+    assert run.outcomes == ["would_merge"] * 3 + ["would_create"] * 2
+    named = [row["message"] for row in run.rows if "of the file" in row["message"]]
+    assert named == [run.rows[2]["message"]]
+    assert "record 1 of the file is of the same title" in named[0]
+    assert run.rows[2]["title"] == "“Ünï”"
+
+
+@heavy
 def test_a_twin_in_another_chunk_that_adds_nothing_is_unchanged(imports):
     imports.profiles(ONE_A_CHUNK)
     there = imports.add(*TWO_NUMBERS)
