@@ -63,6 +63,11 @@ class ImportWorld:
         self._ahead += timedelta(seconds=seconds)
         self.control("POST", "clock", {"advance_s": seconds})
 
+    def set_clocks(self, now: datetime, *, hours: int) -> None:
+        """Ours at this time, that of the institution as many hours later."""
+        self._ahead = now - datetime.now(UTC)
+        self.control("POST", "clock", {"now": (now + timedelta(hours=hours)).isoformat()})
+
     def folder(self, run_id: str) -> ProfileRunFolder:
         return ProfileRunFolder(self.bucket, run_id, "import_profile_run")
 

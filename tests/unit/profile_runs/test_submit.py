@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -74,6 +75,19 @@ def test_a_start_of_days_ago_is_found(world: ImportWorld, fault: Fault, dies_at:
         world.submit()
     world.control("DELETE", "faults")
     world.advance(2 * 86400)
+    assert [world.submit()] == world.instances()
+
+
+@pytest.mark.parametrize("hours", [-12, 0, 14])
+@pytest.mark.parametrize("seconds", [-5, 5])
+def test_a_start_about_midnight_is_found_whatever_day_the_institution_has(
+    world: ImportWorld, hours: int, seconds: int
+) -> None:
+    world.set_clocks(datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=seconds), hours=hours)
+    world.bucket.dies_at = "/started-"
+    with pytest.raises(WorkerKilled):
+        world.submit()
+    world.advance(10)
     assert [world.submit()] == world.instances()
 
 
