@@ -146,9 +146,10 @@ OPEN = {"unconfirmed", "failed"}
 
 
 def is_open(row):
-    """Whether nobody knows yet; so of a record behind one of the same number of which nobody knows."""
+    """Whether it is to be tried again: nobody knows of it, no attempt was taken, or one of the same number is so."""
     return row["outcome"] == "unconfirmed" or (
-        row["outcome"] == "failed" and "has to come first" in row["message"]
+        row["outcome"] == "failed"
+        and any(words in row["message"] for words in ("has to come first", "it was not written"))
     )
 
 

@@ -49,7 +49,7 @@ from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote.answers import Found, Unknown
-from alma_etl.remote.errors import RemoteError, RemoteStop
+from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteStop
 from alma_etl.remote.safe_write import NOT_AS_SENT, WriteOutcome, Written
 from alma_etl.store.locks import LockBusy, Locks
 
@@ -501,7 +501,8 @@ class BibWriter(RowWriter):
             outcome = BibOutcome.LINKED_CZ
         elif error is not None and error.code in _BAD_RECORD:
             outcome = BibOutcome.INVALID_RECORD
-        return self._end(row, outcome, match, f"Alma refused it: {error}")
+        words = "Alma refused it" if isinstance(error, RemoteRefused) else "it was not written"
+        return self._end(row, outcome, match, f"{words}: {error}")
 
     def _beside_a_locked_title(
         self, row: Row, match: Match, error: RemoteError, check: Callable[[], None]

@@ -419,3 +419,11 @@ def test_what_a_record_costs(imports):
     assert cost(*known, name="a.mrc") == ({"merged": 10}, 20)
     assert cost(*unknown, name="b.mrc") == ({"created": 10}, 30)
     assert cost(*known, *unknown, name="c.mrc") == ({"unchanged": 20}, 20)
+
+
+def test_a_change_that_alma_never_answers_is_failed_and_not_called_a_refusal(imports):
+    imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    imports.alma.faults({"kind": "server_error", "method": "PUT", "path": "/bibs/"})
+    run = imports.load(new(901))
+    assert run.outcomes == ["failed"]
+    assert "it was not written: PUT" in run.rows[0]["message"]
