@@ -26,7 +26,9 @@ asks for, such as 949 or 852, once its title is in Alma. It is an item load like
 
 **Orders.** With `orders` in its profile the order data of each record is checked before anything of it is written, and
 `create_inventory` makes PO lines of them, once each, which make their holdings and items themselves. `.orders.csv`
-beside the report has every order. `docs/order-data.md` has the layouts.
+beside the report has every order. `docs/order-data.md` has the layouts. Records that come later find the title by the
+reference of its order (`match: [order, oclc]`): their barcodes go to the items that were ordered, which are received
+by option, and the full record replaces the vendor's. `docs/orders.md` has profiles for both.
 
 **Lists of titles.** With `template` in its profile the files of a folder are tables of titles to order: each row
 becomes a brief record with its order, and with `awaits_full_record` its title is listed until the full record has come

@@ -99,14 +99,12 @@ class Conf(Resource):
         where = path("conf", "libraries", library, "circ-desks", code)
         return self._client.call(Call("GET", where), lambda reply: _desk(reply.json()))
 
-    def departments(self, library: str) -> Answer[frozenset[str]]:
-        """GET /conf/departments: the codes of a library's departments, where items are received or worked on. Unknown
-        also where this Alma does not list them."""
+    def departments(self) -> Answer[frozenset[str]]:
+        """GET /conf/departments: the codes of all departments, where items are received or worked on. Those of the
+        institution belong to no library. Unknown also where this Alma does not list them."""
         return ask(
             lambda: frozenset(
-                self._whole(
-                    "/conf/departments", "department", _department, str, counted=False, library=library
-                )
+                self._whole("/conf/departments", "department", _department, str, counted=False)
             ),
             frozenset(),
         )

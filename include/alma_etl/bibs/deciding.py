@@ -92,8 +92,9 @@ def _without_title(record: Record, profile: BibProfile, matched: Matched) -> Dec
 
 def _several(record: Record, profile: BibProfile, matched: Matched) -> Decision:
     named = "; ".join(f"{title.mms_id} by {title.how()}" for title in matched.titles)
-    if _by_order_and_number(matched.titles):
-        return Decision(BibOutcome.MULTI_MATCH, message=f"{named}; {_TWO_TITLES}")
+    if any(map(_by_order_alone, matched.titles)):  # a third title would be none of theirs
+        what_to_do = "" if all(map(_by_order_alone, matched.titles)) else f"; {_TWO_TITLES}"
+        return Decision(BibOutcome.MULTI_MATCH, message=f"{named}{what_to_do}")
     refused = Decision(BibOutcome.MULTI_MATCH, message=named)
     if profile.on_refused == "report":
         return refused
@@ -104,17 +105,17 @@ def _several(record: Record, profile: BibProfile, matched: Matched) -> Decision:
     return _added_all_the_same(record, refused)
 
 
-def _by_order_and_number(titles: Sequence[Title]) -> bool:
-    """Whether one title is that of the record's order, and another one has its number."""
-    return any(_by_order_alone(title) for title in titles) and not all(map(_by_order_alone, titles))
-
-
 def _by_order_alone(title: Title) -> bool:
+    """Whether a title is that of the record's order, and has none of its numbers."""
     return all(number.method == "order" for number in title.numbers)
 
 
 def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> Decision:
     how = f"{title.mms_id} by {title.how()}"
+    if profile.on_match == "skip" and not (profile.search_first and is_owned):
+        # also one of another zone: nothing is written to it, and its items are the institution's
+        message = f"{how} is there, and the profile leaves it as it is"
+        return Decision(BibOutcome.UNCHANGED, message=message, title=title)
     if title.bib.linked_to == "CZ":
         message = f"{how} is linked to the community zone, whose titles cannot be changed"
         return Decision(BibOutcome.LINKED_CZ, message=message, title=title)
@@ -123,9 +124,6 @@ def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> D
         return Decision(BibOutcome.LINKED_NZ, message=message, title=title)
     if profile.search_first and is_owned:
         return Decision(BibOutcome.ALREADY_OWNED, message=f"{how} has inventory", title=title)
-    if profile.on_match == "skip":
-        message = f"{how} is there, and the profile leaves it as it is"
-        return Decision(BibOutcome.UNCHANGED, message=message, title=title)
     merged = merge(title.record, record, profile.rule)
     missing = profile.flags.missing(title.bib.whole) if title.bib.whole is not None else []
     refused, remark = None, ""

@@ -25,7 +25,7 @@ def check_department(client: AlmaClient, rules: Inventory) -> None:
     receive = rules.receive
     if receive is None:
         return
-    answer = client.conf.departments(receive.library)
+    answer = client.conf.departments()
     if isinstance(answer, Unknown) and not isinstance(answer.error, RemoteRefused):
         raise answer.error
     if not isinstance(answer, Found):
@@ -33,8 +33,7 @@ def check_department(client: AlmaClient, rules: Inventory) -> None:
     elif receive.department not in answer.value:
         there = ", ".join(sorted(answer.value)) or "none"
         raise InputProblem(
-            f"The library {receive.library} has no department {receive.department}, in which `inventory` receives "
-            f"items; there are {there}"
+            f"Alma has no department {receive.department}, in which `inventory` receives items; there are {there}"
         )
 
 

@@ -138,6 +138,8 @@ def test_a_linked_title_is_edited_where_it_lives():
     assert decided(new, nz).outcome == "linked_nz"
     assert decided(new, nz, profile=BibProfile(zone="nz")).outcome == "merged"
     assert decided(new, cz, profile=BibProfile(zone="nz")).outcome == "linked_cz"
+    for there in (nz, cz):  # whose items are the institution's, and may come
+        assert decided(new, there, profile=BibProfile(on_match="skip")).outcome == "unchanged"
 
 
 # --- what matches

@@ -1,6 +1,7 @@
 """Update inventory by the reference of an order: barcodes for the items that Alma made with the PO line, received."""
 
 import pytest
+import requests
 
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles, all_waiting
 from tests.e2e.death import Reaper, WorkerKilled
@@ -29,6 +30,7 @@ PROFILES = """profiles:
   generated: {<<: *wcp, inventory: {<<: *items, generated_barcode: 'AUTO\\d+'}}
   dry: {<<: *wcp, dry_run: true}
   elsewhere: {<<: *wcp, inventory: {<<: *items, receive: {department: Nowhere, library: MAIN}}}
+  other-library: {<<: *wcp, inventory: {<<: *items, receive: {department: AcqDeptSCI, library: MAIN}}}
   without-reference: {match: [oclc], inventory: *items}
 """
 
@@ -164,6 +166,22 @@ def test_a_field_without_a_barcode_is_refused_before_anything_is_written(imports
     assert "no barcode to give" in run.rows[0]["message"]
     assert imports.load(wcp("B1", place="$dMAIN$enowhere"), profile="wcp").outcomes == ["invalid_record"]
     assert imports.writes() == []
+
+
+def test_the_items_of_a_title_that_is_linked_to_the_network_zone_are_the_institutions(imports):
+    mms_id = order(imports, quantity=1)
+    change = {"linked": ["NZ", "99900001"]}
+    requests.post(f"{imports.alma.url}/sandbox/bibs/{mms_id}", json=change, timeout=30).raise_for_status()
+    assert imports.load(wcp("B1"), profile="wcp").outcomes == ["merged"]
+    assert items(imports) == [("B1", "01", "", True)]
+
+
+def test_a_department_of_another_library_is_refused_by_alma_in_its_words(imports):
+    order(imports, quantity=1)
+    run = imports.load(wcp("B1"), profile="other-library")
+    assert run.outcomes == ["not_applied"]
+    assert "such as the department or its library" in run.rows[0]["message"]
+    assert items(imports) == [("B1", "01", "", False)]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ PROFILES = """profiles:
     suppress: true
     sync_with_oclc: NONE
     orders: {layout: 980_981, po_line_type: PRINTED_BOOK_OT, owner: MAIN, vendor: GOBI, vendor_account: GOBI-1}
+  other-vendor:
+    orders: {layout: 980_981, po_line_type: PRINTED_BOOK_OT, owner: MAIN, vendor: VENDOR1, vendor_account: VENDOR1}
   full: &full
     match: [order, oclc, "019"]
     order_reference: {source: ["982$a", "035 _9$a"], vendor: GOBI}
@@ -98,6 +100,27 @@ def test_the_orders_title_and_the_numbers_are_two(imports, ordered):
             "no API does",
         ):
             assert words in run.rows[0]["message"]
+    assert imports.writes() == []
+
+
+def test_two_titles_of_one_order_are_named_and_get_no_third(imports, ordered):
+    twice = imports.load(new(802, "035 _9 $aR1$bYBP", "049 __ $aMAIN/stacks", "980 __ $b27.95$fR1$g1",
+                             "981 __ $bHIST"), name="c.mrc", profile="other-vendor")  # fmt: skip
+    assert twice.outcomes == ["created"], twice.rows
+    forget_orders(imports)
+    second = po_lines(imports)["R1"]
+    answer = requests.put(
+        f"{imports.alma.url}/almaws/v1/acq/po-lines/{second.number}",
+        json={**second.raw, "vendor": {"value": "GOBI"}, "vendor_account": "GOBI-1"},
+        headers={"Authorization": "apikey sandbox"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    imports.profiles(PROFILES.replace("swept: {<<: *full,", "swept: {<<: *full, on_refused: create,"))
+    imports.alma.forget()
+    run = imports.load(full(999, "R1"), profile="swept")
+    assert run.outcomes == ["multi_match"], run.rows
+    assert run.rows[0]["message"].count("by order r1") == 2
     assert imports.writes() == []
 
 
