@@ -67,6 +67,9 @@ _OF_THE_TITLE = frozenset((BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.UN
 # What a record comes to only because another one of the file has changed its title before.
 _BEHIND_A_TWIN = frozenset((BibOutcome.NOT_ADDED_BRIEF, BibOutcome.NOT_ADDED_OLD))
 _LAG = timedelta(seconds=sum(INDEX_LAG))
+# How long what another import was about to send may still be under way: a call and the looks after it.
+_UNDER_WAY = timedelta(minutes=5)
+_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds, for the end of one that was sent a moment ago
 _SHOWN = 12  # fields that a message names
 _SAME_TITLE = "is of the same title"
 
@@ -334,7 +337,7 @@ class BibWriter(RowWriter):
     def _by_match(self, row: Row, match: Match) -> End:
         if match.action == "none":
             return self._unwritten(row, match, self._saved.get(match.mms_id))
-        looked: set[str] = set()
+        looked: set[str | KnownBib] = set()
         try:
             with self._locks.hold(f"bib {row['group']}") as lock:
                 for _ in range(2):
@@ -372,26 +375,35 @@ class BibWriter(RowWriter):
         return read_match(kept)
 
     def _claim(
-        self, row: Row, match: Match, numbers: Sequence[str], looked: set[str], bib: KnownBib
+        self, row: Row, match: Match, numbers: Sequence[str], looked: set[str | KnownBib], bib: KnownBib
     ) -> End | Match | None:
         """Keep other imports off the numbers of what is about to be sent; return what is to be done instead where one
-        of them was faster. ``looked``: titles of theirs that the match has seen, to which new ones are added."""
-        since = self._now() - _LAG
-        claimed = self._memory.claim(numbers, bib, over={*match.titles, *looked}, since=since)
-        against = [each for titles in claimed.values() for each in titles]
-        made = {each.mms_id for each in against if each.mms_id}
-        if made:
-            looked |= made
-            return self._again(row)
-        for pending in against:
-            message = (
-                f"a title with its number was sent at {pending.sent_at:%Y-%m-%d %H:%M:%S} UTC, and Alma does "
-                "not show yet whether it is there: drop the record again in a few minutes"
-            )
-            return self._end(row, BibOutcome.UNCONFIRMED, match, message)
-        return None
+        of them was faster. ``looked``: what they made, or sent without an answer, before the last look for titles; what
+        is new is added, and looked for."""
+        for seconds in (*_WAITS, None):
+            claimed = self._memory.claim(numbers, bib, over={*match.titles, *looked})
+            against = {each for titles in claimed.values() for each in titles}
+            if not against:
+                return None
+            pending = {each for each in against if not each.mms_id and self._age(each) < _UNDER_WAY}
+            if against != pending:
+                looked |= {each.mms_id or each for each in against - pending}
+                return self._again(row)
+            if seconds is None or min(map(self._age, pending)) > timedelta(seconds=sum(_WAITS)):
+                break
+            self._client.pause(seconds)
+        message = (
+            f"a title with its number was sent at {min(each.sent_at for each in pending):%Y-%m-%d %H:%M:%S} UTC, and "
+            "Alma does not show yet whether it is there: drop the record again in a few minutes"
+        )
+        return self._end(row, BibOutcome.UNCONFIRMED, match, message)
 
-    def _create(self, row: Row, match: Match, looked: set[str], check: Callable[[], None]) -> End | Match:
+    def _age(self, pending: KnownBib) -> timedelta:
+        return self._now() - pending.sent_at
+
+    def _create(
+        self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
+    ) -> End | Match:
         numbers, sender = memory_keys(keys_of(record_of(row)), self._profile), self._sender(row)
         instead = self._claim(row, match, numbers, looked, KnownBib("", sender, self._now()))
         if instead is not None:
@@ -421,7 +433,9 @@ class BibWriter(RowWriter):
         self._memory.forget(numbers, sender)
         return self._refused(row, match, written.error)
 
-    def _change(self, row: Row, match: Match, looked: set[str], check: Callable[[], None]) -> End | Match:
+    def _change(
+        self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
+    ) -> End | Match:
         with self._locks.hold(f"title {match.mms_id}") as lock:
             saved = self._memory.saved([match.mms_id]).get(match.mms_id)
             record = self._record_that_saved(row, saved)

@@ -89,11 +89,11 @@ class LoadedBibs(Protocol):
         ...
 
     def claim(
-        self, keys: Collection[str], bib: KnownBib, *, over: Collection[str], since: datetime
+        self, keys: Collection[str], bib: KnownBib, *, over: Collection[str | KnownBib]
     ) -> dict[str, list[KnownBib]]:
         """Keep, as `note` does, what is about to be sent, unless something stands against it: a title that others made,
-        but for those in ``over``, or what others were about to send after ``since``. Return that, by its numbers;
-        then nothing is kept. Of two that claim one number at once, one gets it."""
+        or what they were about to send, but for those titles (by MMS id) and that in ``over``. Return that, by its
+        numbers; then nothing is kept. Of two that claim one number at once, one gets it."""
         ...
 
     def saved(self, mms_ids: Collection[str]) -> dict[str, SavedTitle]:
@@ -152,11 +152,14 @@ class SqlLoadedBibs(StoreMemory):
                 self._note(connection, keys, bib)
 
     def claim(
-        self, keys: Collection[str], bib: KnownBib, *, over: Collection[str], since: datetime
+        self, keys: Collection[str], bib: KnownBib, *, over: Collection[str | KnownBib]
     ) -> dict[str, list[KnownBib]]:
         if not keys:
             return {}
-        free = or_(_COLUMNS.sender == bib.sender, _COLUMNS.sent_at < since)
+        given_up = [each for each in over if isinstance(each, KnownBib)]
+        # Two workers may be one sender.
+        sent = [(_COLUMNS.sender == each.sender) & (_COLUMNS.sent_at == each.sent_at) for each in given_up]
+        free = or_(_COLUMNS.sender == bib.sender, *sent)
         with self.transaction() as connection:
             # What is about to be sent has one row a number: a claim of the same numbers waits for this one's end.
             self._put(connection, keys, replace(bib, mms_id=""), free)
@@ -258,11 +261,11 @@ def _parts(keys: Sequence[X]) -> Iterable[Sequence[X]]:
         yield keys[start : start + _AT_ONCE]
 
 
-def _gives_way(known: KnownBib, bib: KnownBib, over: Collection[str]) -> bool:
+def _gives_way(known: KnownBib, bib: KnownBib, over: Collection[str | KnownBib]) -> bool:
     """Whether what is known of a number does not stand against a title that is about to be sent."""
     if known.mms_id:
         return known.mms_id == bib.mms_id or known.mms_id in over
-    return known.sender == bib.sender
+    return known.sender == bib.sender  # what was given up has become this sender's
 
 
 def _title(mms_id: str) -> str:

@@ -1,10 +1,13 @@
 """Two at one title: records of one file in two chunks, runs at once, and what one import remembers for the next."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
 
+from alma_etl.bibs import loading
 from alma_etl.bibs.twins import firsts
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.remote.answers import Found, Unknown
@@ -207,6 +210,53 @@ def test_a_record_waits_for_one_of_the_same_title_that_could_not_be_looked_up(im
         assert imports.load(new(800), new(801, "019 __ $a 800"), profile="isbn", name="b.mrc").outcomes == [
             "created", "failed",
         ]  # fmt: skip
+
+
+@heavy
+def test_what_another_import_sent_without_an_answer_is_looked_for_before_the_title_is_made(
+    imports, monkeypatch
+):
+    """The record was matched before the other import sent that title, and comes to be written some minutes later."""
+    late, _ = matched(imports, new(801, title="Late"), name="late.mrc")
+    imports.alma.settings(number_lag_s=3600)
+    fault = {"kind": "server_error", "method": "POST", "path": "/bibs(\\?|$)", "applied": True, "first": 1}
+    imports.alma.faults(fault)
+    assert imports.load(new(801)).outcomes == ["unconfirmed"]
+    imports.alma.settings(number_lag_s=0)
+    monkeypatch.setattr(loading, "_UNDER_WAY", timedelta(seconds=-1))
+    assert late.write() == {"merged": 1}
+    assert imports.count() == 1
+
+
+@heavy
+def test_a_title_with_its_number_that_is_being_sent_is_waited_for(imports, monkeypatch):
+    """Records of two files that share a weak number and are no match, at the same time."""
+    imports.profiles("profiles:\n  catalog: {match: [oclc, '019', system]}\n")
+    (one, _), (two, _) = (
+        matched(imports, new(number, "035 __ $a (Vnd)5"), name=f"{number}.mrc") for number in (901, 902)
+    )
+    sending, go = threading.Event(), threading.Event()
+    create = type(imports.client.bibs).create
+
+    def slow(bibs, *given, **options):
+        if not go.is_set():
+            sending.set()
+            go.wait()
+        return create(bibs, *given, **options)
+
+    monkeypatch.setattr(type(imports.client.bibs), "create", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(one.write)
+        assert sending.wait(30)
+
+        def pause(client, seconds):
+            go.set()
+            first.result()
+
+        monkeypatch.setattr(type(imports.client), "pause", pause)
+        ended = two.write()
+        go.set()
+    assert (first.result(), ended) == ({"created": 1}, {"created": 1})
 
 
 @heavy

@@ -57,7 +57,7 @@ def test_of_a_number_that_says_nothing_the_last_titles_are_kept(memory):
     ids = [f"99{number:03}" for number in range(50)]
     for minute, mms_id in enumerate(ids):
         at = AT + timedelta(minutes=minute)
-        assert memory.claim(["a", f"b{minute}"], KnownBib("", "run", at), over=ids, since=AT) == {}
+        assert memory.claim(["a", f"b{minute}"], KnownBib("", "run", at), over=ids) == {}
         memory.note(["a", f"b{minute}"], KnownBib(mms_id, "run", at))
     assert [each.mms_id for each in memory.find(["a"])["a"]] == ids[-20:]
     assert [each.mms_id for each in memory.find(["b0"])["b0"]] == ids[:1]
@@ -76,7 +76,7 @@ def test_a_number_of_any_length_is_kept(memory):
     long = f"(Vnd){' '.join(sha256(bytes([each])).hexdigest() for each in range(150))}"
     keys = [key_of(Number("system", "035 $a", value)) for value in (long, f"{long}1", "ü" * 1_000, "(Vnd)5")]
     made = KnownBib("991", "run", AT)
-    assert memory.claim(keys, replace(made, mms_id=""), over=(), since=AT) == {}
+    assert memory.claim(keys, replace(made, mms_id=""), over=()) == {}
     memory.note(keys[:1], made)
     assert memory.find(keys[:1]) == {keys[0]: [made]}
     memory.keep_due({"run record 1": [DueItem("991", store_key(long))]})
@@ -95,16 +95,20 @@ def test_each_alma_has_a_memory_of_its_own(store, memory):
 
 
 def test_of_two_that_claim_a_number_one_gets_it(memory):
-    def claim(sender, keys, mms_id="", over=(), since=AT):
-        return memory.claim(keys, KnownBib(mms_id, sender, AT + timedelta(minutes=1)), over=over, since=since)
+    def claim(sender, keys, mms_id="", over=()):
+        return memory.claim(keys, KnownBib(mms_id, sender, AT + timedelta(minutes=1)), over=over)
 
     assert claim("run-1", ["a", "b"]) == {}
     assert claim("run-1", ["a", "b"]) == {}  # once more after it was killed
-    assert claim("run-2", ["b", "c"]).keys() == {"b"}
+    against = claim("run-2", ["b", "c"])
+    assert against.keys() == {"b"}
     assert memory.find(["a", "b", "c"]).keys() == {"a", "b"}
-    assert (
-        claim("run-2", ["b", "c"], since=AT + timedelta(hours=1)) == {}
-    )  # what came of the other is not known
+    [sent] = against["b"]
+    assert claim("run-2", ["b", "c"], over=[replace(sent, sent_at=AT)]).keys() == {
+        "b"
+    }  # sent once more since
+    assert claim("run-2", ["b", "c"], over=[sent]) == {}  # what came of it is not known
+    assert claim("run-3", ["b", "c"], over=[sent]).keys() == {"b", "c"}
     memory.note(["b"], KnownBib("991", "run-2", AT))
     assert {key: [each.mms_id for each in found] for key, found in claim("run-3", ["b", "d"]).items()} == {
         "b": ["991"]
@@ -126,7 +130,7 @@ def test_of_many_that_claim_numbers_at_once_one_gets_each(memory):
         keys = [f"oclc:{each}" for each in (range(sender % 3, 9, 3) if sender < 3 else range(9))]
         start.wait()
         title = "" if sender % 2 else f"99{sender}"
-        return bool(memory.claim(keys, KnownBib(title, f"run-{sender}", AT), over=(), since=AT))
+        return bool(memory.claim(keys, KnownBib(title, f"run-{sender}", AT), over=()))
 
     # some are to create a title, some to give one the number
     with ThreadPoolExecutor(6) as pool:
