@@ -173,6 +173,12 @@ def check_rows(file: File, run: Run) -> None:
     """Every record has the outcome that it is to have, and says why."""
     ends = {FIRST + int(row["record"]) - 1: row for row in run.rows}
     assert {n: row["outcome"] for n, row in ends.items()} == {n: OUTCOMES[file.kind(n)] for n in file.numbers}
+    not_loaded = [
+        number for number in file.numbers if OUTCOMES[file.kind(number)] not in ("created", "merged")
+    ]
+    assert file.imports.bucket.get(run.keys["rejects"]) == b"".join(
+        to_iso2709(file.record(number, file.reference(number))) for number in not_loaded
+    )
     for kinds, words in (
         (["lost"], "a look confirmed it"),
         (["ordered_before"], "ordered before"),
