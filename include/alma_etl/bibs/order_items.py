@@ -97,7 +97,8 @@ def give_items(
     alma: str,
 ) -> dict[str, int]:
     """Give the items that were ordered what the records of a chunk say of them; return counts by outcome. An item costs
-    five requests: its PO line, the items of that, itself, and the two that write; one more for a call number."""
+    four requests: the items of its PO line, itself, and the two that write, beside one for the PO line of its record;
+    and one, or two, for the call number of its holding."""
     writer = OrderedItemWriter(client, items, lines, locks, waiting, alma)
     counts = Counter(end["outcome"] for end in write_rows(ORDERED_ITEMS, items, number, writer, target=alma))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()) or "no items")
@@ -134,6 +135,8 @@ class OrderedItemWriter(RowWriter):
         self._waiting = waiting
         self._alma = alma
         self._taken: set[str] = set()  # items that a dry run would have used
+        self._po_lines: dict[tuple[str, ...], list[PoLine]] = {}  # by title and references
+        self._places: dict[str, tuple[str, str]] = {}  # of items that were read, by their link
 
     def known_end(self, row: Row) -> End | None:
         if row.get("refused"):
@@ -202,16 +205,21 @@ class OrderedItemWriter(RowWriter):
             if not self._is_free(entry.barcode):
                 others.append(entry.barcode)
                 continue
-            item = self._read(row, entry)  # the list may be older
-            if item.barcode == row["barcode"]:
-                return line, item
-            if self._is_free(item.barcode) and _is_at(item, row) and item.pid not in self._taken:
-                return line, item
-            others.append(f"{item.barcode or 'none'} at {item.library}/{item.location}")
+            there = self._places.get(entry.link)
+            if there is None or _fits(there, row):
+                item = self._read(row, entry)  # the list may be older
+                if item.barcode == row["barcode"]:
+                    return line, item
+                there = self._places[entry.link] = (item.library, item.location)
+                if self._is_free(item.barcode) and _fits(there, row) and item.pid not in self._taken:
+                    return line, item
+                others.append(f"{item.barcode or 'none'} at {'/'.join(there)}")
+            else:
+                others.append(f"{entry.barcode or 'none'} at {'/'.join(there)}")
         place = f"{row['library']}/{row['location']}" if row["library"] or row["location"] else "any place"
-        there = ", ".join(others) or "none"
+        its_items = ", ".join(others) or "none"
         message = (
-            f"the PO line has no item at {place} without a barcode (its items have {there}): give the item that is "
+            f"the PO line has no item at {place} without a barcode (its items have {its_items}): give the item that is "
             "meant its barcode in Alma"
         )
         if others and not self._rules.generated_barcode:
@@ -224,6 +232,9 @@ class OrderedItemWriter(RowWriter):
 
     def _lines_of(self, row: Row) -> list[PoLine]:
         references: Sequence[str] = row["references"]
+        place = (row["mms_id"], *references)
+        if place in self._po_lines:
+            return self._po_lines[place]
         known = self._lines.known(references)
         found: list[PoLine] = []
         for reference in references:
@@ -235,6 +246,7 @@ class OrderedItemWriter(RowWriter):
                     raise _Ended(ORDERED_ITEMS.end(row, OrderedItemOutcome.FAILED, message))
         here = [line for line in found if line.mms_id == row["mms_id"]]
         if here:
+            self._po_lines[place] = here
             return here
         named = " and ".join(references)
         message = f"no PO line of the title has the reference {named}" if named else "it names no order"
@@ -306,7 +318,12 @@ class OrderedItemWriter(RowWriter):
         self, row: Row, line: PoLine, item: Item, check: Callable[[], None], *, wrote: bool, remark: str = ""
     ) -> End:
         """The end of an item that has its barcode, once its holding has a call number and it is received."""
-        remarks = [remark, "" if _is_at(item, row) else f"the item is at {item.library}/{item.location}"]
+        remarks = [
+            remark,
+            ""
+            if _fits((item.library, item.location), row)
+            else f"the item is at {item.library}/{item.location}",
+        ]
         failed = ""
         if row.get("call_number"):
             numbered = self._number_holding(item, CallNumber(*row["call_number"]), check)
@@ -357,9 +374,9 @@ class OrderedItemWriter(RowWriter):
         return ORDERED_ITEMS.end(row, outcome, message, holding_id=item.holding_id, item_pid=item.pid)
 
 
-def _is_at(item: Item, row: Row) -> bool:
-    """Whether an item is where the row says, as far as it says so."""
-    return row["library"] in ("", item.library) and row["location"] in ("", item.location)
+def _fits(place: tuple[str, str], row: Row) -> bool:
+    """Whether a library and its location are those of the row, as far as it names them."""
+    return row["library"] in ("", place[0]) and row["location"] in ("", place[1])
 
 
 def _po_line_of(item: Item) -> str:

@@ -175,6 +175,11 @@ class BibProfile(JobProfile):
         )
         if self.flags.elements and self.on_match != "skip":
             found.append(f"That title is {'' if self.suppress else 'not '}suppressed then{self._to_oclc()}.")
+        if self.order_reference is not None:
+            found.append(
+                f"The reference of its order stands in {', else '.join(self.order_reference.source)} "
+                f"(vendor {self.order_reference.vendor})."
+            )
         if self.awaits_full_record:
             found.append("New titles are listed as waiting for their full record.")
         if self.search_first:

@@ -90,6 +90,28 @@ def test_each_field_gives_an_ordered_item_its_barcode_and_receives_it_and_again_
     assert imports.writes() == writes
 
 
+def test_what_an_item_costs(imports):
+    order(imports, quantity=3)
+    imports.profiles(PROFILES.replace('      call_number_from: ["050"]\n', ""))
+    run = Run(imports, to_iso2709(wcp("B1", "B2", "B3")), "a.mrc", "wcp")
+    run.read()
+    imports.alma.forget()
+    run.match()
+    assert len(imports.alma.calls()) == 3  # the PO line, its title, and the OCLC number
+    run.write()
+    imports.alma.forget()
+    run.inventory()
+    assert len(imports.alma.calls()) == 3 * 4 + 1
+
+
+def test_items_elsewhere_are_read_once(imports):
+    order(imports, quantity=4)
+    run = imports.load(*[wcp("B1", "B2", "B3", place="$dMAIN$ereserves")], profile="wcp")
+    assert run.outcomes == ["not_applied"]
+    reads = [call for call in imports.alma.calls() if call["method"] == "GET" and "/items/23" in call["path"]]
+    assert len(reads) == 4
+
+
 def test_what_staff_changed_since_stays(imports):
     order(imports, quantity=1)
     imports.load(wcp("B1"), profile="no-receipt")
