@@ -10,6 +10,7 @@ from alma_etl.inventory.waiting_titles import all_waiting
 from alma_etl.marc.iso2709 import to_iso2709
 from tests.e2e.bib_files import AREA, Bibs, Imported
 from tests.e2e.conftest import LOGICAL_DATE
+from tests.e2e.death import Death
 from tests.unit.bibs.records import record
 from tests.unit.bibs.test_bib_imports import F008, brief
 
@@ -105,7 +106,7 @@ def what_is_there(alma, mms_ids):
     return found
 
 
-def test_from_the_vendors_record_to_the_full_copy(alma, load):
+def test_from_the_vendors_record_to_the_full_copy_whatever_became_of_the_workers(alma, load, monkeypatch):
     eod = [vendors(*each) for each in ORDERED]
     done = load("gobi", "eod", *eod)
     assert (done.state, done.outcomes()) == ("success", ["created"] * 3)
@@ -118,7 +119,10 @@ def test_from_the_vendors_record_to_the_full_copy(alma, load):
     numbers = [ORDERED[0][0], 1_900_000_999, 1_900_000_998]
     there = alma.add("035 __ $a (OCoLC)1900000998", "245 00 $a In the library already")
     copies = [copy(number, reference) for number, (_, reference) in zip(numbers, ORDERED, strict=True)]
-    with_items = load("gobi-items", "wcp", *copies)
+    with monkeypatch.context() as patch:
+        death = Death(patch, {"check_codes": 3, "match": 3, "create_inventory": 8})
+        with_items = load("gobi-items", "wcp", *copies)
+    assert set(death.killed) == {"check_codes", "match", "create_inventory"}
     assert with_items.outcomes() == ["merged", "merged", "multi_match"]
     received = what_is_there(alma, titles)
     assert [each[4:] for each in received.values()][:2] == [
@@ -127,7 +131,10 @@ def test_from_the_vendors_record_to_the_full_copy(alma, load):
     assert [moment is not None for moment in map(waiting().get, titles)] == [True, True, False]
     assert [each[:4] for each in received.values()] == [each[:4] for each in first.values()]
 
-    full = load("gobi-full", "worldcat", *copies)
+    with monkeypatch.context() as patch:
+        death = Death(patch, {"load": 4})
+        full = load("gobi-full", "worldcat", *copies)
+    assert set(death.killed) == {"load"}
     assert full.outcomes() == ["overlaid", "overlaid", "multi_match"], full.rows()
     assert [row["mms_id"] for row in full.rows()[:2]] == titles[:2]
     message = full.rows()[2]["message"]
