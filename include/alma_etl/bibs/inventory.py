@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pymarc import Field as MarcField
 from pymarc import Record
 
-from alma_etl.bibs.rows import BibOutcome, sender_of
+from alma_etl.bibs.rows import KEPT, BibOutcome, sender_of
 from alma_etl.counted import counted
 from alma_etl.identifiers import read_identifier
 from alma_etl.inventory.call_numbers import NO_SCHEME
@@ -36,10 +36,10 @@ _COLUMNS = ("barcode", "library", "location", _CALL_NUMBER, *FIELDS)
 HAVE_ITEMS = frozenset(
     (
         BibOutcome.CREATED, BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.UNCHANGED, BibOutcome.WOULD_CREATE,
-        BibOutcome.WOULD_MERGE, BibOutcome.WOULD_OVERLAY,
+        BibOutcome.WOULD_MERGE, BibOutcome.WOULD_OVERLAY, *KEPT,
     )
 )  # fmt: skip
-"""Ends of records whose items are loaded."""
+"""Ends of records whose items are loaded, and whose orders are placed."""
 
 
 class Receiving(BaseModel):
@@ -260,6 +260,11 @@ class Inventoried:
         """Whether all of them are in Alma, or would be."""
         return all(self.outcomes(end["outcome"]).weight.loaded for end in self.ends)
 
+    @property
+    def in_part(self) -> bool:
+        """Whether any of them is in Alma, or would be."""
+        return any(self.outcomes(end["outcome"]).weight.loaded for end in self.ends)
+
     def outcome(self, title: BibOutcome) -> BibOutcome:
         """How the record ends whose title ended so."""
         words = {end["outcome"] for end in self.ends}
@@ -269,6 +274,8 @@ class Inventoried:
         ):
             if word in words:
                 return open_end
+        if title in KEPT:
+            return title
         if not self.complete:
             return BibOutcome.NOT_APPLIED
         if title is BibOutcome.UNCHANGED and words.intersection(self.written):

@@ -52,7 +52,7 @@ from alma_etl.bibs.profiles import (
     BibProfiles,
     read_profiles,
 )
-from alma_etl.bibs.rows import COLUMNS, BibOutcome
+from alma_etl.bibs.rows import COLUMNS, KEPT, BibOutcome
 from alma_etl.bibs.templates import TitleTable
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
@@ -184,9 +184,9 @@ class BibImport(FileJob[BibProfile]):
         """Those whose titles this run has written, and those with an item or a PO line of its making."""
         profile, records = run.plan().profile, set()
         if profile.inventory is not None:
-            items = self._items(run)
-            made = ITEMS.made_rows(items, number)
-            records |= {row["record"] for row in items.rows(number) if ITEMS.row_key(row) in made}
+            items, job = self._items(run), _item_ends(profile)
+            made = job.made_rows(items, number)
+            records |= {row["record"] for row in items.rows(number) if job.row_key(row) in made}
         if profile.orders is not None:
             records |= placed_of(self.orders_of(run), number).keys()
         rows = (row for row in run.rows(number) if row["line"] in records) if records else ()
@@ -435,7 +435,7 @@ class BibImport(FileJob[BibProfile]):
         self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
     ) -> Iterator[End]:
         items, of_order = self._items(run), run.plan().profile.inventory.of_order
-        job: RowEnds[Any] = ORDERED_ITEMS if of_order else ITEMS
+        job = _item_ends(run.plan().profile)
         kind = OrderInventoried if of_order else Inventoried
         found = by_record(items.rows(number), ends_of_chunk(job, items, number, unfinished), kind)
         for end in ends:
@@ -444,26 +444,27 @@ class BibImport(FileJob[BibProfile]):
                 yield end
                 continue
             here = found.get(end["line"], kind())
-            tag = run.plan().profile.inventory.tag
-            message = "; ".join(filter(None, (end["message"], here.message(title, tag))))
-            outcome = here.outcome(title).value
-            yield {**end, "outcome": outcome, "message": message, "title_outcome": title.value}
+            said = here.message(title, run.plan().profile.inventory.tag)
+            yield _with_parts(end, title, here.outcome(title), said, in_part=here.in_part)
 
     def _with_orders(
         self, run: FileRun, number: int, ends: Iterable[End], unfinished: dict[int, str]
     ) -> Iterator[End]:
         orders = self.orders_of(run)
         found = orders_by_record(orders.rows(number), ends_of_chunk(ORDERS, orders, number, unfinished))
+        placed = placed_of(orders, number)
         for end in ends:
             here, outcome = found.get(end["line"]), BibOutcome(end["outcome"])
-            if here is None:
+            if here is not None:
+                title = BibOutcome(end.get("title_outcome", outcome))
+                comes_to = here.outcome(outcome) if outcome in HAVE_ITEMS else outcome
+                yield _with_parts(end, title, comes_to, here.message(title), in_part=here.in_part)
+            elif end["line"] in placed:  # by settings of before, or before its titles were others
+                lines = ", ".join(each["po_line"] for each in placed[end["line"]])
+                message = f"{end['message']}; this run has placed its order before: PO line {lines}"
+                yield {**end, "message": message, "po_line": lines, "in_part": True}
+            else:
                 yield end
-                continue
-            title = BibOutcome(end.get("title_outcome", outcome))
-            message = "; ".join(filter(None, (end["message"], here.message(title))))
-            if outcome in HAVE_ITEMS:
-                outcome = here.outcome(outcome)
-            yield {**end, "outcome": outcome.value, "message": message, "title_outcome": title.value}
 
     def compare(self, plan: FilePlan[BibProfile], ends: CollectedEnds) -> None:
         if plan.dry_run:  # else the one that was written second names the first
@@ -610,6 +611,25 @@ def _take_items(row: dict[str, Any], items: list[Row]) -> Refusal | None:
         return Refusal(message, BibOutcome.DUPLICATE_IN_FILE)
     row["items"] = items
     return None
+
+
+def _item_ends(profile: BibProfile) -> RowEnds[Any]:
+    """How the items of records end: those that are made, or those that Alma made with a PO line."""
+    of_order = profile.inventory is not None and profile.inventory.of_order
+    return ORDERED_ITEMS if of_order else ITEMS
+
+
+def _with_parts(end: End, title: BibOutcome, outcome: BibOutcome, said: str, *, in_part: bool) -> End:
+    """The end of a record with what became of its items or orders. ``in_part``: something of these was loaded."""
+    kept = "its title stays as it is and has what follows" if title in KEPT and in_part else ""
+    message = "; ".join(filter(None, (end["message"], kept, said)))
+    return {
+        **end,
+        "outcome": outcome.value,
+        "message": message,
+        "title_outcome": title.value,
+        "in_part": in_part,
+    }
 
 
 def _take_orders(row: dict[str, Any], record: Record, profile: OrderProfile) -> Refusal | None:

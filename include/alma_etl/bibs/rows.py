@@ -71,6 +71,9 @@ class BibOutcome(RowOutcome):
     FAILED = "failed", "Alma could not be asked, or did not answer as it should", OPEN
 
 
+KEPT = frozenset((BibOutcome.NOT_ADDED_BRIEF, BibOutcome.NOT_ADDED_OLD))
+"""Ends of records whose title is protected: it stays as it is, and has their items and orders all the same."""
+
 COLUMNS = ("record", "key", "title", "mms_id", "outcome", "reasons", "message")
 
 OF_RUN = " record "

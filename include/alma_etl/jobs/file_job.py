@@ -464,6 +464,7 @@ class FileJob(RowEnds[ProfileT], ABC):
             dry_run=plan.dry_run,
             rows=plan.rows,
             counts=ends.counts(),
+            in_part=findings.in_part,
             repeated=ends.repeated,
             figures=extras.figures(),
             unfinished=ends.unfinished,
@@ -529,11 +530,14 @@ class _Findings:
         self._refused: list[End] = []
         self._remarked: list[End] = []  # loaded, and something is to be said of them
         self.to_look_at = 0
+        self.in_part = 0
         self.rejected = Lines()
 
     def note(self, end: End) -> None:
         """Look at one end."""
-        loaded = self._job.outcome_of(end).weight.loaded
+        weight = self._job.outcome_of(end).weight
+        loaded = weight.loaded
+        self.in_part += bool(end.get("in_part")) and not (loaded or weight.in_part)
         if not loaded:
             self.rejected.add(end["line"])
         if not loaded or end["message"]:

@@ -13,6 +13,7 @@ SUMMARY = "summary.json"
 class FileSummary(BaseModel):
     """The result of a run. ``problem`` is why the file could not be read, "" when it could; ``keys`` are the reports
     by kind (csv, xlsx, html, rejects, and those of the job); ``figures`` are what the job counts beyond the outcomes.
+    ``in_part``: rows of which a part was loaded although their outcome by itself does not say so.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -25,6 +26,7 @@ class FileSummary(BaseModel):
     problem: str = ""
     rows: int = 0
     counts: dict[str, int] = {}
+    in_part: int = 0
     repeated: int = 0
     figures: dict[str, int] = {}
     unfinished: dict[int, str] = {}
@@ -38,7 +40,7 @@ class FileSummary(BaseModel):
     def arrived(self, outcomes: type[RowOutcome]) -> int:
         """Return of how many rows at least a part was loaded."""
         partly = sum(self.counts.get(each, 0) for each in outcomes if each.weight.in_part)
-        return self.loaded(outcomes) + partly
+        return self.loaded(outcomes) + partly + self.in_part
 
 
 def problems_of(

@@ -28,8 +28,8 @@ def imports(imports):
     return imports
 
 
-def before_orders(imports, record, name="a.mrc"):
-    run = Run(imports, to_iso2709(record), name, "gobi")
+def before_orders(imports, record, name="a.mrc", profile="gobi"):
+    run = Run(imports, to_iso2709(record), name, profile)
     run.read()
     run.match()
     run.write()
@@ -119,3 +119,38 @@ def test_a_cleared_run_whose_order_its_settings_refuse_names_the_po_line_that_it
     assert order["outcome"] == "ordered", run.rows
     assert run.outcomes == ["merged"], run.rows
     assert order["po_line"] in run.rows[0]["message"]
+
+
+TWICE = ("960 __ $o1$s10.00$tstacks$uBOOKS", "960 __ $o1$s10.00$tstacks$uHIST")
+COPIES = PROFILES
+ORDERS = PROFILES.replace("layout: 960_961,", "layout: 960_961, repeated: orders,")
+
+
+@pytest.mark.parametrize(("before", "after", "placed"), [(COPIES, ORDERS, 1), (ORDERS, COPIES, 2)])
+def test_another_run_whose_repeated_fields_are_read_otherwise_orders_nothing_again(
+    imports, before, after, placed
+):
+    record = new(801, *TWICE)
+    imports.profiles(before)
+    assert load(imports, record, profile="sierra").outcomes == ["created"]
+    assert len(posts(imports)) == placed
+    imports.profiles(after)
+    again = load(imports, record, profile="sierra", name="b.mrc")
+    assert again.outcomes == ["conflict"], again.rows
+    assert "was ordered before, PO line" in again.rows[0]["message"]
+    assert len(posts(imports)) == placed
+
+
+@pytest.mark.parametrize(("before", "after", "placed"), [(COPIES, ORDERS, 1), (ORDERS, COPIES, 2)])
+def test_a_cleared_run_whose_repeated_fields_are_read_otherwise_orders_nothing_again(
+    imports, before, after, placed
+):
+    imports.profiles(before)
+    run = before_orders(imports, new(801, *TWICE), profile="sierra")
+    run.inventory()
+    imports.profiles(after)
+    run.whole()
+    assert len(posts(imports)) == placed
+    found = [each["outcome"] for each in orders(run)]
+    assert found == (["ordered", "conflict"] if placed == 1 else ["ordered"]), run.rows
+    assert all(each["po_line"] for each in orders(run) if each["outcome"] == "ordered")

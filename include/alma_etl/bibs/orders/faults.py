@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from alma_etl.alma.acq_writes import lines_of_title
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.orders.order import Order
-from alma_etl.bibs.orders.placing import OrderChecks, placed_before, sender_of
+from alma_etl.bibs.orders.placing import OrderChecks, placed_before, sender_part
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.inventory.loaded_orders import KnownOrder, LoadedOrders, OrderReference
 from alma_etl.jobs.file_job import Refusal
@@ -43,13 +43,12 @@ def order_faults(
         )
         for line, orders in found.items()
     }
-    known = memory.find(
-        {order.key for each in records.values() for order in each.orders if not order.problems}
-    )
+    named = (order for each in records.values() for order in each.orders if not order.problems)
+    known = memory.find({key for order in named for key in order.keys})
     faults = {
         line: fault
         for line, record in records.items()
-        if (fault := _fault(checks, record.orders, known)) is not None
+        if (fault := _fault(checks, record.orders, _of_others(known, run, line))) is not None
     }
     if titles is None:
         return faults
@@ -69,7 +68,7 @@ def _sent(
 
 
 def _sender(run: FileRun, line: int, ordinal: int) -> str:
-    return f"{run.run_id} {sender_of(line, ordinal)}"
+    return f"{run.run_id} {sender_part(line, ordinal)}"
 
 
 def _fault(
@@ -80,14 +79,23 @@ def _fault(
     if problems:
         return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
     for order in orders:
-        before = known.get(order.key)
-        if before is not None and before.po_line:
-            return Refusal(placed_before(order.additional_reference, before), BibOutcome.CONFLICT)
-        line = checks.orders.vendors[order.vendor].lines.get(order.key.reference)
-        if line:
-            message = f"the reference {order.additional_reference} stands in PO line {line} of vendor {order.vendor}"
-            return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
+        for key, reference in order.keys.items():
+            before = known.get(key)
+            if before is not None and before.po_line:
+                return Refusal(placed_before(reference, before), BibOutcome.CONFLICT)
+            line = checks.orders.vendors[order.vendor].lines.get(key.reference)
+            if line:
+                message = f"the reference {reference} stands in PO line {line} of vendor {order.vendor}"
+                return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
     return None
+
+
+def _of_others(
+    known: Mapping[OrderReference, KnownOrder], run: FileRun, line: int
+) -> dict[OrderReference, KnownOrder]:
+    """What others have ordered than this record in this run, of which the step that places orders knows more."""
+    ours = _sender(run, line, 0).removesuffix("0")
+    return {key: order for key, order in known.items() if not order.sender.startswith(ours)}
 
 
 def _fault_in_alma(client: AlmaClient, record: _Record) -> Refusal | None:
@@ -95,7 +103,7 @@ def _fault_in_alma(client: AlmaClient, record: _Record) -> Refusal | None:
 
 
 def _fault_of_title(client: AlmaClient, record: _Record) -> Refusal | None:
-    mms_id, wanted = record.mms_id, {order.key for order in record.orders}
+    mms_id, wanted = record.mms_id, {key for order in record.orders for key in order.keys}
     listed = lines_of_title(client, mms_id)
     for line in rows_of(listed):
         for reference in (line.additional_reference, line.vendor_reference):

@@ -29,6 +29,7 @@ class Order:
     """One order of a record. With `problems` it is `invalid_order`: each says what is wrong and what to do.
 
     `additional_reference` is what it is known by; `reference` is the vendor's own number, "" where there is none.
+    `also`: references that orders of its record have where `repeated` of the profile is set otherwise.
     `price` is that of one copy before `discount` (percent, to two decimals), which is sent; `net_price` is what the
     record states after it. Texts that are not given are "".
     """
@@ -57,11 +58,19 @@ class Order:
     expected_receipt_date: date | None = None
     problems: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def key(self) -> OrderReference:
         """What no two orders of a vendor share."""
         return OrderReference.of(self.vendor, self.additional_reference)
+
+    @property
+    def keys(self) -> dict[OrderReference, str]:
+        """All that it may have been ordered as, by an earlier run too, each with the reference as it is written."""
+        return {
+            OrderReference.of(self.vendor, each): each for each in (self.additional_reference, *self.also)
+        }
 
     @property
     def quantity(self) -> int:

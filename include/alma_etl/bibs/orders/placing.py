@@ -20,7 +20,7 @@ from alma_etl.bibs.orders.checking import OrderCheck, read_order_check
 from alma_etl.bibs.orders.order import Order
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.bibs.orders.reading import orders_of
-from alma_etl.bibs.rows import BibOutcome
+from alma_etl.bibs.rows import KEPT, BibOutcome
 from alma_etl.inventory.codes import CodeCheck, read_check
 from alma_etl.inventory.loaded_orders import KnownOrder, LoadedOrders, OrderReference
 from alma_etl.jobs.checkpoint import Rank
@@ -155,7 +155,7 @@ def placed_of(orders: RecordOrders, number: int) -> dict[int, list[End]]:
     return found
 
 
-def sender_of(line: int, ordinal: int) -> str:
+def sender_part(line: int, ordinal: int) -> str:
     """Who sends an order, beside the run: its record by line, and which of its orders it is, from 1."""
     return f"record {line} order {ordinal}"
 
@@ -167,9 +167,10 @@ def _row(line: int, record: Row, mms_id: str, ordinal: int, order: Order) -> Row
         "key": record["key"],
         "title": record["title"],
         "mms_id": mms_id,
-        "sender": sender_of(record["line"], ordinal),
+        "sender": sender_part(record["line"], ordinal),
         "vendor": order.vendor,
         "reference": order.additional_reference,
+        "also": list(order.also),
         "quantity": order.quantity,
         "remarks": [remark.text for remark in order.remarks],
     }
@@ -265,9 +266,11 @@ class OrderWriter(RowWriter):
         placed = self._placed(row)
         if placed is not None:
             return placed
-        known = self._memory.find([_reference(row)]).get(_reference(row))
-        if known is not None and known.po_line:
-            return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(row["reference"], known))
+        for reference in (row["reference"], *row["also"]):
+            key = OrderReference.of(row["vendor"], reference)
+            known = self._memory.find([key]).get(key)
+            if known is not None and known.po_line:
+                return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(reference, known))
         return ORDERS.end(row, OrderOutcome.WOULD_ORDER)
 
     def _send(self, row: Row, pending: KnownOrder) -> End:
@@ -313,8 +316,8 @@ class OrderWriter(RowWriter):
         return None
 
     def _under_another(self, row: Row) -> End | None:
-        """The end of an order that this run has sent under another vendor or reference, by settings of before; None
-        where it has not, or is known not to have placed it."""
+        """The end of an order that this run has sent under another vendor or reference, by settings of before, or
+        whose record has one that was; None where it has not, or is known not to have been placed."""
         before = self._ours.get(self._sender(row), {})
         for key, known in sorted(before.items(), key=lambda each: not each[1].po_line):
             if key == _reference(row):
@@ -323,6 +326,11 @@ class OrderWriter(RowWriter):
             if end is not None:
                 return end
             self._memory.forget([key], known.sender)
+        also = {OrderReference.of(row["vendor"], reference) for reference in row["also"]}
+        for key, known in sorted(self._memory.find(also - before.keys()).items()) if also else ():
+            end = self._as_known(row, key, known)
+            if end is not None:
+                return end
         return None
 
     def _as_known(self, row: Row, key: OrderReference, known: KnownOrder) -> End | None:
@@ -331,7 +339,7 @@ class OrderWriter(RowWriter):
         if known.po_line and ours:
             return self._ordered_as(row, key, known)
         if known.po_line:
-            return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(row["reference"], known))
+            return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(_named(row, key), known))
         match _find_line(self._client, known.mms_id, key):
             case Found(line):
                 if ours and key == _reference(row) and "body" in row:
@@ -340,7 +348,7 @@ class OrderWriter(RowWriter):
                 self._memory.note(key, placed)
                 if ours:
                     return self._ordered_as(row, key, placed)
-                return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(row["reference"], placed))
+                return ORDERS.end(row, OrderOutcome.CONFLICT, placed_before(_named(row, key), placed))
             case Unknown(error):
                 message = (
                     f"it may have been sent before, and the PO lines of its title could not be read: {error}"
@@ -393,6 +401,12 @@ def placed_before(reference: str, before: KnownOrder) -> str:
     )
 
 
+def _named(row: Row, key: OrderReference) -> str:
+    """A reference of a row as it is written."""
+    written = (row["reference"], *row["also"])
+    return next((each for each in written if OrderReference.of(row["vendor"], each) == key), key.reference)
+
+
 def _reference(row: Row) -> OrderReference:
     return OrderReference.of(row["vendor"], row["reference"])
 
@@ -415,6 +429,11 @@ class Ordered:
 
     ends: list[End] = field(default_factory=list)
 
+    @property
+    def in_part(self) -> bool:
+        """Whether any of them is in Alma, or would be."""
+        return any(OrderOutcome(end["outcome"]).weight.loaded for end in self.ends)
+
     def outcome(self, title: BibOutcome) -> BibOutcome:
         """How the record ends whose title ended so."""
         words = {OrderOutcome(end["outcome"]) for end in self.ends}
@@ -422,6 +441,8 @@ class Ordered:
             return BibOutcome.UNCONFIRMED
         if OrderOutcome.FAILED in words:
             return BibOutcome.FAILED
+        if title in KEPT:
+            return title
         if not all(word.weight.loaded for word in words):
             return BibOutcome.NOT_APPLIED
         if title is BibOutcome.UNCHANGED and OrderOutcome.ORDERED in words:

@@ -50,6 +50,19 @@ Value = TypeVar("Value")
 
 def orders_of(record: Record, profile: OrderProfile) -> tuple[Order, ...]:
     """Return the orders of a record, at least one: without order data one that says so."""
+    found = _orders(record, profile)
+    if len(profile.reading.fields_of(record.fields).get(profile.reading.order_group, ())) < 2:
+        return found
+    otherwise = profile.model_copy(
+        update={"repeated": "copies" if profile.repeated == "orders" else "orders"}
+    )
+    own = {order.key for order in found}
+    others = [each for each in _orders(record, otherwise) if each.additional_reference]
+    also = tuple(dict.fromkeys(each.additional_reference for each in others if each.key not in own))
+    return tuple(replace(order, also=also) for order in found)
+
+
+def _orders(record: Record, profile: OrderProfile) -> tuple[Order, ...]:
     layout = profile.reading
     fields = layout.fields_of(record.fields)
     if not any(fields.get(group) for group in (layout.order_group, layout.item_group)):
