@@ -66,9 +66,9 @@ def _pages(make: Callable[[], Response]) -> Callable[[Request, Exception], Respo
     return handler
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """A sandbox of its own, with its data in ``app.state.sandbox``."""
-    sandbox = Sandbox(settings or Settings())
+def create_app(settings: Settings | None = None, network: Sandbox | None = None) -> Starlette:
+    """A sandbox of its own, with its data in ``app.state.sandbox``, a member of the ``network`` where one is given."""
+    sandbox = Sandbox(settings or Settings(), network)
     routes = [
         Route(BASE + entry.path, endpoint(sandbox, entry), methods=list(entry.handlers)) for entry in ROUTES
     ]
@@ -100,8 +100,11 @@ class Running:
 
 
 @contextmanager
-def serve(settings: Settings | None = None, *, port: int = 0) -> Iterator[Running]:
-    """Run a sandbox in a thread of this process for the time of a ``with`` block."""
-    app = create_app(settings)
+def serve(
+    settings: Settings | None = None, *, port: int = 0, network: Running | None = None
+) -> Iterator[Running]:
+    """Run a sandbox in a thread of this process for the time of a ``with`` block; ``network``: that of its network
+    zone."""
+    app = create_app(settings, network.sandbox if network is not None else None)
     with serve_app(app, port=port) as url:
         yield Running(url, app.state.sandbox)

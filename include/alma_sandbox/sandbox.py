@@ -23,9 +23,12 @@ from alma_sandbox.state.clock import Clock
 
 
 class Sandbox:
-    """Everything that one running sandbox knows. Nothing is shared between two of them."""
+    """Everything that one running sandbox knows. Nothing is shared between two of them, but that an institution links
+    records of its ``network`` zone, another sandbox, as they are there. Without one the zone's records are those of the
+    formulas."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, network: "Sandbox | None" = None) -> None:
+        self.network = network
         self.settings = settings.model_copy(deep=True)
         self._initial = settings.model_copy(deep=True)
         self.log = Log(settings.log_size)

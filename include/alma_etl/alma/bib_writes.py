@@ -116,6 +116,12 @@ def once(client: AlmaClient, attempt: Callable[[], T], find: Callable[[], Answer
     )
 
 
+def find_linked(client: AlmaClient, nz_mms_id: str) -> Answer[Bib]:
+    """Return the title of the institution that is linked to a record of the network zone. One linked a moment ago may
+    not be found yet."""
+    return first_of(client.bibs.by_network_id(nz_mms_id), lambda bib: True)
+
+
 def link_network_record(
     client: AlmaClient, nz_mms_id: str, *, before: Callable[[], None] = lambda: None
 ) -> Written[Bib]:
@@ -123,7 +129,7 @@ def link_network_record(
     called right before the POST; what it raises ends this and is passed on."""
 
     def find() -> Answer[Bib]:
-        return first_of(client.bibs.by_network_id(nz_mms_id), lambda bib: True)
+        return find_linked(client, nz_mms_id)
 
     def attempt() -> Bib:
         before()

@@ -21,20 +21,21 @@ from alma_etl.bibs.versions import is_older
 
 # Codes of the report's `reasons`.
 WEAK_MATCH, NO_005, OCLC_REPLACED, FLAGS_SET = "WEAK_MATCH", "NO_005", "OCLC_REPLACED", "FLAGS_SET"
-ORDER_MATCH = "ORDER_MATCH"
+ORDER_MATCH, NETWORK = "ORDER_MATCH", "NETWORK"
 _DELETED = "d"
 _TWO_TITLES = (
     "the order is one title's, and the number another's: relink the PO line and its inventory in Alma to the title "
     "that is to stay, which no API does, and merge the two; then drop the record again"
 )
 
-Action = Literal["none", "create", "change"]
+Action = Literal["none", "create", "link", "change"]
 
 
 @dataclass(frozen=True)
 class Decision:
     """How a record is to end: `outcome` is what it comes to, once its `action` is done. `record`: what is sent.
-    `title`: the one that is changed, or that stands against it."""
+    `title`: the one that is changed, or that stands against it. `network`: the MMS id of the network zone's record
+    that is linked into the institution."""
 
     outcome: BibOutcome
     action: Action = "none"
@@ -42,6 +43,7 @@ class Decision:
     reasons: tuple[str, ...] = ()
     record: Record | None = field(default=None, repr=False)
     title: Title | None = None
+    network: str = ""
 
     @property
     def changes(self) -> list[FieldChange]:
@@ -90,6 +92,28 @@ def _without_title(record: Record, profile: BibProfile, matched: Matched) -> Dec
     return Decision(BibOutcome.CREATED, "create", message, reasons, prepared(record))
 
 
+def decide_by_network(
+    record: Record, keys: BibKeys, profile: BibProfile, here: Matched, there: Matched
+) -> Decision:
+    """Return what becomes of a record that has no title in the institution (``here`` has the remarks), by what the
+    network zone has."""
+    remarks = (*here.remarks, *(f"in the network zone {remark}" for remark in there.remarks))
+    if not there.titles:
+        return decide(record, keys, profile, Matched(remarks=remarks))
+    named = "; ".join(f"{title.mms_id} by {title.how()}" for title in there.titles)
+    if len(there.titles) > 1:
+        message = f"in the network zone: {named}"
+        refused = Decision(BibOutcome.MULTI_MATCH, message=message, reasons=(NETWORK,))
+        return refused if profile.on_refused == "report" else _added_all_the_same(record, refused)
+    return Decision(
+        BibOutcome.CREATED,
+        "link",
+        "; ".join((f"linked to the network zone's {named}", *remarks)),
+        (NETWORK, WEAK_MATCH) if remarks else (NETWORK,),
+        network=there.titles[0].mms_id,
+    )
+
+
 def _several(record: Record, profile: BibProfile, matched: Matched) -> Decision:
     named = "; ".join(f"{title.mms_id} by {title.how()}" for title in matched.titles)
     if any(map(_by_order_alone, matched.titles)):  # a third title would be none of theirs
@@ -119,11 +143,15 @@ def _one(record: Record, profile: BibProfile, title: Title, is_owned: bool) -> D
     if title.bib.linked_to == "CZ":
         message = f"{how} is linked to the community zone, whose titles cannot be changed"
         return Decision(BibOutcome.LINKED_CZ, message=message, title=title)
-    if title.bib.linked_to == "NZ" and profile.zone == "iz":
-        message = f"{how} is linked to the network zone, where alone it can be changed"
-        return Decision(BibOutcome.LINKED_NZ, message=message, title=title)
+    of_the_network = title.bib.linked_to == "NZ" and profile.zone == "iz"
+    linked = f"{how} is linked to the network zone, where alone it can be changed"
+    if of_the_network and profile.network is None:
+        return Decision(BibOutcome.LINKED_NZ, message=linked, title=title)
     if profile.search_first and is_owned:
         return Decision(BibOutcome.ALREADY_OWNED, message=f"{how} has inventory", title=title)
+    if of_the_network:  # the profile wants the zone's record, and what belongs to the institution goes to it
+        message = f"{linked}: nothing of the record was written to it"
+        return Decision(BibOutcome.UNCHANGED, message=message, reasons=(NETWORK,), title=title)
     merged = merge(title.record, record, profile.rule)
     missing = profile.flags.missing(title.bib.whole) if title.bib.whole is not None else []
     refused, remark = None, ""

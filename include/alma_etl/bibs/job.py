@@ -30,6 +30,7 @@ from alma_etl.bibs.keys import BibKeys
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
 from alma_etl.bibs.matching import Number, numbers_of
+from alma_etl.bibs.network import check_network, open_network
 from alma_etl.bibs.order_inventory import OrderedItems, OrderInventoried, check_department
 from alma_etl.bibs.order_items import ORDERED_ITEMS, give_items
 from alma_etl.bibs.order_match import OrderLines, look_through_vendor
@@ -223,6 +224,7 @@ class BibImport(FileJob[BibProfile]):
                 f"`sru_url` of the Alma connection leads to the institution {sru.institution}, and its key is of "
                 f"another one ({target})"
             )
+        check_network(context, target.rpartition(" ")[2])
         return counts
 
     def match(self, context: JobContext, number: int) -> dict[str, int]:
@@ -231,6 +233,7 @@ class BibImport(FileJob[BibProfile]):
         with (
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
+            open_network(context) as network,
             _memory(alma, context) as memory,
             _order_lines(alma, context) as lines,
         ):
@@ -249,7 +252,16 @@ class BibImport(FileJob[BibProfile]):
                 if self.rank_of(end) < Rank.SETTLED and end["outcome"] != self.unconfirmed
             }
             return match_records(
-                alma, run, number, rows, memory=memory, alma=target, again=again, sru=sru, orders=lines
+                alma,
+                run,
+                number,
+                rows,
+                memory=memory,
+                alma=target,
+                again=again,
+                sru=sru,
+                orders=lines,
+                network=network,
             )
 
     def load_locked(self, context: JobContext, number: int) -> dict[str, int]:
@@ -259,6 +271,7 @@ class BibImport(FileJob[BibProfile]):
         with (
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
+            open_network(context) as network,
             _memory(alma, context) as memory,
             _waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
@@ -268,7 +281,16 @@ class BibImport(FileJob[BibProfile]):
             locked = self._locked(run, number, target)
             rows = [row for row in run.rows(number) if self.row_key(row) in locked]
             match_records(
-                alma, run, number, rows, memory=memory, alma=target, again=locked, sru=sru, orders=lines
+                alma,
+                run,
+                number,
+                rows,
+                memory=memory,
+                alma=target,
+                again=locked,
+                sru=sru,
+                orders=lines,
+                network=network,
             )
             faults = self._faults(context, alma, number, matched=True)
             return load_records(
@@ -284,6 +306,7 @@ class BibImport(FileJob[BibProfile]):
                 faults=faults,
                 orders=lines,
                 waiting=waiting,
+                network=network,
             )
 
     def wait_for_locks(self, context: JobContext, number: int, waited: timedelta) -> timedelta | None:
@@ -307,6 +330,7 @@ class BibImport(FileJob[BibProfile]):
         with (
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
+            open_network(context) as network,
             _memory(alma, context) as memory,
             _waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
@@ -326,6 +350,7 @@ class BibImport(FileJob[BibProfile]):
                 faults=faults,
                 orders=lines,
                 waiting=waiting,
+                network=network,
             )
 
     def _faults(

@@ -18,10 +18,20 @@ from typing import Any, ClassVar, TypeVar
 
 from pymarc import Record
 
-from alma_etl.alma.bib_writes import INDEX_LAG, BibOptions, change_bib, import_bib, is_locked, is_stale
+from alma_etl.alma.bib_writes import (
+    INDEX_LAG,
+    BibOptions,
+    change_bib,
+    find_linked,
+    import_bib,
+    is_locked,
+    is_stale,
+    link_network_record,
+)
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
+from alma_etl.bibs.deciding import NETWORK
 from alma_etl.bibs.field_diff import changes
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matches import (
@@ -35,6 +45,7 @@ from alma_etl.bibs.matches import (
     record_of,
 )
 from alma_etl.bibs.merging import ALMAS, differs, merge, prepared
+from alma_etl.bibs.network import Network, network_key
 from alma_etl.bibs.order_match import OrderLines
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import OF_RUN, BibOutcome, sender_of
@@ -48,7 +59,7 @@ from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.loading import RowWriter, write_rows
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.marc.xml import record_from_xml, xml_from_record
-from alma_etl.remote.answers import Found, Unknown
+from alma_etl.remote.answers import Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteStop
 from alma_etl.remote.safe_write import NOT_AS_SENT, WriteOutcome, Written
 from alma_etl.store.locks import LockBusy, Locks
@@ -91,12 +102,13 @@ def load_records(
     faults: Mapping[int, Refusal] = MappingProxyType({}),
     orders: OrderLines | None = None,
     waiting: WaitingTitles | None = None,
+    network: Network | None = None,
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
     those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
     record is not to be written at all, by its line. ``waiting``: the list of titles that wait for their full record,
     for those that are made here where the profile says so, else for those whose full record comes here."""
-    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders, waiting)
+    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders, waiting, network)
     ends = write_rows(job, run, number, writer, target=alma, only=only)
     writer.note_waiting(ends)
     writer.settle_waiting(ends)
@@ -125,6 +137,7 @@ class BibWriter(RowWriter):
         faults: Mapping[int, Refusal] = MappingProxyType({}),
         orders: OrderLines | None = None,
         waiting: WaitingTitles | None = None,
+        network: Network | None = None,
     ) -> None:
         self._job = job
         self._faults = faults
@@ -144,7 +157,7 @@ class BibWriter(RowWriter):
         self._options = BibOptions(
             self._profile.normalization, self._profile.validates, self._profile.override_warning
         )
-        self._matcher = Matcher(client, self._profile, memory, sru, orders)
+        self._matcher = Matcher(client, self._profile, memory, sru, orders, network)
         self._matches = {kept["line"]: kept for kept in matches_of(run, number, alma).rows().values()}
         self._ends = {end["line"]: end for end in job.ends_of(run, number, alma).rows().values()}
         rows = list(run.rows(number))
@@ -171,8 +184,11 @@ class BibWriter(RowWriter):
         made = (
             end
             for end in ends
-            if end["outcome"] == BibOutcome.CREATED
-            or (end["line"] in self._lost and end["outcome"] in _OF_THE_TITLE)
+            if NETWORK not in end["reasons"].split(";")  # such a record is full, or the zone's to complete
+            and (
+                end["outcome"] == BibOutcome.CREATED
+                or (end["line"] in self._lost and end["outcome"] in _OF_THE_TITLE)
+            )
         )
         self._waiting.note(
             BriefTitle(end["mms_id"], end["title"], end["key"], self._now(), self._run_id) for end in made
@@ -216,6 +232,8 @@ class BibWriter(RowWriter):
 
     def dry_run(self, row: Row) -> End:
         match = self._match_of(row)
+        if match.action == "link":
+            return self._noted(row, self._dry_link(row, match))
         if self._is_twin(row):
             first = self._match_of(self._first(row))
             if first.action != "none" and first.record is not None:
@@ -223,13 +241,16 @@ class BibWriter(RowWriter):
             if first.outcome is BibOutcome.UNCHANGED and match.title is not None:
                 there = record_from_xml(match.title.record or b"<record/>")
                 return self._noted(row, self._compared(row, there, match.mms_id))
+        return self._noted(row, self._would(row, match))
+
+    def _would(self, row: Row, match: Match) -> End:
         outcome = _WOULD.get(match.outcome, match.outcome) if match.action != "none" else match.outcome
-        return self._noted(row, self._end(row, outcome, match))
+        return self._end(row, outcome, match)
 
     def look_for(self, row: Row, sent: Sent) -> End | None:
         match = self._match_of(row)
-        if match.action == "create":
-            return self._look_for_created(row, match)
+        if match.action in ("create", "link"):
+            return self._look_for_made(row, match)
         if match.action != "change" or match.title is None or self._is_twin(row):
             return None
         answer = self._client.bibs.read_to_change(match.mms_id)
@@ -275,7 +296,9 @@ class BibWriter(RowWriter):
 
         def names(row: Row, *, strong: bool) -> list[str]:
             numbers = [name for name in _names(row) if strong and name.startswith(STRONG)]
-            return [row["group"], *numbers, *filter(None, [changed.get(row["line"])])]
+            kept = self._matches.get(row["line"])
+            linked = network_key(kept["network"]) if kept and kept.get("network") else None
+            return [row["group"], *numbers, *filter(None, [changed.get(row["line"]), linked])]
 
         same = firsts(rows, partial(names, strong=True))
         # A profile that looks up only some OCLC numbers may make two titles of records that share one.
@@ -295,6 +318,8 @@ class BibWriter(RowWriter):
         if first is None or not first["mms_id"] or not self._job.outcome_of(first).weight.loaded:
             return None
         match self._client.bibs.read_to_change(first["mms_id"]):
+            case Found(title) if title.linked_to == "NZ" and self._profile.network is not None:
+                return self._beside(row, title.mms_id)
             case Found(title) if title.record is not None:
                 return self._compared(row, record_from_xml(title.record), title.mms_id)
             case Unknown(error):
@@ -322,15 +347,24 @@ class BibWriter(RowWriter):
     def _compared(self, row: Row, result: Record, mms_id: str, record: str | None = None) -> End:
         """The end of a twin, by what the first one made of its title; the first of the chunk, or that ``record``."""
         merged = merge(result, record_of(row), self._profile.rule)
-        first = self._first(row)
-        same = "has the same number" if record is None and first["group"] == row["group"] else _SAME_TITLE
-        named = f"record {record or first['record']} of the file {same}"
+        named = self._named(row, record)
         if not differs(result, merged):
             return self._end(row, BibOutcome.UNCHANGED, message=f"{named}, and all of it", mms_id=mms_id)
         message = (
             f"{named}; this one differs in {_tags(result, merged)}: drop it again if it is the better one"
         )
         return self._end(row, BibOutcome.DUPLICATE_IN_FILE, message=message, mms_id=mms_id)
+
+    def _beside(self, row: Row, mms_id: str) -> End:
+        """The end of a twin whose title the first one has linked to the network zone: nothing of either comes to it."""
+        message = f"{self._named(row)}, which is linked to the network zone and not changed from here"
+        return self._end(row, BibOutcome.UNCHANGED, self._match_of(row), message, mms_id)
+
+    def _named(self, row: Row, record: str | None = None) -> str:
+        """The first record of a twin, or that ``record``, in words."""
+        first = self._first(row)
+        same = "has the same number" if record is None and first["group"] == row["group"] else _SAME_TITLE
+        return f"record {record or first['record']} of the file {same}"
 
     # --- writing
 
@@ -341,7 +375,7 @@ class BibWriter(RowWriter):
         try:
             with self._locks.hold(f"bib {row['group']}") as lock:
                 for _ in range(2):
-                    write = self._create if match.action == "create" else self._change
+                    write = {"create": self._create, "link": self._link}.get(match.action, self._change)
                     end = write(row, match, looked, lock.check)
                     if not isinstance(end, Match):
                         return end
@@ -404,7 +438,7 @@ class BibWriter(RowWriter):
     def _create(
         self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
     ) -> End | Match:
-        numbers, sender = memory_keys(keys_of(record_of(row)), self._profile), self._sender(row)
+        numbers, sender = self._names_of(row, match), self._sender(row)
         instead = self._claim(row, match, numbers, looked, KnownBib("", sender, self._now()))
         if instead is not None:
             return instead
@@ -425,13 +459,72 @@ class BibWriter(RowWriter):
                 self._memory.forget(numbers, sender)
             raise
         if written.value is not None and written.done:
-            self._note_new(row, numbers, written.value)
+            self._note_new(row, match, numbers, written.value)
             return self._written(row, BibOutcome.CREATED, match, written, written.value)
         if written.outcome is WriteOutcome.UNCONFIRMED:
             message = f"it was sent and no answer came, nor does Alma's index show it: {written.error}"
             return self._end(row, BibOutcome.UNCONFIRMED, match, message)
         self._memory.forget(numbers, sender)
         return self._refused(row, match, written.error)
+
+    def _names_of(self, row: Row, match: Match) -> list[str]:
+        """The names under which what is made of a record is remembered."""
+        linked = [network_key(match.network)] if match.network else []
+        return [*linked, *memory_keys(keys_of(record_of(row)), self._profile)]
+
+    def _link(
+        self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
+    ) -> End | Match:
+        """Link a record of the network zone into the institution, unless one is linked to it already: then that is the
+        title of the row."""
+        numbers, sender = self._names_of(row, match), self._sender(row)
+        sent = False
+        with self._locks.hold(f"nz {match.network}") as lock:
+
+            def before() -> None:
+                nonlocal sent
+                check()
+                lock.check()
+                sent = True
+
+            instead = self._claim(row, match, numbers, looked, KnownBib("", sender, self._now()))
+            if instead is not None:
+                return instead
+            try:
+                written = link_network_record(self._client, match.network, before=before)
+            except RemoteStop as stop:
+                if not stop.effect_unknown:
+                    self._memory.forget(numbers, sender)
+                raise
+            if written.outcome is WriteOutcome.UNCONFIRMED:
+                message = f"it was to be linked, no answer came, and Alma does not show it: {written.error}"
+                return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+            if not sent or not written.done or written.value is None:
+                self._memory.forget(numbers, sender)
+            elif written.value is not None:
+                self._note_new(row, match, numbers, written.value)
+        if written.value is None:
+            message = f"the network zone's record {match.network} could not be linked: {written.error}"
+            return self._end(row, BibOutcome.FAILED, match, message)
+        if not sent:
+            self._matcher.note_linked(match.network, written.value.mms_id)
+            return self._again(row)
+        end = self._written(row, BibOutcome.CREATED, match, written, written.value)
+        return {**end, "message": "; ".join((end["message"], _flags_of(written.value, self._profile)))}
+
+    def _dry_link(self, row: Row, match: Match) -> End:
+        """What linking would come to. Titles that others linked are found by the zone's record alone."""
+        first = self._match_of(self._first(row))
+        if self._is_twin(row) and first.action == "link":
+            return self._beside(row, "")
+        match find_linked(self._client, match.network):
+            case Found(title):
+                self._matcher.note_linked(match.network, title.mms_id)
+                match = read_match(self._matcher.match(row))
+            case Unknown(error):
+                message = f"whether a title is linked to {match.network} could not be looked up: {error}"
+                return self._end(row, BibOutcome.FAILED, match, message)
+        return self._would(row, match)
 
     def _change(
         self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
@@ -488,9 +581,9 @@ class BibWriter(RowWriter):
             return self._beside_a_locked_title(row, match, error, check)
         return self._refused(row, match, error)
 
-    def _note_new(self, row: Row, numbers: Sequence[str], title: Bib) -> None:
+    def _note_new(self, row: Row, match: Match, numbers: Sequence[str], title: Bib) -> None:
         # First: a later import takes what is not noted as made for one whose answer was lost.
-        self.note_waiting([self._end(row, BibOutcome.CREATED, mms_id=title.mms_id)])
+        self.note_waiting([self._end(row, BibOutcome.CREATED, match, mms_id=title.mms_id)])
         self._memory.note(numbers, KnownBib(title.mms_id, self._sender(row), self._now()))
         self._note_saved(row, title, version_of(title))
 
@@ -530,10 +623,10 @@ class BibWriter(RowWriter):
 
     # --- what may have been sent
 
-    def _look_for_created(self, row: Row, match: Match) -> End | None:
-        """The end of a record that an earlier attempt of this run was about to send as a new title; None when it is
-        known that it did not."""
-        numbers = memory_keys(keys_of(record_of(row)), self._profile)
+    def _look_for_made(self, row: Row, match: Match) -> End | None:
+        """The end of a record that an earlier attempt of this run was about to send as a new title, or to link; None
+        when it is known that it did not."""
+        numbers = self._names_of(row, match)
         known = self._memory.find(numbers).values()
         ours = [each for titles in known for each in titles if each.sender == self._sender(row)]
         if not ours:
@@ -545,14 +638,18 @@ class BibWriter(RowWriter):
             if looks and ours[0].sent_at + _LAG < self._now():
                 break
             self._client.pause(seconds)
-            found = self._matcher.find_new(row, match.titles)
+            found = self._find_made(row, match)
             if isinstance(found, Found):
-                self._note_new(row, numbers, found.value)
+                self._note_new(row, match, numbers, found.value)
                 return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=found.value.mms_id))
         message = (
             "an earlier attempt may have sent it, and Alma's index does not show it: drop the record again"
         )
         return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+
+    def _find_made(self, row: Row, match: Match) -> Answer[Bib]:
+        linked = find_linked(self._client, match.network) if match.network else None
+        return linked if isinstance(linked, Found) else self._matcher.find_new(row, match.titles)
 
     # --- ends
 
@@ -620,6 +717,14 @@ def _keys(match: Match) -> tuple[BibKeys, BibKeys]:
     """The numbers of a title before and after a change."""
     before = match.title.record if match.title is not None else None
     return keys_of(record_from_xml(before or b"<record/>")), keys_of(match.record or Record())
+
+
+def _flags_of(title: Bib, profile: BibProfile) -> str:
+    """What a linked title has of what the profile says of new titles: no document says that an institution sets it."""
+    state = "suppressed" if title.suppressed else "not suppressed"
+    if title.suppressed != profile.suppress:
+        return f"Alma made it {state}, which is to be set there"
+    return f"it is {state}"
 
 
 def _tags(before: Record, after: Record) -> str:

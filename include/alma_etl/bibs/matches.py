@@ -12,9 +12,20 @@ from pymarc import Record
 from alma_etl.alma.bibs import Bib, bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
-from alma_etl.bibs.deciding import Action, Decision, decide
+from alma_etl.bibs.deciding import Action, Decision, decide, decide_by_network
 from alma_etl.bibs.keys import BibKeys, keys_of
-from alma_etl.bibs.matching import Finder, Number, Remembered, RestFinder, match, match_by, numbers_of
+from alma_etl.bibs.matching import (
+    Finder,
+    Matched,
+    Number,
+    Remembered,
+    RestFinder,
+    Title,
+    match,
+    match_by,
+    numbers_of,
+)
+from alma_etl.bibs.network import Network, network_key, zone_of
 from alma_etl.bibs.order_match import OrderFinder, OrderLines
 from alma_etl.bibs.order_reference import keys_for
 from alma_etl.bibs.profiles import BibProfile, Method
@@ -50,7 +61,8 @@ _FLAGS = {"suppress", "suppress_externally", "sync_with_oclc"}
 
 @dataclass(frozen=True)
 class Match:
-    """The decision for one record, as it is kept. `titles`: the MMS ids of all titles that it matched."""
+    """The decision for one record, as it is kept. `titles`: the MMS ids of all titles that it matched. `network`: the
+    network zone's record that is linked."""
 
     outcome: BibOutcome
     action: Action
@@ -60,13 +72,14 @@ class Match:
     record: Record | None
     title: Bib | None
     titles: tuple[str, ...]
+    network: str = ""
 
 
 def matches_of(run: FileRun, number: int, alma: str | None = None) -> Checkpoint:
     """Return the matches of a chunk, with what they depend on."""
     profile: BibProfile = run.plan().profile
     later = _LATER if profile.flags_on_match == "keep" else _LATER - _FLAGS
-    settings = profile.model_dump(mode="json", exclude=later)
+    settings = profile.model_dump(mode="json", exclude=later) | {"network_zone": zone_of(run)}
     return Checkpoint(run.bucket, run.chunk_key(number, STEP.name), STEP, settings=settings, alma=alma)
 
 
@@ -76,7 +89,8 @@ def record_of(row: Row) -> Record:
 
 
 class Matcher:
-    """Finds the titles of records and decides what becomes of each."""
+    """Finds the titles of records and decides what becomes of each: by what the institution has, and of records that
+    have no title there by what the ``network`` zone has."""
 
     def __init__(
         self,
@@ -85,33 +99,105 @@ class Matcher:
         memory: LoadedBibs,
         sru: SruClient | None = None,
         orders: OrderLines | None = None,
+        network: Network | None = None,
     ) -> None:
         self._client = client
         self._profile = profile
         self._memory = memory
-        asked = partial(_remembered, memory)
-        rest = RestFinder(client.bibs, asked, inventory=profile.search_first)
-        self._sru = SruFinder(sru, client.bibs, rest, asked, inventory=profile.search_first) if sru else None
-        self._finder: Finder = self._sru or rest
+        self._here = _zone(client, memory, sru, inventory=profile.search_first)
         if orders is not None:
-            self._finder = OrderFinder(self._finder, client, orders, inventory=profile.search_first)
+            finder = OrderFinder(self._here.finder, client, orders, inventory=profile.search_first)
+            self._here = _Zone(finder, self._here.sru)
+        self._network = network
+        self._linked: dict[str, str] = {}
 
     def match_all(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
         """Yield rows with their matches, of which as much is looked up together as can be."""
         for start in range(0, len(rows), RECORDS_AT_ONCE):
             part = rows[start : start + RECORDS_AT_ONCE]
             keys = (keys_for(record_of(row), self._profile) for row in part)
-            self._finder.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
-            yield from self._client.in_parallel(self.match, part)
+            self._look_up(self._here, keys)
+            waiting = []
+            for row, found in self._client.in_parallel(self._match_here, part):
+                if isinstance(found, Matched):
+                    waiting.append((row, found))
+                else:
+                    yield row, found
+            if waiting:
+                yield from self._match_there(waiting)
+
+    def _look_up(self, zone: "_Zone", keys: Iterable[BibKeys]) -> None:
+        zone.finder.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
 
     def match(self, row: Row) -> dict[str, Any]:
         """Return the match of a row, as `Match` reads it."""
+        found = self._match_here(row)
+        return next(self._match_there([(row, found)]))[1] if isinstance(found, Matched) else found
+
+    def _match_here(self, row: Row) -> dict[str, Any] | Matched:
+        """The match of a row; what was found where it has no title, and the network zone is to be asked."""
         record = record_of(row)
         keys = keys_for(record, self._profile)
-        found = match(record, keys, self._profile, self._finder)
+        found = match(record, keys, self._profile, self._here.finder)
         if isinstance(found, Unknown):
-            message = f"its title could not be looked up: {found.error}"
-            return self._kept(row, keys, Decision(BibOutcome.FAILED, message=message), ())
+            return self._kept(row, keys, _unanswered(found), ())
+        if not found.titles and self._network is not None:
+            return found
+        return self._decided(row, record, keys, found)
+
+    def _match_there(self, waiting: Sequence[tuple[Row, Matched]]) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """The matches of rows that have no title in the institution, looked up together in the network zone: what the
+        zone's SRU knows of a number its API may not, whoever asks."""
+        if self._network is None:
+            raise ValueError("there is no network zone to ask")
+        zone = _zone(self._network.client, self._network.memory, self._network.sru)
+        self._look_up(zone, (keys_of(record_of(row)) for row, _ in waiting))  # orders are the institution's
+        for (row, _), kept in self._client.in_parallel(partial(self._match_in, zone), waiting):
+            yield row, kept
+
+    def _match_in(self, zone: "_Zone", asked: tuple[Row, Matched]) -> dict[str, Any]:
+        """The match of a row by what the network zone has. What imports, or a look for it, have seen linked is the
+        title, however long Alma's index takes to find it by its numbers."""
+        row, here = asked
+        record = record_of(row)
+        keys = keys_of(record)
+        found = match(record, keys, self._profile, zone.finder)
+        if isinstance(found, Unknown):
+            return self._kept(row, keys, _unanswered(found, " in the network zone"), (), zone)
+        linked = self._linked_to(found.titles[0]) if len(found.titles) == 1 else Absent()
+        if isinstance(linked, Unknown):
+            return self._kept(row, keys, _unanswered(linked), (), zone)
+        if isinstance(linked, Found):
+            return self._decided(row, record, keys, Matched((linked.value,), here.remarks))
+        decision = decide_by_network(record, keys, self._profile, here, found)
+        return self._kept(row, keys, decision, (), zone)
+
+    def note_linked(self, nz_mms_id: str, mms_id: str) -> None:
+        """A look has found this title linked to a record of the network zone."""
+        self._linked[nz_mms_id] = mms_id
+
+    def _linked_to(self, there: Title) -> Answer[Title]:
+        """The title of the institution that is known to be linked to one of the network zone, and is so still."""
+        key = network_key(there.mms_id)
+        seen = [
+            self._linked.get(there.mms_id, ""),
+            *(each.mms_id for each in self._memory.find([key]).get(key, ())),
+        ]
+        for mms_id in dict.fromkeys(filter(None, seen)):
+            answer = self._client.bibs.read_to_change(mms_id, inventory=self._profile.search_first)
+            if isinstance(answer, Unknown):
+                return answer
+            if (
+                isinstance(answer, Found)
+                and answer.value.linked_to == "NZ"
+                and answer.value.record is not None
+            ):
+                record = record_from_xml(answer.value.record)
+                return Found(Title(answer.value, record, keys_of(record), there.numbers))
+        return Absent()
+
+    def _decided(self, row: Row, record: Record, keys: BibKeys, found: Matched) -> dict[str, Any]:
+        """The match of a row by its titles of the institution."""
         titles = [title.mms_id for title in found.titles]
         searched = self._profile.search_first and len(titles) == 1 and not self._memory.is_due(titles[0])
         is_owned = searched and found.titles[0].bib.shows_inventory
@@ -132,9 +218,17 @@ class Matcher:
         has_items = self._profile.inventory is not None and decision.outcome is BibOutcome.UNCHANGED
         return decision.action != "none" or has_items
 
-    def _kept(self, row: Row, keys: BibKeys, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:
-        numbers = (number for group in numbers_of(keys, self._profile.match) for number in group)
-        if self._sru is not None and self._sru.was_silent(numbers):
+    def _kept(
+        self,
+        row: Row,
+        keys: BibKeys,
+        decision: Decision,
+        titles: Sequence[str],
+        there: "_Zone | None" = None,
+    ) -> dict[str, Any]:
+        numbers = [number for group in numbers_of(keys, self._profile.match) for number in group]
+        asked = [zone.sru for zone in (self._here, there) if zone is not None and zone.sru is not None]
+        if any(sru.was_silent(numbers) for sru in asked):
             decision = replace(decision, reasons=(*decision.reasons, NO_SRU))
         return _kept(row, decision, titles)
 
@@ -145,7 +239,7 @@ class Matcher:
         keys = keys_of(record)
         unknown: Answer[Bib] = Absent()
         for numbers in numbers_of(keys, self._profile.match):
-            found = match_by(numbers, record, keys, self._finder)
+            found = match_by(numbers, record, keys, self._here.finder)
             if isinstance(found, Unknown):
                 unknown = found
                 continue
@@ -169,6 +263,7 @@ def read_match(kept: Mapping[str, Any]) -> Match:
         record=record_from_xml(kept["record"].encode()) if kept["record"] else None,
         title=replace(bib(xml.parse(whole)), whole=whole) if whole else None,
         titles=tuple(kept["titles"]),
+        network=kept.get("network", ""),
     )
 
 
@@ -199,6 +294,25 @@ def key_of(number: Number) -> str:
     return store_key(f"{kind}{'z' if number.place == '020 $z' else ''}:{number.value}")
 
 
+@dataclass(frozen=True)
+class _Zone:
+    """What a zone's titles are looked up by, and its SRU where it has one."""
+
+    finder: Finder
+    sru: SruFinder | None
+
+
+def _zone(client: AlmaClient, memory: LoadedBibs, sru: SruClient | None, *, inventory: bool = False) -> _Zone:
+    asked = partial(_remembered, memory)
+    rest = RestFinder(client.bibs, asked, inventory=inventory)
+    by_sru = SruFinder(sru, client.bibs, rest, asked, inventory=inventory) if sru else None
+    return _Zone(by_sru or rest, by_sru)
+
+
+def _unanswered(unknown: Unknown, where: str = "") -> Decision:
+    return Decision(BibOutcome.FAILED, message=f"its title could not be looked up{where}: {unknown.error}")
+
+
 def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number, Remembered]:
     keys = {number: key_of(number) for number in numbers}
     had = {f"{_HAD}{key}" for key in keys.values() if key.startswith(_OCLC)}
@@ -224,6 +338,7 @@ def _kept(row: Row, decision: Decision, titles: Sequence[str]) -> dict[str, Any]
         "record": xml_from_record(decision.record).decode() if decision.record is not None else "",
         "whole": (whole or b"").decode(),
         "titles": list(titles),
+        "network": decision.network,
     }
 
 
@@ -242,6 +357,7 @@ def match_records(
     again: Collection[Hashable] = (),
     sru: SruClient | None = None,
     orders: OrderLines | None = None,
+    network: Network | None = None,
 ) -> dict[str, int]:
     """Find the titles of records of a chunk; return the counts by what is to become of them.
 
@@ -250,7 +366,7 @@ def match_records(
     StoreUnavailable.
     """
     checkpoint = matches_of(run, number, alma)
-    matcher = Matcher(client, run.plan().profile, memory, sru, orders)
+    matcher = Matcher(client, run.plan().profile, memory, sru, orders, network)
     found = {
         key: kept for key, kept in checkpoint.settled().items() if key not in again and not _is_refused(kept)
     }

@@ -23,6 +23,7 @@ OF_AN_INSTITUTION = (
     "the network zone has no physical inventory and no PO lines: `inventory`, `orders` and `match` by order need "
     "`zone: iz`"
 )
+NETWORK_OF_AN_INSTITUTION = "`network` says where an institution links records from: it needs `zone: iz`"
 T = TypeVar("T")
 LONGEST_LOCK = 60  # minutes: Alma frees a title itself an hour after its cataloguer has left
 Method = Literal["oclc", "019", "mms_id", "isbn", "issn", "system", "order"]
@@ -56,6 +57,7 @@ class BibProfile(JobProfile):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     zone: Literal["iz", "nz"] = "iz"
+    network: Code | None = None
     match: tuple[Method, ...] = ("oclc", "019", "mms_id")
     on_match: Literal["merge", "overlay", "skip"] = "merge"
     on_no_match: Literal["create", "skip"] = "create"
@@ -130,6 +132,8 @@ class BibProfile(JobProfile):
         """Why the settings do not fit together, "" when they do: each may come from `catalog`."""
         if self.zone == "nz" and (self.inventory or self.orders or "order" in self.match):
             return OF_AN_INSTITUTION
+        if self.zone == "nz" and self.network is not None:
+            return NETWORK_OF_AN_INSTITUTION
         if "order" in self.match and self.order_reference is None:
             return (
                 "`match` names order: say by `order_reference` where a record has the reference of its order"
@@ -168,10 +172,16 @@ class BibProfile(JobProfile):
                 "skip": "A title that it matches is left as it is.",
             }[self.on_match]
         )
+        if self.network is not None:
+            found.append(
+                "A record without a title is looked up in the network zone, by the connection "
+                f"{self.network}; the zone's record is linked into the institution as it is."
+            )
+        without = "a title in either" if self.network is not None else "a title"
         found.append(
-            f"A record without a title becomes a new one{', suppressed' if self.suppress else ''}."
+            f"A record without {without} becomes a new one{', suppressed' if self.suppress else ''}."
             if self.on_no_match == "create"
-            else "A record without a title is reported."
+            else f"A record without {without} is reported."
         )
         if self.flags.elements and self.on_match != "skip":
             found.append(f"That title is {'' if self.suppress else 'not '}suppressed then{self._to_oclc()}.")

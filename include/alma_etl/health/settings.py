@@ -33,11 +33,12 @@ _FOLDER = "config/"
 class Installation:
     """What is set up, as far as it can be read: None and False where it is not, or cannot be. ``aleph_alone``: there is
     a connection to an Aleph, and no `alma_default`. ``imports_bibs``: there are profiles of imports beside the shipped
-    ones, which hold everywhere, wanted or not."""
+    ones, which hold everywhere, wanted or not. ``networks``: the connections to network zones that profiles name."""
 
     west: WestSettings | None = None
     loads_items: bool = False
     imports_bibs: bool = False
+    networks: frozenset[str] = frozenset()
     dcb: DcbSettings | None = None
     aleph_alone: bool = False
 
@@ -47,6 +48,8 @@ class Installation:
         writes = self.loads_items or self.imports_bibs
         if self.west or writes or (self.dcb is None and not self.aleph_alone):
             needs[DEFAULT_ALMA] = {"bibs": writes, "conf": False}
+        for conn_id in self.networks:
+            needs.setdefault(conn_id, {"bibs": False, "conf": False})
         if self.dcb is None:
             return needs
         drives = self.dcb.mode == "drive"
@@ -97,7 +100,9 @@ def check_settings(
     if west is not None:
         _check_deliveries(west, rows)
     imports = BIBS.key in there and found[BIBS.key] is not None
-    return rows.rows, Installation(west, bool(items and items.profiles), imports, found[DCB.key])
+    profiles = found[BIBS.key].profiles.values() if imports else ()
+    networks = frozenset(each.network for each in profiles if each.network is not None)
+    return rows.rows, Installation(west, bool(items and items.profiles), imports, networks, found[DCB.key])
 
 
 def _check_file(file: SettingsFile[Any], read: Callable[[], Any], there: bool, rows: SetupRows) -> Any:

@@ -61,8 +61,9 @@ class JobContext:
 
     ``params``: `key`, and optionally `profile` (instead of the folder's), `dry_run` (instead of the profile's),
     `version` (which version of the file is meant), and those of the job. ``day``: the run's date. ``open_client``:
-    opens the client of a kind of service (`alma`) for a block, of `sru` None where the Alma connection has none;
-    ``connections`` has the id of the connection of each kind. ``is_sandbox``: whether the shipped profiles apply.
+    opens the client of a kind of service (`alma`) for a block, of `sru` None where the Alma connection has none, by
+    the connection of that kind or by a further one, whose id it is given; ``connections`` has the id of the connection
+    of each kind. ``is_sandbox``: whether the shipped profiles apply.
     ``store_url``: the address of the state store. ``ledger``: where it is kept what becomes of the run and its file.
     ``task_states``: tasks of the run that did not succeed, by name with their state, for the final steps.
     """
@@ -70,7 +71,7 @@ class JobContext:
     folder: FileRun
     params: Mapping[str, Any]
     day: date
-    open_client: Callable[[str], AbstractContextManager[Any]]
+    open_client: "OpenClient"
     store_url: Callable[[], str]
     is_sandbox: Callable[[], bool] = lambda: False
     connections: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +82,12 @@ class JobContext:
     def key(self) -> str:
         """The key of the file that the run was given."""
         return str(self.params.get("key") or "")
+
+
+class OpenClient(Protocol):
+    """Opens the client of a kind of service. Raises InputProblem for a connection that is not there."""
+
+    def __call__(self, kind: str, conn_id: str = "", /) -> AbstractContextManager[Any]: ...
 
 
 class Record(Protocol):

@@ -151,6 +151,7 @@ def bib(seed: int, title: int, titles: int, suffix: str = ids.SUFFIX) -> Bib:
     )
 
 
+NETWORK = "01ZZ_NETWORK"  # the code of the network zone
 _NETWORK_SUFFIX = "4400"
 _NETWORK_SIZE = 1_000_000  # titles of the network; its first ones are those of the institution
 

@@ -11,6 +11,7 @@ from typing import Any
 from alma_sandbox.catalogue.conf_data import LIBRARIES
 from alma_sandbox.catalogue.marc import DataField, data_field
 from alma_sandbox.catalogue.records import Bib, Holding, Item
+from alma_sandbox.catalogue.titles import NETWORK
 from alma_sandbox.circulation.requests import ON_HOLD_SHELF
 from alma_sandbox.circulation.users import normalise
 from alma_sandbox.control.acting import moment, only, staff_call
@@ -105,7 +106,7 @@ def _link(sandbox: Sandbox, bib: Bib, linked: list[str] | None) -> dict[str, Any
         if zone not in ("CZ", "NZ"):
             raise ValueError(f"a title is linked to CZ or NZ, not to {zone}")
         bib.linked_record = (zone, str(number))
-        prefix = "(EXLCZ)" if zone == "CZ" else "(EXLNZ-01ZZ_NETWORK)"
+        prefix = "(EXLCZ)" if zone == "CZ" else f"(EXLNZ-{NETWORK})"
         bib.record.fields.append(data_field("035", "  ", ("a", f"{prefix}{number}")))
     sandbox.catalogue.keep_bib(bib)
     return {"mms_id": bib.mms_id, "linked": bib.linked_record}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from alma_sandbox.catalogue.conf_data import CODE_TABLES
 from alma_sandbox.catalogue.marc import ControlField, DataField, Record, data_field
 from alma_sandbox.catalogue.records import Bib
-from alma_sandbox.catalogue.titles import network_record
+from alma_sandbox.catalogue.titles import NETWORK, network_record
 from alma_sandbox.http import bodies
 from alma_sandbox.http.answers import Answer, Payload, Plain
 from alma_sandbox.http.call import Call, route
@@ -143,13 +143,17 @@ def _shown(call: Call, bib: Bib, warnings: Sequence[str] = ()) -> Answer:
 
 
 def _from_network(call: Call) -> Bib:
-    """A local record linked to one of the network zone; there is no community zone here."""
-    nz_id = call.query.get("from_nz_mms_id", "")
-    record = network_record(call.catalogue.seed, nz_id)
+    """A local record linked to one of the network zone, with its fields; there is no community zone here."""
+    nz_id, network = call.query.get("from_nz_mms_id", ""), call.sandbox.network
+    if network is None:
+        code, record = NETWORK, network_record(call.catalogue.seed, nz_id)
+    else:
+        there = network.catalogue.bib(nz_id)
+        code, record = network.settings.institution, None if there is None else there.record.copy()
     if record is None:
         asked = nz_id or call.query.get("from_cz_mms_id", "")
         raise Refusal("33007", f"No record found for MMS id {asked}.")
-    record.fields.append(data_field("035", "  ", ("a", f"(EXLNZ-01ZZ_NETWORK){nz_id}")))
+    record.fields.append(data_field("035", "  ", ("a", f"(EXLNZ-{code}){nz_id}")))
     return Bib(
         mms_id=call.catalogue.counter.take("99"),
         record=record,

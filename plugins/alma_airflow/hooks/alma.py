@@ -12,7 +12,7 @@ from pydantic import Field
 
 from alma_airflow.hooks.extras import ConnectionExtra, read_extra, service_url
 from alma_airflow.hooks.ledger import counted_calls
-from alma_airflow.hooks.store import redis_url, store_url
+from alma_airflow.hooks.store import find_connection, redis_url, store_url
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import REQUESTS_PER_SECOND, SruClient
 from alma_etl.errors import InputProblem
@@ -152,6 +152,16 @@ class AlmaHook(BaseHook):
 def budget_name(connection: Connection) -> str:
     """Under which name the limiter keeps the calls of a connection."""
     return f"{connection.conn_id} {_host(connection)}"
+
+
+def alma_connection(conn_id: str) -> Connection:
+    """A connection of type alma that settings name. Raises InputProblem where there is none."""
+    connection = find_connection(conn_id)
+    if connection is None:
+        raise InputProblem(f"There is no connection {conn_id}")
+    if connection.conn_type != AlmaHook.conn_type:
+        raise InputProblem(f"The connection {conn_id} is of type {connection.conn_type}, not alma")
+    return connection
 
 
 def alma_settings(connection: Connection) -> AlmaSettings:

@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.module_loading import import_string
 
 from alma_airflow.hooks.aleph import AlephHook
-from alma_airflow.hooks.alma import AlmaHook, is_known_sandbox
+from alma_airflow.hooks.alma import AlmaHook, alma_connection, is_known_sandbox
 from alma_airflow.hooks.store import open_bucket, store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.ui.links import ReportLink
@@ -84,13 +84,18 @@ class FileJobOperator(EtlOperator):
             folder=self.job.run_folder(open_bucket(), run.run_id, run.dag_id),
             params=context["params"],
             day=moment.astimezone(UTC).date(),
-            open_client=lambda kind: CLIENTS[kind](self.connections["alma" if kind == "sru" else kind]),
+            open_client=self._open_client,
             store_url=store_url,
             is_sandbox=lambda: "alma" in self.connections and is_sandbox(self.connections["alma"]),
             connections=self.connections,
             ledger=self.ledger,
             task_states=task_states or {},
         )
+
+    def _open_client(self, kind: str, conn_id: str = "", /) -> AbstractContextManager[Any]:
+        if conn_id:
+            alma_connection(conn_id)
+        return CLIENTS[kind](conn_id or self.connections["alma" if kind == "sru" else kind])
 
 
 class ReadFile(FileJobOperator):

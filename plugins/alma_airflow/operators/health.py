@@ -12,7 +12,7 @@ from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Context
 
 from alma_airflow.hooks.aleph import AlephHook
-from alma_airflow.hooks.alma import AlmaHook, alma_settings, is_known_sandbox
+from alma_airflow.hooks.alma import AlmaHook, alma_connection, alma_settings, is_known_sandbox
 from alma_airflow.hooks.http import http_access, web_hook_url
 from alma_airflow.hooks.ledger import open_ledger
 from alma_airflow.hooks.store import find_connection, open_bucket, redis_url, store_url
@@ -124,12 +124,7 @@ class ReportHealth(HealthOperator):
 
 def alma_access(conn_id: str) -> AlmaAccess:
     """What a connection of type alma gives. Raises InputProblem."""
-    connection = find_connection(conn_id)
-    if connection is None:
-        raise InputProblem(f"There is no connection {conn_id}")
-    if connection.conn_type != AlmaHook.conn_type:
-        raise InputProblem(f"The connection {conn_id} is of type {connection.conn_type}, not alma")
-    settings, hook = alma_settings(connection), AlmaHook(conn_id)
+    settings, hook = alma_settings(alma_connection(conn_id)), AlmaHook(conn_id)
     return AlmaAccess(
         partial(_client, hook), settings.quota_floor, settings.quota_floor_writes, hook.is_sandbox()
     )

@@ -40,12 +40,18 @@ class Imports:
         self.client = self.new_client()
         self.numbers = itertools.count(1)
         self.sru: SruClient | None = None
+        self.further: dict[tuple[str, str], Any] = {}  # clients of other connections, by kind and id
 
-    def new_client(self) -> AlmaClient:
+    def new_client(self, url: str = "", key: str = "sandbox") -> AlmaClient:
         limiter = LocalLimiter(100_000)
         return AlmaClient(
-            self.alma.url, "sandbox", limiter=limiter, attempts=2, backoff=0.001, sleep=lambda _: None
+            url or self.alma.url, key, limiter=limiter, attempts=2, backoff=0.001, sleep=lambda _: None
         )
+
+    def open_client(self, kind: str, conn_id: str = "") -> Any:
+        if conn_id:
+            return nullcontext(self.further.get((kind, conn_id)))
+        return nullcontext(self.sru if kind == "sru" else self.client)
 
     def with_sru(self, institution: str = "01ZZ_INST") -> SruClient:
         """From now on the connection has `sru_url`."""
@@ -63,11 +69,13 @@ class Imports:
     def profiles(self, text: str) -> None:
         self.bucket.put("config/bib_profiles.yaml", text.encode())
 
-    def add(self, *fields: str, leader: str = "00000cam a2200000 a 4500") -> str:
-        """A title of Alma with these fields; its MMS id."""
+    def add(
+        self, *fields: str, leader: str = "00000cam a2200000 a 4500", alma: ItemSandbox | None = None
+    ) -> str:
+        """A title of this or another Alma with these fields; its MMS id."""
         body = xml_from_record(record("008 200101s2020    xx            000 0 eng d", *fields, leader=leader))
         flags = "<suppress_from_publishing>false</suppress_from_publishing><brief_level>10</brief_level>"
-        answer = self.alma.post("/bibs", f"<bib>{flags}{body.decode()}</bib>")
+        answer = (alma or self.alma).post("/bibs", f"<bib>{flags}{body.decode()}</bib>")
         answer.raise_for_status()
         return str(answer.json()["mms_id"])
 
@@ -108,7 +116,7 @@ class Run:
             folder=self.folder,
             params=self.params,
             day=date(2026, 11, 20),
-            open_client=lambda kind: nullcontext(self.imports.sru if kind == "sru" else self.imports.client),
+            open_client=self.imports.open_client,
             store_url=lambda: self.imports.store,
             connections={"alma": "alma_default"},
             **given,

@@ -1,0 +1,399 @@
+"""Records that the institution has no title of, and the network zone has: looked up there, linked once, ordered on."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from alma_etl.alma.sru import SruClient
+from alma_etl.marc.iso2709 import to_iso2709
+from alma_etl.remote.limiter import LocalLimiter
+from alma_sandbox import Settings, serve
+from tests.e2e.death import WorkerKilled
+from tests.e2e.items import ItemSandbox
+from tests.unit.bibs.conftest import Run
+from tests.unit.bibs.records import lines, record
+from tests.unit.bibs.test_bib_imports import F008, new
+from tests.unit.bibs.test_order_imports import PROFILES, gobi
+from tests.unit.bibs.test_order_imports import lines as po_lines
+
+pytestmark = pytest.mark.heavy
+NZ = "01ZZ_NETWORK"
+
+
+@pytest.fixture(scope="module")
+def zone():
+    with serve(Settings(per_second=0, titles=20, institution=NZ, suffix="4400")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(zone):
+    with serve(Settings(per_second=0, titles=20), network=zone) as running:
+        yield running.url
+
+
+class Zone(ItemSandbox):
+    """The network zone, and the imports of its member."""
+
+    def __init__(self, url, imports):
+        super().__init__(url)
+        self.imports = imports
+        imports.further["alma", "nz"] = imports.new_client(url)
+
+    def has(self, number, *fields):
+        return self.imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Of the network", *fields, alma=self)
+
+    def delete(self, mms_id):
+        headers = {"Authorization": "apikey sandbox"}
+        requests.delete(f"{self.url}/almaws/v1/bibs/{mms_id}", headers=headers, timeout=30).raise_for_status()
+
+    def link_by_staff(self, mms_id):
+        """Copy a record of the zone to the catalogue, as staff do; the title's MMS id."""
+        answer = self.imports.alma.post(f"/bibs?from_nz_mms_id={mms_id}", "<bib/>")
+        return str(answer.json()["mms_id"])
+
+    def with_sru(self, institution=NZ):
+        self.settings(sru=True)
+        client = SruClient(
+            f"{self.url}/view/sru/{institution}", limiter=LocalLimiter(100_000), sleep=lambda _: None
+        )
+        self.imports.further["sru", "nz"] = client
+
+    def profile(self, text=""):
+        self.imports.profiles(f"profiles:\n  catalog: {{network: nz{text}}}\n")
+
+
+@pytest.fixture
+def network(zone, imports):
+    found = Zone(zone.url, imports)
+    found.reset()
+    found.heal()
+    found.forget()
+    found.profile()
+    yield found
+    for client in imports.further.values():
+        client.close()
+
+
+def linked(imports):
+    """The titles that are linked to the network zone: the zone's id of each, by its own."""
+    bibs = imports.alma.state()["bibs"].items()
+    return {mms_id: bib["linked_record"][1] for mms_id, bib in bibs if bib and bib.get("linked_record")}
+
+
+def posts(imports):
+    return [call for call in imports.alma.calls() if call["method"] != "GET"]
+
+
+@pytest.mark.parametrize("sru", [False, True])
+def test_a_record_of_the_network_zone_is_linked_and_not_changed(imports, network, sru):
+    there = network.has(901)
+    twice = [network.has(902), network.has(902)]
+    if sru:
+        network.with_sru()
+        imports.with_sru()
+    imports.alma.forget()
+    network.forget()
+    file = [new(901, title="The vendor's"), new(902), new(903)]
+    run = imports.load(*file)
+    assert run.outcomes == ["created", "multi_match", "created"]
+    first, second, third = run.rows
+    assert linked(imports) == {first["mms_id"]: there}
+    assert first["reasons"] == second["reasons"] == "NETWORK"
+    assert f"linked to the network zone's {there} by 035 $a 901" in first["message"]
+    assert second["message"] == "in the network zone: " + "; ".join(f"{each} by 035 $a 902" for each in twice)
+    assert (third["reasons"], linked(imports).get(third["mms_id"])) == ("", None)
+    title = imports.title(first["mms_id"])
+    assert lines(title, "245") == ["245 00 $a Of the network"]
+    assert f"035 __ $a (EXLNZ-{NZ}){there}" in lines(title, "035")
+    assert [call["method"] for call in network.calls() if call["method"] != "GET"] == []
+    assert len(posts(imports)) == 2
+    assert (run.problem, run.filed.startswith("bibs/done/")) == ("", True)
+
+    imports.alma.forget()
+    again = imports.load(*file, name="april.mrc")
+    assert again.outcomes == ["unchanged", "multi_match", "unchanged"]
+    assert again.rows[0]["mms_id"] == first["mms_id"]
+    assert "nothing of the record was written" in again.rows[0]["message"]
+    assert posts(imports) == []
+
+
+def test_with_sru_a_linked_record_costs_a_look_and_a_post(imports, network):
+    for number in range(20):
+        network.has(1000 + number)
+    network.with_sru()
+    imports.with_sru()
+    imports.alma.forget()
+    network.forget()
+    run = imports.load(*(new(1000 + number) for number in range(40)))
+    assert run.counts == {"created": 40}
+    assert len(linked(imports)) == 20
+    assert imports.calls()[0] <= 20 * 2 + 20 * 1 + 2
+    assert sum("/bibs" in call["path"] for call in network.calls()) <= 2
+
+
+def test_a_dry_run_says_what_would_be_linked(imports, network):
+    network.has(901)
+    staff = network.has(902)
+    theirs = network.link_by_staff(staff)
+    imports.alma.forget()
+    by_id = record(f"001 {staff}", F008, "245 00 $a By the zone's id")
+    run = imports.load(new(901), new(901, title="Twin"), by_id, new(903), dry_run=True)
+    assert run.outcomes == ["would_create", "unchanged", "unchanged", "would_create"], run.rows
+    assert "linked to the network zone" in run.rows[0]["message"]
+    assert "record 1 of the file has the same number" in run.rows[1]["message"]
+    assert run.rows[2]["mms_id"] == theirs
+    assert posts(imports) == []
+    assert imports.load(new(901), name="b.mrc").outcomes == ["created"]
+
+
+def test_what_somebody_linked_already_is_the_title_and_is_not_linked_again(imports, network):
+    there = network.has(901)
+    theirs = network.link_by_staff(there)
+    imports.alma.forget()
+    by_id = record(f"001 {there}", F008, "245 00 $a By the zone's id")
+    run = imports.load(by_id)
+    assert [(row["outcome"], row["mms_id"], row["reasons"]) for row in run.rows] == [
+        ("unchanged", theirs, "NETWORK")
+    ]
+    assert imports.load(new(901), name="b.mrc").rows[0]["mms_id"] == theirs
+    assert posts(imports) == []
+
+
+def test_numbers_of_one_record_of_the_zone_link_it_once_in_a_file_and_across_files(imports, network):
+    there = network.has(901, "035 __ $z (OCoLC)902", "035 __ $z (OCoLC)903")
+    network.with_sru()  # finds $z
+    imports.alma.settings(number_lag_s=3600, sru_lag_s=3600)
+    run = imports.load(new(901), new(902, title="Another"))
+    assert run.outcomes == ["created", "unchanged"]
+    first = run.rows[0]["mms_id"]
+    assert linked(imports) == {first: there}
+    assert "record 1 of the file is of the same title" in run.rows[1]["message"]
+    later = imports.load(new(901), new(903), new(902), name="b.mrc")
+    assert [(row["outcome"], row["mms_id"]) for row in later.rows] == [("unchanged", first)] * 3
+    assert list(linked(imports).values()) == [there]
+
+
+def test_of_two_imports_at_one_record_of_the_zone_one_links_it(imports, network):
+    there = network.has(901, "035 __ $z (OCoLC)902")
+    network.with_sru()
+    imports.alma.settings(number_lag_s=3600)
+    runs = [Run(imports, to_iso2709(new(number)), f"{number}.mrc") for number in (901, 902)]
+    for run in runs:
+        run.read()
+        run.match()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda run: run.write(), runs))
+    for run in runs:
+        run.finish()
+    assert sorted(run.outcomes[0] for run in runs) == ["created", "unchanged"]
+    assert len({run.rows[0]["mms_id"] for run in runs}) == 1
+    assert list(linked(imports).values()) == [there]
+
+
+def test_a_record_that_was_matched_before_another_import_linked_its_title_is_of_that_title(imports, network):
+    network.has(901, "035 __ $z (OCoLC)902")
+    network.with_sru()
+    imports.alma.settings(number_lag_s=3600)
+    run = Run(imports, to_iso2709(new(902)), "first.mrc")
+    run.read()
+    run.match()
+    there = imports.load(new(901)).rows[0]["mms_id"]
+    run.write()
+    run.finish()
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("unchanged", there)]
+
+
+@pytest.mark.parametrize("lag", [0, 3600])
+def test_a_lost_answer_links_nothing_twice(imports, network, lag):
+    there = network.has(901)
+    imports.alma.settings(number_lag_s=lag)
+    imports.alma.faults(
+        {"kind": "server_error", "method": "POST", "path": "from_nz", "applied": True, "first": 1}
+    )
+    run = imports.load(new(901))
+    assert run.outcomes == ["unconfirmed" if lag else "created"]
+    assert list(linked(imports).values()) == [there]
+    soon = imports.load(new(901), name="b.mrc")
+    assert soon.outcomes == ["unconfirmed" if lag else "unchanged"]
+    imports.alma.settings(number_lag_s=0)
+    run.match()
+    run.write()
+    run.finish()
+    assert run.outcomes == ["created"]
+    assert imports.load(new(901), name="c.mrc").outcomes == ["unchanged"]
+    assert list(linked(imports).values()) == [there]
+
+
+@pytest.mark.parametrize("after", ["linked", "created"])
+def test_a_run_that_is_cleared_after_network_was_set_or_taken_away_makes_no_second_title(
+    imports, network, after, monkeypatch
+):
+    there = network.has(901)
+    network.profile() if after == "linked" else imports.profiles("profiles: {}")
+    run = Run(imports, to_iso2709(new(901)) + to_iso2709(new(902)))
+    run.read()
+    run.match()
+    with monkeypatch.context() as patch:
+        name = "link_from_network" if after == "linked" else "create"
+        real = getattr(imports.client.bibs, name)
+
+        def deadly(*given, **options):
+            real(*given, **options)
+            raise WorkerKilled
+
+        patch.setattr(imports.client.bibs, name, deadly)
+        with pytest.raises(WorkerKilled):
+            run.write()
+    imports.profiles("profiles: {}") if after == "linked" else network.profile()
+    run.read()
+    run.match()
+    run.write()
+    run.finish()
+    # What an attempt has made whose answer nobody kept is found as it is in Alma.
+    assert run.outcomes == (["linked_nz", "created"] if after == "linked" else ["unchanged", "unchanged"])
+    assert imports.count() == 2
+    assert list(linked(imports).values()) == ([there] if after == "linked" else [])
+
+
+@pytest.mark.parametrize("first", ["network: nz", "network: null"])
+def test_what_a_run_made_stays_so_when_it_is_cleared_with_another_network(imports, network, first):
+    network.has(901)
+    imports.profiles(f"profiles:\n  catalog: {{{first}}}\n")
+    run = imports.load(new(901), new(902))
+    made = [row["mms_id"] for row in run.rows]
+    imports.profiles("profiles: {}") if first.endswith("nz") else network.profile()
+    imports.alma.forget()
+    run.read()
+    run.match()
+    run.write()
+    run.finish()
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("created", each) for each in made]
+    assert posts(imports) == []
+
+
+def test_a_zone_that_does_not_answer_lets_nothing_be_created(imports, network):
+    network.has(901)
+    imports.alma.forget()
+    network.faults({"kind": "server_error", "path": "other_system_id"})
+    run = imports.load(new(901), new(902))
+    assert run.outcomes == ["failed", "failed"]
+    assert "could not be looked up in the network zone" in run.rows[0]["message"]
+    assert posts(imports) == []
+    network.heal()
+    network.with_sru()
+    network.faults({"kind": "server_error", "path": "/view/sru/"})
+    again = imports.load(new(901), new(902), name="b.mrc")
+    assert again.outcomes == ["created", "created"]
+    assert [row["reasons"] for row in again.rows] == ["NETWORK;NO_SRU", "NO_SRU"]
+
+
+def test_a_record_of_the_zone_that_is_gone_is_not_linked(imports, network):
+    there = network.has(901)
+    run = Run(imports, to_iso2709(new(901)))
+    run.read()
+    run.match()
+    network.delete(there)
+    run.write()
+    run.finish()
+    assert run.outcomes == ["failed"]
+    assert f"{there} could not be linked" in run.rows[0]["message"]
+    assert imports.count() == 0
+    assert imports.load(new(901), name="b.mrc").outcomes == ["created"]  # what it claimed is free again
+
+
+def test_several_in_the_zone_are_added_by_a_profile_that_adds_what_is_refused(imports, network):
+    network.has(902)
+    network.has(902)
+    network.profile(", on_refused: create")
+    run = imports.load(new(902))
+    assert [(row["outcome"], row["reasons"]) for row in run.rows] == [("created", "MULTI_MATCH")]
+    assert imports.load(new(902), name="b.mrc").outcomes == ["unchanged"]
+
+
+def test_a_zone_is_asked_where_the_profile_creates_nothing_and_not_where_there_is_a_title(imports, network):
+    network.has(901)
+    network.has(902)
+    ours = imports.add("035 __ $a (OCoLC)902", "245 00 $a Old")
+    network.profile(", on_no_match: skip")
+    network.forget()
+    run = imports.load(new(901), new(902), new(903))
+    assert run.outcomes == ["created", "merged", "no_key"]
+    assert run.rows[1]["mms_id"] == ours
+    assert not any("902" in call["query"] for call in network.calls())
+
+
+def test_order_and_items_go_to_the_linked_title_and_again_to_it(imports, network):
+    there = network.has(901)
+    imports.profiles(
+        PROFILES.replace("  gobi:\n", "  catalog: {network: nz}\n  gobi:\n")
+        + "  pals2:\n    inventory:\n      field: '949'\n"
+        "      subfields: {barcode: b, item_policy: c, library: d, location: e}\n"
+    )
+    run = imports.load(gobi(901, "R1"), gobi(901, "R2"), profile="gobi")
+    assert run.outcomes == ["created", "merged"], run.rows  # both have their order
+    title = run.rows[0]["mms_id"]
+    assert linked(imports) == {title: there}
+    assert "Alma made it not suppressed" in run.rows[0]["message"]
+    again = imports.load(gobi(901, "R3"), name="b.mrc", profile="gobi")
+    assert again.outcomes == ["merged"]
+    assert {name: line.mms_id for name, line in po_lines(imports).items()} == dict.fromkeys(
+        ("R1", "R2", "R3"), title
+    )
+    items = imports.load(new(901, "949 __ $b A1 $c 01 $d MAIN $e stacks"), name="c.mrc", profile="pals2")
+    assert items.outcomes == ["merged"]
+    assert [item["mms_id"] for item in imports.alma.made()[0].values() if item["barcode"] == "A1"] == [title]
+    imports.alma.forget()
+    assert imports.load(gobi(901, "R3"), name="d.mrc", profile="gobi").outcomes == ["conflict"]
+    assert posts(imports) == []
+
+
+def test_a_linked_title_that_the_library_has_is_reported(imports, network):
+    there = network.has(901)
+    network.profile(", search_first: true")
+    title = imports.load(new(901)).rows[0]["mms_id"]
+    imports.alma.add_holding(title, "MAIN", "stacks")
+    assert imports.load(new(901), name="b.mrc").outcomes == ["already_owned"]
+    by_id = record(f"001 {there}", F008, "245 00 $a By the zone's id")
+    assert imports.load(by_id, name="c.mrc").outcomes == ["already_owned"]
+
+
+def test_without_network_a_linked_title_is_still_nobodys_to_change(imports, network):
+    network.has(901)
+    imports.load(new(901))
+    imports.profiles("profiles: {}")
+    imports.alma.forget()
+    assert imports.load(new(901), name="b.mrc").outcomes == ["linked_nz"]
+    assert posts(imports) == []
+
+
+@pytest.mark.parametrize(
+    ("set_up", "words"),
+    [
+        (lambda network, imports: network.profile(", match: [isbn]"), "set `sru_url` of the connection nz"),
+        (lambda network, imports: network.with_sru("01ZZ_OTHER"), "leads to 01ZZ_OTHER"),
+        (
+            lambda network, imports: imports.further.update({("alma", "nz"): imports.client}),
+            "a key of the institution 01ZZ_INST itself",
+        ),
+        (lambda network, imports: imports.profiles("profiles:\n  catalog: {network: alma_default}\n"), "institution"),
+        (
+            lambda network, imports: imports.further.update({("alma", "nz"): imports.new_client(network.url, "no")}),
+            "may not read the network zone",
+        ),
+        (lambda network, imports: network.profile(", zone: nz"), "needs `zone: iz`"),
+    ],
+    ids=["isbn without SRU", "another SRU", "the institution's key", "its connection", "no rights", "zone nz"],
+)  # fmt: skip
+def test_a_network_that_cannot_be_asked_stops_the_run_before_anything_is_looked_up(
+    imports, network, set_up, words
+):
+    network.has(901)
+    if words.startswith("set"):
+        imports.with_sru()
+    imports.alma.forget()
+    set_up(network, imports)
+    run = imports.load(new(901, "020 __ $a 9780306406157"))
+    assert words in run.problem
+    assert not any("/bibs?" in call["path"] or call["method"] != "GET" for call in imports.alma.calls())
