@@ -34,6 +34,10 @@ by option, and the full record replaces the vendor's. `docs/orders.md` has profi
 becomes a brief record with its order, and with `awaits_full_record` its title is listed until the full record has come
 (Alma > Files > Titles that wait). `docs/title-lists.md` shows a profile.
 
+**The network zone.** With `network` in its profile a record without a title in the institution is looked up in the
+network zone by that connection, and what is there once is linked into the institution; items and orders go to the
+linked title.
+
 **Locked titles.** While somebody has a title open in Alma's metadata editor, `load` tries its record again every ten
 minutes, for `lock_wait_minutes` of the profile or of the form. It is *deferred* then: it holds no worker and no slot.
 

@@ -249,3 +249,26 @@ def test_a_job_gets_sru_by_the_connection_of_its_alma(connect, sandbox_url, monk
     connect(host=sandbox_url, password="sandbox")
     with given.open_client("sru") as sru:
         assert sru is None
+
+
+def test_a_job_gets_the_client_of_a_further_connection_that_its_settings_name(
+    connect, sandbox_url, monkeypatch
+):
+    job = file_job("alma_etl.bibs.job.BibImport", area="bibs", dag_id="bib_import")
+    step = RunStep(task_id="check", job=job, step="check")
+    step.ledger = NoLedger()
+    now = datetime.now(UTC)
+    run = SimpleNamespace(run_id="manual__1", dag_id="bib_import", logical_date=now, run_after=now)
+    monkeypatch.setattr("alma_airflow.operators.file_jobs.open_bucket", lambda: Bucket(None, "no-bucket"))
+    given = step.job_context({"dag_run": run, "params": {}})
+    with pytest.raises(InputProblem, match="There is no connection network"):
+        given.open_client("alma", "network")
+    monkeypatch.setenv("AIRFLOW_CONN_NETWORK", "http://example.org")
+    with pytest.raises(InputProblem, match="The connection network is of type http, not alma"):
+        given.open_client("alma", "network")
+    connection = {"conn_type": "alma", "host": sandbox_url, "password": "sandbox"}
+    monkeypatch.setenv("AIRFLOW_CONN_NETWORK", json.dumps(connection))
+    with given.open_client("alma", "network") as alma:
+        assert alma.conf.general().institution == "01ZZ_INST"
+    with given.open_client("sru", "network") as sru:
+        assert sru is None

@@ -1,16 +1,19 @@
 """`bib_import` end to end, by `dag.test()` against the sandbox."""
 
+import re
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from alma_etl.marc.iso2709 import to_iso2709
+from alma_sandbox.catalogue import ids
 from tests.e2e.bib_files import AREA, NUMBERS, Bibs, Imported, as_xml, file_of, mixed, what_alma_lacks
 from tests.e2e.conftest import LOGICAL_DATE
 from tests.e2e.death import Death
 from tests.e2e.test_item_acceptance import existing_items
 from tests.unit.bibs.test_bib_imports import new
+from tests.unit.bibs.test_order_imports import PROFILES, gobi
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -165,3 +168,45 @@ def test_records_bring_their_items_once_whatever_became_of_the_workers(alma, loa
     again = load("gifts again.mrc", b"".join(records), profile="pals")
     assert again.outcomes() == ["unchanged"] * 6 + ["not_applied", "invalid_record"]
     assert [call for call in alma.writes() if call["status"] < 300] == []
+
+
+NETWORK = PROFILES.replace("profiles:\n", "profiles:\n  catalog: {network: alma_network}\n")
+
+
+def number_of(zone, title):
+    """The OCLC number of a title of the network zone that has one in 035 `$a`."""
+    found = zone.title(ids.mms_id(title, "4400"))
+    return next(
+        (line.rpartition(")")[2] for line in found if re.match(r"035 __ \$a \(OCoLC\)\d+$", line)), None
+    )
+
+
+def test_a_record_of_the_network_zone_is_linked_and_its_order_goes_to_it(
+    alma, load, jobs, sandbox, connect_alma
+):
+    options = {"institution": "01ZZ_NETWORK", "suffix": "4400"}
+    zone = Bibs(sandbox(titles=120, per_second=0, sru="on", **options).url)
+    url = f"{zone.url}/view/sru/01ZZ_NETWORK"
+    connect_alma(zone.url, conn_id="alma_network", requests_per_second=1000, sru_url=url)
+    jobs.bucket.put("config/bib_profiles.yaml", NETWORK.encode())
+    there, number = next((each, found) for each in range(60, 120) if (found := number_of(zone, each)))
+    twice = {zone.add(f"035 __ $a (OCoLC){NUMBERS + 1}", "245 00 $a Twice") for _ in range(2)}
+    records = [gobi(int(number), "N1"), gobi(NUMBERS + 1, "N2"), gobi(NUMBERS + 2, "N3")]
+    body = b"".join(map(to_iso2709, records))
+    alma.forget()
+    zone.forget()
+    done = load("network.mrc", body, profile="gobi")
+    assert (done.state, done.outcomes()) == ("success", ["created", "multi_match", "created"])
+    linked, several, brief = done.rows()
+    assert f"035 __ $a (EXLNZ-01ZZ_NETWORK){ids.mms_id(there, '4400')}" in alma.title(linked["mms_id"])
+    assert "245 00 $a Made up" not in alma.title(linked["mms_id"])
+    assert all(each in several["message"] for each in twice)
+    lines = alma.get("/acq/po-lines", q=f"mms_id~{linked['mms_id']}", status="ALL_WITH_CLOSED")["po_line"]
+    assert [line["additional_order_reference"] for line in lines] == ["N1"]
+    assert "245 00 $a Made up" in alma.title(brief["mms_id"])
+    assert {call["method"] for call in zone.calls()} == {"GET"}
+    assert sum("/bibs?" in f"{call['path']}?" for call in zone.calls()) <= 3
+    alma.forget()
+    again = load("network again.mrc", to_iso2709(new(int(number))), profile="catalog")
+    assert (again.outcomes(), again.rows()[0]["mms_id"]) == (["unchanged"], linked["mms_id"])
+    assert alma.writes() == []

@@ -6,10 +6,13 @@ import re
 import pytest
 import requests
 
+from alma_etl.bibs.keys import keys_of
 from alma_etl.inventory.codes import alma_of
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.marc.iso2709 import to_iso2709
-from alma_etl.marc.xml import xml_from_record
+from alma_etl.marc.xml import record_from_xml, xml_from_record
+from alma_sandbox import Settings, serve
+from alma_sandbox.catalogue import ids
 from local.settings import ROOT
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.records import lines, record
@@ -143,6 +146,27 @@ def test_the_network_zone_gets_no_inventory(imports, of):
     run = imports.load(new(901), profile="nz")
     assert "network zone" in run.problem
     assert imports.count() == 0
+
+
+def test_a_record_of_the_network_zone_is_copied_to_the_catalog(imports):
+    with serve(Settings(per_second=0, titles=30, institution="01ZZ_NETWORK", suffix="4400")) as zone:
+        client = imports.new_client(zone.url)
+        imports.further["alma", "network"] = client
+        imports.profiles("profiles:\n  catalog: {network: network}\n")
+        zone_ids = (ids.mms_id(title, "4400") for title in range(20, 30))  # the institution has none of these
+        there, number = next(
+            (each, number)
+            for each in (record_from_xml(client.bibs.read(mms_id).value.record) for mms_id in zone_ids)
+            for number in keys_of(each).oclc
+            if f"035 __ $a (OCoLC){number}" in lines(each, "035")
+        )
+        run = imports.load(new(number, title="The vendor's"), new(903))
+        client.close()
+    assert run.outcomes == ["created", "created"]
+    copied = imports.title(run.rows[0]["mms_id"])
+    assert lines(copied, "245") == lines(there, "245")
+    assert f"035 __ $a (EXLNZ-01ZZ_NETWORK){there['001'].data}" in lines(copied, "035")
+    assert lines(imports.title(run.rows[1]["mms_id"]), "245") == ["245 00 $a Made up"]
 
 
 # --- messages of the gateway

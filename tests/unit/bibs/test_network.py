@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from alma_etl.alma.sru import SruClient
+from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.remote.limiter import LocalLimiter
 from alma_sandbox import Settings, serve
@@ -397,3 +398,12 @@ def test_a_network_that_cannot_be_asked_stops_the_run_before_anything_is_looked_
     run = imports.load(new(901, "020 __ $a 9780306406157"))
     assert words in run.problem
     assert not any("/bibs?" in call["path"] or call["method"] != "GET" for call in imports.alma.calls())
+
+
+def test_a_linked_title_does_not_wait_for_its_full_record(imports, network):
+    network.has(901)
+    network.profile(", awaits_full_record: true")
+    linked_title, made = [row["mms_id"] for row in imports.load(new(901), new(902)).rows]
+    waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST")
+    assert waiting.waiting([linked_title, made]) == {made}
+    waiting.close()

@@ -284,6 +284,8 @@ def test_rights_and_connections_follow_from_what_is_set_up() -> None:
         "alma_default"
     }
     assert Installation(loads_items=True).almas()["alma_default"]["bibs"] is True
+    networks = Installation(imports_bibs=True, networks=frozenset(("alma_network",))).almas()
+    assert networks["alma_network"] == {"bibs": False, "conf": False}
     driven = Installation(dcb=DCB.model_copy(update={"mode": "drive"}))
     assert driven.almas() == {
         conn_id: {"bibs": True, "users": True, "conf": False} for conn_id in ("alma_default", "alma_borrower")
