@@ -40,6 +40,11 @@ class ProfilePlan(BaseModel):
     job_id: str
     job_name: str
 
+    def asks_the_same(self, host: str, conf: ProfileRunConf) -> bool:
+        """Whether a form names this profile or job, of the same Alma."""
+        named = (self.conf.profile_id, self.conf.job_id)
+        return self.host == host and (conf.profile_id, conf.job_id) == named
+
     @property
     def subject(self) -> str:
         """The job in words."""
@@ -90,6 +95,10 @@ class StartNotes:
     def __init__(self, folder: ProfileRunFolder, plan: ProfilePlan) -> None:
         self._bucket = folder.bucket
         self._prefix = folder.key(f"{STARTS}{_digest(plan)}/")
+
+    def any(self) -> bool:
+        """Whether the job was started, or may have been."""
+        return next(iter(self._bucket.list(self._prefix)), None) is not None
 
     def get(self, key: str) -> Any:
         """What was noted; None for nothing."""
@@ -149,17 +158,26 @@ def submit(
     Raises InputProblem for what no later attempt can change, RemoteError when nobody knows whether it was started: a
     further attempt looks first.
     """
-    job = job_of(client, conf)
-    plan = ProfilePlan(conf=conf, host=client.host, job_id=job.id, job_name=job.name)
+    plan = _plan(folder, client, conf)
     folder.write_plan(plan)
     if conf.dry_run:
         log.info("Dry run: the job %s would be started", plan.subject)
         return None
-    with locks.hold(f"the start of job {job.id} at {client.host}"):
-        begun = start_job(client, job.id, {}, folder.notes(plan), lambda: folder.of_others(plan))
+    with locks.hold(f"the start of job {plan.job_id} at {client.host}"):
+        begun = start_job(client, plan.job_id, {}, folder.notes(plan), lambda: folder.of_others(plan))
     if not isinstance(begun, JobBusy):
         log.info("Job instance %s of %s is this run's", begun, plan.subject)
     return begun
+
+
+def _plan(folder: ProfileRunFolder, client: AlmaClient, conf: ProfileRunConf) -> ProfilePlan:
+    """The plan by the form as it is now. A job that this run has started, or may have, stays its job, whatever Alma
+    names for the profile since."""
+    before = folder.find_plan()
+    if before is not None and before.asks_the_same(client.host, conf) and folder.notes(before).any():
+        return before.model_copy(update={"conf": conf})
+    job = job_of(client, conf)
+    return ProfilePlan(conf=conf, host=client.host, job_id=job.id, job_name=job.name)
 
 
 def look(folder: ProfileRunFolder, client: AlmaClient) -> JobEnd | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -153,6 +154,20 @@ def test_what_another_run_started_is_not_taken(world: ImportWorld) -> None:
     (of_a,) = set(world.instances()) - {of_b}
     assert world.submit("a") == of_a
     assert world.submit("b") == of_b
+    assert len(world.instances()) == 2
+
+
+@pytest.mark.parametrize("dies_at", ["/started-", "nothing"])
+def test_a_run_that_is_cleared_after_its_profile_got_another_job_starts_nothing(
+    world: ImportWorld, fault: Fault, dies_at: str
+) -> None:
+    world.bucket.dies_at = dies_at
+    with suppress(WorkerKilled):
+        world.submit()
+    text = '{"job": [{"id": "S101", "name": "Its new job"}], "total_record_count": 1}'
+    fault(kind="body", path="/conf/jobs.*profile_id", text=text, content_type="application/json", status=200)
+    assert [world.submit()] == world.instances()
+    assert isinstance(world.submit(profile_id="101"), str)  # another form is another job
     assert len(world.instances()) == 2
 
 
