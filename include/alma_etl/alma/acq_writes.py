@@ -107,6 +107,21 @@ def lines_of_title(client: AlmaClient, mms_id: str) -> ListAnswer[PoLine]:
     return Found(lines) if isinstance(listed, Found) else listed
 
 
+def lines_of_vendor(client: AlmaClient, code: str) -> tuple[ListAnswer[PoLine], int]:
+    """The PO lines of a vendor, each with its references: a row that shows none is read. And how many were."""
+    listed = client.po_lines.of_vendor(code)
+    lines = [row for row in rows_of(listed) if row.shows_references]
+    single = [row.number for row in rows_of(listed) if not row.shows_references]
+    for _, answer in client.in_parallel(client.po_lines.read, single):
+        if isinstance(answer, Unknown):
+            return PartlyFound(answer.error, lines, len(rows_of(listed))), len(single)
+        if isinstance(answer, Found):
+            lines.append(answer.value)
+    if isinstance(listed, PartlyFound):
+        return PartlyFound(listed.error, lines, listed.counted), len(single)
+    return (Found(lines) if isinstance(listed, Found) else listed), len(single)
+
+
 def find_order(client: AlmaClient, key: OrderKey, *, known: Collection[str] = ()) -> Answer[PoLine]:
     """A PO line with the vendor and both references of an order, among those of its title. `known`: numbers of lines
     that are another order's, for example of a cancelled one that is ordered again. Absent only when the list of the

@@ -1,10 +1,19 @@
-"""What can end a run that works with Alma and with no other service: its allowance of calls a day."""
+"""What is Alma's own: the allowance of calls a day, which ends a run that works with it, and refusals that are about
+what was asked for."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from alma_etl.remote.errors import RemoteStop
+from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteStop
+
+_OF_A_VALUE = frozenset(("INVALID_ID", "40166410", "40166411"))
+
+
+def is_of_a_value(error: RemoteError) -> bool:
+    """Whether a question was refused for the code or id that was asked for, which no call can have. Another refusal
+    says nothing of it: Alma may be refusing every question."""
+    return isinstance(error, RemoteRefused) and error.code in _OF_A_VALUE
 
 
 class AlmaDailyThreshold(RemoteStop):

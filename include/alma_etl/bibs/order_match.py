@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from alma_etl.alma.acq_writes import lines_of_title
+from alma_etl.alma.acq_writes import lines_of_title, lines_of_vendor
 from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import is_of_a_value
 from alma_etl.alma.po_lines import PoLine
 from alma_etl.bibs.matching import Finder, Number
 from alma_etl.bibs.order_reference import OrderReferenceRule
@@ -38,10 +39,11 @@ class VendorLines(BaseModel):
 
 def look_through_vendor(client: AlmaClient, run: FileRun, rule: OrderReferenceRule) -> None:
     """See that Alma has the vendor, and keep the references of its PO lines where they are looked through: one request
-    for 100 lines. Raises InputProblem, RemoteError."""
+    for 100 lines, and one for each that its list shows without references. Raises InputProblem, RemoteError."""
     numbers: dict[str, list[str]] = {}
     if rule.search_vendor_lines:
-        for line in _sure(client.po_lines.of_vendor(rule.vendor), rule):
+        listed, _ = lines_of_vendor(client, rule.vendor)
+        for line in _sure(listed, rule):
             for reference in {line.vendor_reference, line.additional_reference} - {""}:
                 numbers.setdefault(rule.key(reference).reference, []).append(line.number)
     else:
@@ -52,7 +54,7 @@ def look_through_vendor(client: AlmaClient, run: FileRun, rule: OrderReferenceRu
 def _sure(answer: Answer[T], rule: OrderReferenceRule) -> T:
     if isinstance(answer, Found):
         return answer.value
-    if isinstance(answer, Unknown) and not isinstance(answer.error, RemoteRefused):
+    if isinstance(answer, Unknown) and not is_of_a_value(answer.error):
         raise answer.error
     why = f" ({answer.error.message})" if answer.error else ""
     raise InputProblem(f"Alma has no vendor {rule.vendor}, which `order_reference` names{why}: correct it")

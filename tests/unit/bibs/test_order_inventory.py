@@ -90,6 +90,17 @@ def test_each_field_gives_an_ordered_item_its_barcode_and_receives_it_and_again_
     assert imports.writes() == writes
 
 
+def test_a_cleared_run_stays_with_what_it_has_given_to_items(imports):
+    order(imports)
+    run = imports.load(wcp("B1"), profile="wcp")
+    writes = imports.writes()
+    imports.profiles(PROFILES.replace("barcode: b", "barcode: z"))
+    run.whole()
+    assert imports.writes() == writes
+    assert run.outcomes == ["not_applied"], run.rows  # not invalid_record: its items have been written
+    assert [each[0] for each in items(imports)] == ["B1", ""]
+
+
 def test_what_an_item_costs(imports):
     order(imports, quantity=3)
     imports.profiles(PROFILES.replace('      call_number_from: ["050"]\n', ""))

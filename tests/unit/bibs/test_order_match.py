@@ -144,6 +144,22 @@ def test_what_no_import_ordered_is_found_among_the_vendors_lines_by_option(impor
     assert (row["outcome"], row["mms_id"]) == ("overlaid", ordered)
 
 
+def test_vendors_lines_whose_list_shows_no_references_are_read(imports, ordered):
+    forget_orders(imports)
+    imports.alma.settings(po_line_lists="brief")
+    [row] = imports.load(full(999, "R1"), profile="swept").rows
+    imports.alma.settings(po_line_lists="full")
+    assert (row["outcome"], row["mms_id"]) == ("overlaid", ordered)
+
+
+def test_a_general_refusal_of_the_vendor_stops_the_run_with_its_words(imports):
+    imports.alma.faults({"kind": "refuse", "path": "/acq/vendors"})
+    [row] = imports.load(full(999, "R1"), profile="full").rows
+    assert row["outcome"] == "failed"
+    assert "General Error" in row["message"]
+    assert "no vendor" not in row["message"]
+
+
 def test_a_title_that_alma_no_longer_has(imports, ordered):
     imports.alma.delete(f"/bibs/{ordered}?override=true")
     assert imports.load(full(999, "R1"), profile="full").outcomes == ["no_key"]

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
+from alma_etl.alma.acq_writes import lines_of_vendor
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.errors import is_of_a_value
 from alma_etl.alma.funds import FundCheck, FundState
 from alma_etl.alma.resource import LIMIT
 from alma_etl.alma.vendors import Vendor
@@ -19,15 +21,12 @@ from alma_etl.inventory.loaded_orders import OrderReference
 from alma_etl.jobs.file_run import FileRun
 from alma_etl.jobs.outcomes import Row
 from alma_etl.remote.answers import Absent, Answer, Found, Unknown, rows_of
-from alma_etl.remote.errors import RemoteRefused
 
 log = logging.getLogger(__name__)
 
 RESULT = "orders.json"
 _VENDORS, _FUNDS, _CURRENCIES = "vendors", "funds", "currencies"  # kinds of codes of the rows
 _POLICY, _MATERIAL, _TYPE, _METHOD = "item_policy", "material_type", "po_line_type", "acquisition_method"
-# Refusals that say something of the code that was asked for, and of no other: others may be of all questions.
-_OF_THE_CODE = frozenset(("INVALID_ID", "402203", "40166410", "40166411"))
 
 
 class VendorCheck(BaseModel):
@@ -159,10 +158,9 @@ def read_order_check(run: FileRun) -> OrderCheck:
 def _why_not(answer: Unknown) -> str:
     """Why a code cannot be asked for. Raises the error where it says nothing of the code: Alma may be refusing every
     question, of which no order is at fault."""
-    error = answer.error
-    if isinstance(error, RemoteRefused) and error.code in _OF_THE_CODE:
-        return error.message
-    raise error
+    if is_of_a_value(answer.error):
+        return answer.error.message
+    raise answer.error
 
 
 def _sure(answer: Answer[FundCheck]) -> FundCheck | str:
@@ -218,29 +216,19 @@ def _vendor_check(
 def _lines(client: AlmaClient, code: str) -> tuple[dict[str, str], str]:
     """The numbers of a vendor's PO lines by their references, and what it cost to know. A line whose row shows no
     reference is read: it may be the one that is looked for."""
-    listed = client.po_lines.of_vendor(code)
+    listed, single = lines_of_vendor(client, code)
     if not isinstance(listed, Found | Absent):
         raise listed.error
-    rows = rows_of(listed)
-    lines = [row for row in rows if row.shows_references]
-    single = [row.number for row in rows if not row.shows_references]
-    for number, answer in client.in_parallel(client.po_lines.read, single):
-        if isinstance(answer, Unknown):
-            log.error("PO line %s of vendor %s could not be read", number, code)
-            raise answer.error
-        if isinstance(answer, Found):
-            lines.append(answer.value)
+    lines = rows_of(listed)
     found = {
         OrderReference.of(code, reference).reference: line.number
         for line in lines
         for reference in (line.vendor_reference, line.additional_reference)
         if reference
     }
-    requests = max(1, -(-len(rows) // LIMIT)) + len(single)
-    cost = f"{counted(len(rows), 'PO line')} of vendor {code} searched for the references of orders"
-    alone = (
-        f", {len(single):,} of them read one by one, since their list shows no references" if single else ""
-    )
+    requests = max(1, -(-len(lines) // LIMIT)) + single
+    cost = f"{counted(len(lines), 'PO line')} of vendor {code} searched for the references of orders"
+    alone = f", {single:,} of them read one by one, since their list shows no references" if single else ""
     return found, f"{cost}: {counted(requests, 'request')}{alone}"
 
 
