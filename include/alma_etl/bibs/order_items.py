@@ -40,6 +40,7 @@ from alma_etl.store.locks import LockBusy, LockLost, Locks
 log = logging.getLogger(__name__)
 
 _LOST = "no answer came; a look confirmed it"
+_SHOWN = 10  # items that a message names
 X = TypeVar("X")
 Y = TypeVar("Y")
 
@@ -198,26 +199,28 @@ class OrderedItemWriter(RowWriter):
         """The item that has the barcode, or is to get it; raises _Ended where there is none."""
         entries = [(line, entry) for line in self._lines_of(row) for entry in self._entries(row, line)]
         for line, entry in entries:
-            if entry.barcode == row["barcode"]:
-                return line, self._read(row, entry)
+            if entry.barcode == row["barcode"] and (item := self._read(row, entry)) is not None:
+                return line, item
         others = []
         for line, entry in entries:
             if not self._is_free(entry.barcode):
                 others.append(entry.barcode)
                 continue
             there = self._places.get(entry.link)
-            if there is None or _fits(there, row):
-                item = self._read(row, entry)  # the list may be older
-                if item.barcode == row["barcode"]:
-                    return line, item
-                there = self._places[entry.link] = (item.library, item.location)
-                if self._is_free(item.barcode) and _fits(there, row) and item.pid not in self._taken:
-                    return line, item
-                others.append(f"{item.barcode or 'none'} at {'/'.join(there)}")
-            else:
+            if there is not None and not _fits(there, row):
                 others.append(f"{entry.barcode or 'none'} at {'/'.join(there)}")
+                continue
+            item = self._read(row, entry)  # the list may be older
+            if item is None:
+                continue
+            if item.barcode == row["barcode"]:
+                return line, item
+            there = self._places[entry.link] = (item.library, item.location)
+            if self._is_free(item.barcode) and _fits(there, row) and item.pid not in self._taken:
+                return line, item
+            others.append(f"{item.barcode or 'none'} at {'/'.join(there)}")
         place = f"{row['library']}/{row['location']}" if row["library"] or row["location"] else "any place"
-        its_items = ", ".join(others) or "none"
+        its_items = ", ".join(others[:_SHOWN]) + (" and more" if len(others) > _SHOWN else "") or "none"
         message = (
             f"the PO line has no item at {place} without a barcode (its items have {its_items}): give the item that is "
             "meant its barcode in Alma"
@@ -262,14 +265,13 @@ class OrderedItemWriter(RowWriter):
             raise _Ended(ORDERED_ITEMS.end(row, OrderedItemOutcome.FAILED, message))
         return rows_of(answer)
 
-    def _read(self, row: Row, entry: PoLineItem) -> Item:
+    def _read(self, row: Row, entry: PoLineItem) -> Item | None:
+        """An item of a PO line; None for one that is not there any more."""
         answer: Answer[Item] = Absent() if entry.place is None else self._client.items.read(*entry.place)
-        if isinstance(answer, Found):
-            return answer.value
-        message = (
-            f"an item of its PO line could not be read ({entry.link}): {answer.error or 'it is not there'}"
-        )
-        raise _Ended(ORDERED_ITEMS.end(row, OrderedItemOutcome.FAILED, message))
+        if isinstance(answer, Unknown):
+            message = f"an item of its PO line could not be read ({entry.link}): {answer.error}"
+            raise _Ended(ORDERED_ITEMS.end(row, OrderedItemOutcome.FAILED, message))
+        return answer.value if isinstance(answer, Found) else None
 
     def _is_done(self, row: Row, item: Item) -> bool:
         return item.barcode == row["barcode"] and not (self._rules.receive and not arrival_date(item))

@@ -76,9 +76,10 @@ def test_a_refused_record_leaves_the_flags(imports, waiting):
 
 
 def test_a_setting_that_changed_counts_when_the_run_is_cleared(imports, waiting):
+    imports.load(new(801), profile="full")
     run = Run(imports, to_iso2709(new(801)), profile="full")
     run.read()
-    run.match()
+    assert run.match() == {"unchanged": 1}
     imports.profiles(PROFILES.replace("sync_with_oclc: BIBS", "sync_with_oclc: HOLDINGS"))
     run.whole()
     assert (run.outcomes, flags(imports, waiting)) == (["merged"], (False, "HOLDINGS"))

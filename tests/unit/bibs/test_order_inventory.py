@@ -123,6 +123,14 @@ def test_items_elsewhere_are_read_once(imports):
     assert len(reads) == 4
 
 
+def test_an_item_that_is_no_longer_there_is_passed_over(imports):
+    order(imports, quantity=2)
+    gone = {"kind": "refuse", "method": "GET", "path": "/holdings", "first": 1, "code": "401683"}
+    imports.alma.faults(gone)
+    assert imports.load(wcp("B1"), profile="no-receipt").outcomes == ["merged"]
+    assert [item[0] for item in items(imports)] == ["", "B1"]
+
+
 def test_what_staff_changed_since_stays(imports):
     order(imports, quantity=1)
     imports.load(wcp("B1"), profile="no-receipt")
