@@ -217,6 +217,17 @@ def test_the_items_of_a_title_that_is_linked_to_the_network_zone_are_the_institu
     assert items(imports) == [("B1", "01", "", True)]
 
 
+def test_a_record_that_is_older_than_its_title_gives_its_items_all_the_same(imports):
+    order(imports, quantity=1)
+    imports.profiles(PROFILES.replace("    on_match: skip\n", ""))
+    old = wcp("B1")
+    old["005"].data = "20000101000000.0"
+    run = imports.load(old, profile="wcp")
+    assert run.outcomes == ["not_added_old"]
+    assert "1 item: received" in run.rows[0]["message"]
+    assert items(imports) == [("B1", "01", "", True)]
+
+
 def test_a_department_of_another_library_is_refused_by_alma_in_its_words(imports):
     order(imports, quantity=1)
     run = imports.load(wcp("B1"), profile="other-library")
