@@ -40,7 +40,7 @@ from alma_etl.bibs.orders.checking import codes_of as order_codes_of
 from alma_etl.bibs.orders.faults import order_faults
 from alma_etl.bibs.orders.order import references_of
 from alma_etl.bibs.orders.placing import COLUMNS as ORDER_COLUMNS
-from alma_etl.bibs.orders.placing import ORDERS, RecordOrders, place_orders, placed_of
+from alma_etl.bibs.orders.placing import ORDERS, OrderOutcome, RecordOrders, place_orders, placed_of
 from alma_etl.bibs.orders.placing import by_record as orders_by_record
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.bibs.orders.reading import orders_of
@@ -61,6 +61,7 @@ from alma_etl.inventory.chunk_holdings import resolve_holdings
 from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check
 from alma_etl.inventory.item_fields import coded_values
 from alma_etl.inventory.item_loading import create_items
+from alma_etl.inventory.item_rows import ItemOutcome
 from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
 from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
@@ -251,6 +252,7 @@ class BibImport(FileJob[BibProfile]):
                 for key, end in ends.items()
                 if self.rank_of(end) < Rank.SETTLED and end["outcome"] != self.unconfirmed
             }
+            filled = self._filled(run, number, target)
             return match_records(
                 alma,
                 run,
@@ -262,7 +264,19 @@ class BibImport(FileJob[BibProfile]):
                 sru=sru,
                 orders=lines,
                 network=network,
+                filled=filled,
             )
+
+    def _filled(self, run: FileRun, number: int, target: str) -> set[str]:
+        """The titles of a chunk for which this run has made items or placed orders."""
+        profile = run.plan().profile
+        ends: list[End] = []
+        if profile.search_first and profile.inventory is not None:
+            ends += ITEMS.ends_of(self._items(run, target), number, target).rows().values()
+        if profile.search_first and profile.orders is not None:
+            ends += ORDERS.ends_of(self.orders_of(run, target), number, target).rows().values()
+        made = (ItemOutcome.CREATED, OrderOutcome.ORDERED)
+        return {end["mms_id"] for end in ends if end["outcome"] in made}
 
     def load_locked(self, context: JobContext, number: int) -> dict[str, int]:
         """Try the records again whose titles were locked when `load` ended, and no others: each is matched once more,
@@ -412,17 +426,18 @@ class BibImport(FileJob[BibProfile]):
             rows, dry_run = list(items.rows(number)), run.plan().dry_run
             if not dry_run:
                 bibs.keep_due(due_items(run, number, rows))  # before the first of their titles has a holding
-            resolve_holdings(ITEMS, alma, items, number, memory=memory, locks=locks)
-            counts = create_items(ITEMS, alma, items, number, memory=memory)
-            if not dry_run:
-                ends = ITEMS.ends_of(items, number, target).rows()
-                # A refused item is its sender's to correct, and may never be: the title does not wait for it.
-                left = [row for row in rows if ITEMS.is_open(ends.get(ITEMS.row_key(row)))]
-                bibs.keep_due(due_items(run, number, left))
-                items_left, titles_left = {*map(due_item, left)}, {row["mms_id"] for row in left}
-                titles = {row["mms_id"] for row in rows} - titles_left
-                bibs.settle_due({*map(due_item, rows)} - items_left, titles)
-            return counts
+            try:
+                resolve_holdings(ITEMS, alma, items, number, memory=memory, locks=locks)
+                return create_items(ITEMS, alma, items, number, memory=memory)
+            finally:  # a run that stops has made some of them
+                if not dry_run:
+                    ends = ITEMS.ends_of(items, number, target).rows()
+                    # A refused item is its sender's to correct, and may never be: the title does not wait for it.
+                    left = [row for row in rows if ITEMS.is_open(ends.get(ITEMS.row_key(row)))]
+                    bibs.keep_due(due_items(run, number, left))
+                    items_left, titles_left = {*map(due_item, left)}, {row["mms_id"] for row in left}
+                    titles = {row["mms_id"] for row in rows} - titles_left
+                    bibs.settle_due({*map(due_item, rows)} - items_left, titles)
 
     def _had_items(self, run: FileRun, number: int) -> bool:
         """Whether an attempt of the run, by other settings, had items for the records of a chunk."""

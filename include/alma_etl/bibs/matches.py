@@ -90,7 +90,8 @@ def record_of(row: Row) -> Record:
 
 class Matcher:
     """Finds the titles of records and decides what becomes of each: by what the institution has, and of records that
-    have no title there by what the ``network`` zone has."""
+    have no title there by what the ``network`` zone has. ``filled``: titles that have inventory of this run, which is
+    no reason to leave them alone."""
 
     def __init__(
         self,
@@ -100,8 +101,10 @@ class Matcher:
         sru: SruClient | None = None,
         orders: OrderLines | None = None,
         network: Network | None = None,
+        filled: Collection[str] = (),
     ) -> None:
         self._client = client
+        self._filled = filled
         self._profile = profile
         self._memory = memory
         self._here = _zone(client, memory, sru, inventory=profile.search_first)
@@ -199,7 +202,7 @@ class Matcher:
     def _decided(self, row: Row, record: Record, keys: BibKeys, found: Matched) -> dict[str, Any]:
         """The match of a row by its titles of the institution."""
         titles = [title.mms_id for title in found.titles]
-        searched = self._profile.search_first and len(titles) == 1 and not self._memory.is_due(titles[0])
+        searched = self._profile.search_first and len(titles) == 1 and not self._is_ours(titles[0])
         is_owned = searched and found.titles[0].bib.shows_inventory
         decision = decide(record, keys, self._profile, found, is_owned=is_owned)
         if searched and self._is_written(decision):
@@ -212,6 +215,10 @@ class Matcher:
                 message = f"whether {titles[0]} has inventory could not be looked up: {listed.error}"
                 decision = Decision(BibOutcome.FAILED, message=message)
         return self._kept(row, keys, decision, titles)
+
+    def _is_ours(self, mms_id: str) -> bool:
+        """Whether what a title has, or waits for, comes of imports that have not ended, or of this one."""
+        return mms_id in self._filled or self._memory.is_due(mms_id)
 
     def _is_written(self, decision: Decision) -> bool:
         """Whether something comes to the title: the record, or its items."""
@@ -358,15 +365,16 @@ def match_records(
     sru: SruClient | None = None,
     orders: OrderLines | None = None,
     network: Network | None = None,
+    filled: Collection[str] = (),
 ) -> dict[str, int]:
     """Find the titles of records of a chunk; return the counts by what is to become of them.
 
     What earlier attempts found is not asked again, but for what failed or was refused then: a person may have done
-    something about it. ``again``: records that were refused when they were written. Raises RemoteStop,
-    StoreUnavailable.
+    something about it. ``again``: records that were refused when they were written. ``filled`` as `Matcher` has it.
+    Raises RemoteStop, StoreUnavailable.
     """
     checkpoint = matches_of(run, number, alma)
-    matcher = Matcher(client, run.plan().profile, memory, sru, orders, network)
+    matcher = Matcher(client, run.plan().profile, memory, sru, orders, network, filled)
     found = {
         key: kept for key, kept in checkpoint.settled().items() if key not in again and not _is_refused(kept)
     }

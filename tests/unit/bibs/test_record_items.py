@@ -180,6 +180,30 @@ def test_a_cleared_run_that_has_made_its_item_or_asks_for_none_leaves_nothing_du
     assert load(imports, new(801, item("C1"), title="Newer"), name="c.mrc").outcomes == ["already_owned"]
 
 
+def test_items_that_were_made_before_a_stop_are_not_due(imports):
+    imports.profiles(SEARCH)
+    load(imports, new(801), new(802))
+    imports.alma.faults({"kind": "daily", "method": "POST", "path": "/items", "nth": 2})
+    stopped = load(imports, new(801, item("A1")), new(802, item("A2")), name="a.mrc")
+    assert sorted(stopped.outcomes) == ["failed", "merged"]
+    imports.alma.heal()
+    imports.client = imports.new_client()
+    done = stopped.outcomes.index("merged")
+    again = load(imports, *(new(each, item(f"B{each}"), title="Newer") for each in (801, 802)), name="b.mrc")
+    assert again.outcomes[done] == "already_owned"
+    assert again.outcomes[1 - done] == "merged"
+
+
+def test_a_title_is_not_owned_by_what_the_cleared_run_itself_made(imports):
+    imports.profiles(SEARCH)
+    load(imports, new(801))
+    run = load(imports, new(801, item("A1")), name="a.mrc")
+    assert run.outcomes == ["merged"]
+    imports.profiles(SEARCH.replace("    inventory:", "    check_005: false\n    inventory:"))
+    run.whole()
+    assert run.outcomes == ["merged"]
+
+
 def test_a_title_does_not_wait_for_an_item_that_was_refused(imports):
     imports.profiles(SEARCH)
     other = imports.add("245 00 $a Other")
