@@ -251,6 +251,8 @@ class BibWriter(RowWriter):
         match = self._match_of(row)
         if match.action in ("create", "link"):
             return self._look_for_made(row, match)
+        if match.outcome is BibOutcome.UNCHANGED:
+            return self._made_before(row, match)
         if match.action != "change" or match.title is None or self._is_twin(row):
             return None
         answer = self._client.bibs.read_to_change(match.mms_id)
@@ -627,8 +629,7 @@ class BibWriter(RowWriter):
         """The end of a record that an earlier attempt of this run was about to send as a new title, or to link; None
         when it is known that it did not."""
         numbers = self._names_of(row, match)
-        known = self._memory.find(numbers).values()
-        ours = [each for titles in known for each in titles if each.sender == self._sender(row)]
+        ours = self._sent_before(row, numbers)
         if not ours:
             return None
         made = next((each.mms_id for each in ours if each.mms_id), "")
@@ -646,6 +647,20 @@ class BibWriter(RowWriter):
             "an earlier attempt may have sent it, and Alma's index does not show it: drop the record again"
         )
         return self._end(row, BibOutcome.UNCONFIRMED, match, message)
+
+    def _made_before(self, row: Row, match: Match) -> End | None:
+        """The end of a record whose title, which has all of it, an attempt of this run with other settings has made;
+        None where nothing says so."""
+        numbers = self._names_of(row, match)
+        if not any(each.mms_id in ("", match.mms_id) for each in self._sent_before(row, numbers)):
+            return None
+        self._memory.note(numbers, KnownBib(match.mms_id, self._sender(row), self._now()))
+        return self._noted(row, self._end(row, BibOutcome.CREATED, match))
+
+    def _sent_before(self, row: Row, numbers: Collection[str]) -> list[KnownBib]:
+        """What a record of this run has made, or was about to, by these numbers."""
+        known = self._memory.find(numbers).values()
+        return [each for titles in known for each in titles if each.sender == self._sender(row)]
 
     def _find_made(self, row: Row, match: Match) -> Answer[Bib]:
         linked = find_linked(self._client, match.network) if match.network else None

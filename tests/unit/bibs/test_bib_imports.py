@@ -301,6 +301,22 @@ def test_a_lost_call_is_unconfirmed_and_a_later_drop_makes_the_title(imports, mo
     assert imports.count() == 1
 
 
+def test_a_title_that_a_lost_call_made_is_created_when_the_run_is_cleared_with_other_settings(imports):
+    imports.alma.settings(number_lag_s=3600)
+    fault = {"kind": "server_error", "method": "POST", "path": "/bibs(\\?|$)", "applied": True, "first": 1}
+    imports.alma.faults(fault)
+    run = imports.load(new(801))
+    assert run.outcomes == ["unconfirmed"]
+    imports.alma.settings(number_lag_s=0)
+    imports.profiles("profiles:\n  catalog: {check_005: false}\n")
+    run.whole()
+    assert run.outcomes == ["created"]
+    assert imports.count() == 1
+    imports.alma.forget()
+    assert imports.load(new(801), name="again.mrc").outcomes == ["unchanged"]
+    assert imports.writes() == []
+
+
 def test_a_lost_change_is_made_once(imports):
     there = imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
     imports.alma.forget()
