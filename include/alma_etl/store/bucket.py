@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import smart_open
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _REPLACED = {"412", "PreconditionFailed"}
 _AT_ONCE = {"409", "ConditionalRequestConflict"}  # somebody else writes it at this moment
 _DELETE_AT_ONCE = 1_000  # S3's limit for one DeleteObjects call
 _PART_SIZE = 8 << 20  # bytes held in memory while an object is written as a stream
+_ONE_PART_AT_A_TIME = TransferConfig(
+    multipart_chunksize=_PART_SIZE, use_threads=False
+)  # not ten of them in memory
 
 
 class NoSuchObject(LookupError):
@@ -132,7 +136,9 @@ class Bucket:
 
     def upload(self, key: str, stream: IO[bytes], content_type: str) -> None:
         """Write an object from a stream that was written before; it appears whole or not at all."""
-        self.client.upload_fileobj(stream, self.name, key, ExtraArgs={"ContentType": content_type})
+        self.client.upload_fileobj(
+            stream, self.name, key, ExtraArgs={"ContentType": content_type}, Config=_ONE_PART_AT_A_TIME
+        )
 
     def copy(self, source: str, target: str) -> None:
         """Copy inside the bucket, by the server; the target appears whole under its name."""
