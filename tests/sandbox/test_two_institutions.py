@@ -77,3 +77,19 @@ def test_the_codes_of_direct_borrowing_are_there(other: Caller) -> None:
         ("PROCESSTYPE", "TRANSIT_TO_REMOTE_STORAGE"),
     ):
         assert code in {row["code"] for row in other.get(f"/conf/code-tables/{table}")["row"]}
+
+
+def test_a_member_links_a_record_of_its_network_zone_as_it_is_there() -> None:
+    zone = serve(Settings(per_second=0, institution="01ZZ_ZONE", suffix="4400", titles=3))
+    with zone as network, serve(Settings(per_second=0, titles=2), network=network) as running:
+        there, here = Caller(network), Caller(running)
+        of_calls = there.post("/bibs", bib_xml())["mms_id"]
+        for nz_id in (of_calls, ids.mms_id(2, "4400")):
+            linked = here.post(f"/bibs?from_nz_mms_id={nz_id}", "<bib/>")
+            assert f"(EXLNZ-01ZZ_ZONE){nz_id}" in linked["network_number"]
+            title = there.get(f"/bibs/{nz_id}")["title"]
+            assert here.get(f"/bibs?nz_mms_id={nz_id}")["bib"][0]["title"] == title
+        nowhere = f"/bibs?from_nz_mms_id={ids.mms_id(9, '4400')}"
+        assert here.refusal("POST", nowhere, body="<bib/>") == (400, "33007")
+        there.session.close()
+        here.session.close()

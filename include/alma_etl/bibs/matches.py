@@ -116,6 +116,7 @@ class Matcher:
 
     def match_all(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
         """Yield rows with their matches, of which as much is looked up together as can be."""
+        there = self._there()
         for start in range(0, len(rows), RECORDS_AT_ONCE):
             part = rows[start : start + RECORDS_AT_ONCE]
             keys = (keys_for(record_of(row), self._profile) for row in part)
@@ -126,8 +127,12 @@ class Matcher:
                     waiting.append((row, found))
                 else:
                     yield row, found
-            if waiting:
-                yield from self._match_there(waiting)
+            if waiting and there is not None:
+                yield from self._match_there(there, waiting)
+
+    def _there(self) -> "_Zone | None":
+        network = self._network
+        return _zone(network.client, network.memory, network.sru) if network is not None else None
 
     def _look_up(self, zone: "_Zone", keys: Iterable[BibKeys]) -> None:
         zone.finder.look_up(list(numbers_of(each, self._profile.match)) for each in keys)
@@ -135,7 +140,12 @@ class Matcher:
     def match(self, row: Row) -> dict[str, Any]:
         """Return the match of a row, as `Match` reads it."""
         found = self._match_here(row)
-        return next(self._match_there([(row, found)]))[1] if isinstance(found, Matched) else found
+        if not isinstance(found, Matched):
+            return found
+        there = self._there()
+        if there is None:
+            raise ValueError("there is no network zone to ask")
+        return next(kept for _, kept in self._match_there(there, [(row, found)]))
 
     def _match_here(self, row: Row) -> dict[str, Any] | Matched:
         """The match of a row; what was found where it has no title, and the network zone is to be asked."""
@@ -148,12 +158,11 @@ class Matcher:
             return found
         return self._decided(row, record, keys, found)
 
-    def _match_there(self, waiting: Sequence[tuple[Row, Matched]]) -> Iterator[tuple[Row, dict[str, Any]]]:
-        """The matches of rows that have no title in the institution, looked up together in the network zone: what the
-        zone's SRU knows of a number its API may not, whoever asks."""
-        if self._network is None:
-            raise ValueError("there is no network zone to ask")
-        zone = _zone(self._network.client, self._network.memory, self._network.sru)
+    def _match_there(
+        self, zone: "_Zone", waiting: Sequence[tuple[Row, Matched]]
+    ) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """The matches of rows that have no title in the institution, looked up together in the network zone. A single
+        one is as well, by a zone of its own: what SRU knows of a number its API may not."""
         self._look_up(zone, (keys_of(record_of(row)) for row, _ in waiting))  # orders are the institution's
         for (row, _), kept in self._client.in_parallel(partial(self._match_in, zone), waiting):
             yield row, kept

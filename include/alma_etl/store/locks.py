@@ -58,7 +58,7 @@ class Lock:
 
 class Locks:
     """Locks of one task. Close them when done. Safe for many threads. A thread that holds several takes them by the
-    first word of their names in one order (`bib`, then `title`), and never two with the same one."""
+    first word of their names in one order (`bib`, then `nz` or `title`), and never two with the same one."""
 
     def __init__(
         self, keeper: _Keeper, *, timeout: float = 900, sleep: Callable[[float], None] = time.sleep

@@ -394,6 +394,7 @@ def dying(patch, imports, dies_at, applied):
         patch.setattr(owner, name, call)
 
     deadly(imports.client.bibs, "create")
+    deadly(imports.client.bibs, "link_from_network")
     deadly(imports.client.bibs, "replace")
     deadly(imports.bucket, "put")
 

@@ -1,5 +1,6 @@
 """Records that the institution has no title of, and the network zone has: looked up there, linked once, ordered on."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +15,7 @@ from tests.e2e.death import WorkerKilled
 from tests.e2e.items import ItemSandbox
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.records import lines, record
-from tests.unit.bibs.test_bib_imports import F008, new
+from tests.unit.bibs.test_bib_imports import F008, dying, new
 from tests.unit.bibs.test_order_imports import PROFILES, gobi
 from tests.unit.bibs.test_order_imports import lines as po_lines
 
@@ -407,3 +408,24 @@ def test_a_linked_title_does_not_wait_for_its_full_record(imports, network):
     waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST")
     assert waiting.waiting([linked_title, made]) == {made}
     waiting.close()
+
+
+def test_a_worker_killed_at_any_write_links_nothing_twice(imports, network, monkeypatch):
+    for dies_at in range(1, 4):
+        there = network.has(900 + dies_at)
+        run = Run(imports, to_iso2709(new(900 + dies_at)), f"{dies_at}.mrc")
+        run.read()
+        run.match()
+        with monkeypatch.context() as patch:
+            dying(patch, imports, dies_at, applied=True)
+            with contextlib.suppress(WorkerKilled):
+                run.write()
+        imports.client = imports.new_client()
+        run.write()
+        run.finish()
+        assert list(linked(imports).values()).count(there) <= 1
+        # It died between the note that it is sent and the call, or was seen to its end.
+        assert run.outcomes == ["created" if there in linked(imports).values() else "unconfirmed"]
+        assert imports.load(new(900 + dies_at), name=f"{dies_at} again.mrc").outcomes == ["unchanged"] or (
+            run.outcomes == ["unconfirmed"]
+        )

@@ -262,6 +262,14 @@ def test_profiles_of_imports_need_a_key_that_writes(bucket: Bucket, put: Callabl
     assert settings.almas() == {"alma_default": {"bibs": True, "conf": False}}
 
 
+def test_the_connections_to_network_zones_that_profiles_name_are_checked(
+    bucket: Bucket, put: Callable[[str, str], None]
+) -> None:
+    put("config/bib_profiles.yaml", "profiles:\n  vendor:\n    network: alma_network\n")
+    _, settings = check_settings(bucket, lambda _: False)
+    assert settings.almas()["alma_network"] == {"bibs": False, "conf": False}
+
+
 def test_settings_that_could_not_be_read_are_unknown(bucket: Bucket) -> None:
     client = Refusing(bucket.client, "get_paginator", status=0)
     (found,), settings = check_settings(Bucket(client, bucket.name), lambda _: True)  # type: ignore[arg-type]
