@@ -68,7 +68,11 @@ REFERENCES: dict[type, tuple[str, ...]] = {
 }
 # What is not written, and why.
 LEFT: dict[type, dict[str, str]] = {
-    Sandbox: {"settings": "by the rule of ``settings_now``", "_initial": "the command line's"},
+    Sandbox: {
+        "settings": "by the rule of ``settings_now``",
+        "_initial": "the command line's",
+        "network": "a world of its own",
+    },
     Consortium: {"settings": "by the rule of ``settings_now``", "_initial": "the command line's"},
     Catalogue: dict.fromkeys(("seed", "size", "institution", "suffix"), "the settings give it")
     | dict.fromkeys(("_standard", "_read_standard"), "made of the bibs when it is asked for"),
