@@ -33,7 +33,7 @@ from tests.stores import sqlite_store
 
 # Calls a line: with SRU, and without it. A bib import's own, one for the order, for an owned title one for its lines.
 LIMITS = {"created": (2.05, 4.05), "merged": (3.05, 4.05)}
-A_FILE = 8  # calls, whatever its length: codes, vendor, fund, currencies
+A_FILE = 12  # calls, whatever its length: codes, vendor, fund, currencies
 PROFILES = b"""
 profiles:
   orders:
