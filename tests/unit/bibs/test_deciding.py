@@ -225,7 +225,7 @@ class FakeBibs:
     ],
 )
 def test_by_rest_the_plain_number_is_asked_and_then_oclc_s_form(number, old):
-    here, there = title(1), title(2)
+    here, there = title(1, f"035 __ $a (OCoLC){number}"), title(2)
     bibs = FakeBibs({f"(OCoLC){number}": here, old: there})
     assert RestFinder(bibs).find(Number("oclc", "035 $a", number)) == Found([here])
     assert bibs.asked == [f"(OCoLC){number}"]
@@ -244,9 +244,10 @@ def test_what_a_load_made_is_found_before_the_index_knows_it():
 
 
 def test_what_imports_know_of_many_numbers_is_read_in_one_call_and_only_when_it_is_needed():
-    titles = {str(9900000000 + each): title(each) for each in range(60)}
-    numbers = [Number("oclc", "035 $a", str(each)) for each in range(60)]
-    bibs = FakeBibs({f"(OCoLC){each}": title(each) for each in range(40)}, titles)
+    titles = {str(9900000000 + each): title(each) for each in range(1, 61)}
+    numbers = [Number("oclc", "035 $a", str(each)) for each in range(1, 61)]
+    indexed = {f"(OCoLC){each}": title(each, f"035 __ $a (OCoLC){each}") for each in range(1, 41)}
+    bibs = FakeBibs(indexed, titles)
 
     def memory(asked):
         return {
