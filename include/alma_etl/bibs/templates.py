@@ -5,6 +5,7 @@ as a table, as they came.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,11 @@ _CHECKED: Mapping[tuple[str, str], tuple[str, Callable[[str], str | None]]] = {
 _LEADER, _OF_008 = 24, 40
 
 
+def _ascii_digit(char: str) -> str:
+    """A character; of the decimal digits of another script the one of ours."""
+    return str(unicodedata.decimal(char, char))
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a cell belongs. `width`: how many characters it takes in a control field, 0 for as many as there are."""
@@ -42,11 +48,14 @@ class Place:
     width: int = 0
 
     def of(self, cells: Mapping[str, str]) -> str:
-        """The text for a row; "" for an empty cell, fillers where it does not fit a control field."""
+        """The text for a row; "" for an empty cell, fillers where it does not fit a control field, which is ASCII."""
         value = " ".join(cells.get(self.column, "").split())
-        if not self.width or (len(value) == self.width and value.isalnum()):
+        if not self.width:
             return value
-        digits = {each for each in re.findall(r"\d+", value) if len(each) == self.width}
+        value = "".join(map(_ascii_digit, value))
+        if len(value) == self.width and value.isascii() and value.isalnum():
+            return value
+        digits = {each for each in re.findall(r"[0-9]+", value) if len(each) == self.width}
         return digits.pop() if len(digits) == 1 else _FILL * self.width
 
 

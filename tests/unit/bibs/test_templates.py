@@ -93,6 +93,16 @@ def test_a_year_is_found_in_what_stands_around_it(table, year):
 
 
 @pytest.mark.parametrize(
+    ("year", "coded"), [("٢٠٢٤", "2024"), ("２０２４", "2024"), ("民國百年", "||||"), ("nové", "||||")]
+)
+def test_nothing_but_ascii_comes_into_a_control_field(table, year, coded):
+    [found] = table("title,year", f"كتاب,{year}").rows()
+    assert lines(found.record, "008", "245", "264") == [
+        f"008       s{coded}    xx            000 0 und d", "245 00 $a كتاب", f"264 _1 $c {year}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("row", "said"),
     [
         (",9780306406157,R-1", "it has no title: fill in title"),
