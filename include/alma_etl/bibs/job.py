@@ -187,7 +187,9 @@ class BibImport(FileJob[BibProfile]):
         profile, records = run.plan().profile, set()
         if profile.inventory is not None:
             items, job = self._items(run), _item_ends(profile)
-            made = job.made_rows(items, number)
+            ends = job.ends_of(items, number).rows()
+            written = OrderInventoried.written if profile.inventory.of_order else Inventoried.written
+            made = {key for key, end in ends.items() if end["outcome"] in written}
             records |= {row["record"] for row in items.rows(number) if job.row_key(row) in made}
         if profile.orders is not None:
             records |= placed_of(self.orders_of(run), number).keys()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alma_etl.alma.client import AlmaClient
 from alma_etl.bibs.inventory import Inventoried, Inventory, RecordItems
-from alma_etl.bibs.order_items import OrderedItemOutcome
+from alma_etl.bibs.order_items import GIVEN, OrderedItemOutcome
 from alma_etl.bibs.rows import BibOutcome
 from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
@@ -67,7 +67,7 @@ class OrderInventoried(Inventoried):
     """What became of the items of one record that were ordered."""
 
     outcomes = OrderedItemOutcome
-    written = (OrderedItemOutcome.UPDATED, OrderedItemOutcome.RECEIVED)
+    written = tuple(GIVEN)
     would_be_written = (OrderedItemOutcome.WOULD_UPDATE,)
 
     def _said(self, title: BibOutcome) -> Iterator[str]:

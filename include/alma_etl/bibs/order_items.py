@@ -48,7 +48,8 @@ Y = TypeVar("Y")
 class OrderedItemOutcome(RowOutcome):
     """The outcomes of items that were ordered."""
 
-    UPDATED = "updated", "the item that was ordered has the barcode now", MADE
+    # Not MADE: what settings of later add, such as the receipt, is done when the run is cleared.
+    UPDATED = "updated", "the item that was ordered has the barcode now", DONE
     RECEIVED = "received", "the item that was ordered has the barcode and is received now", MADE
     UNCHANGED = "unchanged", "the item has the barcode already, nothing was written", DONE
     WOULD_UPDATE = "would_update", "the item would get the barcode; this was a dry run", DONE
@@ -60,6 +61,10 @@ class OrderedItemOutcome(RowOutcome):
     INVALID_CODE = "invalid_code", "Alma does not know a code of it", REFUSED
     UNCONFIRMED = "unconfirmed", "it was sent and no answer came: look at the item in Alma", OPEN
     FAILED = "failed", "Alma could not be asked, or refused; nothing was written", OPEN
+
+
+GIVEN = frozenset((OrderedItemOutcome.UPDATED, OrderedItemOutcome.RECEIVED))
+"""Ends of items that this run has written."""
 
 
 class OrderedItemEnds(RowEnds[Inventory]):
@@ -100,7 +105,7 @@ def give_items(
     """Give the items that were ordered what the records of a chunk say of them; return counts by outcome. An item costs
     four requests: the items of its PO line, itself, and the two that write, beside one for the PO line of its record;
     and one, or two, for the call number of its holding."""
-    writer = OrderedItemWriter(client, items, lines, locks, waiting, alma)
+    writer = OrderedItemWriter(client, items, number, lines, locks, waiting, alma)
     counts = Counter(end["outcome"] for end in write_rows(ORDERED_ITEMS, items, number, writer, target=alma))
     log.info("Chunk %04d: %s", number, ", ".join(f"{n} {word}" for word, n in counts.items()) or "no items")
     return dict(counts)
@@ -123,6 +128,7 @@ class OrderedItemWriter(RowWriter):
         self,
         client: AlmaClient,
         run: FileRun,
+        number: int,
         lines: OrderLines,
         locks: Locks,
         waiting: WaitingTitles,
@@ -138,6 +144,8 @@ class OrderedItemWriter(RowWriter):
         self._taken: set[str] = set()  # items that a dry run would have used
         self._po_lines: dict[tuple[str, ...], list[PoLine]] = {}  # by title and references
         self._places: dict[str, tuple[str, str]] = {}  # of items that were read, by their link
+        earlier = ORDERED_ITEMS.ends_of(run, number, alma).rows(of_any_settings=True)
+        self._given_before = {key for key, end in earlier.items() if end["outcome"] in GIVEN}
 
     def known_end(self, row: Row) -> End | None:
         if row.get("refused"):
@@ -177,9 +185,10 @@ class OrderedItemWriter(RowWriter):
             with self._locks.hold(self._lock_of(row)) as lock:
                 line, item = self._item_for(row)
                 if item.barcode == row["barcode"]:
-                    remark = _LOST if before is not None else ""
+                    given = ORDERED_ITEMS.row_key(row) in self._given_before
+                    lost = before is not None and not given
                     return self._completed(
-                        row, line, item, lock.check, wrote=before is not None, remark=remark
+                        row, line, item, lock.check, wrote=given or lost, remark=_LOST if lost else ""
                     )
                 return self._given(row, line, item, lock.check)
         except _Ended as ended:
@@ -199,18 +208,20 @@ class OrderedItemWriter(RowWriter):
         """The item that has the barcode, or is to get it; raises _Ended where there is none."""
         entries = [(line, entry) for line in self._lines_of(row) for entry in self._entries(row, line)]
         for line, entry in entries:
-            if entry.barcode == row["barcode"] and (item := self._read(row, entry)) is not None:
-                return line, item
+            if entry.barcode == row["barcode"]:
+                item = self._read(row, entry)
+                if item is not None and item.barcode == row["barcode"]:  # the list may be older
+                    return line, item
         others = []
         for line, entry in entries:
-            if not self._is_free(entry.barcode):
+            if entry.barcode != row["barcode"] and not self._is_free(entry.barcode):
                 others.append(entry.barcode)
                 continue
             there = self._places.get(entry.link)
             if there is not None and not _fits(there, row):
                 others.append(f"{entry.barcode or 'none'} at {'/'.join(there)}")
                 continue
-            item = self._read(row, entry)  # the list may be older
+            item = self._read(row, entry)
             if item is None:
                 continue
             if item.barcode == row["barcode"]:

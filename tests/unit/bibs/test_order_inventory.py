@@ -3,7 +3,9 @@
 import pytest
 import requests
 
+from alma_etl.alma.po_lines import PoLineItem, PoLines
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles, all_waiting
+from alma_etl.remote.answers import Found
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.test_bib_imports import new, to_iso2709
@@ -255,6 +257,40 @@ def test_lost_answers_are_looked_for(imports):
     )
     assert imports.load(wcp("B1"), profile="wcp").outcomes == ["merged"]
     assert items(imports) == [("B1", "01", "", True)]
+
+
+def test_a_run_that_is_cleared_once_the_receipt_is_set_receives_what_it_gave_barcodes(imports):
+    order(imports, quantity=1)
+    run = imports.load(wcp("B1"), profile="no-receipt")
+    assert items(imports) == [("B1", "01", "", False)]
+    imports.profiles(PROFILES.replace("receive: null", "receive: {department: AcqDeptMAIN, library: MAIN}"))
+    run.whole()
+    assert run.outcomes == ["merged"]
+    assert "1 item: received" in run.rows[0]["message"]
+    assert items(imports) == [("B1", "01", "", True)]
+
+
+def test_what_a_cleared_run_has_written_stays_so_whatever_else_its_settings_say(imports):
+    order(imports, quantity=1)
+    run = imports.load(wcp("B1"), profile="no-receipt")
+    writes = imports.writes()
+    imports.profiles(PROFILES.replace("receive: null", "receive: null, fields: {internal_note_1: New}"))
+    run.whole()
+    assert run.outcomes == ["merged"]
+    assert "1 item: got its barcode" in run.rows[0]["message"]
+    assert imports.writes() == writes
+
+
+def test_a_list_that_is_older_than_the_barcode_of_an_item_does_not_bring_the_old_one_back(
+    imports, monkeypatch
+):
+    order(imports, quantity=1)
+    imports.load(wcp("NEW"), profile="no-receipt")
+    link = imports.client.po_lines.items(po_lines(imports)["R1"].number).value[0].link
+    monkeypatch.setattr(PoLines, "items", lambda *_: Found([PoLineItem("OLD", link)]))
+    run = imports.load(wcp("OLD"), name="b.mrc", profile="no-receipt")
+    assert run.outcomes == ["not_applied"]
+    assert "its items have NEW at MAIN/stacks" in run.rows[0]["message"]
 
 
 def test_two_runs_at_once_take_an_item_each(imports):
