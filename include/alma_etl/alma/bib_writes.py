@@ -36,6 +36,8 @@ _DOCUMENTED = frozenset(
         "4022041", "10111", "10112", "10113", "10114",
     )
 )  # fmt: skip
+# What a flag says that a <bib> does not have, by the schema of the API.
+_ABSENT = {"suppress_from_external_search": "false"}
 _LOCK = re.compile(r"\block(?:s|ed)?\b", re.IGNORECASE)
 
 
@@ -167,7 +169,8 @@ class BibFlags:
         if not self.elements:
             return []
         root = xml.parse(whole or b"<bib/>")
-        return [name for name, text in self.elements.items() if xml.text(root, name) != text]
+        has = {name: xml.text(root, name) or _ABSENT.get(name, "") for name in self.elements}
+        return [name for name, text in self.elements.items() if has[name] != text]
 
     def put_into(self, root: etree._Element) -> None:
         """Set the flags of a <bib>."""

@@ -2,7 +2,15 @@
 
 import pytest
 
-from alma_etl.alma.bib_writes import INDEX_LAG, BibOptions, change_bib, import_bib, is_locked, is_stale
+from alma_etl.alma.bib_writes import (
+    INDEX_LAG,
+    BibFlags,
+    BibOptions,
+    change_bib,
+    import_bib,
+    is_locked,
+    is_stale,
+)
 from alma_etl.alma.bibs import bib
 from alma_etl.remote import xml
 from alma_etl.remote.answers import first_of
@@ -180,3 +188,15 @@ def test_a_bib_that_was_not_read_as_a_whole_is_not_changed(client):
 )
 def test_a_lock_is_recognised_in_one_place(code, text, locked):
     assert is_locked(RemoteRefused("PUT /bibs/991", 400, code, text)) is locked
+
+
+@pytest.mark.parametrize(
+    ("flags", "missing"),
+    [
+        (BibFlags(suppressed_externally=False), []),
+        (BibFlags(suppressed_externally=True), ["suppress_from_external_search"]),
+        (BibFlags(sync_with_oclc="NONE"), ["sync_with_oclc"]),
+    ],
+)
+def test_a_title_without_the_flag_is_not_suppressed_from_external_search(flags, missing):
+    assert flags.missing(b"<bib><mms_id>991</mms_id></bib>") == missing
