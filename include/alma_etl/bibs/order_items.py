@@ -331,12 +331,11 @@ class OrderedItemWriter(RowWriter):
         self, row: Row, line: PoLine, item: Item, check: Callable[[], None], *, wrote: bool, remark: str = ""
     ) -> End:
         """The end of an item that has its barcode, once its holding has a call number and it is received."""
-        remarks = [
-            remark,
-            ""
-            if _fits((item.library, item.location), row)
-            else f"the item is at {item.library}/{item.location}",
-        ]
+        remarks = [remark]
+        if not _fits((item.library, item.location), row):
+            remarks.append(f"the item is at {item.library}/{item.location}")
+        if item.mms_id != row["mms_id"]:  # a PO line that was relinked may have left them behind
+            remarks.append(f"the item is one of title {item.mms_id}")
         failed = ""
         if row.get("call_number"):
             numbered = self._number_holding(item, CallNumber(*row["call_number"]), check)

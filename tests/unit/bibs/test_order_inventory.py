@@ -179,6 +179,15 @@ def test_a_title_whose_order_no_import_placed_is_found_in_its_own_lines(imports)
     assert "no PO line of the title has the reference r9" in unknown.rows[0]["message"]
 
 
+def test_the_items_of_a_po_line_that_was_relinked_may_be_another_titles_which_is_said(imports):
+    mms_id = order(imports, quantity=1)
+    other = imports.add("035 __ $a (OCoLC)999", "245 00 $a In the library already")
+    change_line(imports, po_lines(imports)["R1"].number, mms_id=other)
+    [row] = imports.load(wcp("B1", number=999), profile="wcp").rows
+    assert (row["outcome"], row["mms_id"]) == ("merged", other), row
+    assert f"the item is one of title {mms_id}" in row["message"]
+
+
 def test_an_order_in_review_is_not_received_and_is_once_it_was_released(imports):
     order(imports, quantity=1)
     change_line(imports, po_lines(imports)["R1"].number, status="INREVIEW")
