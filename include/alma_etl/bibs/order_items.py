@@ -344,7 +344,8 @@ class OrderedItemWriter(RowWriter):
         receipt = self._received(line, item, check)
         if receipt is not None and receipt.done:
             item = receipt.value or item
-            self._waiting.received([row["mms_id"]], datetime.now(UTC))
+            before = receipt.outcome is WriteOutcome.UNCHANGED
+            self._waiting.received([row["mms_id"]], _arrival(item) if before else datetime.now(UTC))
         message = "; ".join(filter(None, (f"PO line {line.number}", *remarks, failed)))
         if receipt is not None and not receipt.done:
             why = in_words(receipt.error) if receipt.error is not None else receipt.outcome.value
@@ -389,6 +390,15 @@ class OrderedItemWriter(RowWriter):
 def _fits(place: tuple[str, str], row: Row) -> bool:
     """Whether a library and its location are those of the row, as far as it names them."""
     return row["library"] in ("", place[0]) and row["location"] in ("", place[1])
+
+
+def _arrival(item: Item) -> datetime:
+    """The day on which an item was received that was there before; now where it is none that can be read."""
+    try:
+        day = date.fromisoformat(arrival_date(item)[:10])
+    except ValueError:
+        return datetime.now(UTC)
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _po_line_of(item: Item) -> str:

@@ -1,5 +1,7 @@
 """Update inventory by the reference of an order: barcodes for the items that Alma made with the PO line, received."""
 
+from datetime import date
+
 import pytest
 import requests
 
@@ -365,3 +367,20 @@ def test_the_list_of_titles_that_wait_knows_of_the_receipt_and_loses_the_title_w
     assert mms_id in listed(imports)
     assert imports.load(wcp(number=999), name="c.mrc", profile="full").outcomes == ["overlaid"]
     assert listed(imports) == {}
+
+
+def test_the_list_has_the_day_on_which_staff_received_an_item(imports):
+    imports.profiles(PROFILES.replace("  gobi:\n", "  gobi:\n    awaits_full_record: true\n"))
+    mms_id = order(imports, quantity=1)
+    imports.load(wcp("B1"), profile="no-receipt")
+    number = po_lines(imports)["R1"].number
+    [entry] = imports.client.po_lines.items(number).value
+    imports.client.po_lines.receive(
+        number,
+        entry.place[2],
+        department="AcqDeptMAIN",
+        department_library="MAIN",
+        received=date(2026, 11, 3),
+    )
+    imports.load(wcp("B1"), name="b.mrc", profile="wcp")
+    assert listed(imports)[mms_id].date() == date(2026, 11, 3)
