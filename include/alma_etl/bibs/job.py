@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
@@ -37,7 +38,7 @@ from alma_etl.bibs.order_match import OrderLines, look_through_vendor
 from alma_etl.bibs.order_reference import keys_for
 from alma_etl.bibs.orders.checking import OrderCheck, check_orders, find_order_check
 from alma_etl.bibs.orders.checking import codes_of as order_codes_of
-from alma_etl.bibs.orders.faults import order_faults
+from alma_etl.bibs.orders.faults import fault_of_late_title, order_faults
 from alma_etl.bibs.orders.order import references_of
 from alma_etl.bibs.orders.placing import COLUMNS as ORDER_COLUMNS
 from alma_etl.bibs.orders.placing import ORDERS, OrderOutcome, RecordOrders, place_orders, placed_of
@@ -320,6 +321,7 @@ class BibImport(FileJob[BibProfile]):
                 sru=sru,
                 only=locked,
                 faults=faults,
+                late_fault=partial(_late_fault, context, alma),
                 orders=lines,
                 waiting=waiting,
                 network=network,
@@ -364,6 +366,7 @@ class BibImport(FileJob[BibProfile]):
                 alma=target,
                 sru=sru,
                 faults=faults,
+                late_fault=partial(_late_fault, context, alma),
                 orders=lines,
                 waiting=waiting,
                 network=network,
@@ -727,6 +730,14 @@ def _orders_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedO
         yield memory
     finally:
         memory.close()
+
+
+def _late_fault(context: JobContext, alma: AlmaClient, row: Row, mms_id: str) -> Refusal | None:
+    """Why a record is not to be part of a title that was found only when it was to be written."""
+    if context.folder.plan().profile.orders is None:
+        return None
+    with _orders_memory(alma, context) as memory:
+        return fault_of_late_title(alma, context.folder, row, memory, mms_id)
 
 
 @contextmanager

@@ -84,6 +84,7 @@ _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds, for the end of one that was sent a mom
 _SHOWN = 12  # fields that a message names
 _SAME_TITLE = "is of the same title"
 
+LateFault = Callable[[Row, str], Refusal | None]
 X = TypeVar("X")
 Y = TypeVar("Y")
 
@@ -103,12 +104,16 @@ def load_records(
     orders: OrderLines | None = None,
     waiting: WaitingTitles | None = None,
     network: Network | None = None,
+    late_fault: LateFault = lambda row, mms_id: None,
 ) -> dict[str, int]:
     """Write the records of a chunk, those with one number one after the other; return counts by outcome. ``only``: of
     those that were refused before, the ones to try again, by `row_key`; all of them by default. ``faults``: why a
-    record is not to be written at all, by its line. ``waiting``: the list of titles that wait for their full record,
+    record is not to be written at all, by its line; ``late_fault`` says it where the title is found only now.
+    ``waiting``: the list of titles that wait for their full record,
     for those that are made here where the profile says so, else for those whose full record comes here."""
-    writer = BibWriter(job, client, run, number, memory, locks, alma, sru, faults, orders, waiting, network)
+    writer = BibWriter(
+        job, client, run, number, memory, locks, alma, sru, faults, orders, waiting, network, late_fault
+    )
     ends = write_rows(job, run, number, writer, target=alma, only=only)
     writer.note_waiting(ends)
     writer.settle_waiting(ends)
@@ -138,9 +143,11 @@ class BibWriter(RowWriter):
         orders: OrderLines | None = None,
         waiting: WaitingTitles | None = None,
         network: Network | None = None,
+        late_fault: LateFault = lambda row, mms_id: None,
     ) -> None:
         self._job = job
         self._faults = faults
+        self._late_fault = late_fault
         profile: BibProfile = run.plan().profile
         listed = None if run.plan().dry_run else waiting
         self._waiting = listed if profile.awaits_full_record else None
@@ -232,16 +239,17 @@ class BibWriter(RowWriter):
 
     def dry_run(self, row: Row) -> End:
         match = self._match_of(row)
-        if match.action == "link":
-            return self._noted(row, self._dry_link(row, match))
         if self._is_twin(row):
             first = self._match_of(self._first(row))
+            if first.action == "link":
+                return self._noted(row, self._dry_beside(row, first))
             if first.action != "none" and first.record is not None:
                 return self._noted(row, self._compared(row, first.record, first.mms_id))
             if first.outcome is BibOutcome.UNCHANGED and match.title is not None:
                 there = record_from_xml(match.title.record or b"<record/>")
                 return self._noted(row, self._compared(row, there, match.mms_id))
-        return self._noted(row, self._would(row, match))
+        would = self._dry_link if match.action == "link" else self._would
+        return self._noted(row, would(row, match))
 
     def _would(self, row: Row, match: Match) -> End:
         outcome = _WOULD.get(match.outcome, match.outcome) if match.action != "none" else match.outcome
@@ -359,8 +367,11 @@ class BibWriter(RowWriter):
 
     def _beside(self, row: Row, mms_id: str) -> End:
         """The end of a twin whose title the first one has linked to the network zone: nothing of either comes to it."""
+        match = self._match_of(row)
         message = f"{self._named(row)}, which is linked to the network zone and not changed from here"
-        return self._end(row, BibOutcome.UNCHANGED, self._match_of(row), message, mms_id)
+        return self._refused_late(row, match, mms_id) or self._end(
+            row, BibOutcome.UNCHANGED, match, message, mms_id
+        )
 
     def _named(self, row: Row, record: str | None = None) -> str:
         """The first record of a twin, or that ``record``, in words."""
@@ -381,6 +392,9 @@ class BibWriter(RowWriter):
                     end = write(row, match, looked, lock.check)
                     if not isinstance(end, Match):
                         return end
+                    refused = self._refused_late(row, match, end.mms_id)
+                    if refused is not None:
+                        return refused
                     match = end  # others wrote what it depends on since it was looked for
                     if match.action == "none":
                         return self._unwritten(
@@ -392,6 +406,14 @@ class BibWriter(RowWriter):
             "other imports changed its titles twice while it was to be written: clear this chunk's tasks"
         )
         return self._end(row, BibOutcome.FAILED, match, message)
+
+    def _refused_late(self, row: Row, match: Match, mms_id: str) -> End | None:
+        """The end of a record that something speaks against in a title other than the one that its faults were looked
+        for in."""
+        fault = self._late_fault(row, mms_id) if mms_id and mms_id != match.mms_id else None
+        if fault is None:
+            return None
+        return self._end(row, BibOutcome(fault.outcome), message=fault.message, mms_id=mms_id)
 
     def _unwritten(self, row: Row, match: Match, saved: SavedTitle | None) -> End:
         """The end of a record of which nothing is to be written. It names the one of the file that was written."""
@@ -516,17 +538,20 @@ class BibWriter(RowWriter):
 
     def _dry_link(self, row: Row, match: Match) -> End:
         """What linking would come to. Titles that others linked are found by the zone's record alone."""
-        first = self._match_of(self._first(row))
-        if self._is_twin(row) and first.action == "link":
-            return self._beside(row, "")
         match find_linked(self._client, match.network):
             case Found(title):
                 self._matcher.note_linked(match.network, title.mms_id)
-                match = read_match(self._matcher.match(row))
+                late = read_match(self._matcher.match(row))
+                return self._refused_late(row, match, late.mms_id) or self._would(row, late)
             case Unknown(error):
                 message = f"whether a title is linked to {match.network} could not be looked up: {error}"
                 return self._end(row, BibOutcome.FAILED, match, message)
         return self._would(row, match)
+
+    def _dry_beside(self, row: Row, first: Match) -> End:
+        """What a twin of a record would come to that is linked, or has been by others."""
+        linked = find_linked(self._client, first.network)
+        return self._beside(row, linked.value.mms_id if isinstance(linked, Found) else "")
 
     def _change(
         self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]

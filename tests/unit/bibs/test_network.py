@@ -351,6 +351,46 @@ def test_order_and_items_go_to_the_linked_title_and_again_to_it(imports, network
     assert posts(imports) == []
 
 
+def order_by_hand(imports, mms_id, reference):
+    price = {"sum": "5.00", "currency": {"value": "USD"}}
+    imports.client.po_lines.create(
+        {
+            "owner": {"value": "MAIN"},
+            "type": {"value": "PRINTED_BOOK_OT"},
+            "vendor": {"value": "GOBI"},
+            "vendor_account": "GOBI-1",
+            "price": price,
+            "fund_distribution": [{"fund_code": {"value": "HIST"}, "amount": price}],
+            "additional_order_reference": reference,
+            "resource_metadata": {"mms_id": {"value": mms_id}},
+            "location": [
+                {"quantity": 1, "library": {"value": "MAIN"}, "shelving_location": "stacks", "copy": [{}]}
+            ],
+        }
+    )
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("references", ["R1 R3", "R3 R1"])
+def test_what_staff_ordered_on_a_title_that_is_known_by_the_zone_alone_is_not_ordered_again(
+    imports, network, references, dry_run
+):
+    there = network.has(901)
+    imports.profiles(PROFILES.replace("  gobi:\n", "  catalog: {network: nz}\n  gobi:\n"))
+    order_by_hand(imports, network.link_by_staff(there), "R1")
+    file = [gobi(910 + at, reference) for at, reference in enumerate(references.split())]
+    for each in file:
+        each["001"].data = there  # the title that staff linked has no other number of theirs
+    imports.alma.forget()
+    run = imports.load(*file, profile="gobi", dry_run=dry_run)
+    ends = dict(zip(references.split(), run.rows, strict=True))
+    assert ends["R1"]["outcome"] == "conflict", run.rows
+    assert "the reference R1 stands in PO line" in ends["R1"]["message"]
+    assert ends["R3"]["outcome"] == ("would_merge" if dry_run else "merged"), run.rows
+    imports.load(*file, name="b.mrc", profile="gobi", dry_run=dry_run)
+    assert sum("/po-lines" in call["path"] for call in posts(imports)) == (0 if dry_run else 1)
+
+
 def test_a_linked_title_that_the_library_has_is_reported(imports, network):
     there = network.has(901)
     network.profile(", search_first: true")

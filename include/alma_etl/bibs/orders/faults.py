@@ -1,6 +1,6 @@
 """Which records are not to be written at all since their orders cannot be placed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alma_etl.alma.acq_writes import lines_of_title
@@ -11,6 +11,7 @@ from alma_etl.bibs.rows import BibOutcome
 from alma_etl.inventory.loaded_orders import KnownOrder, LoadedOrders, OrderReference
 from alma_etl.jobs.file_job import Refusal
 from alma_etl.jobs.file_run import FileRun
+from alma_etl.jobs.outcomes import Row
 from alma_etl.remote.answers import Found, Unknown, rows_of
 
 
@@ -37,10 +38,7 @@ def order_faults(
     found = {row["line"]: checks.orders_of(row) for row in run.rows(number)}
     sent = _sent(run, found, memory)
     records = {
-        line: _Record(
-            tuple(order for at, order in enumerate(orders, 1) if _sender(run, line, at) not in sent),
-            (titles or {}).get(line, ""),
-        )
+        line: _Record(_unsent(run, line, orders, sent), (titles or {}).get(line, ""))
         for line, orders in found.items()
     }
     named = (order for each in records.values() for order in each.orders if not order.problems)
@@ -57,6 +55,20 @@ def order_faults(
         if fault is not None:
             faults[line] = fault
     return faults
+
+
+def fault_of_late_title(
+    client: AlmaClient, run: FileRun, row: Row, memory: LoadedOrders, mms_id: str
+) -> Refusal | None:
+    """Why the orders of a record are not to be placed on a title that nobody knew when `order_faults` judged them: one
+    of its PO lines has a reference of theirs. Costs a call."""
+    orders = {row["line"]: OrderChecks.of(run).orders_of(row)}
+    record = _Record(_unsent(run, row["line"], orders[row["line"]], _sent(run, orders, memory)), mms_id)
+    return _fault_of_title(client, record) if record.orders else None
+
+
+def _unsent(run: FileRun, line: int, orders: Sequence[Order], sent: Collection[str]) -> tuple[Order, ...]:
+    return tuple(order for at, order in enumerate(orders, 1) if _sender(run, line, at) not in sent)
 
 
 def _sent(
