@@ -46,10 +46,11 @@ class FundState(StrEnum):
 @dataclass(frozen=True)
 class FundCheck:
     """What is known of a code: its `state`, and the fund that has it, or (`OTHER_CASE`, `CLOSED` or `LEDGER` in other
-    capitals) nearly has it; the right spelling is ``fund.code``."""
+    capitals) nearly has it; the right spelling is ``fund.code``, where `alike` does not name several."""
 
     state: FundState
     fund: Fund | None = None
+    alike: tuple[str, ...] = ()
 
 
 class Funds(Resource):
@@ -94,7 +95,8 @@ class Funds(Resource):
                 if alike:
                     state = _state(mode, alike)
                     other_case = FundState.OTHER_CASE if state is FundState.OPEN else state
-                    answers[code] = Found(FundCheck(other_case, alike[0]))
+                    spellings = tuple(dict.fromkeys(row.code for row in alike))
+                    answers[code] = Found(FundCheck(other_case, alike[0], spellings))
                 elif isinstance(listed, Unknown):
                     answers[code] = listed
         return answers

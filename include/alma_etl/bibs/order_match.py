@@ -47,7 +47,11 @@ def look_through_vendor(client: AlmaClient, run: FileRun, rule: OrderReferenceRu
             for reference in {line.vendor_reference, line.additional_reference} - {""}:
                 numbers.setdefault(rule.key(reference).reference, []).append(line.number)
     else:
-        _sure(client.vendors.read(rule.vendor), rule)
+        vendor = _sure(client.vendors.read(rule.vendor), rule)
+        if vendor.code != rule.vendor:
+            raise InputProblem(
+                f"vendor {rule.vendor} of `order_reference` is {vendor.code} in Alma: write it so"
+            )
     run.write_model(RESULT, VendorLines(numbers={key: tuple(each) for key, each in numbers.items()}))
 
 

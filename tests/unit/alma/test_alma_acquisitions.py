@@ -99,6 +99,16 @@ def test_a_fund_is_open_closed_a_ledger_in_other_case_or_not_there(bench):
     assert client.funds.check(["SCIENCE"], library="SCI")["SCIENCE"].value.state is FundState.OPEN
 
 
+def test_funds_that_differ_in_capitals_alone_are_all_named(alma, client):
+    def listed(*codes):
+        rows = [{"code": code, "id": code, "type": {"value": "ALLOCATED"}} for code in codes]
+        return as_json({"fund": rows, "total_record_count": len(rows)})
+
+    alma.says(listed(), listed(), listed("HIST", "Hist", "HISTORY"), listed("HIST", "Hist", "HISTORY"))
+    found = client.funds.check(["hist"])["hist"].value
+    assert (found.state, found.alike) == (FundState.OTHER_CASE, ("HIST", "Hist"))
+
+
 def test_a_request_a_fund_that_is_open_and_nothing_is_guessed(alma, client):
     rows = [{"code": code, "id": code, "type": {"value": "ALLOCATED"}} for code in ("HISTORY", "HIST")]
     alma.says(as_json({"fund": rows, "total_record_count": 2}))

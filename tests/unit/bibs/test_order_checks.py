@@ -2,7 +2,10 @@
 
 import pytest
 
+from alma_etl.alma.funds import Fund, FundCheck, Funds, FundState
+from alma_etl.alma.vendors import Vendors
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
+from alma_etl.remote.answers import Found
 from tests.unit.bibs.test_bib_imports import new
 from tests.unit.bibs.test_order_imports import PROFILES, gobi, lines, load, posts
 
@@ -33,6 +36,27 @@ def of_profile(imports, line):
     name = line.split(":")[0]
     before = next(each for each in PROFILES.splitlines() if each.startswith(f"      {name}:"))
     imports.profiles(PROFILES.replace(before, f"      {line}", 1))
+
+
+def test_a_fund_is_not_chosen_among_several_that_differ_in_capitals(imports, monkeypatch):
+    several = FundCheck(FundState.OTHER_CASE, Fund("HIST", "", "", "", "", "", {}), ("HIST", "Hist"))
+    monkeypatch.setattr(Funds, "check", lambda self, codes, library: dict.fromkeys(codes, Found(several)))
+    imports.profiles(PROFILES.replace("layout: 980_981\n", "layout: 980_981\n      fund_case: correct\n"))
+    run = load(imports, gobi(801, "R1", fund="hist"))
+    assert run.outcomes == ["invalid_order"], run.rows
+    assert "is none of HIST, Hist" in run.rows[0]["message"]
+    assert imports.writes() == []
+
+
+def test_a_vendor_is_written_as_alma_has_it(imports, monkeypatch):
+    """Else one reference would be ordered once by each spelling."""
+    read = Vendors.read
+    monkeypatch.setattr(Vendors, "read", lambda self, code: read(self, code.upper()))
+    of_profile(imports, "vendor: gobi")
+    run = load(imports, gobi(801, "R1"))
+    assert run.outcomes == ["invalid_order"], run.rows
+    assert "vendor gobi is GOBI in Alma" in run.rows[0]["message"]
+    assert imports.writes() == []
 
 
 # --- the lines of a vendor

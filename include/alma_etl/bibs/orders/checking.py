@@ -177,6 +177,11 @@ def _fund_fault(code: str, library: str, found: FundCheck, profile: OrderProfile
         case FundState.OPEN:
             return ""
         case FundState.OTHER_CASE:
+            if len(found.alike) > 1:
+                alike = ", ".join(found.alike)
+                return (
+                    f"the fund {code} is none of {alike}, which Alma tells apart: write the one that is meant"
+                )
             if profile.fund_case == "correct":
                 return ""
             return f"the fund {code} is {spelt} in Alma: write it so, or set `fund_case: correct`"
@@ -202,6 +207,8 @@ def _vendor_check(
         case Absent():
             return VendorCheck(fault=f"vendor {code} is unknown to Alma: correct it, or add it there")
         case Found(vendor):
+            if vendor.code != code:  # its orders would be kept apart from those of the other spelling
+                return VendorCheck(fault=f"vendor {code} is {vendor.code} in Alma: write it so")
             if not vendor.active:
                 return VendorCheck(fault=f"vendor {code} is inactive in Alma: name another, or activate it")
             lines, searched = _lines(client, code) if profile.search_vendor_lines else ({}, "")
