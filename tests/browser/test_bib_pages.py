@@ -43,7 +43,7 @@ def test_a_file_of_records_is_tried_out_and_then_imported(
     form.get_by_role("button", name="Upload").click()
     dry_run_over(page)
 
-    report = watched(width=1000, height=900)
+    report = watched(width=1000, height=1240)
     (run,) = stack.api.call("GET", "dags/bib_import/dagRuns")["dag_runs"]
     report.goto(f"{stack.addresses.ui}/alma/report/bib_import/{quote(run['dag_run_id'])}")
     assert {*WOULD} <= {*outcomes(report)}
