@@ -179,9 +179,7 @@ def _fund_fault(code: str, library: str, found: FundCheck, profile: OrderProfile
         case FundState.OTHER_CASE:
             if len(found.alike) > 1:
                 alike = ", ".join(found.alike)
-                return (
-                    f"the fund {code} is none of {alike}, which Alma tells apart: write the one that is meant"
-                )
+                return f"the fund {code} is none of {alike}, which are several in Alma: write the one that is meant"
             if profile.fund_case == "correct":
                 return ""
             return f"the fund {code} is {spelt} in Alma: write it so, or set `fund_case: correct`"
