@@ -1,22 +1,14 @@
 """Bibliographic imports as a job on dropped files: records become titles of Alma, or part of those they match."""
 
-import json
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
-
-from pymarc import Record
+from typing import Any
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.bibs.deciding import decide_alone
 from alma_etl.bibs.faults import code_faults, once_in_a_file, repeated
-from alma_etl.bibs.field_diff import FieldChange, as_text, changes
 from alma_etl.bibs.inventory import (
     HAVE_ITEMS,
     ITEMS,
@@ -25,26 +17,18 @@ from alma_etl.bibs.inventory import (
     by_record,
     due_item,
     due_items,
-    items_of,
 )
-from alma_etl.bibs.keys import BibKeys
 from alma_etl.bibs.loading import load_records
-from alma_etl.bibs.matches import NO_SRU, key_of, match_records, matches_of, memory_keys, read_match
-from alma_etl.bibs.matching import Number, numbers_of
+from alma_etl.bibs.matches import match_records, matches_of, read_match
+from alma_etl.bibs.memories import open_items, open_order_lines, open_orders, open_titles, open_waiting
 from alma_etl.bibs.network import check_network, open_network
 from alma_etl.bibs.order_inventory import OrderedItems, OrderInventoried, check_department
 from alma_etl.bibs.order_items import ORDERED_ITEMS, give_items
-from alma_etl.bibs.order_match import OrderLines, look_through_vendor
-from alma_etl.bibs.order_reference import keys_for
-from alma_etl.bibs.orders.checking import OrderCheck, check_orders, find_order_check
-from alma_etl.bibs.orders.checking import codes_of as order_codes_of
+from alma_etl.bibs.order_match import look_through_vendor
+from alma_etl.bibs.orders.checking import check_orders
 from alma_etl.bibs.orders.faults import fault_of_late_title, order_faults
-from alma_etl.bibs.orders.order import references_of
-from alma_etl.bibs.orders.placing import COLUMNS as ORDER_COLUMNS
 from alma_etl.bibs.orders.placing import ORDERS, OrderOutcome, RecordOrders, place_orders, placed_of
 from alma_etl.bibs.orders.placing import by_record as orders_by_record
-from alma_etl.bibs.orders.profile import OrderProfile
-from alma_etl.bibs.orders.reading import orders_of
 from alma_etl.bibs.profiles import (
     GIVES,
     LONGEST_LOCK,
@@ -54,41 +38,31 @@ from alma_etl.bibs.profiles import (
     BibProfiles,
     read_profiles,
 )
+from alma_etl.bibs.record_rows import row_of
+from alma_etl.bibs.report import CHANGES, ORDERS_FILE, ImportExtras
 from alma_etl.bibs.rows import COLUMNS, KEPT, BibOutcome
 from alma_etl.bibs.templates import TitleTable
-from alma_etl.counted import counted
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.chunk_holdings import resolve_holdings
-from alma_etl.inventory.codes import CodeCheck, alma_of, check_codes, find_check
+from alma_etl.inventory.codes import alma_of, check_codes
 from alma_etl.inventory.item_fields import coded_values
 from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.item_rows import ItemOutcome
-from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
-from alma_etl.inventory.loaded_items import SqlLoadedItems
-from alma_etl.inventory.loaded_orders import SqlLoadedOrders
-from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.jobs.checkpoint import Rank
 from alma_etl.jobs.ends import CollectedEnds, ends_of_chunk
 from alma_etl.jobs.file_job import FileJob, JobContext, Records, Refusal, ReportExtras, ReportFile
 from alma_etl.jobs.file_run import FilePlan, FileRun
 from alma_etl.jobs.outcomes import End, Row
 from alma_etl.jobs.profiles import JobProfiles
-from alma_etl.jobs.report_tables import CsvWriter
 from alma_etl.jobs.row_ends import RowEnds
 from alma_etl.marc.files import open_marc
-from alma_etl.marc.source_record import SourceRecord
-from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.store.bucket import Bucket
 from alma_etl.store.locks import open_locks
 from alma_etl.tabular.tables import open_table
 
-_CHANGES = ReportFile(".changes.txt", "What each record changes in its title")
-_ORDERS = ReportFile(".orders.csv", "What became of each order")
 _SAME_TITLE = "record %d of the file is of the same title: of the two the one that is written first decides"
 LOCK_WAIT = "lock_wait_minutes"
 LOCK_LOOK = timedelta(minutes=10)  # between two tries of records whose titles are locked
-# What of the changes stands on the page: records, fields of a record, characters of a field. The file has all.
-_RECORDS, _FIELDS, _CHARACTERS = 100, 60, 1_000
 _NO_MATTER = {"lock_wait_minutes", "inventory", "orders", "awaits_full_record"}  # for the ends of records
 
 
@@ -119,7 +93,7 @@ class BibImport(FileJob[BibProfile]):
     )
     labels = ("title", "key", "mms_id")
     page = "bib_import.html"
-    files = {"changes": _CHANGES}  # noqa: RUF012
+    files = {"changes": CHANGES}  # noqa: RUF012
 
     # --- the records
 
@@ -131,40 +105,7 @@ class BibImport(FileJob[BibProfile]):
 
     def rows(self, records: Records, profile: BibProfile, day: date) -> Iterator[tuple[Row, Refusal | None]]:
         for source in records.rows():
-            yield self._row(source, profile, day)
-
-    def _row(self, source: SourceRecord, profile: BibProfile, day: date) -> tuple[Row, Refusal | None]:
-        row = {
-            "line": source.line,
-            "record": source.line,
-            "key": source.key,
-            "title": source.title,
-            "reasons": ";".join(source.reasons),
-            "group": f"record {source.line}",
-        }
-        remarks = "; ".join(remark.text for remark in source.remarks)
-        if remarks:
-            row["cleaned"] = remarks
-        if source.record is None:
-            return row, Refusal(source.problem, BibOutcome.INVALID_RECORD)
-        keys = keys_for(source.record, profile)
-        number = _first_number(keys, profile)
-        if number is not None:
-            row["key"] = f"(OCoLC){number.value}" if number.method in ("oclc", "019") else number.value
-        alone = decide_alone(source.record, keys, profile)
-        if alone is not None:
-            return row, Refusal(alone.message, alone.outcome)
-        fault = (
-            _take_items(row, items_of(source.record, profile.inventory, day)) if profile.inventory else None
-        )
-        fault = fault or (_take_orders(row, source.record, profile.orders) if profile.orders else None)
-        if fault is not None:
-            return row, fault
-        if number is not None:
-            row["group"] = key_of(number)
-        row["numbers"] = [*memory_keys(keys, profile), *(f"order:{each}" for each in keys.orders)]
-        row["marc"] = xml_from_record(source.record).decode()
-        return row, None
+            yield row_of(source, profile, day)
 
     def group_of(self, row: Row) -> str:
         return str(row["group"])
@@ -238,8 +179,8 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
             open_network(context) as network,
-            _memory(alma, context) as memory,
-            _order_lines(alma, context) as lines,
+            open_titles(alma, context) as memory,
+            open_order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, run)
             made = self.made_rows(run, number, target)
@@ -289,10 +230,10 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
             open_network(context) as network,
-            _memory(alma, context) as memory,
-            _waiting(alma, context) as waiting,
+            open_titles(alma, context) as memory,
+            open_waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
-            _order_lines(alma, context) as lines,
+            open_order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, run)
             locked = self._locked(run, number, target)
@@ -349,10 +290,10 @@ class BibImport(FileJob[BibProfile]):
             context.open_client("alma") as alma,
             context.open_client("sru") as sru,
             open_network(context) as network,
-            _memory(alma, context) as memory,
-            _waiting(alma, context) as waiting,
+            open_titles(alma, context) as memory,
+            open_waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
-            _order_lines(alma, context) as lines,
+            open_order_lines(alma, context) as lines,
         ):
             target = alma_of(alma, context.folder)
             faults = self._faults(context, alma, number, matched=True)
@@ -380,7 +321,7 @@ class BibImport(FileJob[BibProfile]):
         run = context.folder
         found = code_faults(run, number)
         if run.plan().profile.orders is not None:
-            with _orders_memory(alma, context) as memory:
+            with open_orders(alma, context) as memory:
                 titles = _titles(run, number) if matched else None
                 found = {**order_faults(alma, run, number, memory, titles), **found}
         if not matched:
@@ -399,7 +340,7 @@ class BibImport(FileJob[BibProfile]):
         if profile.inventory is not None and not of_order:
             counts.update(self._create_items(context, number))
         elif self._had_items(run, number) and not run.plan().dry_run:
-            with context.open_client("alma") as alma, _memory(alma, context) as bibs:
+            with context.open_client("alma") as alma, open_titles(alma, context) as bibs:
                 bibs.keep_due(due_items(run, number, ()))
         if of_order:
             counts.update(self._give_items(context, number))
@@ -408,7 +349,7 @@ class BibImport(FileJob[BibProfile]):
         return dict(counts)
 
     def _place_orders(self, context: JobContext, number: int) -> dict[str, int]:
-        with context.open_client("alma") as alma, _orders_memory(alma, context) as memory:
+        with context.open_client("alma") as alma, open_orders(alma, context) as memory:
             target = alma_of(alma, context.folder)
             orders = self.orders_of(context.folder, target)
             return place_orders(alma, orders, number, memory=memory, alma=target)
@@ -422,8 +363,8 @@ class BibImport(FileJob[BibProfile]):
         run = context.folder
         with (
             context.open_client("alma") as alma,
-            _memory(alma, context) as bibs,
-            _items_memory(alma, context) as memory,
+            open_titles(alma, context) as bibs,
+            open_items(alma, context) as memory,
             open_locks(context.store_url()) as locks,
         ):
             target = alma_of(alma, run)
@@ -452,8 +393,8 @@ class BibImport(FileJob[BibProfile]):
         run = context.folder
         with (
             context.open_client("alma") as alma,
-            _order_lines(alma, context) as lines,
-            _waiting(alma, context) as waiting,
+            open_order_lines(alma, context) as lines,
+            open_waiting(alma, context) as waiting,
             open_locks(context.store_url()) as locks,
         ):
             if lines is None:
@@ -539,123 +480,10 @@ class BibImport(FileJob[BibProfile]):
 
     def report_files(self, plan: FilePlan[BibProfile] | None) -> Mapping[str, ReportFile]:
         with_orders = plan is not None and plan.profile.orders is not None
-        return {**self.files, "orders": _ORDERS} if with_orders else self.files
+        return {**self.files, "orders": ORDERS_FILE} if with_orders else self.files
 
     def extras(self, run: FileRun, plan: FilePlan[BibProfile] | None) -> ReportExtras:
-        return _Changes(self, run, plan)
-
-
-class _Changes(ReportExtras):
-    """What each record changed in its title, or would change: the merge preview of a dry run."""
-
-    def __init__(self, job: BibImport, run: FileRun, plan: FilePlan[BibProfile] | None) -> None:
-        self._job = job
-        self._run = run
-        self._plan = plan
-        self._changed = 0
-        self._without_sru = 0
-        checks = (find_check(run) or CodeCheck(), find_order_check(run) or OrderCheck()) if plan else ()
-        self._of_codes = tuple(remark for check in checks for remark in check.remarks)
-        self.remarks = self._of_codes
-        self._with_orders = plan is not None and plan.profile.orders is not None
-        self._unplaced = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the report
-
-    def note(self, end: End) -> None:
-        if self._with_orders and end.get("title_outcome", end["outcome"]) not in HAVE_ITEMS:
-            kept = {column: end.get(column, "") for column in ORDER_COLUMNS}
-            self._unplaced.write(f"{json.dumps(kept)}\n".encode())
-        self._changed += end.get("title_outcome", end["outcome"]) in _CHANGING
-        if NO_SRU in end["reasons"].split(";"):
-            self._without_sru += 1
-            words = counted(self._without_sru, "record")
-            self.remarks = (
-                *self._of_codes,
-                f"SRU gave no answer for {words}: Alma's API was asked, at a call or two a number",
-            )
-
-    def write(self, kind: str, stream: IO[bytes]) -> None:
-        if kind == "orders":
-            self._write_orders(stream)
-        else:
-            self._write_changes(stream)
-
-    def _write_orders(self, stream: IO[bytes]) -> None:
-        """An order a row; before them the records of which none was placed, with what they ended as."""
-        table = CsvWriter(stream, ORDER_COLUMNS)
-        for end in chain(self._not_ordered(), self._orders()):
-            table.add([str(end[column]) for column in ORDER_COLUMNS])
-
-    def _not_ordered(self) -> Iterator[End]:
-        self._unplaced.seek(0)
-        yield from map(json.loads, self._unplaced)
-
-    def _orders(self) -> Iterator[End]:
-        """The ends of the orders whose titles are in Alma."""
-        if self._plan is None or self._plan.profile.orders is None:
-            return
-        orders = self._job.orders_of(self._run)
-        for number in range(1, self._plan.chunks + 1):
-            yield from ends_of_chunk(ORDERS, orders, number, {})
-
-    def _write_changes(self, stream: IO[bytes]) -> None:
-        """A record a paragraph: what goes after `-`, what comes after `+`."""
-        for end, found in self._found():
-            head = f"record {end['record']}, {end['key']}, {end['mms_id']}: {end['outcome']}"
-            stream.write(f"{head}\n{as_text(found)}\n\n".encode())
-
-    def page_values(self) -> dict[str, Any]:
-        """The first of them side by side, in the order of the file of changes."""
-        previews = [
-            {
-                "end": end,
-                "fields": [(_short(each.before), _short(each.after)) for each in found[:_FIELDS]],
-                "hidden": max(0, len(found) - _FIELDS),
-            }
-            for end, found in islice(self._found(), _RECORDS)
-        ]
-        orders = (
-            list(islice(chain(self._not_ordered(), self._orders()), _RECORDS)) if self._with_orders else []
-        )
-        return {"previews": previews, "changed": self._changed, "orders": orders}
-
-    def _found(self) -> Iterator[tuple[End, list[FieldChange]]]:
-        """The ends of records that change a title, each with its changes; no more than a chunk is held."""
-        for number in range(1, (self._plan.chunks if self._plan else 0) + 1):
-            ends = self._job.ends_of(self._run, number).rows()
-            for key, kept in matches_of(self._run, number).rows().items():
-                end = ends.get(key)
-                if end is None or end["outcome"] not in _CHANGING:
-                    continue
-                match = read_match(kept)
-                if match.title is not None and match.record is not None:
-                    before = record_from_xml(match.title.record or b"<record/>")
-                    yield end, changes(before, match.record)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
-
-
-_CHANGING = frozenset(
-    (
-        BibOutcome.MERGED, BibOutcome.OVERLAID, BibOutcome.WOULD_MERGE, BibOutcome.WOULD_OVERLAY,
-        BibOutcome.NOT_APPLIED,
-    )
-)  # fmt: skip
-
-
-def _take_items(row: dict[str, Any], items: list[Row]) -> Refusal | None:
-    """Give a row its items; return why it is not to be loaded, with none of them."""
-    problems = [item["refused"] for item in items if "refused" in item]
-    if problems:
-        return Refusal("; ".join(problems), BibOutcome.INVALID_RECORD)
-    barcodes = Counter(item["barcode"] for item in items if item["barcode"])
-    twice = [barcode for barcode, count in barcodes.items() if count > 1]
-    if twice:
-        message = f"two items of it have the same barcode: {', '.join(twice)}"
-        return Refusal(message, BibOutcome.DUPLICATE_IN_FILE)
-    row["items"] = items
-    return None
+        return ImportExtras(self, run, plan)
 
 
 def _item_ends(profile: BibProfile) -> RowEnds[Any]:
@@ -677,85 +505,15 @@ def _with_parts(end: End, title: BibOutcome, outcome: BibOutcome, said: str, *, 
     }
 
 
-def _take_orders(row: dict[str, Any], record: Record, profile: OrderProfile) -> Refusal | None:
-    """Give a row the references and codes of its orders; return why it is not to be loaded, with none of them."""
-    orders = orders_of(record, profile)
-    problems = dict.fromkeys(problem for order in orders for problem in order.problems)
-    if problems:
-        return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
-    barcodes = [f"barcode {copy.barcode}" for order in orders for copy in order.copies if copy.barcode]
-    row["orders"] = [*map(str, references_of(orders)), *barcodes]
-    row["order_codes"] = [list(each) for each in dict.fromkeys(order_codes_of(orders))]
-    reasons = [row["reasons"], *(remark.code for order in orders for remark in order.remarks)]
-    row["reasons"] = ";".join(dict.fromkeys(filter(None, reasons)))
-    return None
-
-
 def _titles(run: FileRun, number: int) -> dict[int, str]:
     """The titles that the records of a chunk are to be part of, by line."""
     found = {each["line"]: read_match(each).mms_id for each in matches_of(run, number).rows().values()}
     return {line: mms_id for line, mms_id in found.items() if mms_id}
 
 
-def _first_number(keys: BibKeys, profile: BibProfile) -> Number | None:
-    """The number by which a record is known in its file: the first by which it is matched."""
-    return next((number for numbers in numbers_of(keys, profile.match) for number in numbers), None)
-
-
-@contextmanager
-def _memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedBibs]:
-    """What earlier imports into this Alma made."""
-    memory = SqlLoadedBibs(context.store_url(), alma_of(alma, context.folder))
-    try:
-        yield memory
-    finally:
-        memory.close()
-
-
-@contextmanager
-def _waiting(alma: AlmaClient, context: JobContext) -> Iterator[SqlWaitingTitles]:
-    """The titles of this Alma that wait for their full record."""
-    titles = SqlWaitingTitles(context.store_url(), alma_of(alma, context.folder))
-    try:
-        yield titles
-    finally:
-        titles.close()
-
-
-@contextmanager
-def _orders_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedOrders]:
-    """The orders that imports placed in this Alma."""
-    memory = SqlLoadedOrders(context.store_url(), alma_of(alma, context.folder))
-    try:
-        yield memory
-    finally:
-        memory.close()
-
-
 def _late_fault(context: JobContext, alma: AlmaClient, row: Row, mms_id: str) -> Refusal | None:
     """Why a record is not to be part of a title that was found only when it was to be written."""
     if context.folder.plan().profile.orders is None:
         return None
-    with _orders_memory(alma, context) as memory:
+    with open_orders(alma, context) as memory:
         return fault_of_late_title(alma, context.folder, row, memory, mms_id)
-
-
-@contextmanager
-def _order_lines(alma: AlmaClient, context: JobContext) -> Iterator[OrderLines | None]:
-    """The PO lines of the orders that records name; None where the profile does not say where they do."""
-    rule = context.folder.plan().profile.order_reference
-    if rule is None:
-        yield None
-        return
-    with _orders_memory(alma, context) as memory:
-        yield OrderLines.of(alma, context.folder, rule, memory)
-
-
-@contextmanager
-def _items_memory(alma: AlmaClient, context: JobContext) -> Iterator[SqlLoadedItems]:
-    """What loads of items into this Alma left behind, those of imports too."""
-    memory = SqlLoadedItems(context.store_url(), alma_of(alma, context.folder))
-    try:
-        yield memory
-    finally:
-        memory.close()

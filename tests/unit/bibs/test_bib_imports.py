@@ -8,7 +8,7 @@ import pytest
 import requests
 from lxml import html
 
-from alma_etl.bibs import job, loading
+from alma_etl.bibs import loading, report
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.remote.answers import Found
 from tests.e2e.death import WorkerKilled
@@ -95,9 +95,9 @@ def test_a_dry_run_writes_nothing_and_shows_what_would_change(imports):
 
 
 def test_the_page_of_a_dry_run_shows_the_changes_side_by_side_as_text_and_bounded(imports, monkeypatch):
-    monkeypatch.setattr(job, "_RECORDS", 2)
-    monkeypatch.setattr(job, "_FIELDS", 3)
-    monkeypatch.setattr(job, "_CHARACTERS", 40)
+    monkeypatch.setattr(report, "_RECORDS", 2)
+    monkeypatch.setattr(report, "_FIELDS", 3)
+    monkeypatch.setattr(report, "_CHARACTERS", 40)
     for number in (901, 902, 903):
         imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old <b>&", "300 __ $a 1 p.")
     subjects = [f"650 _0 $a Subject {number}" for number in range(9)]
