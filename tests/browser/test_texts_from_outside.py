@@ -6,13 +6,20 @@ from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select, update
 
 from alma_etl.dcb.store import Alert, DcbStore
 from alma_etl.jobs.ledger import About, Ledger, Results
 from alma_etl.jobs.ledger_reading import Artefact, RunKey, RunRecord
 from alma_etl.store.db import open_engine, parse_url
-from alma_etl.store.dcb_models import alert_table, leg_table, request_table
+from alma_etl.store.dcb_models import (
+    alert_table,
+    leg_table,
+    observation_table,
+    outbox_table,
+    request_table,
+    transition_table,
+)
 from alma_etl.store.ledger_models import file_table, record_table, run_table, use_table
 from tests.browser.conftest import serious_problems, store_url
 from tests.local.stack.real import RealStack
@@ -64,6 +71,8 @@ def hostile(stack: RealStack) -> Iterator[None]:
     engine = open_engine(parse_url(url))
     hour = now.replace(minute=0, second=0, microsecond=0)
     with engine.begin() as connection:
+        # The stack's own polls leave it alone: its texts are looked at, not what they do with it.
+        connection.execute(update(request_table).where(request_table.c.pr_id == ID).values(next_poll_at=None))
         connection.execute(
             insert(use_table).values(connection=HOSTILE[:200], hour=hour, dag_id=ID, calls=9, refused=1)
         )
@@ -76,8 +85,16 @@ def hostile(stack: RealStack) -> Iterator[None]:
         )  # fmt: skip
     yield
     with engine.begin() as connection:
-        connection.execute(delete(alert_table).where(alert_table.c.alert_key == ID))
-        for table in (leg_table, request_table):
+        # A poll that took the request before it was put aside waits here, and then has no request to write to.
+        connection.execute(select(request_table.c.pr_id).where(request_table.c.pr_id == ID).with_for_update())
+        for table in (
+            alert_table,
+            outbox_table,
+            transition_table,
+            observation_table,
+            leg_table,
+            request_table,
+        ):
             connection.execute(delete(table).where(table.c.pr_id == ID))
         for table in (record_table, run_table):
             connection.execute(delete(table).where(table.c.run_id == ID))
