@@ -107,7 +107,10 @@ class Matcher:
         self._filled = filled
         self._profile = profile
         self._memory = memory
-        self._here = _zone(client, memory, sru, inventory=profile.search_first)
+        # The number of a row is its own: its title is the one that was made of it, also where a full record, by hand
+        # perhaps, has taken the number out of that since.
+        own: frozenset[Method] = frozenset(("system",)) if profile.template is not None else frozenset()
+        self._here = _zone(client, memory, sru, inventory=profile.search_first, own=own)
         if orders is not None:
             finder = OrderFinder(self._here.finder, client, orders, inventory=profile.search_first)
             self._here = _Zone(finder, self._here.sru)
@@ -318,8 +321,15 @@ class _Zone:
     sru: SruFinder | None
 
 
-def _zone(client: AlmaClient, memory: LoadedBibs, sru: SruClient | None, *, inventory: bool = False) -> _Zone:
-    asked = partial(_remembered, memory)
+def _zone(
+    client: AlmaClient,
+    memory: LoadedBibs,
+    sru: SruClient | None,
+    *,
+    inventory: bool = False,
+    own: Collection[Method] = (),
+) -> _Zone:
+    asked = partial(_remembered, memory, own)
     rest = RestFinder(client.bibs, asked, inventory=inventory)
     by_sru = SruFinder(sru, client.bibs, rest, asked, inventory=inventory) if sru else None
     return _Zone(by_sru or rest, by_sru)
@@ -329,7 +339,10 @@ def _unanswered(unknown: Unknown, where: str = "") -> Decision:
     return Decision(BibOutcome.FAILED, message=f"its title could not be looked up{where}: {unknown.error}")
 
 
-def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number, Remembered]:
+def _remembered(
+    memory: LoadedBibs, own: Collection[Method], numbers: Collection[Number]
+) -> dict[Number, Remembered]:
+    """What imports know of numbers. ``own``: kinds of which a title keeps its number, whatever its record says."""
     keys = {number: key_of(number) for number in numbers}
     had = {f"{_HAD}{key}" for key in keys.values() if key.startswith(_OCLC)}
     known = memory.find({*keys.values(), *had})
@@ -337,7 +350,10 @@ def _remembered(memory: LoadedBibs, numbers: Collection[Number]) -> dict[Number,
     def ids(key: str) -> tuple[str, ...]:
         return tuple(each.mms_id for each in known.get(key, ()) if each.mms_id)
 
-    return {number: Remembered(ids(key), ids(f"{_HAD}{key}")) for number, key in keys.items()}
+    def lost_by(number: Number, key: str) -> tuple[str, ...]:
+        return (*ids(f"{_HAD}{key}"), *(ids(key) if number.method in own else ()))
+
+    return {number: Remembered(ids(key), lost_by(number, key)) for number, key in keys.items()}
 
 
 def _kept(row: Row, decision: Decision, titles: Sequence[str]) -> dict[str, Any]:

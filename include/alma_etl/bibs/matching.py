@@ -60,11 +60,13 @@ class Title:
         return any(_has(self.keys, self.mms_id, number) for number in self.numbers)
 
     def _where(self, number: Number) -> str:
+        if not _has(self.keys, self.mms_id, number):
+            return (
+                f" (which {'an import replaced in it' if number.method in _OCLC else 'was taken out of it'})"
+            )
         if number.method not in _OCLC or number.value in self.keys.oclc:
             return ""
-        if number.value in self.keys.all_oclc:
-            return " (its own 035 $z or 019)"
-        return " (which an import replaced in it)"
+        return " (its own 035 $z or 019)"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Matched:
 @dataclass(frozen=True)
 class Remembered:
     """What imports know of a number: titles that they made with it or gave it to (`ids`), and those that lost it when
-    a record with another number was merged into them (`had`)."""
+    a record with another number was merged into them, or that are its titles whatever their records say (`had`)."""
 
     ids: tuple[str, ...] = ()
     had: tuple[str, ...] = ()

@@ -5,9 +5,11 @@ import io
 import openpyxl
 import pytest
 
+from alma_etl.alma.bib_writes import BibOptions, change_bib
 from alma_etl.bibs.matches import Matcher
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles, all_waiting
 from alma_etl.jobs.corrections import RejectedTable
+from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote.answers import Absent
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.bibs.conftest import JOB, Run
@@ -224,6 +226,40 @@ def test_titles_wait_once_the_setting_is_on_and_their_run_cleared(imports):
     assert run.outcomes == ["created"], run.rows
     assert set(listed(imports)) == {"(ORDERS)R-1"}
     assert imports.writes() == []
+
+
+def replaced_by_hand(imports, mms_id, subtitle):
+    """A title gets a full record in Alma, as cataloguers bring one from OCLC."""
+    title = imports.client.bibs.read_to_change(mms_id).value
+    full = record_from_xml(title.record)
+    full.remove_fields("035")
+    full["245"].add_subfield("b", subtitle)
+    options = BibOptions("", False, True)
+    change_bib(imports.client, title, xml_from_record(full), as_wanted=lambda bib: False, options=options)
+    assert not imports.title(mms_id).get_fields("035")
+
+
+@pytest.mark.parametrize("by", ["api", "sru"])
+def test_a_list_without_orders_finds_titles_again_whose_number_a_full_record_took_out(imports, by):
+    if by == "sru":
+        imports.with_sru()
+    first = load(imports, ONE, TWO, profile="no_orders")
+    made = first.rows[0]["mms_id"]
+    replaced_by_hand(imports, made, "whole")
+    there = imports.count()
+    again = load(imports, ONE, TWO, name="b.csv", profile="no_orders")
+    assert again.outcomes == ["unchanged", "unchanged"], again.rows
+    assert again.rows[0]["mms_id"] == made
+    assert "(ORDERS)R-1 (which was taken out of it) is there" in again.rows[0]["message"]
+    assert imports.count() == there
+
+
+def test_a_number_that_another_title_has_now_is_that_title_s(imports):
+    made = load(imports, ONE, profile="no_orders").rows[0]["mms_id"]
+    replaced_by_hand(imports, made, "another work")
+    other = imports.add("035 __ $a (ORDERS)R-1", "245 00 $a A history")
+    again = load(imports, ONE, name="b.csv", profile="no_orders")
+    assert (again.outcomes, again.rows[0]["mms_id"]) == (["unchanged"], other)
 
 
 @pytest.mark.nightly
