@@ -120,15 +120,16 @@ def once(client: AlmaClient, attempt: Callable[[], T], find: Callable[[], Answer
 
 def find_linked(client: AlmaClient, nz_mms_id: str) -> Answer[Bib]:
     """Return the title of the institution that is linked to a record of the network zone. One linked a moment ago may
-    not be found yet."""
-    return first_of(client.bibs.by_network_id(nz_mms_id), lambda bib: True)
+    not be found yet, and one that Alma's index still names may be unlinked, or linked to another record."""
+    return first_of(client.bibs.by_network_id(nz_mms_id), lambda bib: bib.is_linked_to(nz_mms_id))
 
 
 def link_network_record(
     client: AlmaClient, nz_mms_id: str, *, before: Callable[[], None] = lambda: None
 ) -> Written[Bib]:
-    """Link a record of the network zone into the institution: ADOPTED when one is linked to it already. ``before`` is
-    called right before the POST; what it raises ends this and is passed on."""
+    """Link a record of the network zone into the institution: ADOPTED when one is linked to it already, with the
+    refusal as `error` where only that showed it. ``before`` is called right before the POST; what it raises ends this
+    and is passed on."""
 
     def find() -> Answer[Bib]:
         return find_linked(client, nz_mms_id)
@@ -142,7 +143,12 @@ def link_network_record(
         return Written(WriteOutcome.ADOPTED, there.value)
     if isinstance(there, Unknown):
         return Written(WriteOutcome.FAILED, error=there.error)
-    return once(client, attempt, find)
+    written = once(client, attempt, find)
+    if written.outcome is WriteOutcome.REFUSED:  # perhaps since somebody linked it after the look
+        there = find()
+        if isinstance(there, Found):
+            return Written(WriteOutcome.ADOPTED, there.value, written.error)
+    return written
 
 
 @dataclass(frozen=True)

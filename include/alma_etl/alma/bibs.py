@@ -46,9 +46,10 @@ class Bib:
     """`record` is the serialised <record> in UTF-8, without the fields that `expand` adds (AVA, AVE, AVD),
     None when Alma sent none. `availability` has the rows of this very bib; rows of related bibs are left out.
     `brief_level`: 01 to 10, "" where Alma states none. `linked_to`: the zone whose record it is, "CZ" or "NZ", "" for
-    one of its own. `warnings`: of a write that Alma made in spite of them. `whole`: the serialised <bib> as
-    `Bibs.update` wants it back, where it was asked for. `shows_inventory`: whether `expand` gave it a row of its
-    own, of holdings, portfolios or representations (suppressed ones are never shown); False where none was asked for.
+    one of its own; `linked_id`: the MMS id that this record has there. `warnings`: of a write that Alma made in spite
+    of them. `whole`: the serialised <bib> as `Bibs.update` wants it back, where it was asked for. `shows_inventory`:
+    whether `expand` gave it a row of its own, of holdings, portfolios or representations (suppressed ones are never
+    shown); False where none was asked for.
     """
 
     mms_id: str
@@ -58,6 +59,7 @@ class Bib:
     availability: tuple[AvailabilityRow, ...]
     brief_level: str = ""
     linked_to: str = ""
+    linked_id: str = ""
     warnings: tuple[str, ...] = ()
     whole: bytes | None = field(default=None, repr=False)
     shows_inventory: bool = False
@@ -68,6 +70,10 @@ class Bib:
         row without one is of items in a temporary location, whose own holding need not be shown at all.
         Suppressed holdings are never shown."""
         return bool(self.availability) and all(row.holding_id for row in self.availability)
+
+    def is_linked_to(self, nz_mms_id: str) -> bool:
+        """Whether it is linked to this very record of the network zone."""
+        return (self.linked_to, self.linked_id) == ("NZ", nz_mms_id)
 
 
 class Bibs(Resource):
@@ -290,6 +296,7 @@ def bib(element: etree._Element) -> Bib:
             if added.get("tag") == "AVA":
                 rows.append(_availability(added))
             record.remove(added)
+    zone, linked_id = _link(element, record)
     return Bib(
         mms_id=mms_id,
         title=xml.text(element, "title"),
@@ -297,7 +304,8 @@ def bib(element: etree._Element) -> Bib:
         record=xml.serialise(record) if record is not None else None,
         availability=tuple(row for row in rows if row.mms_id == mms_id),
         brief_level=xml.text(element, "brief_level"),
-        linked_to=_zone(element, record),
+        linked_to=zone,
+        linked_id=linked_id,
         warnings=tuple(_warnings(element)),
         shows_inventory=shows_inventory,
     )
@@ -308,18 +316,20 @@ def _owner(row: etree._Element) -> str:
     return next(((each.text or "").strip() for each in row if each.get("code") == "0"), "")
 
 
-def _zone(element: etree._Element, record: etree._Element | None) -> str:
-    """The zone that a bib is linked to: by its own element, else by the 035 that Alma adds to linked records."""
+def _link(element: etree._Element, record: etree._Element | None) -> tuple[str, str]:
+    """The zone that a bib is linked to, and the id of the record there: by its own element, else by the 035 that Alma
+    adds to linked records, such as (EXLNZ-01ABC_NETWORK)9912."""
     linked = xml.child(element, "linked_record_id")
     if linked is not None and (linked.text or "").strip():
-        return (linked.get("type") or "").strip().upper()
+        return (linked.get("type") or "").strip().upper(), (linked.text or "").strip()
     for each in () if record is None else record:
         if each.get("tag") == "035":
             numbers = [(sub.text or "").strip() for sub in each if sub.get("code") == "a"]
             for prefix, zone in (("(EXLCZ)", "CZ"), ("(EXLNZ-", "NZ")):
-                if any(number.startswith(prefix) for number in numbers):
-                    return zone
-    return ""
+                for number in numbers:
+                    if number.startswith(prefix):
+                        return zone, number.rpartition(")")[2]
+    return "", ""
 
 
 def _warnings(element: etree._Element) -> Iterator[str]:

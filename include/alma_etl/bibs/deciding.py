@@ -104,7 +104,8 @@ def decide_by_network(
     if len(there.titles) > 1:
         message = f"in the network zone: {named}"
         refused = Decision(BibOutcome.MULTI_MATCH, message=message, reasons=(NETWORK,))
-        return refused if profile.on_refused == "report" else _added_all_the_same(record, refused)
+        creates = profile.on_refused == "create" and profile.on_no_match == "create"
+        return _added_all_the_same(record, refused) if creates else refused
     return Decision(
         BibOutcome.CREATED,
         "link",

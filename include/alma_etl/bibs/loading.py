@@ -11,6 +11,7 @@ file. Records that share no number may be in two chunks: then it is the one that
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import MappingProxyType
@@ -255,13 +256,15 @@ class BibWriter(RowWriter):
         outcome = _WOULD.get(match.outcome, match.outcome) if match.action != "none" else match.outcome
         return self._end(row, outcome, match)
 
+    def place_of(self, row: Row) -> str:
+        """The network zone's record that is linked: by later settings the row's match may not name it."""
+        return str(self._matches.get(row["line"], {}).get("network", ""))
+
     def look_for(self, row: Row, sent: Sent) -> End | None:
         match = self._match_of(row)
-        if match.action in ("create", "link"):
-            return self._look_for_made(row, match)
-        if match.outcome is BibOutcome.UNCHANGED:
-            return self._made_before(row, match)
-        if match.action != "change" or match.title is None or self._is_twin(row):
+        if match.action != "change":
+            return self._look_for_made(row, match, sent)
+        if match.title is None or self._is_twin(row):
             return None
         answer = self._client.bibs.read_to_change(match.mms_id)
         if isinstance(answer, Unknown):
@@ -462,7 +465,7 @@ class BibWriter(RowWriter):
     def _create(
         self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
     ) -> End | Match:
-        numbers, sender = self._names_of(row, match), self._sender(row)
+        numbers, sender = self._names_of(row), self._sender(row)
         instead = self._claim(row, match, numbers, looked, KnownBib("", sender, self._now()))
         if instead is not None:
             return instead
@@ -491,17 +494,17 @@ class BibWriter(RowWriter):
         self._memory.forget(numbers, sender)
         return self._refused(row, match, written.error)
 
-    def _names_of(self, row: Row, match: Match) -> list[str]:
-        """The names under which what is made of a record is remembered."""
-        linked = [network_key(match.network)] if match.network else []
-        return [*linked, *memory_keys(keys_of(record_of(row)), self._profile)]
+    def _names_of(self, row: Row, zone_ids: Iterable[str] = ()) -> list[str]:
+        """The names under which what is made of a record is remembered; ``zone_ids``: the network zone's records that
+        it is linked to."""
+        return [*map(network_key, zone_ids), *memory_keys(keys_of(record_of(row)), self._profile)]
 
     def _link(
         self, row: Row, match: Match, looked: set[str | KnownBib], check: Callable[[], None]
     ) -> End | Match:
         """Link a record of the network zone into the institution, unless one is linked to it already: then that is the
         title of the row."""
-        numbers, sender = self._names_of(row, match), self._sender(row)
+        numbers, sender = self._names_of(row, [match.network]), self._sender(row)
         sent = False
         with self._locks.hold(f"nz {match.network}") as lock:
 
@@ -523,14 +526,15 @@ class BibWriter(RowWriter):
             if written.outcome is WriteOutcome.UNCONFIRMED:
                 message = f"it was to be linked, no answer came, and Alma does not show it: {written.error}"
                 return self._end(row, BibOutcome.UNCONFIRMED, match, message)
-            if not sent or not written.done or written.value is None:
-                self._memory.forget(numbers, sender)
-            elif written.value is not None:
+            ours = sent and written.error is None
+            if ours and written.value is not None:
                 self._note_new(row, match, numbers, written.value)
+            else:
+                self._memory.forget(numbers, sender)
         if written.value is None:
             message = f"the network zone's record {match.network} could not be linked: {written.error}"
             return self._end(row, BibOutcome.FAILED, match, message)
-        if not sent:
+        if not ours:
             self._matcher.note_linked(match.network, written.value.mms_id)
             return self._again(row)
         end = self._written(row, BibOutcome.CREATED, match, written, written.value)
@@ -650,11 +654,22 @@ class BibWriter(RowWriter):
 
     # --- what may have been sent
 
-    def _look_for_made(self, row: Row, match: Match) -> End | None:
-        """The end of a record that an earlier attempt of this run was about to send as a new title, or to link; None
-        when it is known that it did not."""
-        numbers = self._names_of(row, match)
+    def _look_for_made(self, row: Row, match: Match, sent: Sent) -> End | None:
+        """The end of a record that an earlier attempt of this run, by whatever settings, was about to send as a new
+        title, or to link; None when it is known that it did not."""
+        zone_ids = sorted({match.network, *sent.places} - {""})
+        if match.action == "none" and not zone_ids and match.outcome is not BibOutcome.UNCHANGED:
+            return None
+        if zone_ids and not match.network:
+            message = f"linked to the network zone's {' or '.join(zone_ids)} by an earlier attempt"
+            match = replace(match, message=message, reasons=(*match.reasons, NETWORK))
+        numbers = self._names_of(row, zone_ids)
         ours = self._sent_before(row, numbers)
+        if match.outcome is BibOutcome.UNCHANGED:  # its title has all of the record, and is what was sent
+            if not any(each.mms_id in ("", match.mms_id) for each in ours):
+                return None
+            self._memory.note(numbers, KnownBib(match.mms_id, self._sender(row), self._now()))
+            return self._noted(row, self._end(row, BibOutcome.CREATED, match))
         if not ours:
             return None
         made = next((each.mms_id for each in ours if each.mms_id), "")
@@ -664,7 +679,7 @@ class BibWriter(RowWriter):
             if looks and ours[0].sent_at + _LAG < self._now():
                 break
             self._client.pause(seconds)
-            found = self._find_made(row, match)
+            found = self._find_made(row, match, zone_ids)
             if isinstance(found, Found):
                 self._note_new(row, match, numbers, found.value)
                 return self._noted(row, self._end(row, BibOutcome.CREATED, match, mms_id=found.value.mms_id))
@@ -673,23 +688,17 @@ class BibWriter(RowWriter):
         )
         return self._end(row, BibOutcome.UNCONFIRMED, match, message)
 
-    def _made_before(self, row: Row, match: Match) -> End | None:
-        """The end of a record whose title, which has all of it, an attempt of this run with other settings has made;
-        None where nothing says so."""
-        numbers = self._names_of(row, match)
-        if not any(each.mms_id in ("", match.mms_id) for each in self._sent_before(row, numbers)):
-            return None
-        self._memory.note(numbers, KnownBib(match.mms_id, self._sender(row), self._now()))
-        return self._noted(row, self._end(row, BibOutcome.CREATED, match))
-
     def _sent_before(self, row: Row, numbers: Collection[str]) -> list[KnownBib]:
         """What a record of this run has made, or was about to, by these numbers."""
         known = self._memory.find(numbers).values()
         return [each for titles in known for each in titles if each.sender == self._sender(row)]
 
-    def _find_made(self, row: Row, match: Match) -> Answer[Bib]:
-        linked = find_linked(self._client, match.network) if match.network else None
-        return linked if isinstance(linked, Found) else self._matcher.find_new(row, match.titles)
+    def _find_made(self, row: Row, match: Match, zone_ids: Iterable[str]) -> Answer[Bib]:
+        for zone_id in zone_ids:
+            linked = find_linked(self._client, zone_id)
+            if isinstance(linked, Found):
+                return linked
+        return self._matcher.find_new(row, match.titles)
 
     # --- ends
 

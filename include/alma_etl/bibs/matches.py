@@ -202,13 +202,10 @@ class Matcher:
             answer = self._client.bibs.read_to_change(mms_id, inventory=self._profile.search_first)
             if isinstance(answer, Unknown):
                 return answer
-            if (
-                isinstance(answer, Found)
-                and answer.value.linked_to == "NZ"
-                and answer.value.record is not None
-            ):
-                record = record_from_xml(answer.value.record)
-                return Found(Title(answer.value, record, keys_of(record), there.numbers))
+            title = answer.value if isinstance(answer, Found) else None
+            if title is not None and title.is_linked_to(there.mms_id) and title.record is not None:
+                record = record_from_xml(title.record)
+                return Found(Title(title, record, keys_of(record), there.numbers))
         return Absent()
 
     def _decided(self, row: Row, record: Record, keys: BibKeys, found: Matched) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Cutting(Generic[ProfileT]):
         self._records = records
         self._stage = stage
         self._rows = 0
+        self._homes: dict[int, str] = {}  # the groups of rows that may have been sent, by line
         self._codes: defaultdict[str, set[Any]] = defaultdict(set)
 
     def cut(self, chunk_size: int) -> list[Chunk]:
@@ -94,9 +95,12 @@ class Cutting(Generic[ProfileT]):
         sent: set[int] = set()
         for number in range(1, earlier.chunks + 1):
             written = self._job.written_rows(self._run, number)
-            sent |= sent_lines(self._run, number, None).keys()
+            sent_here = sent_lines(self._run, number, None).keys()
+            sent |= sent_here
             for row in self._run.rows(number):
                 self._stage.stays(self._job.group_of(row), number)
+                if row["line"] in sent_here:
+                    self._homes[row["line"]] = self._job.group_of(row)
                 if self._job.row_key(row) in written:
                     self._add(row)
         return earlier, sent
@@ -128,10 +132,11 @@ class Cutting(Generic[ProfileT]):
             self._note_codes(row)
 
     def _add(self, row: Row) -> Row | None:
-        group, unique = self._job.group_of(row), self._job.unique_of(row)
-        return self._stage.add(
-            row["line"], row, group=group, unique=unique, links=list(self._job.links_of(row))
-        )
+        group, links = self._job.group_of(row), list(self._job.links_of(row))
+        home = self._homes.get(row["line"], group)
+        if home != group:  # by other settings; that it may have been sent is noted in the chunk where it was
+            links.append(group)
+        return self._stage.add(row["line"], row, group=home, unique=self._job.unique_of(row), links=links)
 
     def _note_codes(self, row: Row) -> None:
         for name, value in self._job.codes_of(row):

@@ -1,6 +1,7 @@
 """Funds, vendors and PO lines: the calls as they go out, what is made of the answers, and orders that are made once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -22,6 +23,7 @@ from alma_etl.alma.bib_writes import (
     BibFlags,
     BibOptions,
     change_bib,
+    find_linked,
     import_bib,
     link_network_record,
     set_flags,
@@ -346,6 +348,17 @@ def test_a_record_of_the_network_zone_is_linked_once(bench):
     assert (again.outcome, again.value.mms_id) == (WriteOutcome.ADOPTED, linked.value.mms_id)
     refused = link_network_record(client, "991234")
     assert (refused.outcome, refused.error.code) == (WriteOutcome.REFUSED, "33007")
+
+
+def test_a_link_that_the_index_still_names_and_that_is_another_ones_now_does_not_count(bench, monkeypatch):
+    client = bench.client()
+    nz_id = scene(client).mms_id[:-4] + "4400"
+    title = link_network_record(client, nz_id).value.mms_id
+    stale = client.bibs.read_to_change(title).value
+    for now in (replace(stale, linked_id="99104400"), replace(stale, linked_to="", linked_id="")):
+        monkeypatch.setattr(client.bibs, "by_network_id", lambda nz_mms_id, now=now: Found([now]))
+        assert find_linked(client, nz_id) == Absent()
+        assert link_network_record(client, nz_id).outcome is WriteOutcome.CREATED
 
 
 def test_a_record_whose_link_is_not_listed_yet_is_not_linked_again(bench):

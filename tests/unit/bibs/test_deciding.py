@@ -374,17 +374,17 @@ def test_the_first_that_fits_decides(faults, zone):
 
 
 @pytest.mark.parametrize(
-    ("linked", "zone"),
+    ("linked", "zone", "there"),
     [
-        ('<linked_record_id type="NZ">9911</linked_record_id>', "NZ"),
-        ("<linked_record_id/>", ""),
-        ("", ""),
-        ("(EXLCZ)99370000000012", "CZ"),
-        ("(EXLNZ-01ABC_NETWORK)9911", "NZ"),
-        ("(EXL)9911", ""),
+        ('<linked_record_id type="NZ">9911</linked_record_id>', "NZ", "9911"),
+        ("<linked_record_id/>", "", ""),
+        ("", "", ""),
+        ("(EXLCZ)99370000000012", "CZ", "99370000000012"),
+        ("(EXLNZ-01ABC_NETWORK)9911", "NZ", "9911"),
+        ("(EXL)9911", "", ""),
     ],
 )
-def test_alma_says_of_a_bib_its_level_its_zone_and_its_warnings(linked, zone):
+def test_alma_says_of_a_bib_its_level_its_zone_and_its_warnings(linked, zone, there):
     number = f'<datafield tag="035" ind1=" " ind2=" "><subfield code="a">{linked}</subfield></datafield>'
     sent = (
         f"<bib><mms_id>991</mms_id>{'' if linked.startswith('(') else linked}<brief_level desc='x'>07</brief_level>"
@@ -393,6 +393,7 @@ def test_alma_says_of_a_bib_its_level_its_zone_and_its_warnings(linked, zone):
     )
     found = bib(xml.parse(sent.encode()))
     assert (found.brief_level, found.linked_to, found.warnings) == ("07", zone, ("Field 008 is missing.",))
+    assert found.linked_id == there
 
 
 def test_a_record_outlives_its_way_through_xml():

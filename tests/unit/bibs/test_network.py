@@ -9,6 +9,7 @@ import requests
 from alma_etl.alma.sru import SruClient
 from alma_etl.inventory.waiting_titles import SqlWaitingTitles
 from alma_etl.marc.iso2709 import to_iso2709
+from alma_etl.remote.errors import RemoteRefused, RemoteUnauthorized
 from alma_etl.remote.limiter import LocalLimiter
 from alma_sandbox import Settings, serve
 from tests.e2e.death import WorkerKilled
@@ -16,6 +17,7 @@ from tests.e2e.items import ItemSandbox
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.records import lines, record
 from tests.unit.bibs.test_bib_imports import F008, dying, new
+from tests.unit.bibs.test_import_guide import rearrange
 from tests.unit.bibs.test_order_imports import PROFILES, gobi
 from tests.unit.bibs.test_order_imports import lines as po_lines
 
@@ -253,8 +255,7 @@ def test_a_run_that_is_cleared_after_network_was_set_or_taken_away_makes_no_seco
     run.match()
     run.write()
     run.finish()
-    # A linked title whose answer nobody kept is by the other profile one that is not changed from here.
-    assert run.outcomes == (["linked_nz", "created"] if after == "linked" else ["created", "created"])
+    assert run.outcomes == ["created", "created"]
     assert imports.count() == 2
     assert list(linked(imports).values()) == ([there] if after == "linked" else [])
 
@@ -289,6 +290,21 @@ def test_a_zone_that_does_not_answer_lets_nothing_be_created(imports, network):
     again = imports.load(new(901), new(902), name="b.mrc")
     assert again.outcomes == ["created", "created"]
     assert [row["reasons"] for row in again.rows] == ["NETWORK;NO_SRU", "NO_SRU"]
+
+
+def test_a_zone_whose_key_is_refused_meanwhile_ends_the_run_with_nothing_written(imports, network):
+    network.has(901)
+    run = Run(imports, to_iso2709(new(901)) + to_iso2709(new(902)))
+    run.read()
+    network.faults({"kind": "refuse", "status": 401, "code": "UNAUTHORIZED", "message": "Invalid API Key"})
+    with pytest.raises(RemoteUnauthorized):
+        run.match()
+    run.finish({"match": "failed"})
+    assert run.outcomes == ["failed", "failed"]
+    assert (imports.count(), linked(imports)) == (0, {})
+    network.heal()
+    run.whole()
+    assert run.outcomes == ["created", "created"]
 
 
 def test_a_record_of_the_zone_that_is_gone_is_not_linked(imports, network):
@@ -469,3 +485,107 @@ def test_a_worker_killed_at_any_write_links_nothing_twice(imports, network, monk
         assert imports.load(new(900 + dies_at), name=f"{dies_at} again.mrc").outcomes == ["unchanged"] or (
             run.outcomes == ["unconfirmed"]
         )
+
+
+@pytest.mark.parametrize("remembered", ["another", "unlinked"])
+def test_a_title_that_is_linked_to_another_record_of_the_zone_is_not_taken_for_the_one_that_was_found(
+    imports, network, remembered
+):
+    there, other = network.has(901), network.has(902)
+    title = imports.load(new(901)).rows[0]["mms_id"]
+    rearrange(imports, title, linked=["NZ", other] if remembered == "another" else None)
+    imports.profiles("profiles:\n  catalog: {network: nz, match: [mms_id]}\n")
+    by_id = record(f"001 {there}", F008, "245 00 $a By the zone's id")
+    run = imports.load(by_id, name="b.mrc", dry_run=True)
+    assert (run.outcomes, run.rows[0]["mms_id"]) == (["would_create"], "")
+    run = imports.load(by_id, name="c.mrc")
+    assert run.outcomes == ["created"]
+    assert linked(imports)[run.rows[0]["mms_id"]] == there
+    assert run.rows[0]["mms_id"] != title
+
+
+def test_several_in_the_zone_are_reported_by_a_profile_that_creates_nothing(imports, network):
+    network.has(902)
+    network.has(902)
+    network.profile(", on_refused: create, on_no_match: skip")
+    imports.alma.forget()
+    run = imports.load(new(902), new(903))
+    assert [(row["outcome"], row["reasons"]) for row in run.rows] == [
+        ("multi_match", "NETWORK"),
+        ("no_key", ""),
+    ]
+    assert posts(imports) == []
+
+
+LOST = {"kind": "server_error", "method": "POST", "path": "from_nz", "applied": True, "first": 1}
+
+
+@pytest.mark.parametrize(
+    "then", ["", ", on_match: skip", ", on_no_match: skip, match: [mms_id]", ", match: [mms_id]"]
+)
+def test_a_lost_link_is_adopted_with_its_order_by_a_run_that_is_cleared_without_network(
+    imports, network, then
+):
+    """Also where the title matches by none of its numbers then."""
+    there = network.has(901)
+    settings = PROFILES.replace("  gobi:\n", "  catalog: {network: nz, awaits_full_record: true}\n  gobi:\n")
+    imports.profiles(settings)
+    imports.alma.settings(number_lag_s=3600)
+    imports.alma.faults(LOST)
+    order = gobi(901, "R1")
+    order["001"].data = there
+    run = Run(imports, to_iso2709(order), profile="gobi")
+    run.whole()
+    assert run.outcomes == ["unconfirmed"]
+    imports.alma.settings(number_lag_s=0)
+    imports.profiles(settings.replace("network: nz, ", f"network: null{then}, "))
+    run.whole()
+    assert run.outcomes == ["created"], run.rows
+    title = run.rows[0]["mms_id"]
+    assert linked(imports) == {title: there}
+    assert {name: line.mms_id for name, line in po_lines(imports).items()} == {"R1": title}
+    waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST")
+    assert waiting.waiting([title]) == set()
+    waiting.close()
+    imports.alma.forget()
+    run.whole()
+    assert (run.outcomes, posts(imports)) == (["created"], [])
+
+
+def test_what_somebody_linked_between_the_look_and_the_link_that_alma_refuses_is_the_title(
+    imports, network, monkeypatch
+):
+    network.has(901)
+    run = Run(imports, to_iso2709(new(901)))
+    run.read()
+    run.match()
+    theirs = []
+
+    def refused(nz_mms_id):
+        theirs.append(network.link_by_staff(nz_mms_id))
+        raise RemoteRefused("POST /bibs", 400, "402210", "Failed to create new bib: it is linked already")
+
+    monkeypatch.setattr(imports.client.bibs, "link_from_network", refused)
+    run.write()
+    run.finish()
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == [("unchanged", theirs[0])]
+    assert imports.load(new(901), name="b.mrc").rows[0]["mms_id"] == theirs[0]
+    assert len(linked(imports)) == len(theirs) == 1
+
+
+def test_a_title_of_which_no_answer_came_is_not_made_again_by_a_run_that_is_cleared_with_other_numbers(
+    imports,
+):
+    """Rows are cut into chunks by their numbers: what was sent stays where this is noted."""
+    imports.with_sru()
+    imports.alma.settings(number_lag_s=3600, sru_lag_s=3600)
+    imports.alma.faults({**LOST, "path": "/bibs"})
+    run = Run(imports, to_iso2709(new(901, "022 __ $a 0317-8471")))
+    run.whole()
+    assert (run.outcomes, imports.count()) == (["unconfirmed"], 1)
+    imports.profiles("profiles:\n  catalog: {match: [issn]}\n")
+    run.whole()
+    assert (run.outcomes, imports.count()) == (["unconfirmed"], 1)
+    imports.alma.settings(number_lag_s=0, sru_lag_s=0)
+    run.whole()
+    assert (run.outcomes, imports.count()) == (["created"], 1)
