@@ -154,3 +154,34 @@ def test_a_cleared_run_whose_repeated_fields_are_read_otherwise_orders_nothing_a
     found = [each["outcome"] for each in orders(run)]
     assert found == (["ordered", "conflict"] if placed == 1 else ["ordered"]), run.rows
     assert all(each["po_line"] for each in orders(run) if each["outcome"] == "ordered")
+
+
+BOTH = ("960 __ $o1$s10.00$tstacks$uBOOKS", "960 __ $o2$s12.00$tstacks$uHIST", "935 __ $aS1", "935 __ $aS2")
+
+
+def test_the_order_that_is_left_of_a_record_is_placed_when_that_is_dropped_again(imports):
+    imports.profiles(ORDERS)
+    refuse = {"kind": "refuse", "method": "POST", "path": "/acq/po-lines", "nth": [2], "code": "401872"}
+    imports.alma.faults(refuse)
+    assert load(imports, new(801, *BOTH), profile="sierra").outcomes == ["not_applied"]
+    imports.alma.heal()
+    imports.alma.forget()
+    assert load(imports, new(801, *BOTH), profile="sierra", name="dry.mrc", dry_run=True).outcomes == [
+        "not_applied"
+    ]
+    again = load(imports, new(801, *BOTH), profile="sierra", name="b.mrc")
+    assert sorted(each["outcome"] for each in orders(again)) == ["conflict", "ordered"], again.rows
+    assert "was ordered before, PO line" in again.rows[0]["message"]
+    assert len(posts(imports)) == 1
+    third = load(imports, new(801, *BOTH), profile="sierra", name="c.mrc")
+    assert third.outcomes == ["conflict"], third.rows
+    assert len(posts(imports)) == 1
+
+
+def test_a_record_of_another_title_with_an_order_of_before_is_not_written_in_part(imports):
+    imports.profiles(ORDERS)
+    load(imports, new(801, BOTH[0], BOTH[2]), profile="sierra")
+    there = imports.count()
+    other = load(imports, new(802, *BOTH), profile="sierra", name="b.mrc")
+    assert other.outcomes == ["conflict"], other.rows
+    assert (len(posts(imports)), imports.count()) == (1, there)

@@ -236,6 +236,17 @@ def test_a_stated_discount_is_sent_as_it_is_reckoned_with(discount):
     assert charged(body) == reckoned(body)
 
 
+@pytest.mark.parametrize(
+    ("discount", "sent", "remarks"), [("0", None, []), ("0.00%", None, []), ("100", "100.00", ["ZERO_PRICE"])]
+)
+def test_a_discount_of_nothing_and_one_of_all(discount, sent, remarks):
+    lines = (*swapped(GOBI, "980"), f"980 __ $b10.00$fR1$d{discount}")
+    order = one(*lines, fields={"discount": "980$d"}, currency="USD")
+    assert order.problems == ()
+    assert order.body("991").get("discount") == sent
+    assert [remark.code for remark in order.remarks] == remarks
+
+
 # --- several of something
 
 TWO_960 = ("960 __ $o1$s10.00$tmain1$uBOOKS", "960 __ $o2$s10.00$tmain2$uHIST")
@@ -344,6 +355,13 @@ def test_several_funds_are_charged_the_whole_one_entry_each(fields, charged):
 )
 def test_funds_that_do_not_add_up_are_refused(fields, said):
     assert said in refused(one(*swapped(GOBI, "981", *fields), fields=FUNDS))
+
+
+def test_copies_are_charged_to_the_funds_beside_them_only_where_each_names_one():
+    third = "960 __ $o1$s10.00$tmain3"
+    assert "have no shares" in refused(one(*TWO_960, third, layout="960_961", currency="USD"))
+    [fund] = one(TWO_960[0], third, layout="960_961", currency="USD").funds
+    assert (fund.code, str(fund.amount)) == ("BOOKS", "20.00")
 
 
 def test_fund_codes_that_alma_writes_alike_become_one_entry():

@@ -58,6 +58,8 @@ def test_a_price_is_read_by_its_locale(text, locale, hint, amount, currency):
         ("1,250", "en_US", CurrencyHint(usual="KWD"), "ambiguous"),
         ("-3.00", "en_US", NONE, "negative"),
         ("(3.00)", "en_US", NONE, "negative"),
+        ("12.-", "de_CH", NONE, "write it like"),
+        ("12,-- €", "de_DE", NONE, "write it like"),
         ("", "en_US", NONE, "no price"),
         ("free", "en_US", NONE, "no price"),
         ("12,50 $", "en_US", NONE, "1,234.50"),  # how it is written there

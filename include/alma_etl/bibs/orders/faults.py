@@ -1,6 +1,6 @@
 """Which records are not to be written at all since their orders cannot be placed."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alma_etl.alma.acq_writes import lines_of_title
@@ -17,15 +17,48 @@ from alma_etl.remote.answers import Found, Unknown, rows_of
 
 @dataclass(frozen=True)
 class _Record:
-    """A record's orders that this run has not sent yet, and the title that it is to be part of."""
+    """A record's orders that this run has not sent yet, and the title that it is to be part of, "" for none. ``known``:
+    what others than this record in this run have ordered, by its references."""
 
     orders: tuple[Order, ...]
     mms_id: str
+    known: Mapping[OrderReference, KnownOrder]
+
+    def placed(self, order: Order) -> tuple[str, KnownOrder] | None:
+        """By which of its references an order was placed before, and what is known of that."""
+        for key, reference in order.keys.items():
+            before = self.known.get(key)
+            if before is not None and before.po_line:
+                return reference, before
+        return None
+
+    @property
+    def to_place(self) -> list[Order]:
+        """Its orders that were not placed before."""
+        return [order for order in self.orders if self.placed(order) is None]
 
     @property
     def barcodes(self) -> Iterator[str]:
-        """Those that the copies of its orders are to have."""
-        return (copy.barcode for order in self.orders for copy in order.copies if copy.barcode)
+        """Those that the copies of these are to have."""
+        return (copy.barcode for order in self.to_place for copy in order.copies if copy.barcode)
+
+    def fault(self, checks: OrderChecks, *, matched: bool) -> Refusal | None:
+        """Why it is not to be written, by what is known without asking Alma once more. ``matched``: its title is
+        known. Orders that are left of a record whose others stand in the PO lines of its title are no conflict."""
+        problems = list(dict.fromkeys(problem for order in self.orders for problem in order.problems))
+        if problems:
+            return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
+        placed = list(filter(None, map(self.placed, self.orders)))
+        elsewhere = [each for each in placed if matched and each[1].mms_id != self.mms_id]
+        if placed and (elsewhere or not self.to_place):
+            return Refusal(placed_before(*(elsewhere or placed)[0]), BibOutcome.CONFLICT)
+        for order in self.to_place:
+            for key, reference in order.keys.items():
+                line = checks.orders.vendors[order.vendor].lines.get(key.reference)
+                if line:
+                    message = f"the reference {reference} stands in PO line {line} of vendor {order.vendor}"
+                    return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
+        return None
 
 
 def order_faults(
@@ -36,17 +69,11 @@ def order_faults(
     through for the references, one call each, and the barcodes of the copies are looked up, one call each."""
     checks = OrderChecks.of(run)
     found = {row["line"]: checks.orders_of(row) for row in run.rows(number)}
-    sent = _sent(run, found, memory)
-    records = {
-        line: _Record(_unsent(run, line, orders, sent), (titles or {}).get(line, ""))
-        for line, orders in found.items()
-    }
-    named = (order for each in records.values() for order in each.orders if not order.problems)
-    known = memory.find({key for order in named for key in order.keys})
+    records = _records(run, found, memory, titles or {})
     faults = {
         line: fault
         for line, record in records.items()
-        if (fault := _fault(checks, record.orders, _of_others(known, run, line))) is not None
+        if (fault := record.fault(checks, matched=titles is not None)) is not None
     }
     if titles is None:
         return faults
@@ -62,9 +89,28 @@ def fault_of_late_title(
 ) -> Refusal | None:
     """Why the orders of a record are not to be placed on a title that nobody knew when `order_faults` judged them: one
     of its PO lines has a reference of theirs. Costs a call."""
-    orders = {row["line"]: OrderChecks.of(run).orders_of(row)}
-    record = _Record(_unsent(run, row["line"], orders[row["line"]], _sent(run, orders, memory)), mms_id)
-    return _fault_of_title(client, record) if record.orders else None
+    checks = OrderChecks.of(run)
+    record = _records(run, {row["line"]: checks.orders_of(row)}, memory, {row["line"]: mms_id})[row["line"]]
+    if not record.orders:
+        return None
+    return record.fault(checks, matched=True) or _fault_of_title(client, record)
+
+
+def _records(
+    run: FileRun,
+    orders: Mapping[int, tuple[Order, ...]],
+    memory: LoadedOrders,
+    titles: Mapping[int, str],
+) -> dict[int, _Record]:
+    """What is known of records with these orders, by line."""
+    sent = _sent(run, orders, memory)
+    unsent = {line: _unsent(run, line, each, sent) for line, each in orders.items()}
+    named = (order for each in unsent.values() for order in each if not order.problems)
+    known = memory.find({key for order in named for key in order.keys})
+    return {
+        line: _Record(each, titles.get(line, ""), _of_others(known, run, line))
+        for line, each in unsent.items()
+    }
 
 
 def _unsent(run: FileRun, line: int, orders: Sequence[Order], sent: Collection[str]) -> tuple[Order, ...]:
@@ -83,25 +129,6 @@ def _sender(run: FileRun, line: int, ordinal: int) -> str:
     return f"{run.run_id} {sender_part(line, ordinal)}"
 
 
-def _fault(
-    checks: OrderChecks, orders: Iterable[Order], known: Mapping[OrderReference, KnownOrder]
-) -> Refusal | None:
-    """Why a record is not to be written, by what is known without asking Alma once more."""
-    problems = list(dict.fromkeys(problem for order in orders for problem in order.problems))
-    if problems:
-        return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)
-    for order in orders:
-        for key, reference in order.keys.items():
-            before = known.get(key)
-            if before is not None and before.po_line:
-                return Refusal(placed_before(reference, before), BibOutcome.CONFLICT)
-            line = checks.orders.vendors[order.vendor].lines.get(key.reference)
-            if line:
-                message = f"the reference {reference} stands in PO line {line} of vendor {order.vendor}"
-                return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
-    return None
-
-
 def _of_others(
     known: Mapping[OrderReference, KnownOrder], run: FileRun, line: int
 ) -> dict[OrderReference, KnownOrder]:
@@ -115,7 +142,7 @@ def _fault_in_alma(client: AlmaClient, record: _Record) -> Refusal | None:
 
 
 def _fault_of_title(client: AlmaClient, record: _Record) -> Refusal | None:
-    mms_id, wanted = record.mms_id, {key for order in record.orders for key in order.keys}
+    mms_id, wanted = record.mms_id, {key for order in record.to_place for key in order.keys}
     listed = lines_of_title(client, mms_id)
     for line in rows_of(listed):
         for reference in (line.additional_reference, line.vendor_reference):

@@ -22,6 +22,7 @@ from babel.numbers import (
 
 _NUMBER = re.compile(r"\D*?(\d(?:[\d.,'’ ]*\d)?)\D*", re.ASCII)
 _MINUS = re.compile(r"[-−–()]")
+_NO_CENTS = re.compile(r"[.,][-−–]{1,2}")  # of 12.- and 12,--
 _UNCLEAR = re.compile(r"[1-9]\d{0,2}([.,])\d{3}", re.ASCII)
 _SPACES = re.compile(r"[\s\u00a0\u2009\u202f]")
 _APOSTROPHES = re.compile("['’]")
@@ -107,16 +108,17 @@ def read_price(text: str, locale: str, hint: CurrencyHint) -> Price:
     return Price(_rounded(amount, currency), currency, sign)
 
 
-def read_percent(text: str, locale: str) -> Decimal:
-    """Read a percentage above 0 and up to 100, with or without its sign. Raises PriceProblem."""
+def read_percent(text: str, locale: str, *, zero: bool = False) -> Decimal:
+    """Read a percentage above 0 and up to 100, with or without its sign; by option 0, too. Raises PriceProblem."""
     number = text.strip().removesuffix("%").strip()
     if not number[:1].isdigit() or not re.fullmatch(r"[\d.,]{1,12}", number, re.ASCII):
         written = format_decimal(Decimal("33.3"), locale=_locale(locale))
         raise PriceProblem(f"{text!r} is no percentage: write it like {written}")
     # No percentage is above 999, so that one separator is never that of thousands.
     found = _grouped(number, text, locale)
-    if not 0 < found <= 100:
-        raise PriceProblem(f"{text!r} is no percentage above 0 and up to 100: correct it")
+    if not (0 < found <= 100 or (zero and not found)):
+        above = "from 0" if zero else "above 0 and"
+        raise PriceProblem(f"{text!r} is no percentage {above} up to 100: correct it")
     return found
 
 
@@ -152,7 +154,7 @@ def _parted(text: str, locale: str) -> tuple[str, str, str]:
         raise PriceProblem(f"{text!r} is no price: give one number, such as {_example(locale)}")
     start, end = found.span(1)
     around = [*found.string[:start].split(), *found.string[end:].split()]
-    if _MINUS.search("".join(around)):
+    if _MINUS.search("".join(each for each in around if not _NO_CENTS.fullmatch(each))):
         raise PriceProblem(f"{text!r} is negative: an order has a price; credits go by invoices")
     code = sign = ""
     for each in around:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from typing import TypeVar
 
 from pymarc import Field, Record
@@ -297,13 +298,9 @@ class _OrderReader:
                 self._problems.append(f"it has no price: add it in {self._where('price')}, 0.00 for a gift")
             return order
         net = self._one("net_price", lambda text: self._beside_price("net_price", text, price))
-        if order.acquisition_method not in FREE and not (price.amount and (net is None or net.amount)):
-            which = "net price" if price.amount else "price"
-            self._remarks.append(
-                Remark(f"its {which} is 0, and {order.acquisition_method} is no gift", ZERO_PRICE)
-            )
         discount = _rounded(
-            self._one("discount", lambda text: read_percent(text, self._profile.locale)) or Decimal(0)
+            self._one("discount", lambda text: read_percent(text, self._profile.locale, zero=True))
+            or Decimal(0)
         )
         if net is not None and net.amount > price.amount:
             self._problems.append(
@@ -312,6 +309,11 @@ class _OrderReader:
         elif net is not None and price.amount:
             discount = _rounded((1 - net.amount / price.amount) * 100)
         order = replace(order, price=price, net_price=net, discount=discount)
+        if order.acquisition_method not in FREE and not order.total:
+            which = "net price" if price.amount else "price"
+            self._remarks.append(
+                Remark(f"its {which} is 0, and {order.acquisition_method} is no gift", ZERO_PRICE)
+            )
         if order.total != order.stated_total:
             self._remarks.append(
                 Remark(
@@ -349,11 +351,13 @@ class _OrderReader:
         shares: list[FundShare] = []
         for source in self._layout.sources("fund"):
             fields = self._at(source)
-            of_items = source.group == self._layout.item_group and len(fields) == len(per_field)
-            for at, field in enumerate(fields):
-                found = self._shares_in(source, field, price)
-                alone = of_items and len(found) == 1
-                shares += [replace(share, copies=per_field[at] if alone else None) for share in found]
+            found = [self._shares_in(source, field, price) for field in fields]
+            of_copies = source.group == self._layout.item_group and len(fields) == len(per_field)
+            if of_copies and all(len(each) == 1 for each in found):
+                found = [
+                    [replace(each[0], copies=copies)] for each, copies in zip(found, per_field, strict=True)
+                ]
+            shares += chain.from_iterable(found)
         return shares
 
     def _shares_in(self, source: FieldSource, field: Field, price: Price | None) -> list[FundShare]:
