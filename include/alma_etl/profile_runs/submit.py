@@ -31,19 +31,29 @@ log = logging.getLogger(__name__)
 
 
 class ProfilePlan(BaseModel):
-    """What the first step decided: the job, and the gateway of the Alma that it is of."""
+    """What the first step decided: the job, and the Alma that it is of.
+
+    ``institution``: its code and environment, since many share a gateway (``host``), and the sandbox that was copied from
+    a production has the ids of its jobs; "" in plans of an earlier version.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     conf: ProfileRunConf
     host: str
+    institution: str = ""
     job_id: str
     job_name: str
 
-    def asks_the_same(self, host: str, conf: ProfileRunConf) -> bool:
+    def asks_the_same(self, host: str, institution: str, conf: ProfileRunConf) -> bool:
         """Whether a form names this profile or job, of the same Alma."""
-        named = (self.conf.profile_id, self.conf.job_id)
-        return self.host == host and (conf.profile_id, conf.job_id) == named
+        here = self.host == host and self.institution in ("", institution)
+        return here and (conf.profile_id, conf.job_id) == (self.conf.profile_id, self.conf.job_id)
+
+    @property
+    def of_an_earlier_version(self) -> ProfilePlan:
+        """The plan as it was when starts were noted by gateway and job alone."""
+        return self.model_copy(update={"institution": ""})
 
     @property
     def subject(self) -> str:
@@ -69,7 +79,9 @@ class ProfileRunFolder(PlannedRun[ProfilePlan]):
 
     def of_others(self, plan: ProfilePlan) -> set[str]:
         """The instances of the job that other runs noted as theirs."""
-        noted = re.compile(rf"/{_digest(plan)}/started-([^/]+)$")
+        noted = re.compile(
+            rf"/(?:{_digest(plan)}|{_digest(plan.of_an_earlier_version)})/started-([^/]+)$"
+        )
         keys = (each.key for each in self.bucket.list(self._runs) if not each.key.startswith(self.prefix))
         return {found[1] for key in keys if (found := noted.search(key))}
 
@@ -85,7 +97,8 @@ class ProfileRunFolder(PlannedRun[ProfilePlan]):
 
 
 def _digest(plan: ProfilePlan) -> str:
-    return hashlib.sha256(f"{plan.host} {plan.job_id}".encode()).hexdigest()[:16]
+    alma = f"{plan.host} {plan.institution}".strip()
+    return hashlib.sha256(f"{alma} {plan.job_id}".encode()).hexdigest()[:16]
 
 
 class StartNotes:
@@ -173,11 +186,21 @@ def submit(
 def _plan(folder: ProfileRunFolder, client: AlmaClient, conf: ProfileRunConf) -> ProfilePlan:
     """The plan by the form as it is now. A job that this run has started, or may have, stays its job, whatever Alma
     names for the profile since."""
+    general = client.conf.general()
+    institution = f"{general.institution} {general.environment_type}".strip()
     before = folder.find_plan()
-    if before is not None and before.asks_the_same(client.host, conf) and folder.notes(before).any():
+    if (
+        before is not None
+        and before.asks_the_same(client.host, institution, conf)
+        and folder.notes(before).any()
+    ):
         return before.model_copy(update={"conf": conf})
     job = job_of(client, conf)
-    return ProfilePlan(conf=conf, host=client.host, job_id=job.id, job_name=job.name)
+    plan = ProfilePlan(
+        conf=conf, host=client.host, institution=institution, job_id=job.id, job_name=job.name
+    )
+    earlier = plan.of_an_earlier_version
+    return earlier if folder.notes(earlier).any() else plan
 
 
 def look(folder: ProfileRunFolder, client: AlmaClient) -> JobEnd | None:

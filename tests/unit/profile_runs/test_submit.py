@@ -204,6 +204,47 @@ def test_a_run_that_is_cleared_after_its_alma_changed_starts_there(world: Import
     assert world.folder("a").end() is None
 
 
+def another_alma(fault: Fault, institution: str, environment: str) -> None:
+    text = f'{{"institution": {{"value": "{institution}"}}, "environment_type": "{environment}"}}'
+    fault(kind="body", path="/conf/general", text=text, content_type="application/json", status=200)
+
+
+@pytest.mark.parametrize("other", [("02OTHER_INST", "SANDBOX"), ("01ZZ_INST", "PRODUCTION")])
+def test_a_run_that_is_cleared_after_its_key_changed_starts_at_that_alma(
+    world: ImportWorld, fault: Fault, other: tuple[str, str]
+) -> None:
+    """All Almas of a region have one gateway, and a sandbox has the job ids of the production it was copied from."""
+    here = world.submit()
+    world.advance(150)
+    another_alma(fault, *other)
+    there = world.submit()
+    assert world.instances() == [here, there]
+    world.advance(150)
+    world.control("DELETE", "faults")
+    assert world.submit() == here  # the connection is set back
+    assert world.instances() == [here, there]
+
+
+@pytest.mark.parametrize("plan_is_kept", [True, False])
+def test_a_run_that_an_earlier_version_began_starts_nothing(world: ImportWorld, plan_is_kept: bool) -> None:
+    """Starts were noted by gateway and job, without the institution."""
+    begun = world.submit()
+    folder = world.folder("a")
+    plan = folder.plan()
+    earlier = plan.of_an_earlier_version
+    for key in [each for each in world.bucket.objects if "/start/" in each]:
+        world.bucket.delete([key])
+    folder.notes(earlier).set("alma_job_instance", begun)
+    folder.write_plan(earlier)
+    if not plan_is_kept:
+        world.bucket.delete([folder.key("plan.json")])
+    world.advance(150)
+    assert [world.submit()] == world.instances() == [begun]
+    assert folder.instance_id() == begun
+    assert folder.of_others(plan) == set()
+    assert world.folder("b").of_others(plan) == {begun}
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [("402248", "FTP/SFTP or OAI"), ("402249", "jobs of this category"), ("402228", "was not")],
