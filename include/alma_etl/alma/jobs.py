@@ -27,6 +27,7 @@ RUNNING = frozenset({"QUEUED", "PENDING", "INITIALIZING", "RUNNING", "FINALIZING
 SUCCESS = frozenset({"COMPLETED_SUCCESS"})
 Population = Literal["SINGLE_MATCHES", "MULTI_MATCHES"]
 _MMS_ID = re.compile(r"99\d{6,18}", re.ASCII)
+_BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class Jobs(Resource):
 
     def matches(self, job_id: str, instance_id: str, population: Population) -> ListAnswer[MatchedRecord]:
         """GET …/instances/{instance_id}/matches, all pages: the records of an import that match one title, or several.
-        Unknown for a job that has none. No document shows the shape of a row: every MMS id in it is a match."""
+        Unknown for a job that has none. No document shows the shape of a row: every MMS id in it is a match. Users say
+        that several stand in one text, with commas."""
         where = path("conf", "jobs", job_id, "instances", instance_id, "matches")
         return ask_list(lambda: self._listed(where, _match, population=population), NO_INSTANCE)
 
@@ -180,9 +182,15 @@ def _page(reply: Reply, offset: int, make: Callable[[Json], T]) -> Page[tuple[in
 
 
 def _match(row: Json) -> MatchedRecord:
-    found = tuple(dict.fromkeys(text for text in _texts(row) if _MMS_ID.fullmatch(text)))
-    others = [text for text in _texts(row) if text not in found]
-    return MatchedRecord(others[0] if others else "", found)
+    found: list[str] = []
+    others: list[str] = []
+    for text in _texts(row):
+        parts = _BETWEEN.split(text.strip())
+        if all(_MMS_ID.fullmatch(part) for part in parts):
+            found += parts
+        else:
+            others.append(text)
+    return MatchedRecord(others[0] if others else "", tuple(dict.fromkeys(found)))
 
 
 def _texts(value: Any) -> Iterator[str]:

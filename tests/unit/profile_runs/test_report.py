@@ -122,6 +122,17 @@ def test_of_more_titles_a_sample_is_read(world: ImportWorld) -> None:
     assert "3 of 7 loaded titles were read and are there" in check_outcome(world.folder("a"), {})
 
 
+@pytest.mark.parametrize("between", [",", ", ", ";", " "])
+def test_ids_that_stand_in_one_text_are_all_matches(world: ImportWorld, fault: Fault, between: str) -> None:
+    """So users of the API describe the list of records that match several titles."""
+    both = (ids.mms_id(1), ids.mms_id(2))
+    row = f'{{"record": "Sea, the", "mms_ids": "{between.join(both)}"}}'
+    text = f'{{"match": [{row}], "total_record_count": 1}}'
+    fault(kind="body", path="population=MULTI", text=text, content_type="application/json", status=200)
+    (waiting,) = facts_of(world).waiting
+    assert (waiting.key, waiting.mms_ids) == ("Sea, the", both)
+
+
 def test_ids_that_are_none_are_not_asked_for(world: ImportWorld) -> None:
     found = read_titles(world.client, ["ocm123", "", ids.mms_id(0), ids.mms_id(0)], 10)
     assert [(each.mms_id, each.outcome) for each in found] == [
