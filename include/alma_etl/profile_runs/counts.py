@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "headings": "headings calculated",
 }
 ACCOUNTED = "accounted"
+_BOUNDED = frozenset({"discarded", "po_lines"})
 # In this order: "records not imported" are not imported, "records in file" are no files.
 _MEANT: Mapping[str, re.Pattern[str]] = {
     kind: re.compile(pattern)
@@ -38,13 +39,15 @@ _MEANT: Mapping[str, re.Pattern[str]] = {
 }
 # "PO lines not created" are none; "No. of records" is a number.
 _UNDONE = re.compile(r"\bnot\b|n't\b|\bno\b(?!\.| of\b)|fail|reject|discard|invalid|exception|error")
+# "New records (no match)" were imported, and "records with no match" are nothing that is counted here.
+_NO_MATCH = re.compile(r"\b(?:no|not|without(?: an?y?)?) match\w*")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[_.]+")
 
 
 @dataclass(frozen=True)
 class ComparedCount:
     """A kind of count: what was expected, what the job says, and `verdict`: ok, short, more, unknown, or "" where
-    nothing was expected. None: not expected, not said."""
+    nothing was expected. None: not expected, not said. More is wrong of what was discarded or bought."""
 
     kind: str
     words: str
@@ -55,25 +58,32 @@ class ComparedCount:
     @property
     def wrong(self) -> bool:
         """Whether it keeps the run from being acceptable."""
-        return self.verdict in ("short", "more", "unknown")
+        return self.verdict in ("short", "unknown") or (self.verdict == "more" and self.kind in _BOUNDED)
 
 
 def counts_of(counters: Sequence[JobCounter]) -> dict[str, int]:
     """The counts by kind. Where several counters are of one kind their total counts, else their sum."""
-    found: dict[str, list[tuple[bool, int]]] = {}
+    found: dict[str, list[tuple[frozenset[str], int]]] = {}
     for counter in counters:
         words = _words(counter)
         kind = _kind_of(words)
         value = counter.value.replace(",", "").strip()
         if kind is not None and value.isascii() and value.isdigit():
-            found.setdefault(kind, []).append(("total" in words.split(), int(value)))
-    return {
-        kind: max((value for total, value in rows if total), default=sum(value for _, value in rows))
-        for kind, rows in found.items()
-    }
+            found.setdefault(kind, []).append((frozenset(re.findall(r"\w+", words)), int(value)))
+    return {kind: _together(rows) for kind, rows in found.items()}
+
+
+def _together(rows: Sequence[tuple[frozenset[str], int]]) -> int:
+    """What the counters of one kind come to. A total says so, or all others have its words and more: "records imported"
+    is the total of "new records imported" and "existing records imported"."""
+    totals = [value for words, value in rows if "total" in words]
+    if not totals and len(rows) > 1:
+        totals = [value for words, value in rows if sum(words < other for other, _ in rows) == len(rows) - 1]
+    return max(totals, default=sum(value for _, value in rows))
 
 
 def _kind_of(words: str) -> str | None:
+    words = _NO_MATCH.sub("", words)
     kind = next((each for each, pattern in _MEANT.items() if pattern.search(words)), None)
     return None if kind != "discarded" and _UNDONE.search(words) else kind
 
@@ -84,7 +94,7 @@ def _words(counter: JobCounter) -> str:
 
 
 def compare(counts: Mapping[str, int], expected: Expected) -> list[ComparedCount]:
-    """Every kind that is counted or expected. Fewer than expected is short, of discarded records more; a count that the
+    """Every kind that is counted or expected. Fewer than expected is short, but of discarded records; a count that the
     report does not have is unknown.
 
     Of expected records, those that are neither imported nor matched, or that were discarded, are missing: `accounted`
@@ -117,8 +127,8 @@ def _compared(kind: str, words: str, expected: int | None, done: int | None) -> 
         verdict = ""
     elif done is None:
         verdict = "unknown"
-    elif kind == "discarded":
-        verdict = "more" if done > expected else "ok"
+    elif done > expected and kind != ACCOUNTED:
+        verdict = "more"
     else:
-        verdict = "short" if done < expected else "ok"
+        verdict = "short" if done < expected and kind != "discarded" else "ok"
     return ComparedCount(kind, words, expected, done, verdict)

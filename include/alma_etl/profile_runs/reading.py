@@ -6,6 +6,7 @@ The report of a job stays as it is whatever becomes of its records, so that it p
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from alma_etl.alma.bibs import Bib, in_batches, read_bibs
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.jobs import MatchedRecord, Population, counter_rows
-from alma_etl.alma.po_lines import PoLine
+from alma_etl.alma.po_lines import IN_REVIEW, PoLine
 from alma_etl.alma.shapes import text
 from alma_etl.alma.tasks import ANY_JOB
 from alma_etl.counted import counted
@@ -50,10 +51,12 @@ class WaitingRecord(Read):
 
 
 class TitleRead(Read):
-    """A title that the job loaded: outcome found, gone, unknown, or not_read (outside the sample, or no MMS id)."""
+    """A title that the job loaded: outcome found, gone, unknown, or not_read (outside the sample, or no MMS id).
+    ``records``: how many of the file went into it."""
 
     mms_id: str
     outcome: str
+    records: int = 1
     title: str = ""
     message: str = ""
 
@@ -68,8 +71,9 @@ class LineRead(Read):
 
 
 class ImportFacts(Read):
-    """Everything that was read of a run of the job. ``unread``: what could not be, with the reason; ``failed``:
-    of that, what Alma did not refuse, so that it may be read another time."""
+    """Everything that was read of a run of the job. ``imported``: how many records Alma's list of those that were
+    imported has, None where it was not read. ``unread``: what could not be, with the reason; ``failed``: of that, what
+    Alma did not refuse, so that it may be read another time."""
 
     status: str
     alerts: tuple[str, ...]
@@ -79,6 +83,7 @@ class ImportFacts(Read):
     counts: dict[str, int]
     waiting: tuple[WaitingRecord, ...] = ()
     events: tuple[str, ...] = ()
+    imported: int | None = None
     titles: tuple[TitleRead, ...] = ()
     lines: tuple[LineRead, ...] = ()
     titles_asked_for_lines: int = 0
@@ -88,6 +93,11 @@ class ImportFacts(Read):
     def having(self, outcome: str) -> list[TitleRead]:
         """The titles with this outcome."""
         return [each for each in self.titles if each.outcome == outcome]
+
+    @property
+    def lines_in_review(self) -> int:
+        """How many PO lines wait for a review by staff."""
+        return sum(each.status.upper() in IN_REVIEW for each in self.lines)
 
     @property
     def all_lines_read(self) -> bool:
@@ -139,8 +149,8 @@ def read_import(
         for record in _matches(reader, client, (job_id, instance_id), each)
     ]
     events = reader.rows("events", client.jobs.events(job_id, instance_id))
-    imported = _imported(reader, client, (job_id, instance_id)) if conf.read else []
-    titles = read_titles(client, imported, conf.read)
+    imported = _imported(reader, client, (job_id, instance_id)) if conf.read else None
+    titles = read_titles(client, imported or [], conf.read)
     asked = [each.mms_id for each in titles if each.outcome in ("found", "gone")][:MOST_LINES]
     if not counts.get("po_lines") and conf.to_compare().po_lines is None:
         asked = []
@@ -153,6 +163,7 @@ def read_import(
         counts=counts,
         waiting=tuple(waiting),
         events=tuple(events),
+        imported=None if imported is None else len(imported),
         titles=tuple(titles),
         lines=tuple(_lines(reader, client, asked, run.submit_time)),
         titles_asked_for_lines=len(asked),
@@ -161,8 +172,8 @@ def read_import(
     )
 
 
-def _imported(reader: _Reader, client: AlmaClient, run: tuple[str, str]) -> list[str]:
-    return reader.value("the imported records", client.jobs.imported(*run)) or []
+def _imported(reader: _Reader, client: AlmaClient, run: tuple[str, str]) -> list[str] | None:
+    return reader.value("the imported records", client.jobs.imported(*run))
 
 
 def _matches(
@@ -173,7 +184,7 @@ def _matches(
 
 def read_titles(client: AlmaClient, imported: Sequence[str], most: int) -> list[TitleRead]:
     """Whether the titles are there, in the order of the files; of more than ``most`` a sample, spread evenly."""
-    distinct = list(dict.fromkeys(imported))
+    distinct = Counter(imported)
     known = [each for each in distinct if is_mms_id(each)]
     step = max(1.0, len(known) / most) if most else 0.0
     sample = [known[int(number * step)] for number in range(min(most, len(known)))]
@@ -184,17 +195,20 @@ def read_titles(client: AlmaClient, imported: Sequence[str], most: int) -> list[
         for mms_id, answer in found.items()
     }
     log.info("%s of %s were read", counted(len(answers), "title"), counted(len(distinct), "imported record"))
-    return [_title(each, answers.get(each)) for each in distinct]
+    return [_title(each, records, answers.get(each)) for each, records in distinct.items()]
 
 
-def _title(mms_id: str, answer: Answer[Bib] | None) -> TitleRead:
-    if answer is None:
-        why = "outside the sample" if is_mms_id(mms_id) else "its field 001 is no MMS id"
-        return TitleRead(mms_id=mms_id, outcome="not_read", message=why)
+def _title(mms_id: str, records: int, answer: Answer[Bib] | None) -> TitleRead:
     if isinstance(answer, Found):
-        return TitleRead(mms_id=mms_id, outcome="found", title=answer.value.title)
-    outcome = "gone" if isinstance(answer, Absent) else "unknown"
-    return TitleRead(mms_id=mms_id, outcome=outcome, message=str(answer.error or "Alma does not have it"))
+        outcome, message = "found", ""
+    elif answer is None:
+        outcome = "not_read"
+        message = "outside the sample" if is_mms_id(mms_id) else "its field 001 is no MMS id"
+    else:
+        outcome = "gone" if isinstance(answer, Absent) else "unknown"
+        message = str(answer.error or "Alma does not have it")
+    title = answer.value.title if isinstance(answer, Found) else ""
+    return TitleRead(mms_id=mms_id, outcome=outcome, records=records, title=title, message=message)
 
 
 def _lines(reader: _Reader, client: AlmaClient, mms_ids: Sequence[str], submitted: str) -> list[LineRead]:

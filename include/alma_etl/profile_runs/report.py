@@ -16,8 +16,8 @@ from alma_etl.jobs.ledger_reading import RunRecord
 from alma_etl.jobs.links import AlmaUrls, filled
 from alma_etl.jobs.pages import render
 from alma_etl.jobs.report_tables import CsvWriter
-from alma_etl.profile_runs.counts import KINDS, ComparedCount, compare
-from alma_etl.profile_runs.reading import ImportFacts, read_import
+from alma_etl.profile_runs.counts import KINDS, ComparedCount, accounted, compare
+from alma_etl.profile_runs.reading import ImportFacts, TitleRead, read_import
 from alma_etl.profile_runs.submit import ProfilePlan, ProfileRunFolder, look
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ WARNED = frozenset({"COMPLETED_WARNING", "MANUAL_HANDLING_REQUIRED"})
 """Final statuses of a job that did its work, and has something to say."""
 EMPTY = "COMPLETED_NO_BULKS"
 MONITOR = "Admin > Monitor Jobs"
-RESOLVE = "Resources > Import > Resolve Import Issues"
+RESOLVE = "Import > Resolve Import Issues under Resources, or under Acquisitions for profiles of orders"
+REVIEW = "Acquisitions > Review"
 _SHOWN = 500
 _FACTS = "facts.json"
 
@@ -66,7 +67,7 @@ def write_report(
         folder.write_model(_FACTS, facts)
         _put_table(folder, "counts.csv", COUNT_COLUMNS, map(_count_cells, rows))
         _put_table(folder, "records.csv", RECORD_COLUMNS, map(_record_cells, _records(facts)))
-    problems = problems_of(folder, task_states)
+    problems, records = problems_of(folder, task_states), _records(facts)
     page = render(
         "import_profile_run.html",
         plan=plan,
@@ -78,8 +79,11 @@ def write_report(
         sentences=problems or [verdict(folder)],
         verdict_class="bad" if problems else "dry-run" if plan and plan.conf.dry_run else "",
         remarks=_remarks(facts) if facts else [],
-        records=[(each, filled(urls.record, mms_id=each.mms_id)) for each in _shown(facts)],
-        hidden=max(0, len(_records(facts)) - _SHOWN) if facts else 0,
+        records=[
+            (each, [(mms_id, filled(urls.record, mms_id=mms_id)) for mms_id in ids])
+            for each, ids in zip(records[:_SHOWN], _ids(records, facts), strict=False)
+        ],
+        hidden=max(0, len(records) - _SHOWN),
         resolve=RESOLVE,
         monitor=MONITOR,
     )
@@ -99,8 +103,12 @@ def _has_ended(folder: ProfileRunFolder, client: AlmaClient) -> bool:
 
 
 def compared(plan: ProfilePlan | None, facts: ImportFacts | None) -> list[ComparedCount]:
-    """The counts beside what was expected; none where the job was not read."""
-    return compare(facts.counts, plan.conf.to_compare()) if plan and facts else []
+    """The counts beside what was expected; none where the job was not read. A job that found no files counts nothing,
+    which is zero of everything."""
+    if plan is None or facts is None:
+        return []
+    none = dict.fromkeys(KINDS, 0) if facts.status == EMPTY and not facts.counts else {}
+    return compare(facts.counts or none, plan.conf.to_compare())
 
 
 def check_outcome(folder: ProfileRunFolder, task_states: Mapping[str, str]) -> str:
@@ -119,10 +127,7 @@ def problems_of(folder: ProfileRunFolder, task_states: Mapping[str, str]) -> lis
     if plan is not None and plan.conf.dry_run and not problem:
         return failed
     if plan is None or instance_id is None:
-        return [
-            "No job of Alma was started.",
-            *([f"{problem.rstrip('.')}."] if problem else failed),
-        ]
+        return [_not_started(folder, plan), *([f"{problem.rstrip('.')}."] if problem else failed)]
     if folder.end() is None:
         why = [f"{problem.rstrip('.')}."] if problem else []
         return [still_running(plan, instance_id), *why, *failed]
@@ -130,6 +135,12 @@ def problems_of(folder: ProfileRunFolder, task_states: Mapping[str, str]) -> lis
     if facts is None:
         return [f"The job instance {instance_id} could not be read: clear report.", *failed]
     return [*_of_job(plan, facts, instance_id), *_of_counts(plan, facts), *_of_records(facts), *failed]
+
+
+def _not_started(folder: ProfileRunFolder, plan: ProfilePlan | None) -> str:
+    if plan is None or not folder.notes(plan).any():
+        return "No job of Alma was started."
+    return f"Nobody knows whether Alma started the job {plan.subject}: clear submit, which looks before it starts it."
 
 
 def still_running(plan: ProfilePlan, instance_id: str) -> str:
@@ -141,7 +152,8 @@ def still_running(plan: ProfilePlan, instance_id: str) -> str:
 
 
 def _of_job(plan: ProfilePlan, facts: ImportFacts, instance_id: str) -> Iterator[str]:
-    if facts.status == EMPTY and plan.conf.to_compare().records != 0:
+    expected = plan.conf.to_compare()
+    if facts.status == EMPTY and 0 not in (expected.records, expected.files):
         yield "The job found nothing to import: see whether the files are where the profile fetches them."
     elif facts.status not in SUCCESS | WARNED | {EMPTY}:
         why = "; ".join(each.rstrip(". ") for each in facts.alerts) or "Alma gives no reason"
@@ -154,8 +166,13 @@ def _of_counts(plan: ProfilePlan, facts: ImportFacts) -> Iterator[str]:
             yield f"{row.expected:,} {row.words} were expected, and the job's report does not say how many there are."
         elif row.wrong:
             yield f"{row.expected:,} {row.words} were expected, and the job's report has {row.done:,}."
-    if facts.counts.get("records") == 0 and plan.conf.to_compare().records is None and facts.status != EMPTY:
+    records, done = facts.counts.get("records"), accounted(facts.counts)
+    if plan.conf.to_compare().records is not None or facts.status == EMPTY:
+        return  # compared, or said already
+    if records == 0:
         yield "The files held no records."
+    elif done is not None and done <= 0 and (records or facts.counts.get("discarded")):
+        yield "None of the records were imported, and none matched: the job's report in Alma says why."
 
 
 def _of_records(facts: ImportFacts) -> Iterator[str]:
@@ -168,6 +185,12 @@ def _of_records(facts: ImportFacts) -> Iterator[str]:
             named = ", ".join(each.mms_id for each in found[:5]) + (", …" if len(found) > 5 else "")
             said = verb(len(found), words.partition("|")[0], words.rpartition("|")[2])
             yield f"{counted(len(found), 'title')} that the job loaded {said}: {named}."
+    counted_as = facts.counts.get("imported", 0)
+    if facts.imported is not None and facts.imported < counted_as:
+        yield (
+            f"The job counts {counted(counted_as, 'imported record')}, and Alma's list of them has "
+            f"{facts.imported:,}: the others could not be read."
+        )
     for what in facts.failed:
         yield f"{_named(what)} could not be read: clear report, or start with fewer titles to read."
     lines = sum(each.outcome == "po_line" for each in facts.lines)
@@ -204,6 +227,13 @@ def verdict(folder: ProfileRunFolder) -> str:
     if facts.waiting:
         waits = verb(len(facts.waiting), "waits", "wait")
         sentences.append(f"{counted(len(facts.waiting), 'record')} {waits} for staff ({RESOLVE})")
+    if facts.lines_in_review:
+        waits = verb(facts.lines_in_review, "waits", "wait")
+        sentences.append(f"{counted(facts.lines_in_review, 'PO line')} {waits} for a review ({REVIEW})")
+    more = [row for row in compared(plan, facts) if row.verdict == "more"]
+    if more:
+        named = ", ".join(f"{row.done:,} {row.words} instead of {row.expected:,}" for row in more)
+        sentences.append(f"More than expected: {named}")
     if facts.status in WARNED and facts.alerts:
         sentences.append("; ".join(each.rstrip(". ") for each in facts.alerts))
     said = ". ".join(each[:1].upper() + each[1:] for each in sentences)
@@ -243,7 +273,7 @@ def _records(facts: ImportFacts | None) -> list[RunRecord]:
         for each in facts.waiting
     )
     titles = (
-        RunRecord(each.outcome, mms_id=each.mms_id, label=each.title or each.mms_id, message=each.message)
+        RunRecord(each.outcome, mms_id=each.mms_id, label=each.title or each.mms_id, message=_said(each))
         for each in sorted(facts.titles, key=lambda title: title.outcome in ("found", "not_read"))
     )
     lines = (
@@ -253,8 +283,16 @@ def _records(facts: ImportFacts | None) -> list[RunRecord]:
     return [*waiting, *titles, *lines]
 
 
-def _shown(facts: ImportFacts | None) -> Sequence[RunRecord]:
-    return _records(facts)[:_SHOWN]
+def _said(title: TitleRead) -> str:
+    several = f"{title.records:,} records of the files" if title.records > 1 else ""
+    return "; ".join(each for each in (several, title.message) if each)
+
+
+def _ids(records: Sequence[RunRecord], facts: ImportFacts | None) -> Iterator[tuple[str, ...]]:
+    """The titles that each of these is about: of a record that waits all that it matches."""
+    waiting = facts.waiting if facts else ()
+    yield from (each.mms_ids for each in waiting)
+    yield from ((each.mms_id,) for each in records[len(waiting) :])
 
 
 def _record_cells(record: RunRecord) -> list[str]:
@@ -299,7 +337,9 @@ def results_of(folder: ProfileRunFolder) -> Results:
     if facts is None:
         return Results({}, measures, artefacts, subject=plan.subject if plan else None)
     records = _records(facts)
-    counts = Counter(each.outcome for each in records if not each.outcome.startswith("po_line"))
+    counts = Counter(each.outcome for each in records[: len(facts.waiting)])
+    for title in facts.titles:
+        counts[title.outcome] += title.records
     if facts.counts.get("discarded"):
         counts["discarded"] = facts.counts["discarded"]
     return Results(

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class ProfilePlan(BaseModel):
     """What the first step decided: the job, and the Alma that it is of.
 
-    ``institution``: its code and environment, since many share a gateway (``host``), and the sandbox that was copied from
-    a production has the ids of its jobs; "" in plans of an earlier version.
+    ``institution``: its code and environment, since many share a gateway (``host``), and a sandbox that was copied from a
+    production has the ids of its jobs; "" in plans of an earlier version.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,9 +79,7 @@ class ProfileRunFolder(PlannedRun[ProfilePlan]):
 
     def of_others(self, plan: ProfilePlan) -> set[str]:
         """The instances of the job that other runs noted as theirs."""
-        noted = re.compile(
-            rf"/(?:{_digest(plan)}|{_digest(plan.of_an_earlier_version)})/started-([^/]+)$"
-        )
+        noted = re.compile(rf"/(?:{_digest(plan)}|{_digest(plan.of_an_earlier_version)})/started-([^/]+)$")
         keys = (each.key for each in self.bucket.list(self._runs) if not each.key.startswith(self.prefix))
         return {found[1] for key in keys if (found := noted.search(key))}
 
@@ -196,9 +194,7 @@ def _plan(folder: ProfileRunFolder, client: AlmaClient, conf: ProfileRunConf) ->
     ):
         return before.model_copy(update={"conf": conf})
     job = job_of(client, conf)
-    plan = ProfilePlan(
-        conf=conf, host=client.host, institution=institution, job_id=job.id, job_name=job.name
-    )
+    plan = ProfilePlan(conf=conf, host=client.host, institution=institution, job_id=job.id, job_name=job.name)
     earlier = plan.of_an_earlier_version
     return earlier if folder.notes(earlier).any() else plan
 

@@ -33,6 +33,7 @@ def counters(**named: str) -> list[JobCounter]:
         ("Records that did not match", None),
         ("Records with no match", None),
         ("No. of records imported", "imported"),
+        ("New records imported (no match)", "imported"),
         ("Something that nobody knows", None),
     ],
 )
@@ -65,6 +66,12 @@ def test_a_total_counts_once_and_parts_add_up() -> None:
     assert found == {"imported": 10, "matched": 5}
 
 
+def test_a_counter_whose_words_all_others_have_is_their_total() -> None:
+    named = counters(Records_imported="10", Records_imported_no_match="6", Existing_records_imported="4")
+    assert counts_of(named) == {"imported": 10}
+    assert counts_of(counters(Single_matches="5", Multiple_matches="5")) == {"matched": 10}
+
+
 @pytest.mark.parametrize(
     ("counts", "expected", "wrong"),
     [
@@ -82,6 +89,7 @@ def test_a_total_counts_once_and_parts_add_up() -> None:
             {"records": 5, "discarded": 1},
             {"discarded", ACCOUNTED},
         ),
+        ({"files": 1, "po_lines": 5}, {"files": 1, "po_lines": 4}, {"po_lines"}),  # something is bought twice
         ({"files": 1, "po_lines": 4, "headings": 9}, {"files": 2, "po_lines": 4, "headings": 8}, {"files"}),
     ],
 )

@@ -12,7 +12,7 @@ from alma_etl.jobs.report_tables import read_csv
 from alma_etl.profile_runs.reading import ImportFacts, read_titles
 from alma_etl.profile_runs.report import OUTCOMES, check_outcome, problems_of, results_of, write_report
 from alma_sandbox.catalogue import ids
-from tests.unit.profile_runs.import_world import ImportWorld
+from tests.unit.profile_runs.import_world import ImportWorld, WorkerKilled
 
 Fault = Callable[..., None]
 URLS = AlmaUrls("https://alma.example/{mms_id}", "https://alma.example/job/{instance_id}")
@@ -62,6 +62,103 @@ def test_no_files_are_right_where_none_are_expected(world: ImportWorld) -> None:
         check_outcome(world.folder("a"), {"wait": "failed"})
 
 
+@pytest.mark.parametrize(
+    "expected", [{"records": 0}, {"files": 0}, {"records": 0, "files": 0, "po_lines": 0}]
+)
+def test_a_job_without_files_counts_nothing(
+    world: ImportWorld, fault: Fault, expected: dict[str, int]
+) -> None:
+    """Its report need not have counts at all."""
+    instance_id = world.submit(profile_id="102", expected=expected)
+    text = f'{{"id": "{instance_id}", "status": {{"value": "COMPLETED_NO_BULKS"}}}}'
+    fault(kind="body", path="/instances/[0-9]+$", text=text, content_type="application/json", status=200)
+    write_report(world.folder("a"), world.client, URLS, {})
+    assert problems_of(world.folder("a"), {}) == []
+
+
+def test_no_files_are_short_of_what_was_expected(world: ImportWorld) -> None:
+    facts_of(world, profile_id="102", expected=5)
+    assert problems_of(world.folder("a"), {})[:2] == [
+        "The job found nothing to import: see whether the files are where the profile fetches them.",
+        "5 records in the files were expected, and the job's report has 0.",
+    ]
+
+
+@pytest.mark.parametrize("conf", [{}, {"expected_files": 1}])
+def test_a_job_that_did_nothing_is_no_success(world: ImportWorld, conf: dict[str, object]) -> None:
+    world.load(discarded=5)
+    facts_of(world, profile_id="102", **conf)
+    (problem,) = problems_of(world.folder("a"), {})
+    assert problem.startswith("None of the records were imported, and none matched")
+
+
+@pytest.mark.parametrize(
+    "load", [{"discarded": 4, "single_matches": [[ids.mms_id(1)]]}, {"discarded": 4, "titles": ["One"]}]
+)
+def test_one_that_did_something_is(world: ImportWorld, load: dict[str, object]) -> None:
+    world.load(**load)
+    facts_of(world)
+    assert problems_of(world.folder("a"), {}) == []
+    assert "4 records not imported" in check_outcome(world.folder("a"), {})
+
+
+def test_a_list_that_has_fewer_records_than_were_imported_makes_the_run_red(
+    world: ImportWorld, fault: Fault
+) -> None:
+    world.load(titles=["One", "Two", "Three"])
+    text = (
+        "<collection><record><controlfield tag='001'>990000000010004401</controlfield></record></collection>"
+    )
+    fault(kind="body", path="/download", text=text, content_type="application/xml", status=200)
+    facts_of(world)
+    words = "The job counts 3 imported records, and Alma's list of them has 1: the others could not be read."
+    assert words in problems_of(world.folder("a"), {})
+
+
+def test_two_records_of_one_title_are_two(world: ImportWorld) -> None:
+    world.load(merged=[ids.mms_id(0), ids.mms_id(0), ids.mms_id(1)])
+    facts = facts_of(world)
+    assert [each.records for each in facts.titles] == [2, 1]
+    assert problems_of(world.folder("a"), {}) == []
+    assert results_of(world.folder("a")).counts == {"found": facts.counts["records"]} == {"found": 3}
+    assert [row["message"] for row in rows_of(world, "records.csv")] == ["2 records of the files", ""]
+
+
+def test_more_than_expected_is_said_and_of_orders_wrong(world: ImportWorld) -> None:
+    world.load(titles=["One", "Two"], orders=True, headings=3)
+    facts_of(world, profile_id="102", expected={"records": 1, "po_lines": 2, "headings": 3})
+    said = check_outcome(world.folder("a"), {})
+    assert "More than expected: 2 records in the files instead of 1." in said
+    world.load(titles=["Three", "Four"], orders=True)
+    world.ended("b", profile_id="102", expected={"po_lines": 1})
+    write_report(world.folder("b"), world.client, URLS, {})
+    assert problems_of(world.folder("b"), {}) == [
+        "1 PO lines created were expected, and the job's report has 2."
+    ]
+
+
+def test_lines_that_wait_for_a_review_are_said(world: ImportWorld, fault: Fault) -> None:
+    world.load(titles=["One"], orders=True)
+    folder = world.ended()
+    (run,) = world.control("GET", "state")["jobs"].values()
+    mms_id = run["load"]["imported"][0][0]
+    line = f'{{"number": "POL-1", "status": {{"value": "INREVIEW"}}, "resource_metadata": {{"mms_id": "{mms_id}"}}}}'
+    text = f'{{"po_line": [{line}], "total_record_count": 1}}'
+    fault(kind="body", path="/acq/po-lines", text=text, content_type="application/json", status=200)
+    write_report(folder, world.client, URLS, {})
+    assert "1 PO line waits for a review (Acquisitions > Review)." in check_outcome(folder, {})
+
+
+def test_a_start_of_which_nobody_knows_is_not_called_none(world: ImportWorld) -> None:
+    world.bucket.dies_at = "/started-"
+    with pytest.raises(WorkerKilled):
+        world.submit()
+    write_report(world.folder("a"), world.client, URLS, {"submit": "failed"})
+    assert problems_of(world.folder("a"), {"submit": "failed"})[0].startswith(
+        "Nobody knows whether Alma started the job S102"
+    )
+
+
 def test_what_was_loaded_is_read_and_every_record_has_one_outcome(world: ImportWorld) -> None:
     world.control("POST", "settings", {"import_events": "listed"})
     world.load(
@@ -84,7 +181,8 @@ def test_what_was_loaded_is_read_and_every_record_has_one_outcome(world: ImportW
         "'=2+3"
     ]
     page = world.bucket.get(world.folder("a").key("report.html")).decode()
-    assert f"https://alma.example/{ids.mms_id(0)}" in page
+    for number in range(4):  # of a record that matches several, each
+        assert f"https://alma.example/{ids.mms_id(number)}" in page
     assert "A file was empty &lt;b&gt;" in page
     assert facts.events == ("1; Warning; A file was empty <b>",)
 
