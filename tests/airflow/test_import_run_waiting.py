@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,14 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import BaseTrigger
 
+from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.operators.profile_runs import SubmitImport, WaitForImport
 from alma_airflow.triggers.import_run import ImportJobTrigger, TurnTrigger
+from alma_etl.alma.errors import AlmaDailyThreshold, AlmaQuotaFloor
+from alma_etl.alma.tasks import JobEnd
 from alma_etl.jobs.ledger import Ledger
 from alma_etl.jobs.ledger_reading import RunKey
+from alma_etl.remote.errors import RemoteStop
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 KEY = RunKey("import_profile_run", "manual__1")
@@ -30,9 +35,9 @@ def kept(connect_job_alma: Any) -> Iterator[Ledger]:
     ledger.close()
 
 
-def turn(seconds: float = 0) -> TurnTrigger:
+def turn(seconds: float = 0, **more: bool) -> TurnTrigger:
     until = timezone.utcnow() + timedelta(seconds=seconds)
-    return TurnTrigger(dag_id=KEY.dag_id, run_id=KEY.run_id, until=until.isoformat())
+    return TurnTrigger(dag_id=KEY.dag_id, run_id=KEY.run_id, until=until.isoformat(), **more)
 
 
 def at_work() -> ImportJobTrigger:
@@ -41,7 +46,7 @@ def at_work() -> ImportJobTrigger:
     )
 
 
-@pytest.mark.parametrize("trigger", [turn(), at_work()])
+@pytest.mark.parametrize("trigger", [turn(perhaps_started=True), at_work()])
 def test_what_airflow_stores_gives_the_same_trigger(trigger: BaseTrigger) -> None:
     path, arguments = trigger.serialize()
     assert import_string(path)(**arguments).serialize() == (path, arguments)
@@ -59,6 +64,7 @@ def test_a_turn_comes_at_its_moment() -> None:
     ("trigger", "words", "advice"),
     [
         (turn(), "before Alma had started", "clear submit"),
+        (turn(perhaps_started=True), "nobody knows whether Alma has started", "clear submit"),
         (at_work(), "goes on (instance 531)", "Abort it in Alma"),
     ],
 )
@@ -73,20 +79,54 @@ def test_a_person_who_ends_the_task_leaves_word_of_what_goes_on(
     assert advice in run.attention[-1]["what_to_do"]
 
 
-@pytest.mark.parametrize("instance_id", ["531", None])
+@pytest.mark.parametrize(
+    ("instance_id", "perhaps", "words"),
+    [("531", True, "531"), (None, True, "nobody knows"), (None, False, "nothing was loaded")],
+)
 def test_so_is_one_who_ends_it_while_a_worker_is_at_it(
-    kept: Ledger, monkeypatch: pytest.MonkeyPatch, instance_id: str | None
+    kept: Ledger, monkeypatch: pytest.MonkeyPatch, instance_id: str | None, perhaps: bool, words: str
 ) -> None:
     task = WaitForImport(task_id="wait", longest=timedelta(days=7))
     task.on_kill()  # before it began: nothing to say
     assert kept.run(KEY) is None
-    folder = SimpleNamespace(instance_id=lambda: instance_id)
+    folder = SimpleNamespace(instance_id=lambda: instance_id, may_have_started=lambda: perhaps)
     monkeypatch.setattr(WaitForImport, "folder", staticmethod(lambda _: folder))
     task._context = {"dag_run": SimpleNamespace(dag_id=KEY.dag_id, run_id=KEY.run_id)}
     task.on_kill()
     run = kept.run(KEY)
     assert run is not None
-    assert ("531" in run.attention[-1]["what"]) is bool(instance_id)
+    assert words in run.attention[-1]["what"]
+
+
+@pytest.mark.parametrize("later", [AlmaDailyThreshold, AlmaQuotaFloor])
+def test_the_triggerer_goes_on_waiting_when_the_calls_of_today_are_used_up(
+    kept: Ledger, monkeypatch: pytest.MonkeyPatch, later: type[RemoteStop]
+) -> None:
+    """No worker is needed to see that."""
+    end = JobEnd("531", "Import", "COMPLETED_SUCCESS", [], {})
+    used_up = later("GET /conf/jobs", 429, "DAILY_THRESHOLD", "no calls are left for today")
+    answers = [used_up, used_up, None, end]
+    waited: list[float] = []
+
+    def look(*_: object, **__: object) -> JobEnd | None:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def pause(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(AlmaHook, "client", lambda _: nullcontext())
+    monkeypatch.setattr("alma_etl.profile_runs.submit.look_at_job", look)
+    monkeypatch.setattr("alma_airflow.triggers.alma_job.look_at_job", look)
+    monkeypatch.setattr("alma_airflow.triggers.alma_job.sleep", pause)
+
+    async def fired() -> list[Any]:
+        return [event.payload async for event in at_work().run()]
+
+    assert asyncio.run(asyncio.wait_for(fired(), 60)) == [{"end": end.as_dict()}]
+    assert waited == [60, 90, 135, 202.5]
 
 
 def test_a_wait_has_an_end() -> None:

@@ -38,6 +38,7 @@ class Job:
     name: str
     type: str
     category: str
+    category_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,7 @@ def _job(row: Json) -> Job:
         name=shapes.text(row.get("name")),
         type=shapes.text(row.get("type")),
         category=shapes.text(row.get("category")),
+        category_name=shapes.desc(row.get("category")),
     )
 
 

@@ -77,7 +77,7 @@ class ProfileRunConf(BaseModel):
     expected_files: Number | None = None
     label: Line = ""
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
-    read: Annotated[int, Field(ge=0, le=MOST_READ)] = 1000
+    read: Annotated[Number, Field(le=MOST_READ)] = 1000
     dry_run: bool = False
 
     @model_validator(mode="after")

@@ -138,6 +138,10 @@ def problems_of(folder: ProfileRunFolder, task_states: Mapping[str, str]) -> lis
 
 
 def _not_started(folder: ProfileRunFolder, plan: ProfilePlan | None) -> str:
+    if plan is None and folder.may_have_started():
+        return (
+            "The plan of this run is no longer kept: clear submit, which finds the job that the run started."
+        )
     if plan is None or not folder.notes(plan).any():
         return "No job of Alma was started."
     return f"Nobody knows whether Alma started the job {plan.subject}: clear submit, which looks before it starts it."

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class ProfilePlan(BaseModel):
     """What the first step decided: the job, and the Alma that it is of.
 
-    ``institution``: its code and environment, since many share a gateway (``host``), and a sandbox that was copied from a
-    production has the ids of its jobs; "" in plans of an earlier version.
+    ``institution``: its code and environment, since many share a gateway (``host``), and a sandbox that was copied
+    from a production has the ids of its jobs; "" in plans of an earlier version.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,6 +71,10 @@ class ProfileRunFolder(PlannedRun[ProfilePlan]):
     def notes(self, plan: ProfilePlan) -> StartNotes:
         """What this run knows of its start of this job."""
         return StartNotes(self, plan)
+
+    def may_have_started(self) -> bool:
+        """Whether the run noted a start of any job, or was about to make one. Its notes outlive its plan."""
+        return next(iter(self.bucket.list(self.key(STARTS))), None) is not None
 
     def instance_id(self) -> str | None:
         """The instance that this run started, None as long as there is none."""
@@ -140,7 +144,7 @@ def job_of(client: AlmaClient, conf: ProfileRunConf) -> Job:
             )
         if isinstance(answer, Unknown):
             raise answer.error
-        return answer.value
+        return _of_imports(answer.value)
     try:
         found = client.jobs.find(type="SCHEDULED", profile_id=conf.profile_id)
     except RemoteRefused as refusal:
@@ -159,6 +163,17 @@ def job_of(client: AlmaClient, conf: ProfileRunConf) -> Job:
             "job_id of the one you mean"
         )
     return found[0]
+
+
+def _of_imports(job: Job) -> Job:
+    """A job that is given by its id, unless it is known to do something else: Alma would start that."""
+    category = f"{job.category} {job.category_name}".strip()
+    if category and "import" not in category.lower():
+        raise InputProblem(
+            f"The job {job.id} ({job.name}) runs no import profile, its category is "
+            f"{job.category_name or job.category}: give the profile_id, or the id of the profile's job"
+        )
+    return job
 
 
 def submit(
@@ -200,16 +215,21 @@ def _plan(folder: ProfileRunFolder, client: AlmaClient, conf: ProfileRunConf) ->
 
 
 def look(folder: ProfileRunFolder, client: AlmaClient) -> JobEnd | None:
-    """Look at the job once: how it ended, None while it runs and while Alma cannot be asked, also because today's calls
-    are used up. Raises InputProblem when nothing was started."""
+    """Look at the job once and keep how it ended; see `look_at_run`. Raises InputProblem when nothing was started."""
     instance_id = folder.instance_id()
     if instance_id is None:
-        raise InputProblem("This run has started no job of Alma: clear submit")
-    try:
-        end = look_at_job(client, instance_id, job_id=ANY_JOB)
-    except (AlmaDailyThreshold, AlmaQuotaFloor) as later:
-        log.warning("Alma cannot be asked about job instance %s now: %s", instance_id, later)
-        return None
+        raise InputProblem("This run has started no job of Alma, or its working files are gone: clear submit")
+    end = look_at_run(client, instance_id)
     if end is not None:
         folder.save_end(end)
     return end
+
+
+def look_at_run(client: AlmaClient, instance_id: str) -> JobEnd | None:
+    """How a run of a job ended, None while it runs and while Alma cannot be asked, also because today's calls are used
+    up: a job goes on for days."""
+    try:
+        return look_at_job(client, instance_id, job_id=ANY_JOB)
+    except (AlmaDailyThreshold, AlmaQuotaFloor) as later:
+        log.warning("Alma cannot be asked about job instance %s now: %s", instance_id, later)
+        return None

@@ -13,6 +13,8 @@ from alma_airflow.hooks.store import open_bucket, store_url
 from alma_airflow.operators.base import EtlOperator, unsuccessful_tasks
 from alma_airflow.triggers.import_run import (
     JOB,
+    NOT_STARTED,
+    PERHAPS_STARTED,
     ImportJobTrigger,
     TurnTrigger,
     goes_on,
@@ -31,7 +33,7 @@ _LOCK_SECONDS = 60.0  # seconds to wait for another run's start of the same job 
 PROFILE_RUN_PARAMS = {
     "profile_id": Param(
         None,
-        type=["null", "string"],
+        type=["null", "string"],  # with "integer" the form would round an id of 17 digits
         title="Import profile",
         description="The id of the import profile: digits, as in its address or in GET /conf/md-import-profiles. Its "
         "job is looked up. Give this or the job.",
@@ -163,15 +165,10 @@ class WaitingOperator(ProfileRunOperator):
     def on_kill(self) -> None:
         if self._context is None:
             return
-        instance_id = self.folder(self._context).instance_id()
-        what, what_to_do = (
-            goes_on(instance_id)
-            if instance_id
-            else (
-                "The task was ended while Alma's job was about to be started",
-                "To run it, clear submit: it looks first whether Alma has started the job.",
-            )
-        )
+        folder = self.folder(self._context)
+        instance_id = folder.instance_id()
+        not_known = PERHAPS_STARTED if folder.may_have_started() else NOT_STARTED
+        what, what_to_do = goes_on(instance_id) if instance_id else not_known
         self.log.warning("%s. %s", what, what_to_do)
         note_ended(run_key(self._context), what, what_to_do)
 
@@ -212,8 +209,12 @@ class SubmitImport(WaitingOperator):
         sentence = f"Alma does not start the job yet ({busy.reason}): it is asked again at {until:%H:%M} UTC"
         self.log.info("%s", sentence)
         self.ledger.note(headline=sentence)
-        run = context["dag_run"]
-        self.wait(TurnTrigger(dag_id=run.dag_id, run_id=run.run_id, until=until.isoformat()))
+        run, perhaps = context["dag_run"], self.folder(context).may_have_started()
+        self.wait(
+            TurnTrigger(
+                dag_id=run.dag_id, run_id=run.run_id, until=until.isoformat(), perhaps_started=perhaps
+            )
+        )
 
 
 class WaitForImport(WaitingOperator):
@@ -228,7 +229,8 @@ class WaitForImport(WaitingOperator):
 
     def work(self, context: Context) -> str:
         folder = self.folder(context)
-        if folder.plan().conf.dry_run:
+        plan = folder.find_plan()
+        if plan is not None and plan.conf.dry_run:
             return "dry run"
         with folder.keeping_problem(), AlmaHook(self.alma_conn_id).client() as alma:
             end = look(folder, alma)

@@ -8,12 +8,24 @@ from typing import Any
 from airflow.sdk import timezone
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from alma_airflow.hooks.alma import AlmaHook
 from alma_airflow.hooks.ledger import RunLedger
 from alma_airflow.triggers.alma_job import AlmaJobTrigger
+from alma_etl.alma.tasks import JobEnd
 from alma_etl.jobs.ledger import About
 from alma_etl.jobs.ledger_reading import Attention, RunKey
+from alma_etl.profile_runs.submit import look_at_run
 
 JOB = "import_profile_run"
+NOT_STARTED = (
+    "A person ended the run before Alma had started its job: nothing was loaded",
+    "To run it after all, clear submit.",
+)
+PERHAPS_STARTED = (
+    "The task was ended, and nobody knows whether Alma has started its job",
+    "Look in Alma under Admin > Monitor Jobs. To go on, clear submit: it looks first whether Alma has started the job.",
+)
+"""What is said of a run that is ended, and what to do."""
 
 
 def note_ended(key: RunKey, what: str, what_to_do: str) -> None:
@@ -38,18 +50,24 @@ class TurnTrigger(BaseTrigger):
     :param dag_id: the run's DAG.
     :param run_id: the run.
     :param until: when to try again (ISO, UTC).
+    :param perhaps_started: whether an answer of Alma was lost, and the job may be at work.
     """
 
-    def __init__(self, *, dag_id: str, run_id: str, until: str) -> None:
+    def __init__(self, *, dag_id: str, run_id: str, until: str, perhaps_started: bool = False) -> None:
         super().__init__()
         self.dag_id = dag_id
         self.run_id = run_id
         self.until = until
+        self.perhaps_started = perhaps_started
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How Airflow stores it."""
-        arguments = {"dag_id": self.dag_id, "run_id": self.run_id, "until": self.until}
-        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "until": self.until,
+            "perhaps_started": self.perhaps_started,
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the moment."""
@@ -59,10 +77,10 @@ class TurnTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Called by Airflow when a person marks or clears the task."""
-        what = "A person ended the run before Alma had started its job: nothing was loaded"
-        await to_thread(
-            note_ended, RunKey(self.dag_id, self.run_id), what, "To run it after all, clear submit."
-        )
+        what, what_to_do = NOT_STARTED
+        if self.perhaps_started:
+            what, what_to_do = PERHAPS_STARTED
+        await to_thread(note_ended, RunKey(self.dag_id, self.run_id), what, what_to_do)
 
 
 class ImportJobTrigger(AlmaJobTrigger):
@@ -81,6 +99,10 @@ class ImportJobTrigger(AlmaJobTrigger):
         """How Airflow stores it."""
         name, arguments = super().serialize()
         return name, {**arguments, "dag_id": self.dag_id, "run_id": self.run_id}
+
+    def _look(self) -> JobEnd | None:
+        with AlmaHook(self.alma_conn_id).client() as alma:
+            return look_at_run(alma, self.instance_id)
 
     async def on_kill(self) -> None:
         """Called by Airflow when a person marks or clears the task."""

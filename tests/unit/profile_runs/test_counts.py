@@ -122,6 +122,8 @@ def test_what_is_not_expected_is_shown_and_not_judged() -> None:
         ({"job_id": "S1", "expected": {"files": 1}, "expected_files": 2}, "different numbers of files"),
         ({"job_id": "S1", "profil_id": "5"}, "did you mean profile_id?"),
         ({"job_id": "S1", "read": 10**6}, "read"),
+        ({"job_id": "S1", "read": True}, "read"),
+        ({"profile_id": 5530000000004401}, "profile_id: must be text, put it in quotes"),
     ],
 )
 def test_a_conf_that_is_refused(conf: dict[str, object], words: str) -> None:

@@ -11,7 +11,7 @@ from alma_etl.alma.tasks import JobBusy
 from alma_etl.errors import InputProblem, RunStopped
 from alma_etl.jobs.folder import STARTS
 from alma_etl.jobs.links import AlmaUrls
-from alma_etl.profile_runs.report import write_report
+from alma_etl.profile_runs.report import problems_of, write_report
 from alma_etl.profile_runs.submit import look
 from alma_etl.remote.errors import RemoteError
 from tests.unit.profile_runs.import_world import ImportWorld, WorkerKilled
@@ -179,6 +179,9 @@ def test_a_run_that_is_cleared_after_its_working_files_were_dropped_starts_nothi
     folder = world.folder("a")
     world.bucket.delete([key for key in world.bucket.objects if not key.startswith(folder.key(STARTS))])
     assert folder.find_plan() is None
+    assert problems_of(folder, {})[0].startswith("The plan of this run is no longer kept: clear submit")
+    with pytest.raises(InputProblem, match="clear submit"):
+        look(folder, world.client)
     assert world.submit() == begun
     assert world.instances() == [begun]
 
@@ -265,6 +268,22 @@ def test_several_jobs_of_a_profile(world: ImportWorld, fault: Fault) -> None:
         InputProblem, match=r"several scheduled jobs .* S0 \(Same\).* and 2 more; give the job_id"
     ):
         world.submit()
+
+
+def test_a_job_that_runs_no_profile_is_not_started(world: ImportWorld, fault: Fault) -> None:
+    category = '{"value": "FULFILLMENT", "desc": "Fulfillment"}'
+    text = f'{{"id": "S5", "name": "Notifications - Send Overdue Notices", "category": {category}}}'
+    fault(kind="body", path="/conf/jobs/S5$", text=text, content_type="application/json", status=200)
+    with pytest.raises(InputProblem, match=r"Overdue Notices\) runs no import profile, .* Fulfillment"):
+        world.submit(job_id="S5")
+    assert world.instances() == []
+
+
+@pytest.mark.parametrize("category", ["null", '{"value": "REPOSITORY", "desc": "Import"}'])
+def test_a_job_of_which_alma_says_nothing_else_is(world: ImportWorld, fault: Fault, category: str) -> None:
+    text = f'{{"id": "S102", "name": "A profile", "category": {category}}}'
+    fault(kind="body", path="/conf/jobs/S102$", text=text, content_type="application/json", status=200)
+    assert [world.submit(job_id="S102")] == world.instances()
 
 
 def test_nothing_is_waited_for_that_was_not_started(world: ImportWorld) -> None:
