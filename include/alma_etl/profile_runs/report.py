@@ -288,7 +288,7 @@ def _records(facts: ImportFacts | None) -> list[RunRecord]:
 
 
 def _said(title: TitleRead) -> str:
-    several = f"{title.records:,} records of the files" if title.records > 1 else ""
+    several = f"{counted(title.records, 'record')} of the files" if title.records > 1 else ""
     return "; ".join(each for each in (several, title.message) if each)
 
 
