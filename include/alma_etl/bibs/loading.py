@@ -32,6 +32,7 @@ from alma_etl.alma.bib_writes import (
 from alma_etl.alma.bibs import Bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
+from alma_etl.bibs.carrier import disagreements
 from alma_etl.bibs.deciding import NETWORK
 from alma_etl.bibs.field_diff import changes
 from alma_etl.bibs.keys import BibKeys, keys_of
@@ -359,8 +360,14 @@ class BibWriter(RowWriter):
 
     def _compared(self, row: Row, result: Record, mms_id: str, record: str | None = None) -> End:
         """The end of a twin, by what the first one made of its title; the first of the chunk, or that ``record``."""
-        merged = merge(result, record_of(row), self._profile.rule)
         named = self._named(row, record)
+        twin = record_of(row)
+        is_left = self._profile.on_match == "skip"
+        if is_left and not disagreements(twin, result, keys_of(twin), keys_of(result)):
+            # By whatever it differs, nothing of it comes to the title.
+            message = f"{named}, and the profile leaves it as it is"
+            return self._end(row, BibOutcome.UNCHANGED, message=message, mms_id=mms_id)
+        merged = merge(result, twin, self._profile.rule)
         if not differs(result, merged):
             return self._end(row, BibOutcome.UNCHANGED, message=f"{named}, and all of it", mms_id=mms_id)
         message = (

@@ -13,8 +13,9 @@ from alma_etl.marc.xml import record_from_xml, xml_from_record
 from alma_etl.remote.answers import Absent
 from tests.e2e.death import Reaper, WorkerKilled
 from tests.unit.bibs.conftest import JOB, Run
+from tests.unit.bibs.records import record
 from tests.unit.bibs.test_bib_imports import new
-from tests.unit.bibs.test_order_imports import gobi, lines, posts
+from tests.unit.bibs.test_order_imports import gobi, lines, orders, posts
 from tests.unit.bibs.test_templates import workbook
 
 pytestmark = pytest.mark.heavy
@@ -44,6 +45,7 @@ PROFILES = """profiles:
       vendor_account: GOBI-1
   dry: {<<: *to_order, dry_run: true}
   no_orders: {<<: *to_order, orders: none}
+  by_isbn: {<<: *to_order, match: [isbn, system]}
   vendor: {suppress: true, awaits_full_record: true, orders: *orders}
   patient: {suppress: true, orders: *orders}
 """
@@ -226,6 +228,35 @@ def test_titles_wait_once_the_setting_is_on_and_their_run_cleared(imports):
     assert run.outcomes == ["created"], run.rows
     assert set(listed(imports)) == {"(ORDERS)R-1"}
     assert imports.writes() == []
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_two_orders_of_one_book_are_rows_of_one_title(imports, dry_run):
+    imports.with_sru()
+    other = ONE.replace("R-1", "R-2").replace("Eva", "Eva Doe").replace(",1,MAIN", ",2,MAIN")
+    run = load(imports, ONE, other, profile="by_isbn", dry_run=dry_run)
+    assert run.outcomes == (["would_create", "would_merge"] if dry_run else ["created", "merged"]), run.rows
+    assert "and the profile leaves it as it is" in run.rows[1]["message"]
+    assert [(each["reference"], each["total"]) for each in orders(run)] == [
+        ("R-1", "27.95"),
+        ("R-2", "55.90"),
+    ]
+    titles = {line.mms_id for line in lines(imports).values()}
+    assert len(titles) == (0 if dry_run else 1)
+
+
+def test_an_online_edition_with_the_isbn_of_a_printed_one_is_no_order_of_that(imports):
+    imports.with_sru()
+    imports.profiles(PROFILES + "  skipped: {match: [isbn], on_match: skip, orders: *orders}\n")
+    fields = ("020 __ $a9780306406157", "245 00 $aA history")
+    printed, online = (gobi(number, f"R-{number}") for number in (801, 802))
+    for each in (printed, online):
+        each.remove_fields("035", "245")
+        each.add_field(*record(*fields).fields)
+    online.add_field(*record("338 __ $bcr").fields)
+    run = imports.load(printed, online, profile="skipped")
+    assert run.outcomes == ["created", "duplicate_in_file"], run.rows
+    assert len(posts(imports)) == 1
 
 
 def replaced_by_hand(imports, mms_id, subtitle):
