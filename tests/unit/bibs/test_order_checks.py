@@ -7,7 +7,7 @@ from alma_etl.alma.vendors import Vendors
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
 from alma_etl.remote.answers import Found
 from tests.unit.bibs.test_bib_imports import new
-from tests.unit.bibs.test_order_imports import PROFILES, gobi, lines, load, posts
+from tests.unit.bibs.test_order_imports import PROFILES, gobi, lines, load, orders, posts
 
 pytestmark = pytest.mark.heavy
 
@@ -204,3 +204,9 @@ def test_a_refusal_that_is_of_no_code_stops_the_run_with_its_words(imports, path
     assert run.outcomes == ["failed"], run.rows
     assert words in run.rows[0]["message"]
     imports.alma.heal()
+
+
+def test_why_an_order_waits_for_a_review_is_said(imports):
+    run = load(imports, gobi(801, "R1", fund="TINY", price="60.00"))
+    [order] = orders(run)
+    assert order["message"] == "it waits for a review: FUND_IS_OVER_ENCUMBERED"

@@ -376,10 +376,11 @@ class OrderWriter(RowWriter):
             _reference(row), KnownOrder(line.number, row["mms_id"], self._sender(row), self._now())
         )
         missing = not_taken(line, row["body"])
+        why = f": {', '.join(line.alerts)}" if line.alerts else ""
         parts = [
             remark,
             f"Alma left out {', '.join(missing)}: complete it there" if missing else "",
-            "it waits for a review" if line.in_review else "",
+            f"it waits for a review{why}" if line.in_review else "",
         ]
         return ORDERS.end(row, OrderOutcome.ORDERED, "; ".join(filter(None, parts)), po_line=line.number)
 
