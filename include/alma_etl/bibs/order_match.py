@@ -1,10 +1,12 @@
-"""Titles found by the order that a record names: what imports ordered stands in the table of loaded orders; by option
-the vendor's PO lines are looked through as well.
+"""Titles found by the order that a record names: what imports ordered stands in the table of loaded orders; a PO line
+can be read by its number, which a vendor knows of an order that Alma sent; by option the vendor's PO lines are looked
+through as well.
 
 A reference counts by a PO line alone, which is read: it may have been cancelled, or relinked to another title. A
 title that is found so is the right one whatever numbers it has: vendor and library may have chosen two OCLC numbers.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
@@ -25,6 +27,9 @@ from alma_etl.remote.errors import RemoteRefused
 
 RESULT = "order_lines.json"
 _CANCELLED = "CANCELLED"
+_NUMBER = re.compile(
+    r"pol-\d+", re.ASCII
+)  # of a PO line, as Alma gives them, in the normal form of a reference
 Lines = Found[list[PoLine]] | Unknown
 T = TypeVar("T")
 
@@ -89,11 +94,13 @@ class OrderLines:
 
     def find(self, reference: str, known: KnownOrder | None, *, title: str = "") -> Lines:
         """The PO lines of a reference as they are now, but for cancelled ones: that which an import placed; where there
-        is none, those of its title, or of ``title``; then those of the vendor."""
+        is none, that of which it is the number, those of its title, or of ``title``; then those of the vendor."""
         key = self._rule.key(reference)
         found: Lines = Found([])
         if known is not None and known.po_line:
             found = self._read(key, [known.po_line])
+        if found == Found([]) and _NUMBER.fullmatch(reference):
+            found = self._read(key, [reference.upper()])
         for mms_id in dict.fromkeys((known.mms_id if known is not None else "", title)):
             if mms_id and found == Found([]):
                 found = self._of_title(key, mms_id)
@@ -119,7 +126,7 @@ class OrderLines:
 
 
 def _has(line: PoLine, key: OrderReference) -> bool:
-    references = (line.additional_reference, line.vendor_reference)
+    references = (line.additional_reference, line.vendor_reference, line.number)
     return (
         bool(line.mms_id)
         and line.status.upper() != _CANCELLED

@@ -87,6 +87,16 @@ def test_the_full_record_overlays_the_title_that_was_ordered_whatever_its_number
     assert imports.writes() == ["PUT"]
 
 
+def test_a_vendor_may_name_the_number_of_the_po_line(imports, ordered):
+    number = po_lines(imports)["R1"].number
+    imports.alma.forget()
+    run = imports.load(full(999, number), full(998, "POL-77"), full(997, "POL-1001"), profile="full")
+    assert run.outcomes == ["overlaid", "no_key", "no_key"], run.rows  # POL-1001 is another vendor's
+    assert run.rows[0]["mms_id"] == ordered
+    asked = [call["path"] for call in imports.alma.calls() if "/acq/po-lines" in call["path"]]
+    assert len(asked) == 3
+
+
 def test_the_orders_title_and_the_numbers_are_two(imports, ordered):
     other = imports.add("035 __ $a (OCoLC)999", "245 00 $a In the library already")
     imports.alma.forget()
