@@ -3,7 +3,7 @@
 `read_identifier` is the one rule for every source of an identifier: characters that cannot be seen are taken off,
 the rest is folded by NFKC, the wrappings of spreadsheet exports are undone where that is certain, and what a
 spreadsheet turned into something else is a problem. `comparable` is the same cleaning for words that are only
-compared. What characters an identifier may then have is the business of who reads it.
+compared, `visible` the first part of it. What characters an identifier may then have is the business of who reads it.
 """
 
 import re
@@ -39,8 +39,13 @@ def read_characters(text: str) -> Identifier:
 
 def comparable(text: str) -> str:
     """Words as they are compared: folded by NFKC, without invisible characters, each gap one blank."""
-    gaps = "".join(" " if _is_gap(char) else char for char in text if _is_gap(char) or not is_invisible(char))
-    return " ".join(unicodedata.normalize("NFKC", gaps).split())
+    return " ".join(unicodedata.normalize("NFKC", visible(text)).split())
+
+
+def visible(text: str) -> str:
+    """A text without invisible characters, each gap one blank."""
+    kept = "".join(" " if _is_gap(char) else char for char in text if _is_gap(char) or not is_invisible(char))
+    return " ".join(kept.split())
 
 
 def is_mms_id(text: str) -> bool:

@@ -127,7 +127,7 @@ def test_what_may_know_every_job_is_known_to_none(room):
     ("room", "allowed"),
     [
         ("remote", {"remote", "errors", "counted"}),
-        ("alma", {"alma", "remote", "errors", "counted"}),
+        ("alma", {"alma", "remote", "errors", "counted", "identifiers"}),
         ("aleph", {"aleph", "remote", "errors", "counted", "marc"}),
     ],
 )

@@ -11,7 +11,6 @@ afterwards is UNCONFIRMED, for a person to look at.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +23,7 @@ from alma_etl.alma.items import Item
 from alma_etl.alma.po_lines import PoLine, mms_id_of, po_line
 from alma_etl.alma.shapes import Json
 from alma_etl.alma.writes import covers
+from alma_etl.identifiers import comparable
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, PartlyFound, Unknown, rows_of
 from alma_etl.remote.errors import RemoteError, RemoteRefused
 from alma_etl.remote.safe_write import WriteOutcome, Written, write
@@ -78,9 +78,9 @@ class OrderKey:
 
 
 def normal_reference(reference: str) -> str:
-    """The one form in which references of orders are compared: case, blanks around one and several for one do not
-    count, which Alma may keep or not."""
-    return " ".join(unicodedata.normalize("NFC", reference).split()).casefold()
+    """The one form in which references of orders are compared: case, invisible characters, blanks around one and
+    several for one do not count, which Alma may keep or not, nor forms of one character."""
+    return comparable(reference).casefold()
 
 
 def order_key(body: Json) -> OrderKey:

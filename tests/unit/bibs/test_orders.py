@@ -150,6 +150,23 @@ def test_rush(text, rush):
     assert (order.rush, order.problems) == (rush, ())
 
 
+def test_characters_that_cannot_be_seen_are_no_part_of_a_value_and_stay_in_notes():
+    lines = (
+        "035 _9 $a9000\u200b1$bYBP", "049 __ $a\ufeffMAIN/stacks", "980 __ $b\u200e27.95\u200f$f\u200b$g1",
+        "981 __ $bHI\u00adST$d\u0645\u06cc\u200c\u062e",
+    )  # fmt: skip
+    order = one(*lines, currency="USD")
+    assert order.problems == ()
+    assert (order.reference, order.additional_reference, order.notes) == (
+        "90001",
+        "90001",
+        ("\u0645\u06cc\u200c\u062e",),
+    )
+    assert [(fund.code, str(fund.amount)) for fund in order.funds] == [("HIST", "27.95")]
+    assert (order.copies[0].library, order.copies[0].location) == ("MAIN", "stacks")
+    assert order.key == OrderReference.of("GOBI", "\uff190001\u00a0")
+
+
 def test_blanks_and_fillers_are_no_values():
     made = record(TITLE, *swapped(GOBI, "981"))
     made.add_field(

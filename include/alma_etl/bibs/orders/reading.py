@@ -27,6 +27,7 @@ from alma_etl.bibs.orders.prices import (
 )
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.counted import counted, verb
+from alma_etl.identifiers import visible
 from alma_etl.marc.source_record import Remark, title_of
 
 # Codes of remarks.
@@ -146,6 +147,8 @@ class _OrderReader:
         """What the first source that holds anything has, in codes of Alma's."""
         for source in self._layout.sources(part) if sources is None else sources:
             found = source.values(fields)
+            if part not in _TEXTS:  # in these some characters that cannot be seen are of the spelling
+                found = list(filter(None, map(visible, found)))
             if found:
                 codes = self._profile.codes.get(part, {})
                 return [self._bounded(part, source, codes.get(value, value)) for value in found]
