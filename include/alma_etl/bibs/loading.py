@@ -4,8 +4,8 @@ A title is created once: imports keep each other off a number by a lock, claim t
 send in the state store, and look there before Alma's index knows it. A title is changed only as it was read, by one
 import at a time; where imports alone have saved it since it was read, the record is matched once more.
 
-Of records of one file for one title the first decides, and the others name it. Within a chunk that is the first of the
-file. Records that share no number may be in two chunks: then it is the one that is written first.
+Of records of one file for one title the first that is not refused decides, and the others name it. Within a chunk that
+is the first of the file. Records that share no number may be in two chunks: then it is the one that is written first.
 """
 
 import logging
@@ -51,7 +51,7 @@ from alma_etl.bibs.network import Network, network_key
 from alma_etl.bibs.order_match import OrderLines
 from alma_etl.bibs.profiles import BibProfile
 from alma_etl.bibs.rows import OF_RUN, BibOutcome, sender_of
-from alma_etl.bibs.twins import STRONG, firsts
+from alma_etl.bibs.twins import STRONG, deciding, firsts
 from alma_etl.bibs.versions import version_of
 from alma_etl.inventory.loaded_bibs import KnownBib, LoadedBibs, SavedTitle
 from alma_etl.inventory.waiting_titles import BriefTitle, Settled, WaitingTitles
@@ -247,9 +247,9 @@ class BibWriter(RowWriter):
                 return self._noted(row, self._dry_beside(row, first))
             if first.action != "none" and first.record is not None:
                 return self._noted(row, self._compared(row, first.record, first.mms_id))
-            if first.outcome is BibOutcome.UNCHANGED and match.title is not None:
-                there = record_from_xml(match.title.record or b"<record/>")
-                return self._noted(row, self._compared(row, there, match.mms_id))
+            end = self._twin(row)
+            if end is not None:
+                return self._noted(row, end)
         would = self._dry_link if match.action == "link" else self._would
         return self._noted(row, would(row, match))
 
@@ -291,7 +291,7 @@ class BibWriter(RowWriter):
     # --- twins
 
     def _first_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], dict[int, Row]]:
-        """By line, the record that decides: the first with an OCLC number of it, or that is to change its title. And
+        """By line, the record that decides, by OCLC numbers or as one that is to change the same title. And
         the one for whose end it waits.
 
         Records with different numbers may be one title. Each was compared with what Alma had before the others.
@@ -314,10 +314,24 @@ class BibWriter(RowWriter):
             linked = network_key(kept["network"]) if kept and kept.get("network") else None
             return [row["group"], *numbers, *filter(None, [changed.get(row["line"]), linked])]
 
-        same = firsts(rows, partial(names, strong=True))
-        # A profile that looks up only some OCLC numbers may make two titles of records that share one.
+        # A profile that looks up only some OCLC numbers may make two titles of records that share one; a number that it
+        # looks up counts wherever it stands in the title.
         looks_up_all = {"oclc", "019"} <= set(self._profile.match)
-        return (same if looks_up_all else firsts(rows, partial(names, strong=False))), same
+        asked, strong = partial(names, strong=looks_up_all), partial(names, strong=True)
+        found = deciding(rows, strong, asked, decides=self._decides, has_title=self._has_title)
+        return found, firsts(rows, strong)
+
+    def _decides(self, row: Row) -> bool:
+        """Whether a record is to be in Alma, or is there."""
+        end = self._ends.get(row["line"])
+        if end is not None and self._job.outcome_of(end).weight.loaded:
+            return True
+        kept = self._matches.get(row["line"]) if row["line"] not in self._faults else None
+        return kept is not None and (kept["action"] != "none" or BibOutcome(kept["outcome"]).weight.loaded)
+
+    def _has_title(self, row: Row) -> bool:
+        kept = self._matches.get(row["line"])
+        return kept is not None and bool(kept["titles"])
 
     def _first(self, row: Row) -> Row:
         return self._firsts[row["line"]]

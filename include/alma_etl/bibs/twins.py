@@ -1,4 +1,5 @@
-"""Records of one file that may be one title: those that share a number, or are linked by others that do."""
+"""Records of one file that may be one title: those that share a number, or are linked by others that do; and which of
+them decides what becomes of the others."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -28,3 +29,34 @@ def firsts(rows: Sequence[Row], names: Callable[[Row], Iterable[str]]) -> dict[i
     for row in sorted(rows, key=lambda row: int(row["line"])):
         found.setdefault(root(roots[row["line"]]), row)
     return {line: found[root(name)] for line, name in roots.items()}
+
+
+def deciding(
+    rows: Sequence[Row],
+    names: Callable[[Row], Iterable[str]],
+    asked: Callable[[Row], Iterable[str]],
+    *,
+    decides: Callable[[Row], bool],
+    has_title: Callable[[Row], bool],
+) -> dict[int, Row]:
+    """Return, by line, the record that decides what becomes of a record; itself where no other does.
+
+    That is the first before it that ``decides`` and has among its ``names`` one that the record is looked up by
+    (``asked``). What is refused decides nothing: else the next drop of the file would end otherwise, in which what came
+    behind it is in Alma. On one that it is only linked with, by others, a record depends where it has no title in Alma:
+    where it has one it is that title, whatever another record says.
+    """
+    groups = firsts(rows, asked)
+    by_name: dict[str, Row] = {}
+    by_group: dict[int, Row] = {}
+    found: dict[int, Row] = {}
+    for row in sorted(rows, key=lambda row: int(row["line"])):
+        before = [by_name[name] for name in asked(row) if name in by_name]
+        group = int(groups[row["line"]]["line"])
+        if not before and group in by_group and not has_title(row):
+            before = [by_group[group]]
+        if not before and decides(row):
+            by_name |= {name: row for name in names(row) if name not in by_name}
+            by_group.setdefault(group, row)
+        found[row["line"]] = min(before, key=lambda each: int(each["line"]), default=row)
+    return found

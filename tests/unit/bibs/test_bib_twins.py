@@ -8,13 +8,13 @@ from itertools import permutations
 import pytest
 
 from alma_etl.bibs import loading
-from alma_etl.bibs.twins import firsts
+from alma_etl.bibs.twins import deciding, firsts
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.remote.answers import Found, Unknown
 from alma_etl.remote.errors import RemoteMalformed
 from tests.unit.bibs.conftest import Run
 from tests.unit.bibs.records import lines, record
-from tests.unit.bibs.test_bib_imports import F008, new
+from tests.unit.bibs.test_bib_imports import F008, brief, new
 
 ONE_A_CHUNK = "profiles:\n  catalog: {}\nchunk_size: 1\n"
 TWO_NUMBERS = ("035 __ $a (OCoLC)901", "035 __ $a (OCoLC)902", "245 00 $a Old")
@@ -26,6 +26,27 @@ def test_records_are_linked_by_what_they_share_and_by_others():
     assert {line: first["line"] for line, first in found.items()} == {
         1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 7: 7,
     }  # fmt: skip
+
+
+def test_what_is_refused_decides_nothing_and_a_record_with_a_title_depends_on_what_shares_its_numbers():
+    names = {1: "a", 2: "a", 3: "ab", 4: "b", 5: "c", 6: "dc", 7: "d", 8: "e"}
+    rows = [{"line": line} for line in (8, 3, 2, 1, 7, 6, 5, 4)]
+
+    def found(*, refused=(), titled=(), asked=names):
+        decided = deciding(
+            rows,
+            lambda row: names[row["line"]],
+            lambda row: asked[row["line"]],
+            decides=lambda row: row["line"] not in refused,
+            has_title=lambda row: row["line"] in titled,
+        )
+        return [decided[line]["line"] for line in range(1, 9)]
+
+    assert found() == [1, 1, 1, 1, 5, 5, 5, 8]
+    assert found(refused=(1, 5)) == [1, 2, 2, 2, 5, 6, 6, 8]
+    assert found(titled=(2, 4, 7)) == [1, 1, 1, 4, 5, 5, 7, 8]
+    assert found(refused=range(9)) == list(range(1, 9))
+    assert found(asked={**names, 3: "b", 6: "d"}) == [1, 1, 3, 3, 5, 6, 6, 8]
 
 
 heavy = pytest.mark.heavy
@@ -155,9 +176,59 @@ def test_by_present_numbers_alone_a_former_one_makes_no_twin(imports):
     assert imports.load(former, both, profile="present").outcomes == ["created", "created"]
     imports.alma.reset()
     other = [new(902, "019 __ $a 600"), new(600, title="Another")]
+    dry = imports.load(*other, profile="present", name="b.mrc", dry_run=True)
+    assert dry.outcomes == ["would_create", "duplicate_in_file"]
     run = imports.load(*other, profile="present", name="b.mrc")
     assert run.outcomes == ["created", "duplicate_in_file"]  # a number of a title counts wherever it stands
     assert "record 1 of the file is of the same title" in run.rows[1]["message"]
+
+
+@heavy
+@pytest.mark.parametrize("sru", [False, True])
+def test_a_refused_record_decides_nothing_so_that_the_same_file_again_writes_nothing(imports, sru):
+    if sru:
+        imports.with_sru()
+    old, there, former = (
+        imports.add(f"035 __ $a (OCoLC){number}", "245 00 $a Old") for number in (901, 902, 903)
+    )
+    file = [
+        brief(901),
+        new(901, title="First"),
+        new(901, title="Second"),
+        new(901, title="First"),
+        record("005 20000101000000.0", F008, "035 __ $a (OCoLC)902", "245 00 $a Older"),
+        new(902, "019 __ $a 903", title="Of two titles"),
+        new(902, title="First"),
+        brief(902),
+        new(903, title="A title of its own"),
+    ]
+    ends = [
+        "not_added_brief", "merged", "duplicate_in_file", "unchanged", "not_added_old", "multi_match", "merged",
+        "duplicate_in_file", "merged",
+    ]  # fmt: skip
+    dry = imports.load(*file, dry_run=True)
+    assert dry.outcomes == [end.replace("merged", "would_merge") for end in ends]
+    run = imports.load(*file)
+    assert run.outcomes == ends
+    assert "record 2 of the file has the same number" in run.rows[2]["message"]
+    imports.alma.forget()
+    again = imports.load(*file, name="april.mrc")
+    assert again.outcomes == [end.replace("merged", "unchanged") for end in ends]
+    assert imports.writes() == []
+    titles = [lines(imports.title(each), "245") for each in (old, there, former)]
+    assert titles == [["245 00 $a First"], ["245 00 $a First"], ["245 00 $a A title of its own"]]
+
+
+@heavy
+def test_a_dry_run_compares_twins_with_a_title_that_is_to_stay(imports):
+    imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    imports.load(new(901), name="before.mrc")
+    file = [new(901), brief(901), new(901, title="Another"), new(901)]
+    imports.alma.forget()
+    ends = ["unchanged", "duplicate_in_file", "duplicate_in_file", "unchanged"]
+    assert imports.load(*file, dry_run=True).outcomes == ends
+    assert imports.load(*file).outcomes == ends
+    assert imports.writes() == []
 
 
 def not_looked_up(monkeypatch, imports, *numbers):
