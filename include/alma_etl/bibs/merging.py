@@ -69,7 +69,8 @@ class MergeRule:
     @property
     def replaces_leader(self) -> bool:
         """Whether the leader is the record's, but for lengths and what says how the record is built."""
-        return any(pattern.tag == LEADER for pattern in self.replace)
+        stays = {pattern.tag for pattern in (*self.protect, *self.add)}
+        return LEADER not in stays and any(pattern.tag == LEADER for pattern in self.replace)
 
     def keeps(self, unit: Unit) -> bool:
         """Whether fields of Alma stay."""

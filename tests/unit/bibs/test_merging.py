@@ -115,6 +115,13 @@ def test_the_leader_is_the_record_s_but_for_lengths():
     assert str(merge(record(), new, CATALOG).leader) == "01234nas a22003017i 4500"
 
 
+@pytest.mark.parametrize("stays", ["protect", "add"])
+def test_a_leader_that_is_to_stay_does(stays):
+    rule = MergeRule.of(**{stays: ["LDR"]}, replace=["LDR", "XXX"])
+    merged = merge(record("245 00 $a Old"), record("245 00 $a New", leader="99999nas  22004457i 4500"), rule)
+    assert (str(merged.leader), lines(merged)) == (LEADER, ["245 00 $a New"])
+
+
 def test_a_field_goes_with_its_880_and_occurrences_are_counted_again():
     alma = record(
         "245 10 $6 880-02 $a old", "500 __ $6 880-01 $a kept $9 local", "880 __ $6 500-01/(3/r $a KEPT",
