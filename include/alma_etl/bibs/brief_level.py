@@ -40,7 +40,7 @@ class BriefLevel:
         return f"{self.value:02d} ({self.source})"
 
 
-def _level(value: object) -> object:
+def _level(value: object) -> int:
     if isinstance(value, str) and _LEVEL.fullmatch(value.strip()):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10:
@@ -59,11 +59,6 @@ class LevelCondition(BaseModel):
     level: Level
     exists: str = ""
     absent: str = ""
-
-    @field_validator("exists", "absent", mode="before")
-    @classmethod
-    def _as_text(cls, value: object) -> object:
-        return f"{value:03d}" if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "LevelCondition":
@@ -91,19 +86,19 @@ class BriefLevelRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    table: str | dict[str, Level] = "carli"
+    table: str | dict[str, int] = "carli"
     conditions: tuple[LevelCondition, ...] = ()
 
     @field_validator("table", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
-        if isinstance(value, str) and value not in _SHIPPED:
-            raise ValueError(
-                f"there is no table {value!r}: {', '.join(_SHIPPED)}, or a mapping of leader/17 to a level"
-            )
         if not isinstance(value, Mapping):
+            if value not in _SHIPPED:
+                raise ValueError(
+                    f"there is no table {value!r}: {', '.join(_SHIPPED)}, or a mapping of leader/17 to a level"
+                )
             return value
-        table = {_code(name): level for name, level in value.items()}
+        table = {_code(name): _level(level) for name, level in value.items()}
         if OTHER not in table:
             raise ValueError(f"name a level for the codes that are not in the table, as `{OTHER}`")
         return table
@@ -128,8 +123,8 @@ class BriefLevelRule(BaseModel):
 def _code(name: object) -> str:
     """A code of leader/17 as YAML gives it: unquoted digits are numbers."""
     text = str(name)
-    if text == OTHER or len(text) == 1:
-        return text
     if text in ("blank", "#", ""):
         return " "
+    if text == OTHER or len(text) == 1:
+        return text
     raise ValueError(f"{text!r} is no code of leader/17: one character, blank, or {OTHER}")

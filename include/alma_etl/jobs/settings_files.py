@@ -313,10 +313,10 @@ def _said(fault: ErrorDetails, model: type[BaseModel]) -> str:
     wanted = next((words for start, words in _WANTED.items() if kind.startswith(start)), None)
     if wanted:
         return f"must be {wanted}, not {_shown(given)}"
-    if kind in ("string_too_short", "string_too_long"):
-        return (
-            "must not be empty" if kind == "string_too_short" else f"is longer than {context['max_length']}"
-        )
+    if kind in ("string_too_short", "too_short"):
+        return "must not be empty"
+    if kind in ("string_too_long", "too_long"):
+        return f"is longer than {context['max_length']}"
     return fault["msg"]
 
 

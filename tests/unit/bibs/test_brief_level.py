@@ -40,6 +40,12 @@ def test_the_first_condition_that_fits_decides():
     assert str(rule.level_of(with_level("u", "300 __ $a 1 v."))) == "01 (leader/17 u)"
 
 
+@pytest.mark.parametrize("blank", [" ", "blank", "#", ""])
+def test_a_blank_is_written_in_several_ways(blank):
+    rule = BriefLevelRule.model_validate({"table": {blank: 10, "other": 1}})
+    assert str(rule.level_of(with_level(" "))) == "10 (leader/17 blank)"
+
+
 @pytest.mark.parametrize("stated", ["10", "07", "7", " 07 "])
 def test_alma_s_own_level_comes_first(stated):
     level = BriefLevelRule().level_in_alma(stated, with_level("3"))
@@ -63,6 +69,7 @@ def test_without_a_level_alma_s_is_computed_by_the_same_table(stated):
         {"conditions": [{"level": 1, "exists": "24"}]},
         {"conditions": [{"level": 1, "exists": "LDR"}]},
         {"conditions": [{"level": "1st", "exists": "245"}]},
+        {"conditions": [{"level": 1, "exists": 16}]},  # 020 without quotes
     ],
 )
 def test_a_rule_that_means_nothing_is_refused(settings):
