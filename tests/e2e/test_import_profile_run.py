@@ -148,8 +148,12 @@ def test_a_run_waits_for_its_turn_and_says_why(
     ("load", "conf", "words"),
     [
         ({**ORDERS, "outcome": "COMPLETED_FAILED"}, {}, "ended as COMPLETED_FAILED: The job ended as"),
-        ({**ORDERS, "discarded": 2}, {"expected": 5}, "5 of them imported or matched were expected"),
-        (ORDERS, {"expected_files": 3}, "3 files were expected, and the job's report has 2."),
+        (
+            {**ORDERS, "discarded": 2},
+            {"expected": 5},
+            "Records imported or matched: 5 expected, 3 in",
+        ),
+        (ORDERS, {"expected_files": 3}, "Files: 3 expected, 2 in the job's report."),
         (None, {}, "found nothing to import"),
     ],
 )

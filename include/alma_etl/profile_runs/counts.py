@@ -108,7 +108,7 @@ def compare(counts: Mapping[str, int], expected: Expected) -> list[ComparedCount
     ]
     if expected.records is not None:
         wanted_records = expected.records - (expected.discarded or 0)
-        rows.append(_compared(ACCOUNTED, "of them imported or matched", wanted_records, accounted(counts)))
+        rows.append(_compared(ACCOUNTED, "records imported or matched", wanted_records, accounted(counts)))
     return rows
 
 

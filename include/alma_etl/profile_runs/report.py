@@ -166,10 +166,11 @@ def _of_job(plan: ProfilePlan, facts: ImportFacts, instance_id: str) -> Iterator
 
 def _of_counts(plan: ProfilePlan, facts: ImportFacts) -> Iterator[str]:
     for row in compared(plan, facts):
+        named = row.words[:1].upper() + row.words[1:]
         if row.verdict == "unknown":
-            yield f"{row.expected:,} {row.words} were expected, and the job's report does not say how many there are."
+            yield f"{named}: {row.expected:,} expected, and the job's report does not say how many there are."
         elif row.wrong:
-            yield f"{row.expected:,} {row.words} were expected, and the job's report has {row.done:,}."
+            yield f"{named}: {row.expected:,} expected, {row.done:,} in the job's report."
     records, done = facts.counts.get("records"), accounted(facts.counts)
     if plan.conf.to_compare().records is not None or facts.status == EMPTY:
         return  # compared, or said already
@@ -217,13 +218,15 @@ def verdict(folder: ProfileRunFolder) -> str:
     if facts is None:
         return f"{label}the job {plan.subject} could not be read."
     known = ", ".join(
-        f"{facts.counts[kind]:,} {words}" for kind, words in KINDS.items() if kind in facts.counts
+        f"{words}: {facts.counts[kind]:,}" for kind, words in KINDS.items() if kind in facts.counts
     )
     read = len(facts.having("found"))
     sentences = [
-        f"{label}the job {plan.subject} ended as {facts.status}: {known or 'its report has no counts'}"
+        f"{label}the job {plan.subject} ended as {facts.status}, with {known or 'no counts in its report'}"
     ]
-    sentences.append(f"{read:,} of {counted(len(facts.titles), 'loaded title')} were read and are there")
+    sentences.append(
+        f"Of {counted(len(facts.titles), 'loaded title')} {read:,} {verb(read, 'was', 'were')} read and there"
+    )
     if "the imported records" in facts.unread:
         sentences[-1] = "which titles it loaded Alma does not show, so that none were read"
     elif not plan.conf.read:
@@ -231,12 +234,15 @@ def verdict(folder: ProfileRunFolder) -> str:
     if facts.waiting:
         waits = verb(len(facts.waiting), "waits", "wait")
         sentences.append(f"{counted(len(facts.waiting), 'record')} {waits} for staff ({RESOLVE})")
+    not_known = [_named(what) for what in facts.unread if what not in ("events", "the imported records")]
+    if not_known:
+        sentences.append(f"Not shown by Alma: {', '.join(not_known)}")
     if facts.lines_in_review:
         waits = verb(facts.lines_in_review, "waits", "wait")
         sentences.append(f"{counted(facts.lines_in_review, 'PO line')} {waits} for a review ({REVIEW})")
     more = [row for row in compared(plan, facts) if row.verdict == "more"]
     if more:
-        named = ", ".join(f"{row.done:,} {row.words} instead of {row.expected:,}" for row in more)
+        named = ", ".join(f"{row.words}: {row.done:,} instead of {row.expected:,}" for row in more)
         sentences.append(f"More than expected: {named}")
     if facts.status in WARNED and facts.alerts:
         sentences.append("; ".join(each.rstrip(". ") for each in facts.alerts))

@@ -169,7 +169,6 @@ class WaitingOperator(ProfileRunOperator):
         instance_id = folder.instance_id()
         not_known = PERHAPS_STARTED if folder.may_have_started() else NOT_STARTED
         what, what_to_do = goes_on(instance_id) if instance_id else not_known
-        self.log.warning("%s. %s", what, what_to_do)
         note_ended(run_key(self._context), what, what_to_do)
 
 

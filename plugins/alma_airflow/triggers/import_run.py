@@ -1,5 +1,6 @@
 """What the tasks of `import_profile_run` wait with: for their turn, and for the end of the job."""
 
+import logging
 from asyncio import sleep, to_thread
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -26,13 +27,15 @@ PERHAPS_STARTED = (
     "Look in Alma under Admin > Monitor Jobs. To go on, clear submit: it looks first whether Alma has started the job.",
 )
 """What is said of a run that is ended, and what to do."""
+_log = logging.getLogger(__name__)
 
 
 def note_ended(key: RunKey, what: str, what_to_do: str) -> None:
-    """Keep in the ledger that a person ended a task of the run, and what goes on in Alma.
+    """Log, and keep in the ledger, that a person ended a task of the run, and what goes on in Alma.
 
     The run counts as failed from then on; a task that is cleared begins it again.
     """
+    _log.warning("%s. %s", what, what_to_do)
     RunLedger(key, About(JOB)).fail(Attention(what=what, what_to_do=what_to_do), last=True)
 
 
