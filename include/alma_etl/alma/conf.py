@@ -31,6 +31,13 @@ class General:
     name: str
     environment_type: str
 
+    @property
+    def key(self) -> str:
+        """What is kept of this Alma belongs to its gateway and to this: the code, and the environment unless it is
+        production. A sandbox has the gateway and the code of its production, and often a copy of its records."""
+        production = self.environment_type.upper() in ("", "PRODUCTION")
+        return self.institution if production else f"{self.institution} {self.environment_type.upper()}"
+
 
 @dataclass(frozen=True)
 class Library:

@@ -44,7 +44,7 @@ from alma_etl.bibs.rows import COLUMNS, KEPT, BibOutcome
 from alma_etl.bibs.templates import TitleTable
 from alma_etl.errors import InputProblem
 from alma_etl.inventory.chunk_holdings import resolve_holdings
-from alma_etl.inventory.codes import alma_of, check_codes
+from alma_etl.inventory.codes import alma_of, check_codes, read_check
 from alma_etl.inventory.item_fields import coded_values
 from alma_etl.inventory.item_loading import create_items
 from alma_etl.inventory.item_rows import ItemOutcome
@@ -162,14 +162,14 @@ class BibImport(FileJob[BibProfile]):
                 look_through_vendor(alma, context.folder, profile.order_reference)
             if profile.inventory is not None:
                 check_department(alma, profile.inventory)
-            target = alma_of(alma, context.folder)
+        institution = read_check(context.folder).institution
         # Another institution has none of the titles: each record would be made once more.
-        if sru is not None and not target.endswith(f" {sru.institution}"):
+        if sru is not None and sru.institution != institution:
             raise InputProblem(
                 f"`sru_url` of the Alma connection leads to the institution {sru.institution}, and its key is of "
-                f"another one ({target})"
+                f"another one, {institution}"
             )
-        check_network(context, target.rpartition(" ")[2])
+        check_network(context, institution)
         return counts
 
     def match(self, context: JobContext, number: int) -> dict[str, int]:

@@ -63,7 +63,7 @@ def open_network(context: JobContext) -> Iterator[Network | None]:
         yield None
         return
     with context.open_client("alma", conn_id) as client, context.open_client("sru", conn_id) as sru:
-        zone = zone_of(run) or f"{client.host} {client.conf.general().institution}"
+        zone = zone_of(run) or f"{client.host} {client.conf.general().key}"
         memory = SqlLoadedBibs(context.store_url(), zone)
         try:
             yield Network(client, sru, memory)
@@ -87,13 +87,13 @@ def check_network(context: JobContext, institution: str) -> None:
     with context.open_client("alma", conn_id) as client, context.open_client("sru", conn_id) as sru:
         try:
             client.test.read("bibs")
-            found = client.conf.general().institution
+            general = client.conf.general()
         except (RemoteUnauthorized, RemoteForbidden) as refusal:
             raise InputProblem(
                 f"{named} has a key that may not read the network zone: it needs Bibs (read) and Configuration "
                 f"(read) there. {refusal}"
             ) from refusal
-        zone = f"{client.host} {found}"
+        found, zone = general.institution, f"{client.host} {general.key}"
     if found == institution:
         raise InputProblem(
             f"{named} has a key of the institution {institution} itself: it needs one of the network zone"

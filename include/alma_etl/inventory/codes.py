@@ -54,7 +54,7 @@ class Codes(BaseModel):
 class CodeCheck(BaseModel):
     """What is wrong with which code, in words; `location` is keyed by `LIBRARY/location`, `fields` by column and code.
     Codes that are right are not named. `remarks` are sentences for the report. `institution` is the code of the one
-    that was asked."""
+    that was asked, `alma` that and its environment (`General.key`; "" in checks of an earlier version)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,6 +64,7 @@ class CodeCheck(BaseModel):
     po_line: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
     institution: str = ""
+    alma: str = ""
 
     def fault_of(self, row: Row) -> str:
         """Why Alma would not take the row, "" when no code is wrong."""
@@ -97,7 +98,8 @@ def check_codes(client: AlmaClient, folder: FileRun, *, titles: bool = True) -> 
     plan = folder.plan()
     codes = Codes.model_validate(plan.codes)
     check = _check(client, codes, po_lines_at_most=max(20, plan.rows // _SHARE_OF_PO_LINES))
-    check = check.model_copy(update={"institution": client.conf.general().institution})
+    general = client.conf.general()
+    check = check.model_copy(update={"institution": general.institution, "alma": general.key})
     folder.write_model(RESULT, check)
     counts = {name: len(getattr(check, name)) for name in ("library", "location", "po_line")}
     counts |= {column: len(wrong) for column, wrong in check.fields.items()}
@@ -119,11 +121,11 @@ def read_check(folder: FileRun) -> CodeCheck:
 
 
 def alma_of(client: AlmaClient, folder: FileRun) -> str:
-    """The Alma that a run writes to, by gateway and institution: what loads remember belongs to it, however the
-    connection is called and wherever it will point. Raises RemoteError when the check of the codes did not note it and
-    Alma does not answer."""
-    institution = read_check(folder).institution or client.conf.general().institution
-    return f"{client.host} {institution}"
+    """The Alma that a run writes to, by gateway, institution and environment: what loads remember belongs to it,
+    however the connection is called and wherever it will point. Raises RemoteError when the check of the codes did not
+    note it and Alma does not answer."""
+    check = read_check(folder)
+    return f"{client.host} {check.alma or check.institution or client.conf.general().key}"
 
 
 def unknown_titles(folder: FileRun, number: int, alma: str) -> Mapping[str, str]:

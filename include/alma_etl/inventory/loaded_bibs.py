@@ -3,7 +3,7 @@ record with such a number must not make a second title. And who of them last sav
 
 Several titles may have one number, such as an ISBN that two editions share: all of them are kept.
 
-What is kept belongs to one Alma, by its gateway and institution, and no purge empties it: it has a row a title that
+What is kept belongs to one Alma (`General.key`), and no purge empties it: it has a row a title that
 imports wrote, and one for each number by which Alma may not find it. That a title is about to be sent is noted before:
 after a kill it is known which ones may have been made, and which not.
 """
@@ -123,7 +123,7 @@ class LoadedBibs(Protocol):
 
 
 class SqlLoadedBibs(StoreMemory):
-    """The memory in the state store at `url`; `alma` names gateway and institution.
+    """The memory in the state store at `url`; `alma` names gateway, institution and environment.
 
     Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """

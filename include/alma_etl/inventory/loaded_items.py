@@ -1,7 +1,7 @@
 """Which items and holdings earlier loads made: so that a file dropped again is looked up instead of written again,
 and a holding that Alma's lists do not name yet is used instead of made once more.
 
-What is kept belongs to one Alma, by its gateway and institution, however the connection is called.
+What is kept belongs to one Alma (`General.key`), however the connection is called.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LoadedItems(Protocol):
 
 
 class StoreMemory:
-    """A memory in the state store at `url`; `alma` names gateway and institution.
+    """A memory in the state store at `url`; `alma` names gateway, institution and environment.
 
     Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """

@@ -1,7 +1,7 @@
 """Which orders imports placed, by vendor and reference: no API searches PO lines by reference, and an order that is
 placed twice buys twice.
 
-What is kept belongs to one Alma, by its gateway and institution, and no purge empties it. That an order is about to be
+What is kept belongs to one Alma (`General.key`), and no purge empties it. That an order is about to be
 sent is noted before, by one sender alone: after a kill it is known which orders may have been placed, and which not.
 """
 
@@ -81,7 +81,7 @@ class LoadedOrders(Protocol):
 
 
 class SqlLoadedOrders(StoreMemory):
-    """The memory in the state store at `url`; `alma` names gateway and institution.
+    """The memory in the state store at `url`; `alma` names gateway, institution and environment.
 
     Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """

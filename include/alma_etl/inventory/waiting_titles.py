@@ -1,6 +1,6 @@
 """Which brief titles of imports wait for their full record: made for an order, by a template or by a vendor's record.
 
-What is kept belongs to one Alma, by its gateway and institution, and no purge empties it. A title is on the list once,
+What is kept belongs to one Alma (`General.key`), and no purge empties it. A title is on the list once,
 and what took it off is not undone by the run that put it there, however often that is cleared.
 """
 
@@ -58,7 +58,7 @@ class WaitingTitles(Protocol):
 
 
 class SqlWaitingTitles(StoreMemory):
-    """The list in the state store at `url`; `alma` names gateway and institution.
+    """The list in the state store at `url`; `alma` names gateway, institution and environment.
 
     Raises StoreUnavailable, one sentence, when the store cannot be asked; StoreRefused when it takes no part.
     """

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class ProfilePlan(BaseModel):
     """What the first step decided: the job, and the Alma that it is of.
 
-    ``institution``: its code and environment, since many share a gateway (``host``), and a sandbox that was copied
-    from a production has the ids of its jobs; "" in plans of an earlier version.
+    ``institution``: `General.key`, since many share a gateway (``host``), and a sandbox that was copied from a
+    production has the ids of its jobs; "" in plans of an earlier version.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -199,8 +199,7 @@ def submit(
 def _plan(folder: ProfileRunFolder, client: AlmaClient, conf: ProfileRunConf) -> ProfilePlan:
     """The plan by the form as it is now. A job that this run has started, or may have, stays its job, whatever Alma
     names for the profile since."""
-    general = client.conf.general()
-    institution = f"{general.institution} {general.environment_type}".strip()
+    institution = client.conf.general().key
     before = folder.find_plan()
     if (
         before is not None

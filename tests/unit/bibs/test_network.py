@@ -461,7 +461,7 @@ def test_a_linked_title_does_not_wait_for_its_full_record(imports, network):
     network.has(901)
     network.profile(", awaits_full_record: true")
     linked_title, made = [row["mms_id"] for row in imports.load(new(901), new(902)).rows]
-    waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST")
+    waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST SANDBOX")
     assert waiting.waiting([linked_title, made]) == {made}
     waiting.close()
 
@@ -544,7 +544,7 @@ def test_a_lost_link_is_adopted_with_its_order_by_a_run_that_is_cleared_without_
     title = run.rows[0]["mms_id"]
     assert linked(imports) == {title: there}
     assert {name: line.mms_id for name, line in po_lines(imports).items()} == {"R1": title}
-    waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST")
+    waiting = SqlWaitingTitles(imports.store, f"{imports.client.host} 01ZZ_INST SANDBOX")
     assert waiting.waiting([title]) == set()
     waiting.close()
     imports.alma.forget()

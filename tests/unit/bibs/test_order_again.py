@@ -50,6 +50,19 @@ def test_a_cleared_run_whose_reference_is_another_orders_nothing_again(imports):
     assert again.outcomes == ["conflict"], again.rows
 
 
+def test_orders_that_were_tried_in_the_sandbox_are_placed_in_production(imports):
+    """Both have one gateway and one institution code: the key decides."""
+    assert load(imports, gobi(801, "R1"), name="rehearsal.mrc").outcomes == ["created"]
+    imports.alma.reset()
+    text = '{"institution": {"value": "01ZZ_INST"}, "environment_type": "PRODUCTION"}'
+    answer = {"kind": "body", "path": "/conf/general", "text": text}
+    imports.alma.faults({**answer, "content_type": "application/json", "status": 200})
+    run = load(imports, gobi(801, "R1"), name="real.mrc")
+    assert run.outcomes == ["created"], run.rows
+    assert [each["outcome"] for each in orders(run)] == ["ordered"]
+    assert load(imports, gobi(801, "R1"), name="again.mrc").outcomes == ["conflict"]
+
+
 def test_killed_before_it_noted_its_po_line_and_cleared_with_another_vendor(imports, monkeypatch):
     reaper = Reaper(monkeypatch, (SqlLoadedOrders, "note"))
     run = before_orders(imports, gobi(801, "R1"))

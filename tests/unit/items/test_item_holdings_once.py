@@ -300,18 +300,19 @@ def test_items_that_a_version_before_kept_by_the_connection_are_found(store):
         memory.close()
 
 
-def test_what_loads_remember_belongs_to_gateway_and_institution(loader, alma):
+def test_what_loads_remember_belongs_to_gateway_institution_and_environment(loader, alma):
     load = Load(loader, loader.drop("991|B1\r\n"), run_id="whose")
     load.read()
     load.check()
     gateway = alma.url.removeprefix("http://")
-    assert alma_of(loader.client, load.folder) == f"{gateway} 01ZZ_INST"
+    assert alma_of(loader.client, load.folder) == f"{gateway} 01ZZ_INST SANDBOX"
     calls = loader.client.calls_made
     alma_of(loader.client, load.folder)
     assert loader.client.calls_made == calls  # noted when the codes were checked
-    # A run of the version before, which did not note it.
+    # Runs of the versions before, which did not note the environment, nor the institution.
     key = load.folder.key("codes.json")
     noted = json.loads(loader.bucket.get(key))
-    del noted["institution"]
-    loader.bucket.put(key, json.dumps(noted).encode())
-    assert alma_of(loader.client, load.folder) == f"{gateway} 01ZZ_INST"
+    for name, alma_then in (("alma", "01ZZ_INST"), ("institution", "01ZZ_INST SANDBOX")):
+        del noted[name]
+        loader.bucket.put(key, json.dumps(noted).encode())
+        assert alma_of(loader.client, load.folder) == f"{gateway} {alma_then}"
