@@ -78,6 +78,7 @@ class BibImport(FileJob[BibProfile]):
     title = "Records"
     outcomes = BibOutcome
     columns = COLUMNS
+    beside = ("vendor", "reference")  # of the orders of a record, for their table
     identity = ("line", "key")
     settings = SETTINGS
     params = (LOCK_WAIT,)

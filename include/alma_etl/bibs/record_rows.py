@@ -74,6 +74,8 @@ def _take_items(row: dict[str, Any], items: list[Row]) -> Refusal | None:
 def _take_orders(row: dict[str, Any], record: Record, profile: OrderProfile) -> Refusal | None:
     """Give a row the references and codes of its orders; return why it is not to be loaded, with none of them."""
     orders = orders_of(record, profile)
+    row["vendor"] = ", ".join(dict.fromkeys(order.vendor for order in orders))
+    row["reference"] = ", ".join(dict.fromkeys(order.additional_reference for order in orders))
     problems = dict.fromkeys(problem for order in orders for problem in order.problems)
     if problems:
         return Refusal("; ".join(problems), BibOutcome.INVALID_ORDER)

@@ -16,6 +16,7 @@ class RowEnds(Generic[ProfileT]):
     unit: ClassVar[str] = "row"  # what one of its records is called
     outcomes: ClassVar[type[RowOutcome]]
     columns: ClassVar[tuple[str, ...]]  # of the report; `outcome` and `message` among them
+    beside: ClassVar[tuple[str, ...]] = ()  # what else of a row that has it stands in its end
     identity: ClassVar[tuple[str, ...]] = ("line",)  # by what a row and its end belong together
 
     def made_under(self, plan: FilePlan[ProfileT]) -> Mapping[str, object]:
@@ -37,7 +38,8 @@ class RowEnds(Generic[ProfileT]):
     @final
     def end(self, row: Row, outcome: RowOutcome, message: str = "", **values: object) -> End:
         """Return the end of a row; ``values`` are those of `columns` that the row does not have."""
-        return end_of(row, self.columns, outcome, message, **values)
+        beside = {name: row[name] for name in self.beside if name in row}
+        return end_of(row, self.columns, outcome, message, **beside, **values)
 
     @final
     def refused_end(self, row: Row) -> End | None:

@@ -121,6 +121,17 @@ def test_what_alma_does_not_know_is_refused_before_anything_is_written(imports):
     assert "rejects" in run.keys
 
 
+def test_the_table_of_orders_names_those_of_records_that_were_not_loaded(imports):
+    load(imports, gobi(801, "R1"))
+    both = (gobi(801, "R1"), gobi(802, "R2", fund="NOPE"), gobi(803, "R3", price="1,234"), gobi(804, "r3"))
+    plain = new(805)
+    run = load(imports, *both, plain, name="b.mrc")
+    assert [(each["outcome"], each["vendor"], each["reference"]) for each in orders(run)] == [
+        ("conflict", "GOBI", "R1"), ("invalid_order", "GOBI", "R2"), ("invalid_order", "GOBI", "R3"),
+        ("invalid_order", "", ""), ("ordered", "GOBI", "r3"),
+    ]  # fmt: skip
+
+
 def test_an_owned_title_gets_its_order_and_a_reference_in_its_lines_is_a_conflict(imports):
     there = imports.add("035 __ $a (OCoLC)801", "245 00 $a Old")
     run = load(imports, gobi(801, "R1"))
