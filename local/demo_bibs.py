@@ -19,14 +19,18 @@ def drop_bibs(demo: Demo) -> None:
     demo.say(
         f"\nDropping {RECORDS}: a new title, a better record, one that is there, a brief one, a broken one"
     )
-    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=RECORDS, Body=books(demo.addresses))
+    demo.drop(RECORDS, books(demo.addresses))
 
 
 def bib_file(demo: Demo) -> None:
     """Shows what became of the records."""
     demo.say(f"\n{RECORDS}, dropped before:")
-    found = sorted(row["outcome"] for row in loaded(demo, RECORDS, "bib_import"))
-    if found != sorted(_ENDS):
+    rows = loaded(demo, RECORDS, "bib_import")
+    demo.say("Why two of its records were not added, as its report has it:")
+    for row in rows:
+        if row["message"]:
+            demo.say(f"    record {row['record']}, {row['outcome']}: {row['message']}")
+    if sorted(row["outcome"] for row in rows) != sorted(_ENDS):
         raise DemoFailedError(
             f"Not every record of {RECORDS} ended as it should; see {shown(demo.delivered)}."
         )

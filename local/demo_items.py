@@ -20,7 +20,7 @@ def item_file(demo: Demo) -> None:
     """Drops a file as the seed of this job has it, a line `MMSID|BARCODE` a book, with two slips in it."""
     body = gifts(some_titles(demo.addresses))
     demo.say(f"\nDropping {DROPPED}: {body.count(b'|')} lines, one of them twice, one without a barcode")
-    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=DROPPED, Body=body)
+    demo.drop(DROPPED, body)
     rows = loaded(demo, DROPPED, "item_creation")
     if sum(row["outcome"] == "created" for row in rows) != TITLES:
         raise DemoFailedError(
@@ -32,7 +32,7 @@ def update_file(demo: Demo) -> None:
     """Drops a list that gives the items of the file before a note and another policy, and one that nobody has."""
     body = notes([_barcode(number) for number in range(1, TITLES + 1)])
     demo.say(f"\nDropping {UPDATES}: {TITLES} items and one that there is not")
-    demo.s3.put_object(Bucket=demo.addresses.bucket, Key=UPDATES, Body=body)
+    demo.drop(UPDATES, body)
     rows = loaded(demo, UPDATES, "item_update")
     if sum(row["outcome"] == "updated" for row in rows) != TITLES:
         raise DemoFailedError(f"Not every item of {UPDATES} was updated; see {shown(demo.delivered)}.")
@@ -69,7 +69,8 @@ def some_titles(addresses: Addresses) -> list[str]:
 
 def loaded(demo: Demo, key: str, dag_id: str) -> list[dict[str, str]]:
     """Wait for the report of a dropped file, show what became of its rows, and fetch what there is; its rows."""
-    report = _report(demo, key)
+    report, since_drop = _report(demo, key)
+    demo.say(f"  {monotonic() - demo.begun:4.0f} s  its report is there, {since_drop}")
     rows = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
     demo.say("Loaded from the dropped file:")
     for outcome, count in sorted(Counter(row["outcome"] for row in rows).items()):
@@ -83,20 +84,21 @@ def loaded(demo: Demo, key: str, dag_id: str) -> list[dict[str, str]]:
     return rows
 
 
-def _report(demo: Demo, key: str) -> Path:
-    """The CSV report of a dropped file, once the file is filed away, which comes last."""
+def _report(demo: Demo, key: str) -> tuple[Path, str]:
+    """The CSV report of a dropped file, once the file is filed away, which comes last; and when that was."""
     area, stem = key.partition("/")[0], PurePosixPath(key).stem
     deadline = monotonic() + REPORT_SECONDS
-    begun = monotonic()
+    looks = 0
     while monotonic() < deadline:
         demo.stack.supervisor.look()
         found = demo.keys(f"{area}/reports/{stem}.")
         reports = [each for each in found if each.endswith(".csv") and not each.endswith(".undo.csv")]
         if reports and any(demo.keys(f"{area}/done/")):
-            demo.say(
-                f"  {monotonic() - demo.begun:4.0f} s  its report is there, {monotonic() - begun:.0f} s after the drop"
+            since_drop = (
+                f"{monotonic() - demo.dropped[key]:.0f} s after the drop" if looks else "loaded meanwhile"
             )
-            return demo.download(reports[0])
+            return demo.download(reports[0]), since_drop
+        looks += 1
         sleep(1)
     raise DemoFailedError(
         f"There is no report of {key} after {REPORT_SECONDS:g} s; see {demo.addresses.logs}."

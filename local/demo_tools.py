@@ -34,6 +34,13 @@ class Demo:
     delivered: Path
     say: Callable[[str], None]
     begun: float = field(default_factory=monotonic)
+    dropped: dict[str, float] = field(default_factory=dict)
+    """When each file was dropped, by its key."""
+
+    def drop(self, key: str, body: bytes) -> None:
+        """Puts a file where a DAG waits for it."""
+        self.s3.put_object(Bucket=self.addresses.bucket, Key=key, Body=body)
+        self.dropped[key] = monotonic()
 
     def run_dag(self, dag_id: str, conf: dict[str, Any], *, quiet: bool = False) -> str:
         """Triggers a run by Airflow's REST API and follows it to its success; returns its id. `quiet`: without a word.

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from local import airflow_api, demo_tools
+from local import airflow_api, demo_bibs, demo_tools
 from local.airflow_api import AirflowApi
 from local.demo_tools import Demo, DemoFailedError
 from local.stack import Addresses, Stack
@@ -95,3 +95,39 @@ def test_a_path_is_printed_only_of_a_page_that_answers(demo: Demo, told: list[st
     with pytest.raises(DemoFailedError, match="The page /alma/runs/known/other answers 404"):
         demo.say_page("known", "other")
     assert len(told) == 1
+
+
+REPORT = (
+    "record,outcome,message\r\n1,created,\r\n2,merged,\r\n3,unchanged,\r\n"
+    "4,not_added_brief,03 < 10\r\n5,invalid_record,It was cut off\r\n"
+)
+
+
+class FakeS3:
+    """A bucket in which the report of the file of records lies."""
+
+    keys = ("bibs/reports/march-books.run.csv", "bibs/done/march-books.run.mrc")
+
+    def get_paginator(self, _: str) -> Any:
+        def paginate(*, Bucket: str, Prefix: str) -> Any:  # noqa: N803 - boto's names
+            return [{"Contents": [{"Key": key} for key in self.keys if key.startswith(Prefix)]}]
+
+        return SimpleNamespace(paginate=paginate)
+
+    def put_object(self, **_: object) -> None:
+        self.put = True
+
+    def download_file(self, _: str, key: str, target: str) -> None:
+        Path(target).write_text(REPORT if key.endswith(".csv") else "", encoding="utf-8")
+
+
+def test_a_file_that_was_loaded_meanwhile_shows_why_records_were_not_added(
+    demo: Demo, told: list[str]
+) -> None:
+    demo.s3 = FakeS3()
+    demo.api = cast(AirflowApi, SimpleNamespace(call=lambda *_: {"dag_runs": []}))
+    demo.drop(demo_bibs.RECORDS, b"")
+    demo_bibs.bib_file(demo)
+    assert any(line.endswith("its report is there, loaded meanwhile") for line in told)
+    assert "    record 4, not_added_brief: 03 < 10" in told
+    assert "    record 5, invalid_record: It was cut off" in told
