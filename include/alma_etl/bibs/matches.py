@@ -56,6 +56,9 @@ _LATER = {
     "dry_run", "lock_wait_minutes", "normalization", "validates", "override_warning", "suppress", "sync_with_oclc",
     "inventory", "orders", "suppress_externally", "awaits_full_record",
 }  # fmt: skip
+# An MMS id that Alma does not know, of another institution or of a deleted title, stands in no title: it is that
+# of the title that was made of its record.
+_OWN: frozenset[Method] = frozenset(("mms_id",))
 _FLAGS = {"suppress", "suppress_externally", "sync_with_oclc"}
 
 
@@ -109,7 +112,7 @@ class Matcher:
         self._memory = memory
         # The number of a row is its own: its title is the one that was made of it, also where a full record, by hand
         # perhaps, has taken the number out of that since.
-        own: frozenset[Method] = frozenset(("system",)) if profile.template is not None else frozenset()
+        own = _OWN | {"system"} if profile.template is not None else _OWN
         self._here = _zone(client, memory, sru, inventory=profile.search_first, own=own)
         if orders is not None:
             finder = OrderFinder(self._here.finder, client, orders, inventory=profile.search_first)
@@ -324,7 +327,7 @@ def _zone(
     sru: SruClient | None,
     *,
     inventory: bool = False,
-    own: Collection[Method] = (),
+    own: Collection[Method] = _OWN,
 ) -> _Zone:
     asked = partial(_remembered, memory, own)
     rest = RestFinder(client.bibs, asked, inventory=inventory)

@@ -61,6 +61,8 @@ class Title:
 
     def _where(self, number: Number) -> str:
         if not _has(self.keys, self.mms_id, number):
+            if number.method == "mms_id":
+                return " (of the record that it was made of)"
             return (
                 f" (which {'an import replaced in it' if number.method in _OCLC else 'was taken out of it'})"
             )
@@ -143,7 +145,7 @@ class RestFinder:
 
     def find(self, number: Number) -> ListAnswer[Bib]:
         if number.method == "mms_id":
-            return self._read([number.value])
+            return self._read(dict.fromkeys((number.value, *self.had(number))))
         found: dict[str, Bib] = {}
         for spelling in _spellings(number):
             answer = self._bibs.by_system_number(spelling, inventory=self._inventory)

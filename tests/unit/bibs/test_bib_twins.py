@@ -476,3 +476,23 @@ def test_a_run_cleared_after_its_title_was_merged_again_is_done(imports):
     later.write()
     assert imports.writes() == []
     assert lines(imports.title(there), "245", "500") == ["245 00 $a Later"]
+
+
+@heavy
+@pytest.mark.parametrize("sru", [False, True])
+def test_a_title_made_of_a_record_with_another_alma_s_mms_id_is_found_by_it(imports, sru):
+    if sru:
+        imports.with_sru()
+    known = imports.add("245 00 $a Old")
+    file = [record(f"001 {each}", F008, "245 00 $a Made up") for each in ("991234567890123", known)]
+    run = imports.load(*file)
+    assert run.outcomes == ["created", "merged"]
+    imports.alma.forget()
+    again = imports.load(*file, name="april.mrc")
+    assert again.outcomes == ["unchanged", "unchanged"]
+    assert [row["mms_id"] for row in again.rows] == [row["mms_id"] for row in run.rows]
+    assert imports.writes() == []
+    more = imports.load(
+        record("001 991234567890123", F008, "245 00 $a Changed"), name="may.mrc", profile="catalog"
+    )
+    assert (more.outcomes, more.rows[0]["mms_id"]) == (["merged"], run.rows[0]["mms_id"])
