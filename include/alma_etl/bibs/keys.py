@@ -88,7 +88,12 @@ def keys_of(record: Record) -> BibKeys:
 
 def is_oclc_source(source: str) -> bool:
     """Whether a 003 says that the 001 is OCLC's."""
-    return source.strip().upper() == "OCOLC"
+    return _bare(source).upper() == "OCOLC"
+
+
+def _bare(source: str) -> str:
+    """A 003 without the parentheses that some put it in, as it stands in 035."""
+    return re.sub(r"[()]", "", source).strip()
 
 
 def oclc_035(value: str) -> str | None:
@@ -124,7 +129,7 @@ def own_oclc_number(record: Record) -> str | None:
 def own_system_number(record: Record) -> str | None:
     """The number `(003)001` of a record of another system than OCLC or this Alma; None without a 003: a bare 001
     repeats between the products of one vendor."""
-    control, source = _control(record, "001"), _control(record, "003")
+    control, source = _control(record, "001"), _bare(_control(record, "003"))
     if not control or not source or is_oclc_source(source) or is_mms_id(control):
         return None
     return f"({source}){control}"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alma_etl.bibs.keys import keys_of
+from alma_etl.bibs.merging import prepared
 from tests.unit.bibs.records import record
 
 
@@ -158,6 +159,12 @@ def test_issn_of_a_alone():
 )
 def test_an_issn_with_or_without_its_hyphen_and_what_follows(value, issn):
     assert keys_of(record(f"022 __ $a {value}")).issn == ((issn,) if issn else ())
+
+
+def test_a_003_in_parentheses_is_read_as_without_so_that_what_is_made_of_it_is_found_again():
+    assert keys_of(record("001 ocm7", "003 (OCoLC)")).oclc == ("7",)
+    vendor = record("001 eb0012", "003 (DE-627)", "245 00 $a Made up")
+    assert keys_of(vendor).system == keys_of(prepared(vendor)).system == ("(DE-627)eb0012",)
 
 
 def test_a_001_is_a_key_with_a_003_or_as_an_mms_id():
