@@ -85,14 +85,17 @@ class Funds(Resource):
         return Found(FundCheck(FundState.NOT_THERE))
 
     def _in_other_case(self, codes: list[str], library: str | None) -> dict[str, Answer[FundCheck]]:
-        """Codes that no fund has as they are written, compared with all without regard to capitals: Alma's search need
-        not find them."""
+        """Codes that no search found as they are written, compared with all funds, and without regard to capitals:
+        Alma's search need not find them, nor one with signs that it takes for blanks."""
         answers: dict[str, Answer[FundCheck]] = {}
         for mode in (FOR_ORDERS, ALL):
             listed = self._listed(mode, library)
             for code in [each for each in codes if each not in answers]:
                 alike = [row for row in rows_of(listed) if row.code.casefold() == code.casefold()]
-                if alike:
+                same = [row for row in alike if row.code == code]
+                if same:
+                    answers[code] = Found(FundCheck(_state(mode, same), same[0]))
+                elif alike:
                     state = _state(mode, alike)
                     other_case = FundState.OTHER_CASE if state is FundState.OPEN else state
                     spellings = tuple(dict.fromkeys(row.code for row in alike))

@@ -251,7 +251,7 @@ def _places(call: Call, body: Payload) -> list[_Copies]:
             raise _illegal("location", f"{library} {location}")
         copies = [copy for copy in bodies.many(row.get("copy")) if isinstance(copy, dict)]
         quantity = bodies.text(row.get("quantity")) or str(len(copies) or 1)
-        if not quantity.isdigit() or not max(1, len(copies)) <= int(quantity) <= 100:
+        if not quantity.isdigit() or not max(1, len(copies)) <= int(quantity) <= 999:
             raise _illegal("quantity", quantity)
         for copy in copies:
             policy, barcode = bodies.text(copy.get("item_policy")), bodies.text(copy.get("barcode"))

@@ -28,7 +28,7 @@ from alma_etl.alma.bib_writes import (
     link_network_record,
     set_flags,
 )
-from alma_etl.alma.funds import FundState
+from alma_etl.alma.funds import Funds, FundState
 from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
 from alma_etl.remote.safe_write import WriteOutcome
 from alma_sandbox import Running, Settings, serve
@@ -109,6 +109,22 @@ def test_funds_that_differ_in_capitals_alone_are_all_named(alma, client):
     alma.says(listed(), listed(), listed("HIST", "Hist", "HISTORY"), listed("HIST", "Hist", "HISTORY"))
     found = client.funds.check(["hist"])["hist"].value
     assert (found.state, found.alike) == (FundState.OTHER_CASE, ("HIST", "Hist"))
+
+
+def test_a_fund_that_the_search_does_not_find_is_found_in_the_list(bench, monkeypatch):
+    """Alma takes an underscore of a search for a blank."""
+    find = Funds.find
+
+    def deaf(self, *, mode="POL", q=None, library=None):
+        return [] if q else find(self, mode=mode, library=library)
+
+    monkeypatch.setattr(Funds, "find", deaf)
+    found = {
+        code: answer.value for code, answer in bench.client().funds.check(["HIST", "ASLEEP", "hist"]).items()
+    }
+    assert {code: check.state for code, check in found.items()} == {
+        "HIST": FundState.OPEN, "ASLEEP": FundState.CLOSED, "hist": FundState.OTHER_CASE,
+    }  # fmt: skip
 
 
 def test_a_request_a_fund_that_is_open_and_nothing_is_guessed(alma, client):

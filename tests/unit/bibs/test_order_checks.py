@@ -210,3 +210,9 @@ def test_why_an_order_waits_for_a_review_is_said(imports):
     run = load(imports, gobi(801, "R1", fund="TINY", price="60.00"))
     [order] = orders(run)
     assert order["message"] == "it waits for a review: FUND_IS_OVER_ENCUMBERED"
+
+
+def test_as_many_copies_as_are_read_are_ordered(imports):
+    run = load(imports, gobi(801, "R1", quantity=120))
+    assert run.outcomes == ["created"], run.rows
+    assert len(imports.alma.made()[0]) == 120
