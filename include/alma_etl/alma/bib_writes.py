@@ -192,26 +192,6 @@ def _said(flag: bool | None) -> str | None:
     return None if flag is None else str(flag).lower()
 
 
-def set_flags(client: AlmaClient, mms_id: str, flags: BibFlags) -> Written[bytes]:
-    """Set the flags of a bib, for example back when its full record has come; its MARC stays as it is. `value` is the
-    whole <bib>."""
-
-    def changed(whole: bytes) -> bytes:
-        if not flags.missing(whole):
-            return whole
-        root = xml.parse(whole)
-        flags.put_into(root)
-        return xml.serialise(root)
-
-    return update(
-        lambda: client.bibs.whole(mms_id),
-        changed,
-        lambda whole: client.bibs.update(mms_id, whole),
-        pause=client.pause,
-        stale=STALE,
-    )
-
-
 def change_bib(
     client: AlmaClient,
     title: Bib,

@@ -26,7 +26,6 @@ from alma_etl.alma.bib_writes import (
     find_linked,
     import_bib,
     link_network_record,
-    set_flags,
 )
 from alma_etl.alma.funds import Funds, FundState
 from alma_etl.remote.answers import Absent, Found, PartlyFound, Unknown
@@ -386,7 +385,7 @@ def test_a_record_whose_link_is_not_listed_yet_is_not_linked_again(bench):
     assert len(bench.state()["bibs"]) == 1
 
 
-def test_a_brief_record_is_hidden_and_its_flags_are_set_back(bench):
+def test_a_brief_record_is_hidden(bench):
     client = bench.client()
     brief = import_bib(
         client,
@@ -398,17 +397,8 @@ def test_a_brief_record_is_hidden_and_its_flags_are_set_back(bench):
         options=BibOptions(),
     ).value
 
-    def flags() -> tuple[Any, ...]:
-        bib = bench.state()["bibs"][brief.mms_id]
-        return bib["suppressed"], bib["suppressed_external"], bib["sync_with_oclc"]
-
-    assert flags() == (True, True, "NONE")
-    shown = BibFlags(suppressed=False, suppressed_externally=False, sync_with_oclc="BIBS")
-    assert set_flags(client, brief.mms_id, shown).outcome is WriteOutcome.UPDATED
-    assert flags() == (False, False, "BIBS")
-    assert set_flags(client, brief.mms_id, shown).outcome is WriteOutcome.UNCHANGED
-    assert set_flags(client, brief.mms_id, BibFlags(suppressed=True)).outcome is WriteOutcome.UPDATED
-    assert flags() == (True, False, "BIBS")
+    bib = bench.state()["bibs"][brief.mms_id]
+    assert (bib["suppressed"], bib["suppressed_external"], bib["sync_with_oclc"]) == (True, True, "NONE")
 
 
 FULL = BIB_RECORD.format("1").replace("Made for a test", "The full record").encode()
@@ -438,10 +428,9 @@ def test_order_and_item_stay_with_a_brief_record_that_its_full_one_replaces(benc
         etree.tostring(full),
         as_wanted=lambda bib: b"The full record" in bib.record,
         options=BibOptions(),
+        flags=BibFlags(suppressed=False, suppressed_externally=False, sync_with_oclc="BIBS"),
     )
     assert replaced.outcome is WriteOutcome.UPDATED
-    flags = BibFlags(suppressed=False, suppressed_externally=False, sync_with_oclc="BIBS")
-    assert set_flags(client, brief.mms_id, flags).done
 
     now = client.bibs.read(brief.mms_id).value
     assert (now.title, now.suppressed) == ("The full record", False)

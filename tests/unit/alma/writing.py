@@ -8,7 +8,6 @@ from lxml import etree
 
 from alma_etl.alma import writes
 from alma_etl.alma.acq_writes import receive_item
-from alma_etl.alma.bib_writes import BibFlags, set_flags
 from alma_etl.alma.client import AlmaClient
 from alma_etl.remote.answers import Answer, Found, Unknown
 from alma_etl.remote.errors import RemoteError, RemoteRefused, RemoteTransient
@@ -206,12 +205,6 @@ WRITES: dict[str, Write] = {
         "POST",
         "/acq/po-lines/.*op=receive",
         lambda c, at: ordered_item(c, at.mms_id),
-    ),
-    "set flags": Write(
-        lambda c, at: set_flags(c, at.mms_id, BibFlags(suppressed=True, sync_with_oclc="NONE")),
-        "PUT",
-        "/bibs/{0.mms_id}",
-        done=WriteOutcome.UPDATED,
     ),
     "update item": Write(
         lambda c, at: writes.update_item(
