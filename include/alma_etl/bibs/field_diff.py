@@ -11,6 +11,8 @@ from alma_etl.bibs.field_patterns import LEADER
 from alma_etl.bibs.linked_fields import Content, parts_of, units_of
 from alma_etl.bibs.merging import ALMAS
 
+_SHOWN = 12  # fields that a message names
+
 
 @dataclass(frozen=True)
 class FieldChange:
@@ -32,6 +34,12 @@ def changes(before: Record, after: Record) -> list[FieldChange]:
                 lines = (each[1] for each in old[old_from:old_to]), (each[1] for each in new[new_from:new_to])
                 found += [FieldChange(*pair) for pair in zip_longest(*lines, fillvalue="")]
     return found
+
+
+def changed_tags(before: Record, after: Record) -> str:
+    """Return the tags of the fields in which two records differ, for a message."""
+    tags = list(dict.fromkeys((change.before or change.after)[:3] for change in changes(before, after)))
+    return f"{', '.join(tags[:_SHOWN])} and others" if len(tags) > _SHOWN else ", ".join(tags)
 
 
 def as_text(found: Iterable[FieldChange]) -> str:

@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.bibs.catalogue import (
+    Catalogue,
+    open_catalogue,
+    open_items,
+    open_order_lines,
+    open_orders,
+    open_titles,
+    open_waiting,
+)
 from alma_etl.bibs.faults import code_faults, once_in_a_file, repeated
 from alma_etl.bibs.inventory import (
     HAVE_ITEMS,
@@ -20,8 +29,7 @@ from alma_etl.bibs.inventory import (
 )
 from alma_etl.bibs.loading import load_records
 from alma_etl.bibs.matches import match_records, matches_of, read_match
-from alma_etl.bibs.memories import open_items, open_order_lines, open_orders, open_titles, open_waiting
-from alma_etl.bibs.network import check_network, open_network
+from alma_etl.bibs.network import check_network
 from alma_etl.bibs.order_inventory import OrderedItems, OrderInventoried, check_department
 from alma_etl.bibs.order_items import ORDERED_ITEMS, give_items
 from alma_etl.bibs.order_match import look_through_vendor
@@ -176,16 +184,10 @@ class BibImport(FileJob[BibProfile]):
     def match(self, context: JobContext, number: int) -> dict[str, int]:
         """Find the titles of each record and decide what becomes of it; return counts by that."""
         run = context.folder
-        with (
-            context.open_client("alma") as alma,
-            context.open_client("sru") as sru,
-            open_network(context) as network,
-            open_titles(alma, context) as memory,
-            open_order_lines(alma, context) as lines,
-        ):
-            target = alma_of(alma, run)
+        with open_catalogue(context) as catalogue:
+            target = catalogue.alma
             made = self.made_rows(run, number, target)
-            faults = self._faults(context, alma, number, matched=False)
+            faults = self._faults(context, catalogue.client, number, matched=False)
             rows = [
                 row
                 for row in run.rows(number)
@@ -198,19 +200,7 @@ class BibImport(FileJob[BibProfile]):
                 if self.rank_of(end) < Rank.SETTLED and end["outcome"] != self.unconfirmed
             }
             filled = self._filled(run, number, target)
-            return match_records(
-                alma,
-                run,
-                number,
-                rows,
-                memory=memory,
-                alma=target,
-                again=again,
-                sru=sru,
-                orders=lines,
-                network=network,
-                filled=filled,
-            )
+            return match_records(catalogue, run, number, rows, again=again, filled=filled)
 
     def _filled(self, run: FileRun, number: int, target: str) -> set[str]:
         """The titles of a chunk for which this run has made items or placed orders."""
@@ -227,47 +217,11 @@ class BibImport(FileJob[BibProfile]):
         """Try the records again whose titles were locked when `load` ended, and no others: each is matched once more,
         since whoever had the title open may have saved it. Return counts by outcome, those of all records."""
         run = context.folder
-        with (
-            context.open_client("alma") as alma,
-            context.open_client("sru") as sru,
-            open_network(context) as network,
-            open_titles(alma, context) as memory,
-            open_waiting(alma, context) as waiting,
-            open_locks(context.store_url()) as locks,
-            open_order_lines(alma, context) as lines,
-        ):
-            target = alma_of(alma, run)
-            locked = self._locked(run, number, target)
+        with open_catalogue(context) as catalogue:
+            locked = self._locked(run, number, catalogue.alma)
             rows = [row for row in run.rows(number) if self.row_key(row) in locked]
-            match_records(
-                alma,
-                run,
-                number,
-                rows,
-                memory=memory,
-                alma=target,
-                again=locked,
-                sru=sru,
-                orders=lines,
-                network=network,
-            )
-            faults = self._faults(context, alma, number, matched=True)
-            return load_records(
-                self,
-                alma,
-                run,
-                number,
-                memory=memory,
-                locks=locks,
-                alma=target,
-                sru=sru,
-                only=locked,
-                faults=faults,
-                late_fault=partial(_late_fault, context, alma),
-                orders=lines,
-                waiting=waiting,
-                network=network,
-            )
+            match_records(catalogue, run, number, rows, again=locked)
+            return self._load(context, catalogue, number, only=locked)
 
     def wait_for_locks(self, context: JobContext, number: int, waited: timedelta) -> timedelta | None:
         """Return how long to wait until `load_locked`; None when no title was locked, or it was tried long enough.
@@ -287,32 +241,15 @@ class BibImport(FileJob[BibProfile]):
 
     def load(self, context: JobContext, number: int) -> dict[str, int]:
         """Create, merge or overlay the titles; return counts by outcome."""
-        with (
-            context.open_client("alma") as alma,
-            context.open_client("sru") as sru,
-            open_network(context) as network,
-            open_titles(alma, context) as memory,
-            open_waiting(alma, context) as waiting,
-            open_locks(context.store_url()) as locks,
-            open_order_lines(alma, context) as lines,
-        ):
-            target = alma_of(alma, context.folder)
-            faults = self._faults(context, alma, number, matched=True)
-            return load_records(
-                self,
-                alma,
-                context.folder,
-                number,
-                memory=memory,
-                locks=locks,
-                alma=target,
-                sru=sru,
-                faults=faults,
-                late_fault=partial(_late_fault, context, alma),
-                orders=lines,
-                waiting=waiting,
-                network=network,
-            )
+        with open_catalogue(context) as catalogue:
+            return self._load(context, catalogue, number)
+
+    def _load(
+        self, context: JobContext, catalogue: Catalogue, number: int, only: Collection[Hashable] | None = None
+    ) -> dict[str, int]:
+        faults = self._faults(context, catalogue.client, number, matched=True)
+        late_fault = partial(_late_fault, context, catalogue.client)
+        return load_records(self, catalogue, context.folder, number, faults, late_fault, only)
 
     def _faults(
         self, context: JobContext, alma: AlmaClient, number: int, *, matched: bool

@@ -12,6 +12,7 @@ from pymarc import Record
 from alma_etl.alma.bibs import Bib, bib
 from alma_etl.alma.client import AlmaClient
 from alma_etl.alma.sru import SruClient
+from alma_etl.bibs.catalogue import Catalogue
 from alma_etl.bibs.deciding import Action, Decision, decide, decide_by_network
 from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matching import (
@@ -25,8 +26,8 @@ from alma_etl.bibs.matching import (
     match_by,
     numbers_of,
 )
-from alma_etl.bibs.network import Network, network_key, zone_of
-from alma_etl.bibs.order_match import OrderFinder, OrderLines
+from alma_etl.bibs.network import network_key, zone_of
+from alma_etl.bibs.order_match import OrderFinder
 from alma_etl.bibs.order_reference import keys_for
 from alma_etl.bibs.profiles import BibProfile, Method
 from alma_etl.bibs.rows import BibOutcome
@@ -93,31 +94,22 @@ def record_of(row: Row) -> Record:
 
 class Matcher:
     """Finds the titles of records and decides what becomes of each: by what the institution has, and of records that
-    have no title there by what the ``network`` zone has. ``filled``: titles that have inventory of this run, which is
+    have no title there by what the network zone has. ``filled``: titles that have inventory of this run, which is
     no reason to leave them alone."""
 
-    def __init__(
-        self,
-        client: AlmaClient,
-        profile: BibProfile,
-        memory: LoadedBibs,
-        sru: SruClient | None = None,
-        orders: OrderLines | None = None,
-        network: Network | None = None,
-        filled: Collection[str] = (),
-    ) -> None:
-        self._client = client
-        self._filled = filled
+    def __init__(self, catalogue: Catalogue, profile: BibProfile, filled: Collection[str] = ()) -> None:
+        self._client, self._memory = catalogue.client, catalogue.memory
+        self._network = catalogue.network
         self._profile = profile
-        self._memory = memory
+        self._filled = filled
         # The number of a row is its own: its title is the one that was made of it, also where a full record, by hand
         # perhaps, has taken the number out of that since.
         own = _OWN | {"system"} if profile.template is not None else _OWN
-        self._here = _zone(client, memory, sru, inventory=profile.search_first, own=own)
-        if orders is not None:
-            finder = OrderFinder(self._here.finder, client, orders, inventory=profile.search_first)
+        inventory = profile.search_first
+        self._here = _zone(self._client, self._memory, catalogue.sru, inventory=inventory, own=own)
+        if catalogue.orders is not None:
+            finder = OrderFinder(self._here.finder, self._client, catalogue.orders, inventory=inventory)
             self._here = _Zone(finder, self._here.sru)
-        self._network = network
         self._linked: dict[str, str] = {}
 
     def match_all(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
@@ -379,17 +371,12 @@ def _is_refused(kept: Mapping[str, Any]) -> bool:
 
 
 def match_records(
-    client: AlmaClient,
+    catalogue: Catalogue,
     run: FileRun,
     number: int,
     rows: Iterable[Row],
     *,
-    memory: LoadedBibs,
-    alma: str,
     again: Collection[Hashable] = (),
-    sru: SruClient | None = None,
-    orders: OrderLines | None = None,
-    network: Network | None = None,
     filled: Collection[str] = (),
 ) -> dict[str, int]:
     """Find the titles of records of a chunk; return the counts by what is to become of them.
@@ -398,8 +385,8 @@ def match_records(
     something about it. ``again``: records that were refused when they were written. ``filled`` as `Matcher` has it.
     Raises RemoteStop, StoreUnavailable.
     """
-    checkpoint = matches_of(run, number, alma)
-    matcher = Matcher(client, run.plan().profile, memory, sru, orders, network, filled)
+    checkpoint = matches_of(run, number, catalogue.alma)
+    matcher = Matcher(catalogue, run.plan().profile, filled)
     found = {
         key: kept for key, kept in checkpoint.settled().items() if key not in again and not _is_refused(kept)
     }

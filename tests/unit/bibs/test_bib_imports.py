@@ -8,7 +8,7 @@ import pytest
 import requests
 from lxml import html
 
-from alma_etl.bibs import loading, report
+from alma_etl.bibs import report, title_notes
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.remote.answers import Found
 from tests.e2e.death import WorkerKilled
@@ -296,7 +296,7 @@ def test_a_lost_call_is_unconfirmed_and_a_later_drop_makes_the_title(imports, mo
     soon = imports.load(new(801), name="soon.mrc")
     assert soon.outcomes == ["unconfirmed"]
     assert "drop the record again in a few minutes" in soon.rows[0]["message"]
-    monkeypatch.setattr(loading, "_UNDER_WAY", timedelta(seconds=-1))
+    monkeypatch.setattr(title_notes, "_UNDER_WAY", timedelta(seconds=-1))
     assert imports.load(new(801), name="later.mrc").outcomes == ["created"]
     assert imports.count() == 1
 

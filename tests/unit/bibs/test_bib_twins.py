@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from alma_etl.bibs import loading
+from alma_etl.bibs import title_notes
 from alma_etl.bibs.twins import deciding, firsts
 from alma_etl.marc.iso2709 import to_iso2709
 from alma_etl.remote.answers import Found, Unknown
@@ -294,7 +294,7 @@ def test_what_another_import_sent_without_an_answer_is_looked_for_before_the_tit
     imports.alma.faults(fault)
     assert imports.load(new(801)).outcomes == ["unconfirmed"]
     imports.alma.settings(number_lag_s=0)
-    monkeypatch.setattr(loading, "_UNDER_WAY", timedelta(seconds=-1))
+    monkeypatch.setattr(title_notes, "_UNDER_WAY", timedelta(seconds=-1))
     assert late.write() == {"merged": 1}
     assert imports.count() == 1
 

@@ -1,16 +1,51 @@
-"""What the state store remembers for imports into an Alma, opened for a step of a run."""
+"""What the steps of an import work with: the catalogue of an institution, and what the state store remembers of it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from alma_etl.alma.client import AlmaClient
+from alma_etl.alma.sru import SruClient
+from alma_etl.bibs.network import Network, open_network
 from alma_etl.bibs.order_match import OrderLines
 from alma_etl.inventory.codes import alma_of
-from alma_etl.inventory.loaded_bibs import SqlLoadedBibs
+from alma_etl.inventory.loaded_bibs import LoadedBibs, SqlLoadedBibs
 from alma_etl.inventory.loaded_items import SqlLoadedItems
 from alma_etl.inventory.loaded_orders import SqlLoadedOrders
-from alma_etl.inventory.waiting_titles import SqlWaitingTitles
+from alma_etl.inventory.waiting_titles import SqlWaitingTitles, WaitingTitles
 from alma_etl.jobs.file_job import JobContext
+from alma_etl.store.locks import Locks, open_locks
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The catalogue that a run imports into: `alma` names it, as `alma_of` does. `sru`, the `network` zone and the PO
+    lines by which titles are found (`orders`) are None where connection or profile name none. `memory`: which titles
+    imports made; `waiting`: those that wait for their full record; `locks` keep imports off each other."""
+
+    alma: str
+    client: AlmaClient
+    sru: SruClient | None
+    network: Network | None
+    memory: LoadedBibs
+    orders: OrderLines | None
+    waiting: WaitingTitles
+    locks: Locks
+
+
+@contextmanager
+def open_catalogue(context: JobContext) -> Iterator[Catalogue]:
+    """The catalogue of a run, for a block."""
+    with (
+        context.open_client("alma") as client,
+        context.open_client("sru") as sru,
+        open_network(context) as network,
+        open_titles(client, context) as memory,
+        open_order_lines(client, context) as orders,
+        open_waiting(client, context) as waiting,
+        open_locks(context.store_url()) as locks,
+    ):
+        yield Catalogue(memory.alma, client, sru, network, memory, orders, waiting, locks)
 
 
 def open_titles(alma: AlmaClient, context: JobContext) -> closing[SqlLoadedBibs]:
