@@ -121,6 +121,25 @@ def test_what_alma_does_not_know_is_refused_before_anything_is_written(imports):
     assert "rejects" in run.keys
 
 
+def of_vendor(reference, *more):
+    return new(801, *more, "049 __ $aMAIN/stacks", f"980 __ $b27.95$f{reference}", "981 __ $bHIST")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_order_whose_other_reference_one_of_two_files_lacks_is_placed_once(imports, first):
+    files = [of_vendor("V1"), of_vendor("V1", "035 _9 $aR1$bYBP")]
+    assert load(imports, files[first]).outcomes == ["created"]
+    again = load(imports, files[1 - first], name="b.mrc")
+    assert again.outcomes == ["conflict"], again.rows
+    assert "the reference V1 stands in PO line" in again.rows[0]["message"]
+
+
+def test_two_orders_of_a_title_may_share_an_invoice(imports):
+    load(imports, of_vendor("V1", "035 _9 $aR1$bYBP"))
+    again = load(imports, of_vendor("V1", "035 _9 $aR2$bYBP"), name="b.mrc")
+    assert set(lines(imports)) == {"R1", "R2"}, again.rows
+
+
 def test_the_table_of_orders_names_those_of_records_that_were_not_loaded(imports):
     load(imports, gobi(801, "R1"))
     both = (gobi(801, "R1"), gobi(802, "R2", fund="NOPE"), gobi(803, "R3", price="1,234"), gobi(804, "r3"))

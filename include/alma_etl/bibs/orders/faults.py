@@ -143,10 +143,16 @@ def _fault_in_alma(client: AlmaClient, record: _Record) -> Refusal | None:
 
 def _fault_of_title(client: AlmaClient, record: _Record) -> Refusal | None:
     mms_id, wanted = record.mms_id, {key for order in record.to_place for key in order.keys}
+    # What one file has for the vendor's reference alone, another may have for the only one. Several orders of a title
+    # may share it, such as an invoice: it is compared with what orders are known by.
+    own = {OrderReference.of(order.vendor, order.reference) for order in record.to_place if order.reference}
     listed = lines_of_title(client, mms_id)
     for line in rows_of(listed):
-        for reference in (line.additional_reference, line.vendor_reference):
-            if reference and OrderReference.of(line.vendor, reference) in wanted:
+        for reference, known in (
+            (line.additional_reference, wanted | own),
+            (line.vendor_reference, wanted),
+        ):
+            if reference and OrderReference.of(line.vendor, reference) in known:
                 message = f"the reference {reference} stands in PO line {line.number} of title {mms_id}"
                 return Refusal(f"{message}: nothing is ordered twice", BibOutcome.CONFLICT)
     if not isinstance(listed, Found):
