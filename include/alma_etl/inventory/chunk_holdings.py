@@ -150,7 +150,7 @@ class _Resolving:
     def run(self) -> dict[str, int]:
         """Do what earlier attempts left, and save the whole."""
         check = read_check(self._folder)
-        unknown = unknown_titles(self._folder, self._number, self._client.host)
+        unknown = unknown_titles(self._folder, self._number, self._alma)
         created = self._job.made_rows(self._folder, self._number, self._alma)
         rows = [
             row

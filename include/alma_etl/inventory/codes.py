@@ -106,7 +106,10 @@ def check_codes(client: AlmaClient, folder: FileRun, *, titles: bool = True) -> 
     for remark in check.remarks:
         log.warning("%s", remark)
     if titles:
-        counts["titles"] = sum(_check_titles(client, folder, number) for number in range(1, plan.chunks + 1))
+        alma = alma_of(client, folder)
+        counts["titles"] = sum(
+            _check_titles(client, folder, number, alma) for number in range(1, plan.chunks + 1)
+        )
     return counts
 
 
@@ -129,7 +132,7 @@ def alma_of(client: AlmaClient, folder: FileRun) -> str:
 
 
 def unknown_titles(folder: FileRun, number: int, alma: str) -> Mapping[str, str]:
-    """The titles of a chunk that the Alma at this gateway does not know, each with what it said."""
+    """The titles of a chunk that this Alma (`alma_of`) does not know, each with what it said."""
     rows = _titles(folder, number, alma).rows().values()
     return {row["mms_id"]: row["reason"] for row in rows if not row.get("known")}
 
@@ -260,9 +263,9 @@ def _po_line(client: AlmaClient, number: str) -> Answer[PoLine]:
         return Absent(error)
 
 
-def _check_titles(client: AlmaClient, folder: FileRun, number: int) -> int:
+def _check_titles(client: AlmaClient, folder: FileRun, number: int, alma: str) -> int:
     """Ask for the titles of one chunk that no earlier attempt found; how many Alma does not know."""
-    checkpoint = _titles(folder, number, client.host)
+    checkpoint = _titles(folder, number, alma)
     found = checkpoint.settled()
     mms_ids = [mms_id for mms_id in _mms_ids(folder, number) if mms_id not in found]
     asked = list(_looked_up(client, mms_ids))

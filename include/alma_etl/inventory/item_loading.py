@@ -95,7 +95,7 @@ class ItemWriter(RowWriter):
         self._client = client
         self._groups, self._ended = resolved(folder, number, alma)
         self._check = read_check(folder)
-        self._unknown = unknown_titles(folder, number, client.host)
+        self._unknown = unknown_titles(folder, number, alma)
 
     def known_end(self, row: Row) -> End | None:
         against = verdict(row, self._check, self._unknown)

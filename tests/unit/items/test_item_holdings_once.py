@@ -316,3 +316,15 @@ def test_what_loads_remember_belongs_to_gateway_institution_and_environment(load
         del noted[name]
         loader.bucket.put(key, json.dumps(noted).encode())
         assert alma_of(loader.client, load.folder) == f"{gateway} {alma_then}"
+
+
+def test_titles_that_a_sandbox_knows_are_asked_for_again_in_its_production(loader, alma):
+    title = alma.add_title()
+    load = Load(loader, loader.drop(f"{title}|B1\r\n"), run_id="moved")
+    load.read()
+    assert load.check()["titles"] == 0
+    alma.delete(f"/bibs/{title}?override=true")
+    text = '{"institution": {"value": "01ZZ_INST"}, "environment_type": "PRODUCTION"}'
+    answer = {"kind": "body", "path": "/conf/general", "text": text}
+    alma.faults({**answer, "content_type": "application/json", "status": 200})
+    assert load.check()["titles"] == 1
