@@ -220,8 +220,8 @@ class _OrderReader:
         copies = [
             copy for item, number in zip(items, numbers, strict=True) for copy in self._of(item, number)
         ]
-        barcodes = [copy.barcode for copy in copies if copy.barcode]
-        for barcode in {each for each in barcodes if barcodes.count(each) > 1}:
+        barcodes = Counter(copy.barcode for copy in copies if copy.barcode)
+        for barcode in (each for each, count in barcodes.items() if count > 1):
             self._problems.append(f"the barcode {barcode} stands twice in it: give each copy its own")
         return tuple(copies), numbers
 
@@ -406,11 +406,13 @@ def _referenced(record: Record, orders: Iterable[tuple[Order, object]]) -> list[
     same order is known again in another file. Orders that are alike are numbered by how many came before."""
     found: list[Order] = []
     alike: Counter[str] = Counter()
+    title: object = None
     for order, stated in orders:
         if order.additional_reference or order.price is None:
             found.append(order)
             continue
-        ordered = json.dumps([_title(record), order.vendor, f"{order.price.amount.normalize():f}", stated])
+        title = title or _title(record)
+        ordered = json.dumps([title, order.vendor, f"{order.price.amount.normalize():f}", stated])
         reference = f"{MADE}{_hashed(f'{ordered} {alike[ordered]}')}"
         alike[ordered] += 1
         remark = Remark(f"it has no reference, and is known as {reference}", NO_REFERENCE)
@@ -432,12 +434,12 @@ def _hashed(text: str) -> str:
 
 def _distinct(orders: Sequence[Order]) -> tuple[Order, ...]:
     """The orders of a record; one whose reference another one has is refused."""
-    keys = [order.key for order in orders]
+    keys = Counter(order.key for order in orders)
     return tuple(
         order.with_problems(
             f"two orders of the record have the reference {order.additional_reference}: give each its own"
         )
-        if order.additional_reference and keys.count(order.key) > 1
+        if order.additional_reference and keys[order.key] > 1
         else order
         for order in orders
     )
