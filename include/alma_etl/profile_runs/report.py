@@ -197,7 +197,7 @@ def _of_records(facts: ImportFacts) -> Iterator[str]:
             f"{facts.imported:,}: the others could not be read."
         )
     for what in facts.failed:
-        yield f"{_named(what)} could not be read: clear report, or start with fewer titles to read."
+        yield f"{_named(what)} could not be read: clear report."
     lines = sum(each.outcome == "po_line" for each in facts.lines)
     said_lines = facts.counts.get("po_lines", 0)
     if facts.titles_asked_for_lines and facts.all_lines_read and lines < said_lines:
@@ -227,6 +227,8 @@ def verdict(folder: ProfileRunFolder) -> str:
     sentences.append(
         f"Of {counted(len(facts.titles), 'loaded title')} {read:,} {verb(read, 'was', 'were')} read and there"
     )
+    if not facts.titles:
+        sentences[-1] = "Alma lists no title that it loaded"
     if "the imported records" in facts.unread:
         sentences[-1] = "which titles it loaded Alma does not show, so that none were read"
     elif not plan.conf.read:

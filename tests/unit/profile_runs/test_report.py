@@ -57,7 +57,9 @@ def test_every_status(world: ImportWorld, status: str, words: str) -> None:
 
 def test_no_files_are_right_where_none_are_expected(world: ImportWorld) -> None:
     facts_of(world, profile_id="102", expected=0)
-    assert check_outcome(world.folder("a"), {}).startswith("The job S102")
+    said = check_outcome(world.folder("a"), {})
+    assert said.startswith("The job S102")
+    assert said.endswith("Alma lists no title that it loaded.")
     with pytest.raises(NotAcceptable, match="The task wait is failed"):
         check_outcome(world.folder("a"), {"wait": "failed"})
 
