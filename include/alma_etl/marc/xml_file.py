@@ -44,6 +44,7 @@ _WEB_PAGE = re.compile(rb"<(?:!DOCTYPE\s+)?html\b", re.IGNORECASE)
 _DECLARED = re.compile(rb"""\s*<\?xml\b[^>]{0,100}\bencoding\s*=\s*["']([A-Za-z0-9._\-]{1,40})["']""")
 _BOM8 = b"\xef\xbb\xbf"
 _FIELD_001 = re.compile(r"""\btag\s*=\s*["']001["'][^<>]*>([^<]{1,200})<""")
+_LINE_END = re.compile(r"[\r\n]+")
 _CONTROL_TAG = re.compile(r"00[1-9]")
 _DATA_TAG = re.compile(r"(?!00)[0-9A-Za-z]{3}")
 
@@ -173,7 +174,7 @@ def _add_fields(builder: RecordBuilder, record: etree._Element) -> str:
     for element in record:
         name, tag = local(element), (element.get("tag") or "").strip()
         if name == "leader":
-            leaders.append(_text_of(element).strip("\r\n\t"))
+            leaders.append(_text_of(element).strip("\t"))
         elif name == "controlfield" and _CONTROL_TAG.fullmatch(tag):
             builder.add_control(tag, _text_of(element))
         elif name == "controlfield" and _DATA_TAG.fullmatch(tag):
@@ -204,7 +205,9 @@ def _part(tag: str, subfield: etree._Element) -> str:
 
 
 def _text_of(element: etree._Element) -> str:
-    return "".join(str(part) for part in element.itertext())
+    """The text; where an editor has broken it into lines, and indented them, as one line."""
+    text = "".join(str(part) for part in element.itertext())
+    return " ".join(filter(None, map(str.strip, _LINE_END.split(text)))) if _LINE_END.search(text) else text
 
 
 def _read_head(stream: Readable) -> _Head:

@@ -57,6 +57,20 @@ def read(opened) -> Callable[..., list[SourceRecord]]:
     return lambda data, encoding=None: list(opened(data, encoding).rows())
 
 
+def test_text_that_an_editor_broke_into_lines_and_indented_is_one_line(read):
+    neat = collection(record(1, "A title in two parts"))
+    indented = neat
+    for text in (LEADER, "ocm1", "A title in two parts"):
+        indented = indented.replace(text.encode(), f"\r\n\t    {text}\n  ".encode())
+    indented = indented.replace(b"title in", b"title\n      in")
+    [expected], [found] = read(neat), read(indented)
+    assert (str(found.record), found.key, found.title) == (
+        str(expected.record),
+        "ocm1",
+        "A title in two parts",
+    )
+
+
 def excerpt(file: MarcFile, lines: set[int]) -> bytes:
     stream = io.BytesIO()
     file.excerpt(lines, stream)
