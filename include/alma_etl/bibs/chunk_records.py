@@ -180,15 +180,19 @@ class ChunkRecords:
 
     def _decides(self, row: Row) -> bool:
         """Whether a record is to be in Alma, or is there."""
-        end = self._ends.get(row["line"])
-        if end is not None and self._job.outcome_of(end).weight.loaded:
+        if self._is_loaded(row):
             return True
         kept = self._matches.get(row["line"]) if row["line"] not in self.faults else None
         return kept is not None and (kept["action"] != "none" or BibOutcome(kept["outcome"]).weight.loaded)
 
     def _has_title(self, row: Row) -> bool:
         kept = self._matches.get(row["line"])
-        return kept is not None and bool(kept["titles"])
+        return self._is_loaded(row) or (kept is not None and bool(kept["titles"]))
+
+    def _is_loaded(self, row: Row) -> bool:
+        """Whether an earlier attempt has loaded a record, by other settings perhaps."""
+        end = self._ends.get(row["line"])
+        return end is not None and self._job.outcome_of(end).weight.loaded
 
     def first(self, row: Row) -> Row:
         """The record that decides what becomes of a record, perhaps itself."""

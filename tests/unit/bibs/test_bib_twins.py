@@ -220,6 +220,21 @@ def test_a_refused_record_decides_nothing_so_that_the_same_file_again_writes_not
 
 
 @heavy
+def test_in_a_cleared_run_what_it_made_by_other_settings_decides_still(imports):
+    imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
+    both, older = (record("005 20000101000000.0", F008, *fields) for fields in (
+        ("035 __ $a (OCoLC)901 $z (OCoLC)902", "245 00 $a Names both"),
+        ("035 __ $a (OCoLC)902", "245 00 $a Older"),
+    ))  # fmt: skip
+    run = imports.load(brief(901), new(902), both, older)
+    assert run.outcomes == ["not_added_brief", "created", "duplicate_in_file", "duplicate_in_file"]
+    imports.profiles("profiles:\n  catalog: {on_refused: create}\n")
+    run.whole()
+    assert run.outcomes == ["created", "created", "duplicate_in_file", "duplicate_in_file"]
+    assert "record 2 of the file has the same number" in run.rows[3]["message"]
+
+
+@heavy
 def test_a_dry_run_compares_twins_with_a_title_that_is_to_stay(imports):
     imports.add("035 __ $a (OCoLC)901", "245 00 $a Old")
     imports.load(new(901), name="before.mrc")
