@@ -381,6 +381,12 @@ def test_copies_are_charged_to_the_funds_beside_them_only_where_each_names_one()
     assert (fund.code, str(fund.amount)) == ("BOOKS", "20.00")
 
 
+@pytest.mark.parametrize("barcode", ["3.0112E+13", "30112 001", "n/a", "#REF!"])
+def test_what_is_no_barcode_of_an_item_is_none_of_a_copy(barcode):
+    lines = swapped(PALS, "949", f"949 __ $b{barcode}$dMAIN$estacks")
+    assert "949$b: barcode" in refused(one(*lines, layout="949_980", currency="USD"))
+
+
 def test_fund_codes_that_alma_writes_alike_become_one_entry():
     order = one(*swapped(GOBI, "981", "981 __ $bhist$p50", "981 __ $bHIST$p50"), fields=FUNDS)
     assert [fund.code for fund in order.with_fund_codes({"hist": "HIST"}).funds] == ["HIST"]

@@ -27,7 +27,8 @@ from alma_etl.bibs.orders.prices import (
 )
 from alma_etl.bibs.orders.profile import OrderProfile
 from alma_etl.counted import counted, verb
-from alma_etl.identifiers import visible
+from alma_etl.identifiers import read_identifier, visible
+from alma_etl.inventory.item_rows import BadRow, check_barcode
 from alma_etl.marc.source_record import Remark, title_of
 
 # Codes of remarks.
@@ -264,7 +265,7 @@ class _OrderReader:
         first = OrderedCopy(
             library, location, self._of_item("item_policy", item), "", self._of_item("description", item)
         )
-        barcodes = self._values("barcode", self._fields_for("barcode", item))
+        barcodes = [*map(self._barcode, self._values("barcode", self._fields_for("barcode", item)))]
         if len(barcodes) > number:
             self._problems.append(
                 f"{self._where('barcode')} names {counted(len(barcodes), 'barcode')} for {_copies(number)}: "
@@ -272,6 +273,16 @@ class _OrderReader:
             )
         given = [*barcodes[:number], *[""] * (number - len(barcodes))]
         return [replace(first, barcode=barcode) for barcode in given]
+
+    def _barcode(self, text: str) -> str:
+        barcode = read_identifier(text)
+        try:
+            if barcode.problem:
+                raise BadRow(f"barcode {barcode.problem}")
+            check_barcode(barcode.value)
+        except BadRow as fault:
+            self._problems.append(f"{self._where('barcode')}: {fault}")
+        return barcode.value
 
     def _of_item(self, part: OrderPart, item: Field | None) -> str:
         """What an item field says of its copies, or what another field says of all of them."""
