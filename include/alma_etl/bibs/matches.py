@@ -104,7 +104,7 @@ class Matcher:
         self._filled = filled
         # The number of a row is its own: its title is the one that was made of it, also where a full record, by hand
         # perhaps, has taken the number out of that since.
-        own = _OWN | {"system"} if profile.template is not None else _OWN
+        own: frozenset[Method] = _OWN | ({"system"} if profile.template is not None else set())
         inventory = profile.search_first
         self._here = _zone(self._client, self._memory, catalogue.sru, inventory=inventory, own=own)
         if catalogue.orders is not None:
