@@ -108,8 +108,8 @@ class BibImport(FileJob[BibProfile]):
 
     def open_records(self, path: Path, profile: BibProfile) -> Records:
         if profile.template is not None:
-            dates = profile.orders.dates if profile.orders else frozenset()
-            return TitleTable(open_table(path, profile.template.columns(dates)), profile.template)
+            order = (profile.orders.dates, profile.orders.identifiers) if profile.orders else ()
+            return TitleTable(open_table(path, profile.template.columns(*order)), profile.template)
         return open_marc(path, profile.encoding)
 
     def rows(self, records: Records, profile: BibProfile, day: date) -> Iterator[tuple[Row, Refusal | None]]:

@@ -203,12 +203,16 @@ class RecordTemplate(BaseModel):
         )
         return next(found, Text(()))
 
-    def columns(self, dates: Collection[tuple[str, str]] = ()) -> Columns:
-        """The columns of its files. ``dates``: tag and code of subfields that hold a date."""
+    def columns(
+        self, dates: Collection[tuple[str, str]] = (), identifiers: Collection[tuple[str, str]] = ()
+    ) -> Columns:
+        """The columns of its files. ``dates`` and ``identifiers``: tag and code of subfields that hold such, beside
+        the numbers of the title."""
         holds: dict[str, Holds] = {}
         for field in self.parsed:
             for code, text in field.subfields:
-                kind = Holds.IDENTIFIER if field.tag in _NUMBERS else Holds.AMOUNT
+                is_number = field.tag in _NUMBERS or (field.tag, code) in identifiers
+                kind = Holds.IDENTIFIER if is_number else Holds.AMOUNT
                 kind = Holds.DATE if (field.tag, code) in dates else kind
                 for place in text.places:
                     if holds.setdefault(place.column, kind) is Holds.AMOUNT:

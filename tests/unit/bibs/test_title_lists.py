@@ -259,6 +259,17 @@ def test_an_online_edition_with_the_isbn_of_a_printed_one_is_no_order_of_that(im
     assert len(posts(imports)) == 1
 
 
+def test_a_reference_that_excel_has_rounded_is_refused_wherever_it_stands(imports):
+    imports.with_sru()
+    imports.profiles(
+        PROFILES.replace('        - "035 __ $a(ORDERS){reference}"\n', "")
+        + "  isbn: {<<: *to_order, match: [isbn]}\n"
+    )
+    run = load(imports, ONE.replace("R-1", "9.00E+10"), profile="isbn")
+    assert run.outcomes == ["invalid_record"], run.rows
+    assert "rounded number by Excel" in run.rows[0]["message"]
+
+
 def replaced_by_hand(imports, mms_id, subtitle):
     """A title gets a full record in Alma, as cataloguers bring one from OCLC."""
     title = imports.client.bibs.read_to_change(mms_id).value

@@ -1,6 +1,6 @@
 """The settings `orders` of a bib profile: where the order stands in a record, and what holds where it says nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from alma_etl.jobs.settings_files import Code
 _GIVEN: tuple[OrderPart, ...] = ("po_line_type", "owner", "vendor")
 _READ: tuple[OrderPart, ...] = ("price", "fund", "location")
 _DATES: tuple[OrderPart, ...] = ("order_date", "expected_receipt_date")
+_IDENTIFIERS: tuple[OrderPart, ...] = ("reference", "additional_reference", "barcode")
 
 
 def _is_source(text: str) -> str:
@@ -102,7 +103,15 @@ class OrderProfile(BaseModel):
     @property
     def dates(self) -> frozenset[tuple[str, str]]:
         """Tag and code of the subfields that hold dates."""
-        sources = (source for part in _DATES for source in self.reading.sources(part))
+        return self._subfields(_DATES)
+
+    @property
+    def identifiers(self) -> frozenset[tuple[str, str]]:
+        """Tag and code of the subfields that hold references and barcodes."""
+        return self._subfields(_IDENTIFIERS)
+
+    def _subfields(self, parts: Iterable[OrderPart]) -> frozenset[tuple[str, str]]:
+        sources = (source for part in parts for source in self.reading.sources(part))
         return frozenset((source.pattern.tag, source.pattern.code) for source in sources)
 
     def sentences(self) -> list[str]:
