@@ -6,7 +6,7 @@ is the first of the file. Records that share no number may be in two chunks: the
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from pymarc import Record
@@ -15,7 +15,7 @@ from alma_etl.alma.bibs import Bib
 from alma_etl.bibs.carrier import disagreements
 from alma_etl.bibs.catalogue import Catalogue
 from alma_etl.bibs.field_diff import changed_tags
-from alma_etl.bibs.keys import keys_of
+from alma_etl.bibs.keys import BibKeys, keys_of
 from alma_etl.bibs.matches import Match, Matcher, matches_of, read_match, record_of
 from alma_etl.bibs.merging import differs, merge
 from alma_etl.bibs.network import network_key
@@ -175,7 +175,7 @@ class ChunkRecords:
         # looks up counts wherever it stands in the title.
         looks_up_all = {"oclc", "019"} <= set(self.profile.match)
         asked, strong = partial(names, strong=looks_up_all), partial(names, strong=True)
-        found = deciding(rows, strong, asked, decides=self._decides, has_title=self._has_title)
+        found = deciding(rows, strong, asked, decides=self._decides, has_title=self._has_title, agree=_agree)
         return found, firsts(rows, strong)
 
     def _decides(self, row: Row) -> bool:
@@ -263,6 +263,18 @@ class ChunkRecords:
         first = self.first(row)
         same = "has the same number" if record is None and first["group"] == row["group"] else SAME_TITLE
         return f"record {record or first['record']} of the file {same}"
+
+
+def _agree(row: Row, other: Row) -> bool:
+    """Whether nothing but a weak number says that two records are of one title, and nothing speaks against it."""
+    (record, keys), (first, others) = (_read(each["marc"]) for each in (row, other))
+    return not disagreements(record, first, keys, others)
+
+
+@lru_cache(maxsize=64)
+def _read(marc: str) -> tuple[Record, BibKeys]:
+    record = record_from_xml(marc.encode())
+    return record, keys_of(record)
 
 
 def names_of(row: Row) -> list[str]:

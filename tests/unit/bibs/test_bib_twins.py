@@ -32,13 +32,14 @@ def test_what_is_refused_decides_nothing_and_a_record_with_a_title_depends_on_wh
     names = {1: "a", 2: "a", 3: "ab", 4: "b", 5: "c", 6: "dc", 7: "d", 8: "e"}
     rows = [{"line": line} for line in (8, 3, 2, 1, 7, 6, 5, 4)]
 
-    def found(*, refused=(), titled=(), asked=names):
+    def found(*, refused=(), titled=(), asked=names, named=names):
         decided = deciding(
             rows,
-            lambda row: names[row["line"]],
+            lambda row: named[row["line"]],
             lambda row: asked[row["line"]],
             decides=lambda row: row["line"] not in refused,
             has_title=lambda row: row["line"] in titled,
+            agree=lambda row, other: row["line"] % 2 == other["line"] % 2,
         )
         return [decided[line]["line"] for line in range(1, 9)]
 
@@ -47,6 +48,8 @@ def test_what_is_refused_decides_nothing_and_a_record_with_a_title_depends_on_wh
     assert found(titled=(2, 4, 7)) == [1, 1, 1, 4, 5, 5, 7, 8]
     assert found(refused=range(9)) == list(range(1, 9))
     assert found(asked={**names, 3: "b", 6: "d"}) == [1, 1, 3, 3, 5, 6, 6, 8]
+    weak = {line: ["isbn:1"] for line in names}
+    assert found(asked=weak, named=weak) == [1, 2, 1, 2, 1, 2, 1, 2]
 
 
 heavy = pytest.mark.heavy
@@ -217,6 +220,36 @@ def test_a_refused_record_decides_nothing_so_that_the_same_file_again_writes_not
     assert imports.writes() == []
     titles = [lines(imports.title(each), "245") for each in (old, there, former)]
     assert titles == [["245 00 $a First"], ["245 00 $a First"], ["245 00 $a A title of its own"]]
+
+
+@heavy
+def test_a_weak_number_makes_no_twins_of_records_whose_carriers_or_oclc_numbers_disagree(imports):
+    imports.with_sru()
+    imports.profiles("profiles:\n  catalog: {match: [isbn]}\n")
+    online, isbn = F008[:27] + "o" + F008[28:], "020 __ $a 9780306406157"
+    file = [
+        record(F008, isbn, "245 00 $a Made up"),
+        record(online, isbn, "245 00 $a Made up"),
+        record(F008, isbn, "245 00 $a Made up"),
+        record(online, isbn, "245 00 $a Another"),
+        record(F008, isbn, "035 __ $a (OCoLC)1", "245 00 $a Made up"),
+        record(F008, "020 __ $a 9781861972712", "035 __ $a (OCoLC)2", "245 00 $a Two"),
+        record(F008, "020 __ $a 9781861972712", "035 __ $a (OCoLC)3", "245 00 $a Two"),
+    ]
+    ends = [
+        "created", "created", "unchanged", "duplicate_in_file", "duplicate_in_file", "created", "created",
+    ]  # fmt: skip
+    dry = imports.load(*file, dry_run=True)
+    assert dry.outcomes == [end.replace("created", "would_create") for end in ends]
+    run = imports.load(*file)
+    assert run.outcomes == ends
+    assert "carriers disagree: online, and print in Alma" in run.rows[1]["message"]
+    assert "record 2 of the file has the same number" in run.rows[3]["message"]
+    assert "OCLC numbers disagree: 3 and 2 in Alma" in run.rows[6]["message"]
+    imports.alma.forget()
+    again = imports.load(*file, name="april.mrc")
+    assert again.outcomes == [end.replace("created", "unchanged") for end in ends]
+    assert imports.writes() == []
 
 
 @heavy
