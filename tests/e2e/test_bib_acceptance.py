@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from alma_etl.alma.client import AlmaClient
-from alma_etl.bibs import loading
+from alma_etl.bibs import title_notes
 from alma_etl.bibs.job import BibImport
 from alma_etl.jobs.ledger_reading import RunKey
 from tests.e2e.big_import import ISO, LOADED, PROFILES, XML, Shelf, cases, created, duplicate_in_file, merged
@@ -161,7 +161,7 @@ def check_once(shelf, drop, records, before, loaded, monkeypatch):
     ]
     assert loaded.state == ("failed" if OPEN & set(ends) else "success")
     check(loaded, records, ends)
-    monkeypatch.setattr(loading, "_UNDER_WAY", timedelta(seconds=-1))  # some minutes later
+    monkeypatch.setattr(title_notes, "_UNDER_WAY", timedelta(seconds=-1))  # some minutes later
     again = drop(body_of(records), "again.mrc")
     rows = again.rows()
     for row, end, case in zip(rows, ends, records, strict=True):
@@ -239,7 +239,7 @@ def test_what_somebody_saved_meanwhile_what_alma_left_out_and_what_nobody_knows(
     assert now.keys() == before.keys()
 
     shelf.alma.heal()
-    monkeypatch.setattr(loading, "_UNDER_WAY", timedelta(seconds=-1))
+    monkeypatch.setattr(title_notes, "_UNDER_WAY", timedelta(seconds=-1))
     corrected = [case for case in records if case.number in ends or case.outcome == "created"]
     assert loaded.rejects() == body_of(corrected)
     rest = drop(loaded.rejects(), "rejected.mrc")
