@@ -185,7 +185,7 @@ def _check_fields(
     for column, named in asked.items():
         table, why = TABLES[column], ""
         try:
-            found = _check_table(client, table, column.replace("_", " "), named, _ALMAS_OWN.get(column))
+            found = _check_table(client, table, _words(column), named, _ALMAS_OWN.get(column))
         except RemoteRefused as refusal:
             if column in FIRST_OF_ALL:
                 raise
@@ -226,6 +226,10 @@ def _listed(read: Callable[[], list[C]], asked: Iterable[str]) -> list[C]:
         if not {row.code for row in short.named}.issuperset(asked):
             raise
         return short.named
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ").replace("po line", "PO line")
 
 
 def _check_po_lines(

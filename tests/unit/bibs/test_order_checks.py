@@ -95,7 +95,7 @@ def test_a_vendor_s_line_that_cannot_be_read_stops_the_run_and_is_named(imports)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("po_line_type: BOOK_NOPE", "po line type 'BOOK_NOPE' is not in Alma's table PurchaseType"),
+        ("po_line_type: BOOK_NOPE", "PO line type 'BOOK_NOPE' is not in Alma's table PurchaseType"),
         ("owner: NOPE", "library 'NOPE' is unknown to Alma"),
         (
             "layout: 980_981\n      acquisition_method: NOPE",
