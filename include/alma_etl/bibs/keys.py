@@ -48,8 +48,9 @@ class BibKeys:
 
     `oclc`: of 035 `$a`, of 001 where 003 is OCoLC and there is none; the first is the record's own number.
     `oclc_former`: of 035 `$z` and 019 `$a`, numbers that were merged into another. `isbn` and `issn` are of `$a`,
-    `isbn_cancelled` of `$z`: these never match each other. `system`: numbers of other systems, `(Prefix)number`.
-    `orders`: references of orders, of records of dropped files whose profile matches by them.
+    `isbn_cancelled` of `$z`: these never match each other. `system`: numbers of other systems, `(Prefix)number`;
+    `system_as_written`: those that stand otherwise in 035, such as `(DLC)   77012345`, since Alma compares whole
+    texts. `orders`: references of orders, of records of dropped files whose profile matches by them.
     """
 
     oclc: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class BibKeys:
     isbn_cancelled: tuple[str, ...] = ()
     issn: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
+    system_as_written: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()
 
     @property
@@ -71,6 +73,7 @@ def keys_of(record: Record) -> BibKeys:
     """Read all keys of a record, of a dropped file or of Alma."""
     control = _control(record, "001")
     system_numbers = record.get_fields("035")
+    written = [value.strip() for field in system_numbers for value in field.get_subfields("a")]
     own = own_oclc_number(record)
     former = _oclc_of(system_numbers, "z")
     former += [oclc_control_number(value) for value in _values(record, "019", "a")]
@@ -82,7 +85,8 @@ def keys_of(record: Record) -> BibKeys:
         isbn=_distinct(_isbns(record, "a")),
         isbn_cancelled=_distinct(_isbns(record, "z")),
         issn=_distinct(issn_of(value) for value in _values(record, "022", "a")),
-        system=_distinct([*_system_numbers(system_numbers), own_system_number(record)]),
+        system=_distinct([*map(system_number, written), own_system_number(record)]),
+        system_as_written=_distinct(value for value in written if system_number(value) not in (None, value)),
     )
 
 
@@ -150,11 +154,6 @@ def _plausible(number: str | None) -> str | None:
 def _oclc_of(fields: Iterable[Field], code: str) -> list[str | None]:
     numbers = (oclc_035(value) for field in fields for value in field.get_subfields(code))
     return [number for number in numbers if number]
-
-
-def _system_numbers(fields: Iterable[Field]) -> Iterator[str | None]:
-    for field in fields:
-        yield from map(system_number, field.get_subfields("a"))
 
 
 def _isbns(record: Record, code: str) -> Iterator[str | None]:

@@ -14,7 +14,7 @@ from pymarc import Record
 
 from alma_etl.alma.bibs import Bib, Bibs, in_batches, read_bibs
 from alma_etl.bibs.carrier import disagreements
-from alma_etl.bibs.keys import BibKeys, keys_of
+from alma_etl.bibs.keys import BibKeys, keys_of, system_number
 from alma_etl.bibs.profiles import WEAK, BibProfile, Method
 from alma_etl.marc.xml import record_from_xml
 from alma_etl.remote.answers import Absent, Answer, Found, ListAnswer, Unknown, rows_of
@@ -26,11 +26,13 @@ _TOGETHER: frozenset[Method] = frozenset(("oclc", "019", "order"))
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a record by which titles are looked up: the method, its place in the record, its normal form."""
+    """A number of a record by which titles are looked up: the method, its place in the record, its normal form, and
+    `spellings` of it that the record has beside that."""
 
     method: Method
     place: str
     value: str
+    spellings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.place} {self.value}"
@@ -247,7 +249,14 @@ def _numbers(keys: BibKeys, method: Method) -> list[Number]:
         "system": [("035 $a", keys.system)],
         "order": [("order", keys.orders)],
     }
-    return [Number(method, place, value) for place, values in places[method] for value in values]
+    written: dict[str, list[str]] = {}
+    for text in keys.system_as_written if method == "system" else ():
+        written.setdefault(system_number(text) or "", []).append(text)
+    return [
+        Number(method, place, value, tuple(written.get(value, ())))
+        for place, values in places[method]
+        for value in values
+    ]
 
 
 def _verified(bib: Bib, number: Number, known: Title | None, had: Collection[str]) -> Title | Unknown | None:
@@ -283,9 +292,9 @@ def _has(keys: BibKeys, mms_id: str, number: Number) -> bool:
 
 
 def _spellings(number: Number) -> list[str]:
-    """How a number stands in 035: as everybody writes it now, then as OCLC did."""
+    """How a number stands in 035: as everybody writes it now, then as OCLC did, or as the record has it."""
     if number.method not in _OCLC:
-        return [number.value]
+        return [number.value, *number.spellings]
     digits = number.value
     prefixed = f"ocm{digits:0>8}" if len(digits) < 9 else f"{'ocn' if len(digits) == 9 else 'on'}{digits}"
     return [f"(OCoLC){digits}", f"(OCoLC){prefixed}"]

@@ -26,7 +26,7 @@ _IN_A_RECORD: Mapping[str, Callable[[BibKeys], Collection[str]]] = {
     OCLC: lambda keys: keys.all_oclc,
     ISBN: lambda keys: (*keys.isbn, *keys.isbn_cancelled),
     ISSN: lambda keys: keys.issn,
-    OTHER_SYSTEM: lambda keys: keys.system,
+    OTHER_SYSTEM: lambda keys: (*keys.system, *keys.system_as_written),
 }
 _Ids = Sequence[str] | Unknown  # the titles that may have a number, or why that is not known
 
@@ -107,10 +107,12 @@ class SruFinder:
             if index is None:
                 found[number] = [number.value]  # it is an MMS id
             else:
-                by_index.setdefault(index, {}).setdefault(number.value, []).append(number)
+                for spelling in (number.value, *number.spellings):
+                    by_index.setdefault(index, {}).setdefault(spelling, []).append(number)
         for index, values in by_index.items():
-            answers = self._search(index, list(values))
-            found |= {number: answers[value] for value, same in values.items() for number in same}
+            for spelling, ids in self._search(index, list(values)).items():
+                for number in values[spelling]:
+                    found[number] = _both(found.get(number, ()), ids)
         known = self._memory(numbers)
         self._known |= known
         for number, ids in found.items():
@@ -146,3 +148,10 @@ class SruFinder:
                 self._silent = failed[0]
                 log.warning("SRU did not answer, it is not asked again for this chunk: %s", self._silent)
         return found
+
+
+def _both(some: _Ids, more: _Ids) -> _Ids:
+    """The titles of two spellings of a number; of one that is not known nothing is known."""
+    if isinstance(some, Unknown):
+        return some
+    return more if isinstance(more, Unknown) else [*some, *more]

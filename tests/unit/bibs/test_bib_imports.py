@@ -444,3 +444,20 @@ def test_a_change_that_alma_never_answers_is_failed_and_not_called_a_refusal(imp
     run = imports.load(new(901))
     assert run.outcomes == ["failed"]
     assert "it was not written: PUT" in run.rows[0]["message"]
+
+
+@pytest.mark.parametrize("by_sru", [False, True])
+def test_a_number_of_another_system_is_asked_for_as_it_is_written_too(imports, by_sru):
+    if by_sru:
+        imports.with_sru()
+    imports.profiles("profiles:\n  lccn: {match: [system]}\n")
+    spaced = imports.add("035 __ $a (DLC)   77012345", "245 00 $a Old")
+    plain = imports.add("035 __ $a (DLC)77012346", "245 00 $a Old")
+    file = [
+        record(F008, "035 __ $a (DLC)   77012345", "245 00 $a As Alma has it"),
+        record(F008, "035 __ $a (DLC)   77012346", "245 00 $a With blanks"),
+    ]
+    run = imports.load(*file, profile="lccn")
+    ends = [("merged", spaced), ("merged", plain)]
+    assert [(row["outcome"], row["mms_id"]) for row in run.rows] == ends, run.rows
+    assert imports.count() == 2
