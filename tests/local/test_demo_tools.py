@@ -44,25 +44,25 @@ class FakeApi(AirflowApi):
 
 
 @pytest.fixture
-def told() -> list[str]:
+def printed() -> list[str]:
     return []
 
 
 @pytest.fixture
-def demo(tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Demo:
+def demo(tmp_path: Path, printed: list[str], monkeypatch: pytest.MonkeyPatch) -> Demo:
     monkeypatch.setattr(demo_tools, "sleep", lambda seconds: None)
     monkeypatch.setattr(airflow_api, "sleep", lambda seconds: None)
     names = Addresses.__dataclass_fields__
     addresses = replace(Addresses(**dict.fromkeys(names, "x")), ui="http://ui", logs=str(tmp_path))
     stack = cast(Stack, SimpleNamespace(supervisor=SimpleNamespace(look=lambda: None)))
-    return Demo(stack, addresses, cast(AirflowApi, FakeApi([])), None, tmp_path, told.append)
+    return Demo(stack, addresses, cast(AirflowApi, FakeApi([])), None, tmp_path, printed.append)
 
 
-def test_progress_is_told_once_for_each_change(demo: Demo, told: list[str]) -> None:
+def test_progress_is_printed_once_for_each_change(demo: Demo, printed: list[str]) -> None:
     demo.api = cast(AirflowApi, FakeApi(["queued", "running", "success"]))
     assert demo.run_dag("known", {}) == "manual__1"
-    assert told[0] == "Triggered known: http://ui/dags/known/runs/manual__1"
-    lines = [line.partition("s  ")[2] for line in told[1:]]
+    assert printed[0] == "Triggered known: http://ui/dags/known/runs/manual__1"
+    lines = [line.partition("s  ")[2] for line in printed[1:]]
     assert lines == ["read: success", "write: 1 running, 2 success"]
 
 
@@ -83,18 +83,18 @@ def test_a_failed_run_shows_the_logs_of_what_failed(demo: Demo, tmp_path: Path) 
     assert "read failed" not in text
 
 
-def test_a_dag_that_cannot_be_loaded_is_told_with_its_error(demo: Demo) -> None:
+def test_a_dag_that_cannot_be_loaded_is_printed_with_its_error(demo: Demo) -> None:
     with pytest.raises(DemoFailedError, match=r"does not know broken: broken\.py: SyntaxError"):
         demo.run_dag("broken", {})
 
 
-def test_a_path_is_printed_only_of_a_page_that_answers(demo: Demo, told: list[str]) -> None:
+def test_a_path_is_printed_only_of_a_page_that_answers(demo: Demo, printed: list[str]) -> None:
     demo.say_page("known", "manual__2026-01-01T00:00:00+00:00")
     path = "/alma/runs/known/manual__2026-01-01T00%3A00%3A00%2B00%3A00"
-    assert told == [f"  {path}    its page in Airflow"]
+    assert printed == [f"  {path}    its page in Airflow"]
     with pytest.raises(DemoFailedError, match="The page /alma/runs/known/other answers 404"):
         demo.say_page("known", "other")
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 REPORT = (
@@ -122,12 +122,12 @@ class FakeS3:
 
 
 def test_a_file_that_was_loaded_meanwhile_shows_why_records_were_not_added(
-    demo: Demo, told: list[str]
+    demo: Demo, printed: list[str]
 ) -> None:
     demo.s3 = FakeS3()
     demo.api = cast(AirflowApi, SimpleNamespace(call=lambda *_: {"dag_runs": []}))
     demo.drop(demo_bibs.RECORDS, b"")
     demo_bibs.bib_file(demo)
-    assert any(line.endswith("its report is there, loaded meanwhile") for line in told)
-    assert "    record 4, not_added_brief: 03 < 10" in told
-    assert "    record 5, invalid_record: It was cut off" in told
+    assert any(line.endswith("its report is there, loaded meanwhile") for line in printed)
+    assert "    record 4, not_added_brief: 03 < 10" in printed
+    assert "    record 5, invalid_record: It was cut off" in printed

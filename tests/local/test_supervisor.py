@@ -1,4 +1,4 @@
-"""Parts that end are started again, after pauses that grow; what does not start is told with its log."""
+"""Parts that end are started again, after pauses that grow; what does not start is reported with its log."""
 
 import os
 import signal
@@ -36,10 +36,10 @@ class Site:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.started: list[FakeProcess] = []
         self.refuses = False
-        self.supervisor = Supervisor(self.told.append, clock=lambda: self.now)
+        self.supervisor = Supervisor(self.reported.append, clock=lambda: self.now)
         self.supervisor.add("part", self.start)
 
     def start(self) -> FakeProcess:
@@ -67,15 +67,15 @@ class Site:
 def test_what_runs_is_left_alone() -> None:
     site = Site()
     assert site.after(1000) == 1
-    assert site.told == []
+    assert site.reported == []
 
 
 def test_what_ends_starts_again_after_pauses_that_grow_to_a_limit() -> None:
     site = Site()
     pauses = [site.pause() for _ in range(9)]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert "part: ended with exit code 1 (log: part.log); starting it again in 1 s" in site.told
-    assert site.told.count("part: started again") == 9
+    assert "part: ended with exit code 1 (log: part.log); starting it again in 1 s" in site.reported
+    assert site.reported.count("part: started again") == 9
 
 
 def test_a_part_that_ran_steadily_starts_again_at_once() -> None:
@@ -92,7 +92,7 @@ def test_a_part_that_cannot_start_is_tried_again_later() -> None:
     site.started[-1].code = 1
     site.after(0)
     site.after(1)
-    assert "could not be started again: no port" in site.told[-1]
+    assert "could not be started again: no port" in site.reported[-1]
     site.refuses = False
     assert site.after(1) == 1
     assert site.after(1) == 2
@@ -126,22 +126,22 @@ def test_higher_layers_end_before_lower_ones() -> None:
 
 @pytest.mark.heavy
 def test_a_killed_process_is_replaced_by_a_new_one(tmp_path: Path) -> None:
-    told: list[str] = []
-    supervisor = Supervisor(told.append)
+    reported: list[str] = []
+    supervisor = Supervisor(reported.append)
     command = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(600)"]
     try:
         first = supervisor.add("sleeper", lambda: Process("Sleeper", command, tmp_path / "log"))
         first.wait_until(lambda: "up" in first.log.read_text(), 30)
         os.kill(first.pids()[1], signal.SIGKILL)
         deadline = monotonic() + 60
-        while "sleeper: started again" not in told and monotonic() < deadline:
+        while "sleeper: started again" not in reported and monotonic() < deadline:
             supervisor.look()
             sleep(0.05)
         second = supervisor.parts[0].process
         assert second is not None
         assert second is not first
         assert second.exit_code() is None
-        assert f"sleeper: ended with exit code {128 + signal.SIGKILL}" in told[0]
+        assert f"sleeper: ended with exit code {128 + signal.SIGKILL}" in reported[0]
     finally:
         supervisor.stop()
     assert second.exit_code() is not None

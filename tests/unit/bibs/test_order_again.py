@@ -52,7 +52,7 @@ def test_a_cleared_run_whose_reference_is_another_orders_nothing_again(imports):
 
 def test_orders_that_were_tried_in_the_sandbox_are_placed_in_production(imports):
     """Both have one gateway and one institution code: the key decides."""
-    assert load(imports, gobi(801, "R1"), name="rehearsal.mrc").outcomes == ["created"]
+    assert load(imports, gobi(801, "R1"), name="tried.mrc").outcomes == ["created"]
     imports.alma.reset()
     text = '{"institution": {"value": "01ZZ_INST"}, "environment_type": "PRODUCTION"}'
     answer = {"kind": "body", "path": "/conf/general", "text": text}
